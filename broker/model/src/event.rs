@@ -1,0 +1,80 @@
+//! What the broker tells a session.
+
+use crate::name::{ClientId, ConsumerId};
+use crate::qos::Qos;
+use crate::refusal::Refusal;
+use crate::request::Ticket;
+
+/// An answer to a request, or news.
+#[derive(Debug)]
+pub enum Event {
+    /// The client is in. What its session had not settled comes again by `deliver`, in its old order.
+    Opened(Box<Opened>),
+    /// The client is not let in. The session says so and closes.
+    Refused(Refusal),
+    /// A submit took effect and, where it had to, is on disk; or nothing of it did.
+    Submitted {
+        /// Which.
+        ticket: Ticket,
+        /// What became of it.
+        result: Result<Submitted, Refusal>,
+    },
+    /// Each subscription in its order; what was granted is durable where the session is.
+    Subscribed {
+        /// Which request.
+        ticket: Ticket,
+        /// What was granted, or why not.
+        results: Vec<Result<Qos, Refusal>>,
+    },
+    /// Each subscription in its order: whether there was one.
+    Unsubscribed {
+        /// Which request.
+        ticket: Ticket,
+        /// Whether it existed.
+        existed: Vec<bool>,
+    },
+    /// The id is free again, and that is durable where the session is.
+    Released {
+        /// Which request.
+        ticket: Ticket,
+        /// The id.
+        id: u16,
+        /// Whether it was known.
+        known: bool,
+    },
+    /// A consumer lost its queue: somebody deleted it.
+    ConsumerCancelled(ConsumerId),
+    /// The broker ends this connection. The session says good-bye in its protocol's words and closes.
+    Closing(Farewell),
+}
+
+/// What a client gets when it is let in.
+#[derive(Debug)]
+pub struct Opened {
+    /// The client id that holds from now on: the client's own, or one made up; `None` for STOMP.
+    pub client: Option<ClientId>,
+    /// Whether a session was there before (MQTT 5.0, 3.2.2.1.1).
+    pub session_present: bool,
+    /// The QoS 2 ids that the client has not released yet.
+    pub unreleased: Vec<u16>,
+    /// Names this connection, as text without blanks: STOMP's `session` header.
+    pub connection: String,
+}
+
+/// What became of a submit that took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    /// Whether at least one queue took every message of it.
+    pub routed: bool,
+}
+
+/// Why the broker ends a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Farewell {
+    /// Another connection took the session over (MQTT 5.0, 3.1.4).
+    TakenOver,
+    /// The broker is stopping.
+    ShuttingDown,
+    /// Somebody in charge ended it.
+    Kicked,
+}

@@ -1,0 +1,211 @@
+//! RoutingKey, KeyPattern: one grammar for both doors.
+//!
+//! A key is a text of levels parted by `/`; a pattern is a list of levels of which each is literal, one, or many. MQTT
+//! writes these as `a/+/#`, STOMP's destinations as `a.*.#`: the doors translate, inside there is only this.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytestring::ByteString;
+
+/// The key a message is published with: an MQTT topic name, or what a STOMP destination names within its exchange.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoutingKey(ByteString);
+
+impl RoutingKey {
+    /// A key as read from a client, which has checked it. Sharing the read buffer is fine: see [`Self::detached`].
+    pub const fn new(text: ByteString) -> Self {
+        Self(text)
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The same text, for passing on without a copy.
+    pub const fn as_byte_string(&self) -> &ByteString {
+        &self.0
+    }
+
+    /// Its levels; the empty key has one empty level.
+    pub fn levels(&self) -> std::str::Split<'_, char> {
+        self.0.split('/')
+    }
+
+    /// The broker's own keys start with `$`; a pattern that starts with a wildcard does not match them
+    /// (MQTT 5.0, 4.7.2).
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with('$')
+    }
+
+    /// A copy that does not hold on to the buffer it was read into.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self(ByteString::from(self.as_str()))
+    }
+}
+
+impl From<&str> for RoutingKey {
+    fn from(text: &str) -> Self {
+        Self(ByteString::from(text))
+    }
+}
+
+impl fmt::Display for RoutingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RoutingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+/// One level of a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// Exactly this level.
+    Literal(Box<str>),
+    /// Any one level: `+` in MQTT, `*` in STOMP.
+    One,
+    /// Any number of levels, none included: `#`. MQTT has it only at the end, STOMP anywhere.
+    Many,
+}
+
+/// What a binding asks for. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyPattern(Arc<[Level]>);
+
+impl KeyPattern {
+    /// A pattern of these levels; no levels at all is the same as one empty level.
+    pub fn new(levels: Vec<Level>) -> Self {
+        Self(levels.into())
+    }
+
+    /// The pattern that matches this key and no other.
+    pub fn exact(key: &RoutingKey) -> Self {
+        Self(key.levels().map(|level| Level::Literal(level.into())).collect())
+    }
+
+    /// Its levels.
+    pub fn levels(&self) -> &[Level] {
+        &self.0
+    }
+
+    /// Whether it has a wildcard at all.
+    pub fn has_wildcard(&self) -> bool {
+        self.0.iter().any(|level| !matches!(level, Level::Literal(_)))
+    }
+
+    /// The pattern as the key that an exchange without wildcards compares: there, `*` and `#` are characters like others.
+    pub fn to_key(&self) -> RoutingKey {
+        RoutingKey::new(ByteString::from(self.text("*")))
+    }
+
+    /// Whether `key` is one of those it asks for. The reference that every index must agree with: plain and slow.
+    pub fn matches(&self, key: &RoutingKey) -> bool {
+        if key.is_reserved() && !matches!(self.0.first(), Some(Level::Literal(_))) {
+            return false;
+        }
+        let key: Vec<&str> = key.levels().collect();
+        // `reached[k]`: the pattern's levels so far can use up exactly the key's first k levels. No recursion: a hostile
+        // pattern of thousands of `#` costs its length times the key's, not more.
+        let mut reached = vec![false; key.len() + 1];
+        reached[0] = true;
+        for level in self.0.iter() {
+            let mut next = vec![false; key.len() + 1];
+            match level {
+                Level::Many => {
+                    let mut open = false;
+                    for (now, then) in reached.iter().zip(&mut next) {
+                        open |= *now;
+                        *then = open;
+                    }
+                }
+                Level::One | Level::Literal(_) => {
+                    for ((now, then), part) in reached.iter().zip(next.iter_mut().skip(1)).zip(&key) {
+                        *then = *now && level.takes(part);
+                    }
+                }
+            }
+            reached = next;
+        }
+        reached.last().copied().unwrap_or(false)
+    }
+
+    fn text(&self, one: &str) -> String {
+        let parts: Vec<&str> = self
+            .0
+            .iter()
+            .map(|level| match level {
+                Level::Literal(text) => text,
+                Level::One => one,
+                Level::Many => "#",
+            })
+            .collect();
+        parts.join("/")
+    }
+}
+
+impl Level {
+    fn takes(&self, part: &str) -> bool {
+        match self {
+            Self::Literal(text) => **text == *part,
+            Self::One | Self::Many => true,
+        }
+    }
+}
+
+/// As MQTT writes it.
+impl fmt::Display for KeyPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text("+"))
+    }
+}
+
+impl fmt::Debug for KeyPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.text("+"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_take_whole_levels() {
+        // MQTT 5.0, 4.7.1
+        check("sport/+", &["sport/tennis", "sport/"], &["sport", "sport/tennis/one"]);
+        check("sport/#", &["sport", "sport/", "sport/tennis/one"], &["sports"]);
+        check("+/+", &["/finance"], &["finance"]);
+        check("#", &["a", "a/b", ""], &["$SYS/x"]);
+        check("+/monitor/Clients", &["a/monitor/Clients"], &["$SYS/monitor/Clients"]);
+        check("$SYS/#", &["$SYS/x"], &["a"]);
+    }
+
+    #[test]
+    fn many_levels_may_stand_anywhere() {
+        check("#/b/#", &["b", "a/b", "b/c", "a/b/b/c"], &["a", "a/c"]);
+        check("a/#/+", &["a/b", "a/b/c"], &["a"]);
+    }
+
+    #[track_caller]
+    fn check(pattern: &str, yes: &[&str], no: &[&str]) {
+        let levels = pattern.split('/').map(|level| match level {
+            "+" => Level::One,
+            "#" => Level::Many,
+            text => Level::Literal(text.into()),
+        });
+        let pattern = KeyPattern::new(levels.collect());
+        for key in yes {
+            assert!(pattern.matches(&RoutingKey::from(*key)), "{pattern} takes {key}");
+        }
+        for key in no {
+            assert!(!pattern.matches(&RoutingKey::from(*key)), "{pattern} leaves {key}");
+        }
+    }
+}

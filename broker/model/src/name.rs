@@ -1,0 +1,165 @@
+//! ClientId, ExchangeName, QueueName and the other names and numbers that things go by.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A text that never changes; the names that the house knows by itself cost nothing to copy.
+#[derive(Clone)]
+enum Text {
+    Known(&'static str),
+    Shared(Arc<str>),
+}
+
+impl Text {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Known(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(Text);
+
+        impl $name {
+            /// A name from outside; whoever reads it has checked its length.
+            pub fn new(text: &str) -> Self {
+                Self(Text::Shared(text.into()))
+            }
+
+            /// A name that is written in our own code: copying it is free.
+            pub const fn known(text: &'static str) -> Self {
+                Self(Text::Known(text))
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.as_str() == other.as_str()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+                self.as_str().cmp(other.as_str())
+            }
+        }
+
+        impl std::hash::Hash for $name {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                self.as_str().hash(state);
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", self.as_str())
+            }
+        }
+    )*};
+}
+
+names! {
+    /// What an MQTT client calls itself (MQTT 5.0, 3.1.3.1). Names its session.
+    ClientId;
+    /// What an exchange is called; the empty name is the default exchange's.
+    ExchangeName;
+    /// What a queue is called.
+    QueueName;
+    /// A user, as access control knows him.
+    UserName;
+    /// The members of one shared subscription (MQTT 5.0, 4.8.2).
+    ShareName;
+}
+
+impl ExchangeName {
+    /// Routes by queue name, to every queue.
+    pub const DEFAULT: Self = Self::known("");
+    /// Where MQTT topics and STOMP's `/topic/…` live.
+    pub const TOPIC: Self = Self::known("amq.topic");
+    /// The direct exchange that is always there.
+    pub const DIRECT: Self = Self::known("amq.direct");
+    /// The fanout exchange that is always there.
+    pub const FANOUT: Self = Self::known("amq.fanout");
+    /// The headers exchange that is always there.
+    pub const HEADERS: Self = Self::known("amq.headers");
+}
+
+/// One node of the broker. A single node is number 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct NodeId(pub u16);
+
+/// Counts the starts of a node, so that what one life numbered is never numbered again by the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Incarnation(pub u32);
+
+/// Names one message for ever: who made it, in which life, as which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct MessageId {
+    /// The node that took the message in.
+    pub node: NodeId,
+    /// The life of that node.
+    pub incarnation: Incarnation,
+    /// Counts up from 1 within that life.
+    pub number: u64,
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.node.0, self.incarnation.0, self.number)
+    }
+}
+
+/// Names a queue in the journal. Never used again for another queue, also not for one of the same name:
+/// the upper half is the incarnation that declared it, the lower half counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueueId(pub u64);
+
+/// A consumer of one link. Chosen by the session that asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConsumerId(pub u32);
+
+impl ConsumerId {
+    /// The consumer of an MQTT session's own queue: it exists from CONNECT on.
+    pub const SESSION: Self = Self(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_name_equals_the_same_name_from_outside() {
+        assert_eq!(ExchangeName::TOPIC, ExchangeName::new("amq.topic"));
+        assert_ne!(ExchangeName::DEFAULT, ExchangeName::TOPIC);
+    }
+}

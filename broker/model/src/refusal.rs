@@ -1,0 +1,49 @@
+//! Why the broker says no.
+
+use crate::name::{ExchangeName, QueueName};
+
+/// A refusal, in words that either protocol can pass on. The MQTT door turns it into a reason code, the STOMP door into
+/// an ERROR frame; both show its text, which names what was refused, why, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Who are you? Wrong user or password, or none where one is needed.
+    #[error("access refused: {0}")]
+    BadCredentials(&'static str),
+    /// Not allowed to do this here.
+    #[error("not allowed to {action} {target}")]
+    Denied {
+        /// The verb: publish, subscribe, …
+        action: &'static str,
+        /// What it was to be done to.
+        target: String,
+    },
+    /// No exchange of that name.
+    #[error("no exchange {0:?}; declare it in the configuration ([[exchange]])")]
+    NoExchange(ExchangeName),
+    /// No queue of that name, and none may be made by this request.
+    #[error("queue {0:?} does not exist; /amq/queue never creates it, use /queue/{0}")]
+    NoQueue(QueueName),
+    /// The queue is another connection's own.
+    #[error("queue {0:?} is exclusive to another connection")]
+    Exclusive(QueueName),
+    /// Something of that name exists and is different.
+    #[error("{what} exists with other options: {difference}")]
+    Inequivalent {
+        /// `queue "x"`, `exchange "y"`.
+        what: String,
+        /// Which option, what it is, what was asked for.
+        difference: String,
+    },
+    /// A limit of the broker is reached.
+    #[error("limit reached: {0}")]
+    LimitReached(&'static str),
+    /// The namespace that was asked for does not exist.
+    #[error("virtual host {0:?} does not exist")]
+    NoVhost(String),
+    /// The client asked for something that makes no sense here.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The broker is stopping.
+    #[error("the broker is shutting down")]
+    ShuttingDown,
+}

@@ -1,0 +1,2 @@
+//! Arguments, wiring, wait.
+fn main() {}
