@@ -1,1 +1,8 @@
-//! auth
+//! Who may enter.
+//!
+//! [`Guard`] answers [`model::access::AccessControl`]. It is closed by default to everybody who is not on this machine:
+//! there is no password in it, and nothing that a remote client could show opens it unless the configuration says so.
+
+mod chain;
+
+pub use crate::chain::{Anonymous, Guard, Options};

@@ -8,3 +8,7 @@ pub mod counter;
 pub mod histogram;
 pub mod logging;
 pub mod metrics;
+
+pub use crate::counter::{Counter, Gauge};
+pub use crate::histogram::Histogram;
+pub use crate::metrics::Metrics;
