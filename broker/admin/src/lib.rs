@@ -1,1 +1,20 @@
-//! admin
+//! The admin listener: what people and their tools see of the broker, over HTTP.
+//!
+//! | file | what it is for |
+//! | --- | --- |
+//! | `headers` | what every answer says of itself |
+//! | `health` | alive |
+//! | `demo` | a chat room in the browser, over each protocol, built in |
+//! | `api` | routes, and who may call them |
+//!
+//! `GET /healthz` always answers. The demo pages are served only where [`Options::dev`] says so: they are meant for the
+//! first ten minutes with the broker, on one machine. They find the broker's WebSocket listeners through
+//! `/demo/config.json`, so they work on whatever ports it was told to use.
+
+mod api;
+mod demo;
+mod headers;
+mod health;
+
+pub use api::{Options, bind, serve};
+pub use demo::WebEndpoint;

@@ -1,0 +1,92 @@
+//! Routes, and who may call them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::map_response;
+use axum::response::Response;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::demo::{self, WebEndpoint};
+use crate::{headers, health};
+
+/// What the admin listener serves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Whether the demo pages are served, and `/` leads to them.
+    pub dev: bool,
+    /// The WebSocket listener that the MQTT page connects to; `None` where there is none.
+    pub mqtt_ws: Option<WebEndpoint>,
+    /// The WebSocket listener that the STOMP page connects to; `None` where there is none.
+    pub stomp_ws: Option<WebEndpoint>,
+}
+
+/// Listens on `addr`; port 0 takes a free one.
+///
+/// # Errors
+///
+/// What the system says: mostly that the address is in use.
+pub async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(addr).await
+}
+
+/// Answers on `listener` until `shutdown` is done, then lets the requests under way finish, for two seconds at most.
+///
+/// # Errors
+///
+/// None that are known today: a failed accept is tried again. The signature leaves room for the day one matters.
+pub async fn serve(
+    listener: TcpListener,
+    options: Options,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (stopping, stopped) = oneshot::channel();
+    let answer = axum::serve(listener, routes(&options)).with_graceful_shutdown(async move {
+        shutdown.await;
+        // Nobody listens any more if serving ended by itself.
+        let _ = stopping.send(());
+    });
+    let patience = async move {
+        match stopped.await {
+            Ok(()) => tokio::time::sleep(DRAIN).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = answer => served,
+        () = patience => Ok(()),
+    }
+}
+
+fn routes(options: &Options) -> Router {
+    let mut routes = health::routes();
+    let mut ports = Vec::new();
+    if options.dev {
+        let (mqtt, stomp) = (options.mqtt_ws.as_ref(), options.stomp_ws.as_ref());
+        routes = routes.merge(demo::routes(mqtt, stomp));
+        ports.extend(mqtt.into_iter().chain(stomp).map(|at| at.port));
+    }
+    let policy = headers::content_security_policy(ports);
+    let dev = options.dev;
+    routes.fallback(async move || (StatusCode::NOT_FOUND, not_found(dev))).layer(map_response(
+        move |mut response: Response| {
+            headers::put(response.headers_mut(), policy.clone());
+            std::future::ready(response)
+        },
+    ))
+}
+
+fn not_found(dev: bool) -> &'static str {
+    if dev {
+        "Nothing here. The demo pages are at /demo/, and /healthz says whether the broker is alive.\n"
+    } else {
+        "Nothing here. /healthz says whether the broker is alive; the demo pages are served with --dev.\n"
+    }
+}
+
+/// How long requests under way may take after `shutdown`: a client that never finishes must not hold the broker up.
+const DRAIN: Duration = Duration::from_secs(2);

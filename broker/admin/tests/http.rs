@@ -1,0 +1,210 @@
+//! The admin listener, seen from a socket.
+
+use std::net::SocketAddr;
+
+use admin::{Options, WebEndpoint, bind, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+#[tokio::test]
+async fn health_answers_with_and_without_dev() {
+    for dev in [false, true] {
+        let admin = Admin::start(options(dev)).await;
+        let answer = admin.get("/healthz").await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "dev: {dev}");
+        admin.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_demo_is_served_in_dev_alone() {
+    let admin = Admin::start(options(false)).await;
+    for path in ["/", "/demo/", "/demo/chat.html", "/demo/config.json"] {
+        let answer = admin.get(path).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(answer.body.contains("--dev"), "{}", answer.body);
+    }
+    admin.stop().await;
+
+    let admin = Admin::start(options(true)).await;
+    for path in ["/", "/demo"] {
+        let answer = admin.get(path).await;
+        assert_eq!((answer.status, answer.header("location")), (307, Some("/demo/")), "{path}");
+    }
+    let answer = admin.get("/demo/").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.contains("href=\"chat.html\"") && answer.body.contains("href=\"mqtt.html\""));
+    admin.stop().await;
+}
+
+#[tokio::test]
+async fn pages_learn_where_the_web_listeners_are() {
+    let admin = Admin::start(options(true)).await;
+    let answer = admin.get("/demo/config.json").await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(
+        answer.body,
+        r#"{"mqtt":{"path":"/mqtt","port":4002,"tls":true},"stomp":{"path":"/ws","port":4001,"tls":false}}"#
+    );
+    admin.stop().await;
+
+    let nowhere = Options { dev: true, ..Options::default() };
+    let admin = Admin::start(nowhere).await;
+    assert_eq!(admin.get("/demo/config.json").await.body, r#"{"mqtt":null,"stomp":null}"#);
+    admin.stop().await;
+}
+
+#[tokio::test]
+async fn every_answer_is_strict() {
+    let admin = Admin::start(options(true)).await;
+    for path in ["/healthz", "/", "/demo/", "/demo/room.js", "/demo/config.json", "/nothing", "/demo/../x"] {
+        let answer = admin.get(path).await;
+        let policy = answer.header("content-security-policy").unwrap_or_default();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{path}");
+        assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+        assert!(policy.contains("ws://*:4001") && policy.contains("wss://*:4002"), "{path}: {policy}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(answer.header("cache-control"), Some("no-cache"), "{path}");
+    }
+    admin.stop().await;
+}
+
+#[tokio::test]
+async fn every_file_that_a_page_names_is_there() {
+    let admin = Admin::start(options(true)).await;
+    let mut names =
+        vec!["words.js".to_owned(), "vendor/LICENSE-stompjs".into(), "vendor/LICENSE-mqttjs".into()];
+    for page in ["", "chat.html", "mqtt.html"] {
+        let page = admin.get(&format!("/demo/{page}")).await;
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        names.extend(page.between("src=\"", "\""));
+        names.extend(page.between("href=\"", "\""));
+    }
+    for script in ["index.js", "chat.js", "mqtt.js", "room.js"] {
+        names.extend(admin.get(&format!("/demo/{script}")).await.between("from \"./", "\""));
+    }
+    assert!(names.len() > 15, "{names:?}");
+    for name in names {
+        let answer = admin.get(&format!("/demo/{}", name.trim_start_matches("./"))).await;
+        assert_eq!(answer.status, 200, "{name}");
+        let media_type = answer.header("content-type").unwrap_or_default();
+        match name.rsplit('.').next() {
+            Some("js") => assert!(media_type.starts_with("text/javascript"), "{name}: {media_type}"),
+            Some("css") => assert!(media_type.starts_with("text/css"), "{name}: {media_type}"),
+            Some("svg") => assert_eq!(media_type, "image/svg+xml", "{name}"),
+            _ => assert!(media_type.starts_with("text/"), "{name}: {media_type}"),
+        }
+    }
+    admin.stop().await;
+}
+
+#[tokio::test]
+async fn pages_hold_nothing_that_the_policy_would_block() {
+    let admin = Admin::start(options(true)).await;
+    for page in ["", "chat.html", "mqtt.html"] {
+        let page = admin.get(&format!("/demo/{page}")).await;
+        assert!(!page.body.contains("<script>") && !page.body.contains("<style"));
+        assert!(!page.body.contains(" style=") && !page.body.contains(" onclick="));
+    }
+    for script in ["words.js", "room.js", "chat.js", "mqtt.js"] {
+        let script = admin.get(&format!("/demo/{script}")).await;
+        // What others say reaches the page as text and as nothing else.
+        for door in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            assert!(!script.body.contains(door), "{door}");
+        }
+    }
+    admin.stop().await;
+}
+
+#[tokio::test]
+async fn both_languages_have_every_word() {
+    let admin = Admin::start(options(true)).await;
+    let words = admin.get("/demo/words.js").await.body;
+    let (english, korean) = words.split_once("  ko: {").expect("two languages");
+    let korean = korean.split_once("};").expect("the end of the words").0;
+    let keys = |part: &str| -> Vec<String> {
+        part.lines()
+            .filter_map(|line| line.strip_prefix("    ")?.split_once(": \""))
+            .map(|(key, _)| key.into())
+            .collect()
+    };
+    assert_eq!(keys(english), keys(korean));
+    assert!(keys(english).len() > 40);
+    for page in ["", "chat.html", "mqtt.html"] {
+        let page = admin.get(&format!("/demo/{page}")).await;
+        for key in page.between("data-word=\"", "\"") {
+            assert!(keys(english).contains(&key), "{key}");
+        }
+    }
+    admin.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_finishes_does_not_hold_the_broker_up() {
+    let admin = Admin::start(options(true)).await;
+    let mut slow = TcpStream::connect(admin.at).await.expect("connect");
+    slow.write_all(b"GET /healthz HTTP/1.1\r\n").await.expect("write");
+    // The first answer shows that the listener has seen the slow one, which came before.
+    assert_eq!(admin.get("/healthz").await.status, 200);
+    admin.stop().await;
+}
+
+fn options(dev: bool) -> Options {
+    Options {
+        dev,
+        mqtt_ws: Some(WebEndpoint { port: 4002, path: "/mqtt".into(), tls: true }),
+        stomp_ws: Some(WebEndpoint { port: 4001, path: "/ws".into(), tls: false }),
+    }
+}
+
+struct Admin {
+    at: SocketAddr,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<std::io::Result<()>>,
+}
+
+impl Admin {
+    async fn start(options: Options) -> Self {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("bind");
+        let at = listener.local_addr().expect("address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(serve(listener, options, async {
+            let _ = stopped.await;
+        }));
+        Self { at, stop, served }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.at).await.expect("connect");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("write");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("read");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        Answer { status, head: head.into(), body: body.into() }
+    }
+
+    async fn stop(self) {
+        self.stop.send(()).expect("still serving");
+        self.served.await.expect("no panic").expect("an orderly end");
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    fn between(&self, start: &str, end: &str) -> Vec<String> {
+        self.body.split(start).skip(1).filter_map(|rest| Some(rest.split_once(end)?.0.to_owned())).collect()
+    }
+}
