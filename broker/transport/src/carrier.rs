@@ -1,0 +1,138 @@
+//! Carrier: one type for all of them.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::http::Upgraded;
+use crate::peer::{Peer, Transport};
+use crate::websocket::WebSocket;
+
+/// A connection as a stream of bytes both ways. It holds no buffer of its own (a WebSocket: 4 KiB for reading); several
+/// things can be waited for by one task, since every wait registers the same waker.
+#[derive(Debug)]
+pub struct Carrier {
+    peer: Peer,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpStream),
+    // Boxed: most connections should not pay for its size.
+    WebSocket(Box<WebSocket>),
+}
+
+impl Carrier {
+    /// A plain TCP connection.
+    ///
+    /// # Errors
+    ///
+    /// The peer is gone already.
+    pub fn tcp(stream: TcpStream) -> io::Result<Self> {
+        let peer = Peer { address: stream.peer_addr()?, transport: Transport::Tcp };
+        Ok(Self { peer, kind: Kind::Tcp(stream) })
+    }
+
+    /// A WebSocket, whose messages hold at most `message_bytes_max` bytes.
+    ///
+    /// # Errors
+    ///
+    /// The peer is gone already.
+    pub async fn websocket(upgraded: Upgraded, message_bytes_max: usize) -> io::Result<Self> {
+        let peer = Peer { address: upgraded.stream.peer_addr()?, transport: Transport::WebSocket };
+        let websocket = WebSocket::new(upgraded, message_bytes_max).await;
+        Ok(Self { peer, kind: Kind::WebSocket(Box::new(websocket)) })
+    }
+
+    /// Who is at the other end.
+    pub const fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Appends what came to `buf`, as much as its spare capacity holds, and says how much that was; 0 if the peer sends
+    /// no more. The caller makes room first. A WebSocket's message is appended as a whole, also beyond the capacity.
+    ///
+    /// # Errors
+    ///
+    /// Trouble with the network, or [`io::ErrorKind::InvalidData`] where the peer broke the rules of the transport; its
+    /// text is good for the log, and [`Self::poll_close`] tells the peer.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<usize>> {
+        match &mut self.kind {
+            Kind::Tcp(stream) => pin!(stream.read_buf(buf)).poll(cx),
+            Kind::WebSocket(websocket) => {
+                let enough = buf.capacity();
+                websocket.poll_read(cx, buf, enough)
+            }
+        }
+    }
+
+    /// Writes the beginning of `slices`, as much as the network takes, and says how much that was.
+    ///
+    /// # Errors
+    ///
+    /// Trouble with the network; nothing more can be written.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match (&mut self.kind, slices) {
+            // Cheaper than the vectored call where there is nothing to gather.
+            (Kind::Tcp(stream), [slice]) => Pin::new(stream).poll_write(cx, slice),
+            (Kind::Tcp(stream), _) => Pin::new(stream).poll_write_vectored(cx, slices),
+            (Kind::WebSocket(websocket), _) => websocket.poll_write(cx, slices),
+        }
+    }
+
+    /// Ready when nothing that was written is held back on this side. To be called after a write that wrote everything,
+    /// and again when woken until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// Trouble with the network.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.kind {
+            Kind::Tcp(_) => Poll::Ready(Ok(())),
+            Kind::WebSocket(websocket) => websocket.poll_flush(cx),
+        }
+    }
+
+    /// Says that nothing more will be written, in the transport's own way, and reads on until the peer has closed too:
+    /// a socket that is closed with something unread in it takes what was written last down with it. The caller sets a
+    /// limit to the patience.
+    ///
+    /// # Errors
+    ///
+    /// Trouble with the network: closed all the same.
+    pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = match &mut self.kind {
+            Kind::Tcp(stream) => stream,
+            Kind::WebSocket(websocket) => {
+                ready!(websocket.poll_close(cx))?;
+                websocket.stream_mut()
+            }
+        };
+        ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
+        let mut discarded = [0; 4096];
+        while ready!(poll_discard(stream, cx, &mut discarded))? > 0 {}
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn poll_discard(stream: &mut TcpStream, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+    let mut buf = ReadBuf::new(room);
+    ready!(tokio::io::AsyncRead::poll_read(Pin::new(stream), cx, &mut buf))?;
+    Poll::Ready(Ok(buf.filled().len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_carrier_is_small() {
+        assert!(size_of::<Carrier>() <= 80, "{}", size_of::<Carrier>());
+    }
+}

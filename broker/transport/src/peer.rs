@@ -1,0 +1,37 @@
+//! Who is at the other end.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// The other end of a connection, as log lines name it: `192.0.2.7:50112 (websocket)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// What its bytes travel in.
+    pub transport: Transport,
+}
+
+/// What the bytes of a connection travel in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// As they are.
+    Tcp,
+    /// As the messages of a WebSocket.
+    WebSocket,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::WebSocket => "websocket",
+        })
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.address, self.transport)
+    }
+}

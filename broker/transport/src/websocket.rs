@@ -1,0 +1,238 @@
+//! Messages as a byte stream.
+//!
+//! Where a message ends means nothing: a packet may lie across several, and one may hold many (MQTT 5.0, 6.0).
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use futures_util::{Sink, Stream};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
+
+use crate::http::Upgraded;
+use crate::http::subprotocol::Protocol;
+use crate::websocket::violation::Violation;
+
+pub mod violation;
+
+/// The server's end of a WebSocket. Pings and the closing handshake are answered while it is read.
+#[derive(Debug)]
+pub struct WebSocket {
+    stream: WebSocketStream<TcpStream>,
+    protocol: Protocol,
+    message_bytes_max: usize,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Open,
+    /// The peer broke a rule: told to whoever reads, and to the peer when we close.
+    Broken(Violation),
+    /// The close frame is under way; what still comes is of no interest.
+    Closing,
+}
+
+impl WebSocket {
+    /// Takes an upgraded connection over. Messages above `message_bytes_max`, in bytes, end it.
+    pub async fn new(upgraded: Upgraded, message_bytes_max: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            // Whoever writes has gathered a turn's worth already.
+            .write_buffer_size(0)
+            // A message and the pong or close frame behind it always fit: `poll_write` waits until the one before left.
+            .max_write_buffer_size(2 * TURN_BYTES_MAX)
+            .max_message_size(Some(message_bytes_max))
+            .max_frame_size(Some(message_bytes_max));
+        let Upgraded { stream, early, protocol } = upgraded;
+        let stream =
+            WebSocketStream::from_partially_read(stream, early.into(), Role::Server, Some(config)).await;
+        Self { stream, protocol, message_bytes_max, state: State::Open }
+    }
+
+    /// Appends what came to `buf`, until nothing more is there or it holds `enough` bytes; 0 if the peer closed.
+    ///
+    /// # Errors
+    ///
+    /// Trouble with the network, or a [`Violation`] as [`io::ErrorKind::InvalidData`].
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+        enough: usize,
+    ) -> Poll<io::Result<usize>> {
+        let before = buf.len();
+        while buf.len() < enough.max(before + 1) {
+            if let State::Broken(violation) = &self.state {
+                let violation = violation.clone();
+                return self.read_or(before, buf, Poll::Ready(Err(violation.into())));
+            }
+            match Pin::new(&mut self.stream).poll_next(cx) {
+                Poll::Pending => return self.read_or(before, buf, Poll::Pending),
+                Poll::Ready(None) => return self.read_or(before, buf, Poll::Ready(Ok(0))),
+                Poll::Ready(Some(Ok(message))) => self.take(message, buf),
+                Poll::Ready(Some(Err(error))) => match Violation::from_error(error, self.message_bytes_max) {
+                    Ok(violation) => self.state = State::Broken(violation),
+                    Err(error) => return self.read_or(before, buf, end_of_stream(error)),
+                },
+            }
+        }
+        Poll::Ready(Ok(buf.len() - before))
+    }
+
+    /// Sends what is in `slices`, or the beginning of it, as one message; returns how many bytes of it that were. They
+    /// have left for the network only when [`Self::poll_flush`] is ready.
+    ///
+    /// # Errors
+    ///
+    /// Trouble with the network, or the peer has closed.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        ready!(Pin::new(&mut self.stream).poll_ready(cx)).map_err(network)?;
+        let turn = gather(slices);
+        let message = match self.protocol {
+            Protocol::Mqtt => Message::binary(turn),
+            Protocol::Stomp => text_where_possible(turn),
+        };
+        let count = message.len();
+        if count > 0 {
+            Pin::new(&mut self.stream).start_send(message).map_err(network)?;
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Ready when nothing is held back that was written.
+    ///
+    /// # Errors
+    ///
+    /// Trouble with the network.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx).map_err(network)
+    }
+
+    /// Says good-bye with the code that fits, and waits for the peer's; ready when only the connection below is left.
+    ///
+    /// # Errors
+    ///
+    /// Trouble with the network.
+    pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let frame = match &self.state {
+            State::Open => Some(CloseFrame { code: CloseCode::Normal, reason: "".into() }),
+            State::Broken(violation) => {
+                Some(CloseFrame { code: violation.code(), reason: violation.to_string().into() })
+            }
+            State::Closing => None,
+        };
+        if let Some(frame) = frame {
+            ready!(Pin::new(&mut self.stream).poll_ready(cx)).map_err(network)?;
+            // Fails where the peer closed first: then its close frame was answered already.
+            let _ = Pin::new(&mut self.stream).start_send(Message::Close(Some(frame)));
+            self.state = State::Closing;
+        }
+        ready!(self.poll_flush(cx))?;
+        while let Some(Ok(_)) = ready!(Pin::new(&mut self.stream).poll_next(cx)) {}
+        Poll::Ready(Ok(()))
+    }
+
+    /// The connection below.
+    pub fn stream_mut(&mut self) -> &mut TcpStream {
+        self.stream.get_mut()
+    }
+
+    fn take(&mut self, message: Message, buf: &mut BytesMut) {
+        match (message, self.protocol) {
+            (Message::Binary(data), _) => buf.extend_from_slice(&data),
+            (Message::Text(text), Protocol::Stomp) => buf.extend_from_slice(text.as_bytes()),
+            (Message::Text(_), Protocol::Mqtt) => self.state = State::Broken(Violation::Text),
+            // The library answers pings and closing by itself, and never hands out a raw frame.
+            (Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_), _) => {}
+        }
+    }
+
+    /// What was read stands first; the rest is told at the next call.
+    fn read_or(
+        &mut self,
+        before: usize,
+        buf: &BytesMut,
+        otherwise: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match buf.len() - before {
+            0 => otherwise,
+            count => Poll::Ready(Ok(count)),
+        }
+    }
+}
+
+/// The library's error for what is the network's.
+fn network(error: Error) -> io::Error {
+    if let Error::Io(error) = error { error } else { io::Error::other(error) }
+}
+
+/// The peer left without the closing handshake: many do.
+fn end_of_stream(error: io::Error) -> Poll<io::Result<usize>> {
+    let left = error.kind() == io::ErrorKind::UnexpectedEof;
+    Poll::Ready(if left { Ok(0) } else { Err(error) })
+}
+
+fn gather(slices: &[IoSlice<'_>]) -> Vec<u8> {
+    let all: usize = slices.iter().map(|slice| slice.len()).sum();
+    let mut turn = Vec::with_capacity(all.min(TURN_BYTES_MAX));
+    for slice in slices {
+        let room = TURN_BYTES_MAX - turn.len();
+        turn.extend_from_slice(slice.get(..room).unwrap_or(slice));
+    }
+    turn
+}
+
+/// Browsers hand text to the page as text. A character that is cut at the end of the turn is left for the next one.
+fn text_where_possible(turn: Vec<u8>) -> Message {
+    match String::from_utf8(turn) {
+        Ok(text) => Message::text(text),
+        Err(error) => {
+            let cut = error.utf8_error();
+            let whole = cut.valid_up_to();
+            let mut turn = error.into_bytes();
+            if cut.error_len().is_some() || whole == 0 {
+                return Message::binary(turn);
+            }
+            turn.truncate(whole);
+            String::from_utf8(turn).map_or_else(|error| Message::binary(error.into_bytes()), Message::text)
+        }
+    }
+}
+
+/// What an idle connection costs. The default of the library would be 128 KiB.
+const READ_BUFFER_BYTES: usize = 4096;
+
+/// The longest message we send. The library keeps a buffer of this size for each connection that ever needed it.
+const TURN_BYTES_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_sent_as_text_and_anything_else_as_binary() {
+        assert_eq!(text_where_possible(b"MESSAGE".to_vec()), Message::text("MESSAGE"));
+        assert_eq!(text_where_possible(b"a\xffb".to_vec()), Message::binary(b"a\xffb".to_vec()));
+    }
+
+    #[test]
+    fn a_character_that_is_cut_at_the_end_waits_for_its_rest() {
+        assert_eq!(text_where_possible("aé".as_bytes()[..2].to_vec()), Message::text("a"));
+        // Nothing else to send: then it must go, or nothing ever would.
+        assert_eq!(text_where_possible(b"\xc3".to_vec()), Message::binary(b"\xc3".to_vec()));
+    }
+
+    #[test]
+    fn a_turn_is_cut_at_its_bound() {
+        let large = vec![b'x'; TURN_BYTES_MAX - 1];
+        let turn = gather(&[IoSlice::new(&large), IoSlice::new(b"yz")]);
+        assert_eq!(turn.len(), TURN_BYTES_MAX);
+        assert!(turn.ends_with(b"xy"));
+    }
+}
