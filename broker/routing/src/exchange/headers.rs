@@ -1,0 +1,155 @@
+//! All or any header arguments.
+
+use bytestring::ByteString;
+use foldhash::HashMap;
+
+use model::properties::Properties;
+use model::queue::{HeaderMatch, MatchMode};
+
+use crate::binding::Bound;
+
+/// Compares headers as text, because text is all that either protocol sends. Different arguments are asked one by one.
+#[derive(Debug)]
+pub(crate) struct Headers<V> {
+    by_arguments: HashMap<HeaderMatch, Bound<V>>,
+}
+
+impl<V: Ord> Headers<V> {
+    pub(crate) fn insert(&mut self, arguments: &HeaderMatch, value: V) -> Option<V> {
+        self.by_arguments.entry(arguments.clone()).or_default().insert(value)
+    }
+
+    pub(crate) fn remove(&mut self, arguments: &HeaderMatch, value: &V) -> Option<V> {
+        let bound = self.by_arguments.get_mut(arguments)?;
+        let gone = bound.remove(value);
+        if bound.is_empty() {
+            self.by_arguments.remove(arguments);
+        }
+        gone
+    }
+
+    pub(crate) fn for_each_match<'e>(&'e self, properties: Option<&Properties>, visit: impl FnMut(&'e V)) {
+        self.by_arguments
+            .iter()
+            .filter(|(arguments, _)| matches(arguments, properties))
+            .flat_map(|(_, bound)| bound.as_slice())
+            .for_each(visit);
+    }
+
+    pub(crate) fn for_each<'e>(&'e self, visit: impl FnMut(&'e V)) {
+        self.by_arguments.values().flat_map(Bound::as_slice).for_each(visit);
+    }
+}
+
+impl<V> Default for Headers<V> {
+    fn default() -> Self {
+        Self { by_arguments: HashMap::default() }
+    }
+}
+
+/// Whether a message with these properties is what the arguments ask for.
+fn matches(arguments: &HeaderMatch, properties: Option<&Properties>) -> bool {
+    let plain = |(name, _): &&(ByteString, Option<ByteString>)| !name.starts_with("x-");
+    let met = |(name, value): &(ByteString, Option<ByteString>)| {
+        header(properties, name).is_some_and(|there| value.as_ref().is_none_or(|wanted| wanted == there))
+    };
+    let mut wanted = arguments.wanted.iter();
+    match arguments.mode {
+        MatchMode::All => wanted.filter(plain).all(met),
+        MatchMode::Any => wanted.filter(plain).any(met),
+        MatchMode::AllWithX => wanted.all(met),
+        MatchMode::AnyWithX => wanted.any(met),
+    }
+}
+
+/// The content type has a place of its own in a message; who asks for the header means that.
+fn header<'p>(properties: Option<&'p Properties>, name: &str) -> Option<&'p ByteString> {
+    let properties = properties?;
+    let content_type = || properties.content_type.as_ref().filter(|_| name == "content-type");
+    properties.header(name).or_else(content_type)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: MatchMode = MatchMode::All;
+    const ANY: MatchMode = MatchMode::Any;
+    const ALL_X: MatchMode = MatchMode::AllWithX;
+    const ANY_X: MatchMode = MatchMode::AnyWithX;
+
+    #[test]
+    fn all_wants_every_argument_but_those_with_x() {
+        check(ALL, "", "", true);
+        check(ALL, "", "a=1", true);
+        check(ALL, "a=1 b=2", "b=2 c=3 a=1", true);
+        check(ALL, "a=1 b=2", "a=1", false);
+        check(ALL, "a=1", "a=2", false);
+        check(ALL, "a=1 x-b=2", "a=1", true);
+        check(ALL, "x-b=2", "", true);
+    }
+
+    #[test]
+    fn any_wants_one_argument_but_none_with_x() {
+        check(ANY, "", "a=1", false);
+        check(ANY, "a=1 b=2", "b=2", true);
+        check(ANY, "a=1 b=2", "b=3", false);
+        check(ANY, "a=1 x-b=2", "x-b=2", false);
+    }
+
+    #[test]
+    fn with_x_counts_every_argument() {
+        check(ALL_X, "", "", true);
+        check(ALL_X, "a=1 x-b=2", "a=1", false);
+        check(ALL_X, "a=1 x-b=2", "a=1 x-b=2", true);
+        check(ANY_X, "", "a=1", false);
+        check(ANY_X, "a=1 x-b=2", "x-b=2", true);
+    }
+
+    #[test]
+    fn an_argument_without_value_asks_only_that_the_header_is_there() {
+        check(ALL, "a", "a=7", true);
+        check(ALL, "a", "b=7", false);
+        check(ANY, "a b=1", "a=", true);
+    }
+
+    #[test]
+    fn the_first_header_of_a_name_counts() {
+        check(ALL, "a=1", "a=1 a=2", true);
+        check(ALL, "a=2", "a=1 a=2", false);
+    }
+
+    #[test]
+    fn the_content_type_is_a_header_unless_one_is_called_so() {
+        let mut properties = Properties { content_type: Some("text/plain".into()), ..Properties::default() };
+        let wanted = arguments(ALL, "content-type=text/plain");
+        assert!(matches(&wanted, Some(&properties)));
+        properties.headers.push(("content-type".into(), "text/html".into()));
+        assert!(!matches(&wanted, Some(&properties)));
+    }
+
+    #[test]
+    fn a_message_without_properties_has_no_headers() {
+        assert!(matches(&arguments(ALL, ""), None));
+        assert!(!matches(&arguments(ALL, "a"), None));
+        assert!(!matches(&arguments(ANY_X, "a"), None));
+    }
+
+    #[track_caller]
+    fn check(mode: MatchMode, wanted: &str, headers: &str, expected: bool) {
+        let headers = pairs(headers).map(|(name, value)| (name, value.unwrap())).collect();
+        let properties = Properties { headers, ..Properties::default() };
+        assert_eq!(matches(&arguments(mode, wanted), Some(&properties)), expected);
+    }
+
+    fn arguments(mode: MatchMode, wanted: &str) -> HeaderMatch {
+        HeaderMatch { mode, wanted: pairs(wanted).collect() }
+    }
+
+    fn pairs(text: &str) -> impl Iterator<Item = (ByteString, Option<ByteString>)> {
+        text.split_whitespace().map(|pair| match pair.split_once('=') {
+            Some((name, value)) => (name.into(), Some(value.into())),
+            None => (pair.into(), None),
+        })
+    }
+}

@@ -1,0 +1,380 @@
+//! Push, take, settle: one short lock.
+
+pub(crate) mod consumers;
+pub(crate) mod limits;
+pub(crate) mod ready;
+pub(crate) mod unacked;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use model::change::Place;
+use model::delivery::{Delivery, DeliveryTag, Outcome, Stage};
+use model::message::Message;
+use model::name::{ClientId, ConsumerId, QueueId};
+use model::queue::QueueOptions;
+use model::refusal::Refusal;
+use model::time::WallMs;
+
+use crate::queue::consumers::{Consumer, ConsumerKey, ConsumerOptions, Consumers};
+use crate::queue::limits::{Full, Limits};
+use crate::queue::ready::{Entry, Item, Ready};
+use crate::wake::{Readiness, Wakes};
+
+/// Messages that wait for consumers, in the order of their sequence numbers, and those on loan to them.
+///
+/// A consumer is marked in its link's [`Readiness`] when it becomes able to take something; it stays marked, and is not
+/// marked again, until [`Self::take`] tells it that there is no more.
+pub struct Queue {
+    id: QueueId,
+    options: QueueOptions,
+    owner: Owner,
+    /// How many consumers there are, to be seen without the lock.
+    attached: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    ready: Ready,
+    consumers: Consumers,
+    limits: Limits,
+    /// The last sequence number in use.
+    sequence: u64,
+    closed: bool,
+}
+
+/// Whose a queue is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// Anybody's.
+    Nobody,
+    /// An MQTT session's own.
+    Session(ClientId),
+    /// Exclusive to one link.
+    Link(u64),
+}
+
+/// What [`Queue::take`] and [`Queue::expire`] found. Belongs to the caller and is used again: both only add to it.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// To be sent.
+    pub deliveries: Vec<Delivery>,
+    /// Durable entries that are gone, by being taken or by having expired: their removal is to be journalled.
+    pub removed: Vec<Place>,
+    /// How many had expired.
+    pub expired: usize,
+}
+
+/// What became of a settlement.
+#[derive(Debug, Clone)]
+pub enum Settled {
+    /// That consumer has no such delivery.
+    Unknown,
+    /// Accepted or rejected: the entry is gone.
+    Removed {
+        /// Its place, if its removal is to be journalled.
+        durable: Option<Place>,
+        /// What it was.
+        message: Arc<Message>,
+    },
+    /// The client has the message; the entry stays until it is accepted.
+    Received {
+        /// Its place, if that is to be journalled.
+        durable: Option<Place>,
+    },
+    /// The entry waits again.
+    Requeued,
+}
+
+/// How much is in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueStats {
+    /// Entries that wait.
+    pub ready: usize,
+    /// Entries on loan.
+    pub unacked: usize,
+    /// What waits, in bytes by [`Message::size_bytes`].
+    pub ready_bytes: u64,
+    /// Consumers.
+    pub consumers: usize,
+}
+
+impl Queue {
+    /// An empty queue. Limits that are `None` in `options` do not exist.
+    pub fn new(id: QueueId, options: QueueOptions, owner: Owner) -> Arc<Self> {
+        Arc::new(Self { id, options, owner, attached: AtomicUsize::new(0), state: Mutex::default() })
+    }
+
+    /// The number that the journal knows it by.
+    pub fn id(&self) -> QueueId {
+        self.id
+    }
+
+    /// As it was declared.
+    pub fn options(&self) -> &QueueOptions {
+        &self.options
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Whether somebody consumes it, as far as can be seen without the lock.
+    pub fn has_consumers(&self) -> bool {
+        self.attached.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes the next sequence number for an entry that is about to become durable. From now on it counts as waiting;
+    /// it becomes visible by [`Self::show`], or its room is given back by [`Self::unreserve`].
+    ///
+    /// # Errors
+    ///
+    /// If a limit is reached; no number is used up.
+    pub fn reserve(&self, bytes: usize) -> Result<u64, Full> {
+        let mut state = self.lock();
+        state.check(&self.options, bytes)?;
+        state.limits.reserve(bytes);
+        state.sequence += 1;
+        Ok(state.sequence)
+    }
+
+    /// The reserved entry of that size will not come. Its number stays unused.
+    pub fn unreserve(&self, bytes: usize) {
+        self.lock().limits.unreserve(bytes);
+    }
+
+    /// A reserved entry is durable and may be taken. `reserve` must have been asked for the message's
+    /// [`Message::size_bytes`].
+    pub fn show(&self, sequence: u64, item: Item, wakes: &mut Wakes) {
+        let mut state = self.lock();
+        state.limits.unreserve(item.message.size_bytes());
+        state.add(Entry { sequence, item }, wakes);
+    }
+
+    /// Adds an entry that may be taken at once.
+    ///
+    /// # Errors
+    ///
+    /// If a limit is reached: the message is not in the queue.
+    pub fn push(&self, item: Item, wakes: &mut Wakes) -> Result<(), Full> {
+        let mut state = self.lock();
+        state.check(&self.options, item.message.size_bytes())?;
+        state.sequence += 1;
+        let sequence = state.sequence;
+        state.add(Entry { sequence, item }, wakes);
+        Ok(())
+    }
+
+    /// Puts back what was there before the broker stopped, in any order and beyond any limit. Comes before the first
+    /// consumer.
+    pub fn restore(&self, sequence: u64, item: Item) {
+        let mut state = self.lock();
+        state.sequence = state.sequence.max(sequence);
+        state.ready.restore(Entry { sequence, item });
+    }
+
+    /// The next entry gets at least this number: those below were used in an earlier life.
+    pub fn set_next_sequence(&self, next: u64) {
+        let mut state = self.lock();
+        state.sequence = state.sequence.max(next.saturating_sub(1));
+    }
+
+    /// Lets a consumer take. It is marked at once if something waits.
+    ///
+    /// # Errors
+    ///
+    /// If the queue is exclusive to another link, or was deleted.
+    pub fn attach(
+        &self,
+        consumer: ConsumerOptions,
+        readiness: &Arc<Readiness>,
+        wakes: &mut Wakes,
+    ) -> Result<ConsumerKey, Refusal> {
+        if matches!(self.owner, Owner::Link(link) if link != consumer.link) {
+            return Err(Refusal::Exclusive(self.options.name.clone()));
+        }
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Refusal::NoQueue(self.options.name.clone()));
+        }
+        let key = state.consumers.attach(consumer, Arc::clone(readiness));
+        self.attached.store(state.consumers.len(), Ordering::Relaxed);
+        state.offer(wakes);
+        Ok(key)
+    }
+
+    /// The consumer takes no more. What it had not settled waits again, in its old place and counted as one more
+    /// attempt. Returns how many consumers are left.
+    pub fn detach(&self, key: ConsumerKey, wakes: &mut Wakes) -> usize {
+        let mut state = self.lock();
+        if let Some(gone) = state.consumers.detach(key) {
+            self.attached.store(state.consumers.len(), Ordering::Relaxed);
+            // Newest first, so that each finds its place at the front.
+            for entry in gone.unacked.into_newest_first() {
+                state.ready.insert(again(entry));
+            }
+            state.offer(wakes);
+        }
+        state.consumers.len()
+    }
+
+    /// Takes up to `max` entries for that consumer, oldest first, within its prefetch and, where others compete, its
+    /// share. Returns whether it could take more now; if not, it is marked again once it can.
+    pub fn take(&self, key: ConsumerKey, max: usize, now: WallMs, out: &mut Taken) -> bool {
+        // Dropped, and with it used, after the lock.
+        let mut wakes = Wakes::default();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let wanted = state.consumers.allowance(key).min(max);
+        let Some(consumer) = state.consumers.get_mut(key) else { return false };
+        let mut taken = 0;
+        while taken < wanted {
+            let Some(entry) = state.ready.pop() else { break };
+            if entry.item.is_expired(now) {
+                out.expired += 1;
+                out.removed.extend(self.durable_place(&entry));
+            } else {
+                taken += 1;
+                self.lend(consumer, entry, now, out);
+            }
+        }
+        let waiting = state.ready.len();
+        state.consumers.took(key, taken, waiting, &mut wakes)
+    }
+
+    /// Settles a delivery of that consumer.
+    pub fn settle(&self, key: ConsumerKey, tag: DeliveryTag, outcome: Outcome, wakes: &mut Wakes) -> Settled {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let Some(consumer) = state.consumers.get_mut(key) else { return Settled::Unknown };
+        let place = Place { queue: self.id, sequence: tag.0 };
+        if outcome == Outcome::Received {
+            let Some(item) = consumer.unacked.get_mut(tag.0) else { return Settled::Unknown };
+            item.stage = Stage::Received;
+            return Settled::Received { durable: item.durable.then_some(place) };
+        }
+        let Some(item) = consumer.unacked.take(tag.0) else { return Settled::Unknown };
+        let settled = match outcome {
+            Outcome::Requeued => {
+                state.ready.insert(again(Entry { sequence: tag.0, item }));
+                Settled::Requeued
+            }
+            Outcome::Accepted | Outcome::Rejected | Outcome::Received => {
+                Settled::Removed { durable: item.durable.then_some(place), message: item.message }
+            }
+        };
+        state.consumers.freed(key);
+        state.offer(wakes);
+        settled
+    }
+
+    /// The queue is deleted: returns whose consumers to tell. From now on it drops whatever comes and holds nothing.
+    pub fn close(&self) -> Vec<(Arc<Readiness>, ConsumerId)> {
+        let state = {
+            let mut state = self.lock();
+            let sequence = state.sequence;
+            self.attached.store(0, Ordering::Relaxed);
+            std::mem::replace(&mut *state, State { closed: true, sequence, ..State::default() })
+        };
+        // The messages go here, outside the lock.
+        state.consumers.iter().map(|gone| (Arc::clone(&gone.readiness), gone.options.id)).collect()
+    }
+
+    /// Drops all that waits, but nothing that is on loan or on its way to the disk. Returns the places whose removal is
+    /// to be journalled.
+    pub fn purge(&self) -> Vec<Place> {
+        let gone = {
+            let mut state = self.lock();
+            let gone = state.ready.take_all();
+            state.consumers.trim(0);
+            gone
+        };
+        gone.iter().filter_map(|entry| self.durable_place(entry)).collect()
+    }
+
+    /// Drops what has expired without waiting for somebody to take it. Looks at all that waits.
+    pub fn expire(&self, now: WallMs, out: &mut Taken) {
+        let gone = {
+            let mut state = self.lock();
+            let gone = state.ready.expire(now);
+            let waiting = state.ready.len();
+            state.consumers.trim(waiting);
+            gone
+        };
+        out.expired += gone.len();
+        out.removed.extend(gone.iter().filter_map(|entry| self.durable_place(entry)));
+    }
+
+    /// How much is in it now.
+    pub fn stats(&self) -> QueueStats {
+        let state = self.lock();
+        QueueStats {
+            ready: state.ready.len(),
+            unacked: state.consumers.iter().map(|consumer| consumer.unacked.len()).sum(),
+            ready_bytes: state.ready.bytes(),
+            consumers: state.consumers.len(),
+        }
+    }
+
+    /// Makes a delivery of an entry, and a loan of it if it waits to be settled.
+    fn lend(&self, consumer: &mut Consumer, entry: Entry, now: WallMs, out: &mut Taken) {
+        let waits = consumer.options.settles.waits(entry.item.qos);
+        let sequence = entry.sequence;
+        let item = if waits {
+            let item = entry.item.clone();
+            consumer.unacked.lend(entry);
+            item
+        } else {
+            out.removed.extend(self.durable_place(&entry));
+            entry.item
+        };
+        let left = |end: WallMs| u64::try_from(end.since(now).as_millis()).unwrap_or(u64::MAX);
+        out.deliveries.push(Delivery {
+            consumer: consumer.options.id,
+            tag: DeliveryTag(if waits { sequence } else { 0 }),
+            qos: item.qos,
+            retain: item.retain,
+            subscription_ids: item.subscription_ids,
+            attempts: item.attempts,
+            stage: item.stage,
+            expires_in_ms: item.message.expires_at.map(left),
+            message: item.message,
+        });
+    }
+
+    fn durable_place(&self, entry: &Entry) -> Option<Place> {
+        entry.item.durable.then_some(Place { queue: self.id, sequence: entry.sequence })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn check(&self, options: &QueueOptions, bytes: usize) -> Result<(), Full> {
+        self.limits.check(options, self.ready.len(), self.ready.bytes(), bytes)
+    }
+
+    fn add(&mut self, entry: Entry, wakes: &mut Wakes) {
+        if !self.closed {
+            self.ready.insert(entry);
+            self.offer(wakes);
+        }
+    }
+
+    fn offer(&mut self, wakes: &mut Wakes) {
+        self.consumers.offer(self.ready.len(), wakes);
+    }
+}
+
+/// An entry that comes back.
+fn again(mut entry: Entry) -> Entry {
+    entry.item.attempts = entry.item.attempts.saturating_add(1);
+    entry
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! Length and bytes, and what then.
+
+use model::queue::QueueOptions;
+
+/// A queue takes no more: what waits has reached a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the queue is full: at most {max} {what} may wait")]
+pub struct Full {
+    /// What is limited: `messages` or `bytes`.
+    pub what: &'static str,
+    /// The limit.
+    pub max: u64,
+}
+
+/// What is promised to entries that are on their way to the disk. They count as waiting from the start, or a slow disk
+/// would let a queue grow past its limit.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    reserved: u64,
+    reserved_bytes: u64,
+}
+
+impl Limits {
+    /// Whether one more message of `bytes` has room beside the `ready` ones of `ready_bytes`.
+    pub(crate) fn check(
+        &self,
+        options: &QueueOptions,
+        ready: usize,
+        ready_bytes: u64,
+        bytes: usize,
+    ) -> Result<(), Full> {
+        let over = |max: Option<u64>, wanted: u64| max.filter(|max| wanted > *max);
+        if let Some(max) = over(options.ready_max, ready as u64 + self.reserved + 1) {
+            return Err(Full { what: "messages", max });
+        }
+        if let Some(max) = over(options.ready_bytes_max, ready_bytes + self.reserved_bytes + bytes as u64) {
+            return Err(Full { what: "bytes", max });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.reserved += 1;
+        self.reserved_bytes += bytes as u64;
+    }
+
+    /// The entry was shown, or will not come. More than was promised cannot be given back.
+    pub(crate) fn unreserve(&mut self, bytes: usize) {
+        self.reserved = self.reserved.saturating_sub(1);
+        self.reserved_bytes = self.reserved_bytes.saturating_sub(bytes as u64);
+    }
+}

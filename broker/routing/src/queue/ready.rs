@@ -1,0 +1,142 @@
+//! Waiting, in order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use model::delivery::Stage;
+use model::message::Message;
+use model::qos::Qos;
+use model::time::WallMs;
+
+/// What a queue holds of a message: the message, and what is particular to this queue.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// What waits.
+    pub message: Arc<Message>,
+    /// With which QoS it is to be delivered.
+    pub qos: Qos,
+    /// With which RETAIN flag.
+    pub retain: bool,
+    /// For which subscriptions.
+    pub subscription_ids: SmallVec<[u32; 1]>,
+    /// Whether the journal knows this entry, so that its end must be written too.
+    pub durable: bool,
+    /// How often it was delivered before.
+    pub attempts: u32,
+    /// How far a client has come with it.
+    pub stage: Stage,
+}
+
+impl Item {
+    /// Whether it must not be delivered any more. Once the exchange has begun it is brought to its end (MQTT 5.0,
+    /// 4.3.3), expired or not.
+    pub(crate) fn is_expired(&self, now: WallMs) -> bool {
+        match self.stage {
+            Stage::Published => self.message.is_expired(now),
+            Stage::Received => false,
+        }
+    }
+}
+
+/// An item at its place in the queue.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) sequence: u64,
+    pub(crate) item: Item,
+}
+
+/// The entries that wait, by sequence number. New ones come at the end and old ones go at the front; what comes back
+/// finds its place near the front.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    entries: VecDeque<Entry>,
+    /// False after `restore`, until somebody wants the order.
+    sorted: bool,
+    bytes: u64,
+}
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self { entries: VecDeque::new(), sorted: true, bytes: 0 }
+    }
+}
+
+impl Ready {
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// By [`Message::size_bytes`].
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Puts an entry in its place.
+    pub(crate) fn insert(&mut self, entry: Entry) {
+        self.sort();
+        self.bytes += entry.item.message.size_bytes() as u64;
+        if self.entries.back().is_none_or(|last| last.sequence < entry.sequence) {
+            self.entries.push_back(entry);
+        } else if self.entries.front().is_some_and(|first| entry.sequence < first.sequence) {
+            self.entries.push_front(entry);
+        } else {
+            let at = self.entries.partition_point(|other| other.sequence < entry.sequence);
+            self.entries.insert(at, entry);
+        }
+    }
+
+    /// Adds an entry in any order, for many at once: they are sorted when the first is wanted.
+    pub(crate) fn restore(&mut self, entry: Entry) {
+        self.sorted &= self.entries.back().is_none_or(|last| last.sequence < entry.sequence);
+        self.bytes += entry.item.message.size_bytes() as u64;
+        self.entries.push_back(entry);
+    }
+
+    /// Takes the oldest entry.
+    pub(crate) fn pop(&mut self) -> Option<Entry> {
+        self.sort();
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.item.message.size_bytes() as u64;
+        if self.entries.is_empty() && self.entries.capacity() > KEPT_ENTRIES_MAX {
+            self.entries.shrink_to(KEPT_ENTRIES_MAX);
+        }
+        Some(entry)
+    }
+
+    /// Takes out all that has expired, oldest first.
+    pub(crate) fn expire(&mut self, now: WallMs) -> Vec<Entry> {
+        self.sort();
+        if !self.entries.iter().any(|entry| entry.item.is_expired(now)) {
+            return Vec::new();
+        }
+        let all = std::mem::take(&mut self.entries);
+        let mut gone = Vec::new();
+        for entry in all {
+            if entry.item.is_expired(now) {
+                gone.push(entry);
+            } else {
+                self.entries.push_back(entry);
+            }
+        }
+        self.bytes -= gone.iter().map(|entry| entry.item.message.size_bytes() as u64).sum::<u64>();
+        gone
+    }
+
+    fn sort(&mut self) {
+        if !self.sorted {
+            self.entries.make_contiguous().sort_unstable_by_key(|entry| entry.sequence);
+            self.sorted = true;
+        }
+    }
+
+    /// Takes everything, oldest first.
+    pub(crate) fn take_all(&mut self) -> VecDeque<Entry> {
+        self.sort();
+        std::mem::take(self).entries
+    }
+}
+
+/// An empty queue keeps room for this many entries, and gives back what it had beyond.
+const KEPT_ENTRIES_MAX: usize = 1024;

@@ -1,0 +1,290 @@
+//! A queue and its laws; `reference` compares it with a plain list, `threads` uses it from several.
+
+mod reference;
+mod threads;
+
+use model::delivery::{Delivery, DeliveryTag, Outcome, Stage};
+use model::message::Message;
+use model::name::{ConsumerId, QueueId};
+use model::qos::Qos;
+
+use super::*;
+use crate::queue::consumers::Settles;
+use crate::testing::{item, message, options, queue};
+
+const NOW: WallMs = WallMs(1_000);
+
+#[test]
+fn a_consumer_that_keeps_up_is_marked_once() {
+    let queue = queue(1, "q");
+    let one = Taker::attach(&queue, Settles::Always, None);
+    for key in ["a", "b", "c"] {
+        queue.push(item(key), &mut Wakes::default()).unwrap();
+    }
+    assert_eq!(one.marks(), 1);
+    assert_eq!(keys(&one.take(2)), ["a", "b"]);
+    assert_eq!(keys(&one.take(2)), ["c"]);
+    assert_eq!(one.marks(), 0);
+    queue.push(item("d"), &mut Wakes::default()).unwrap();
+    assert_eq!(one.marks(), 1, "it was idle again");
+}
+
+#[test]
+fn what_becomes_durable_late_still_comes_in_order() {
+    let queue = queue(1, "q");
+    let first = queue.reserve(1).unwrap();
+    let second = queue.reserve(1).unwrap();
+    let one = Taker::attach(&queue, Settles::Always, None);
+    queue.push(item("c"), &mut Wakes::default()).unwrap();
+    queue.show(second, item("b"), &mut Wakes::default());
+    queue.show(first, item("a"), &mut Wakes::default());
+    let tags: Vec<_> = one.take(9).iter().map(|delivery| delivery.tag.0).collect();
+    assert_eq!(tags, [1, 2, 3]);
+}
+
+#[test]
+fn qos_0_is_settled_by_being_sent_where_the_consumer_speaks_mqtt() {
+    let queue = queue(1, "q");
+    let one = Taker::attach(&queue, Settles::ByQos, Some(1));
+    let qos_0 = Item { qos: Qos::AtMostOnce, durable: true, ..item("a") };
+    queue.push(qos_0, &mut Wakes::default()).unwrap();
+    queue.push(item("b"), &mut Wakes::default()).unwrap();
+    let mut taken = Taken::default();
+    // The prefetch allows one at a time, whatever it turns out to be.
+    assert!(queue.take(one.key, 9, NOW, &mut taken));
+    assert!(!queue.take(one.key, 9, NOW, &mut taken));
+    let tags: Vec<_> =
+        taken.deliveries.iter().map(|delivery| (delivery.tag.0, delivery.qos.bits())).collect();
+    assert_eq!(tags, [(0, 0), (2, 1)]);
+    assert_eq!(taken.removed, [Place { queue: QueueId(1), sequence: 1 }]);
+}
+
+#[test]
+fn a_requeued_delivery_returns_to_its_place() {
+    let queue = filled(&["a", "b", "c"]);
+    let one = Taker::attach(&queue, Settles::Always, None);
+    one.take(2);
+    assert!(matches!(one.settle(1, Outcome::Requeued), Settled::Requeued));
+    assert!(matches!(one.settle(1, Outcome::Requeued), Settled::Unknown));
+    let again = one.take(9);
+    assert_eq!(keys(&again), ["a", "c"]);
+    assert_eq!(again[0].attempts, 1);
+}
+
+#[test]
+fn a_received_delivery_stays_on_loan_and_never_expires() {
+    // MQTT 5.0, 4.3.3
+    let queue = queue(1, "q");
+    let expiring = Message { expires_at: Some(WallMs(NOW.0 + 500)), ..message("a") };
+    let durable = Item { message: Arc::new(expiring), durable: true, qos: Qos::ExactlyOnce, ..item("a") };
+    queue.push(durable, &mut Wakes::default()).unwrap();
+    let one = Taker::attach(&queue, Settles::ByQos, None);
+    assert_eq!(one.take(1)[0].expires_in_ms, Some(500));
+    let place = Place { queue: QueueId(1), sequence: 1 };
+    let received = one.settle(1, Outcome::Received);
+    assert!(matches!(received, Settled::Received { durable: Some(at) } if at == place));
+    assert_eq!(queue.detach(one.key, &mut Wakes::default()), 0);
+    let two = Taker::attach(&queue, Settles::ByQos, None);
+    let mut taken = Taken::default();
+    queue.take(two.key, 9, WallMs(NOW.0 + 501), &mut taken);
+    let delivery = &taken.deliveries[0];
+    assert_eq!((delivery.stage, delivery.attempts, delivery.tag.0), (Stage::Received, 1, 1));
+    let accepted = two.settle(1, Outcome::Accepted);
+    assert!(matches!(accepted, Settled::Removed { durable: Some(at), .. } if at == place));
+    assert_eq!(queue.stats(), QueueStats { consumers: 1, ..QueueStats::default() });
+}
+
+#[test]
+fn what_has_expired_is_removed_and_not_delivered() {
+    let queue = queue(1, "q");
+    let expired = Arc::new(Message { expires_at: Some(NOW), ..message("a") });
+    for durable in [true, false, true] {
+        let item = Item { message: Arc::clone(&expired), durable, ..item("a") };
+        queue.push(item, &mut Wakes::default()).unwrap();
+    }
+    queue.push(item("b"), &mut Wakes::default()).unwrap();
+    let mut taken = Taken::default();
+    let one = Taker::attach(&queue, Settles::Always, None);
+    queue.take(one.key, 1, NOW, &mut taken);
+    assert_eq!(keys(&taken.deliveries), ["b"]);
+    assert_eq!(taken.expired, 3);
+    assert_eq!(taken.removed.iter().map(|place| place.sequence).collect::<Vec<_>>(), [1, 3]);
+}
+
+#[test]
+fn limits_count_what_waits_and_what_is_on_its_way_to_the_disk() {
+    let mut limited = options("q");
+    limited.ready_max = Some(3);
+    limited.ready_bytes_max = Some(10);
+    let queue = Queue::new(QueueId(1), limited, Owner::Nobody);
+    let messages = Full { what: "messages", max: 3 };
+    let bytes = Full { what: "bytes", max: 10 };
+    assert_eq!(queue.reserve(11), Err(bytes));
+    assert_eq!(queue.reserve(6), Ok(1));
+    assert_eq!(queue.push(item("12345"), &mut Wakes::default()), Err(bytes));
+    queue.push(item("1"), &mut Wakes::default()).unwrap();
+    queue.push(item("1"), &mut Wakes::default()).unwrap();
+    assert_eq!(queue.reserve(1), Err(messages));
+    queue.unreserve(6);
+    queue.push(item("123456"), &mut Wakes::default()).unwrap();
+    assert_eq!(queue.push(item("1"), &mut Wakes::default()), Err(messages));
+    // On loan is not waiting.
+    Taker::attach(&queue, Settles::Always, None).take(1);
+    queue.push(item("1"), &mut Wakes::default()).unwrap();
+}
+
+#[test]
+fn what_is_restored_comes_in_order_and_numbers_go_on_behind_it() {
+    let mut limited = options("q");
+    limited.ready_max = Some(1);
+    let queue = Queue::new(QueueId(1), limited, Owner::Nobody);
+    for (sequence, key) in [(7, "c"), (3, "a"), (5, "b")] {
+        queue.restore(sequence, item(key));
+    }
+    queue.set_next_sequence(2);
+    let one = Taker::attach(&queue, Settles::Always, None);
+    assert_eq!(one.marks(), 1);
+    let taken: Vec<_> = one.take(9).iter().map(|delivery| delivery.tag.0).collect();
+    assert_eq!(taken, [3, 5, 7]);
+    assert_eq!(queue.reserve(0), Ok(8));
+    queue.set_next_sequence(20);
+    queue.unreserve(0);
+    assert_eq!(queue.reserve(0), Ok(20));
+}
+
+#[test]
+fn competing_consumers_share_evenly_however_late_they_come() {
+    let queue = queue(1, "q");
+    let takers = [(); 3].map(|()| Taker::attach(&queue, Settles::BySending, None));
+    for _ in 0..30 {
+        queue.push(item("a"), &mut Wakes::default()).unwrap();
+    }
+    assert_eq!(takers.each_ref().map(|taker| (taker.marks(), taker.take(99).len())), [(1, 10); 3]);
+}
+
+#[test]
+fn a_consumer_that_does_not_come_holds_up_few() {
+    let queue = queue(1, "q");
+    let takers = [(); 2].map(|()| Taker::attach(&queue, Settles::BySending, None));
+    for _ in 0..10_000 {
+        queue.push(item("a"), &mut Wakes::default()).unwrap();
+    }
+    while !takers[0].take(1_000).is_empty() {}
+    assert_eq!(queue.stats().ready, 256);
+    queue.detach(takers[1].key, &mut Wakes::default());
+    assert_eq!(takers[0].marks(), 2, "once at first, and again when the other has gone");
+    assert_eq!(takers[0].take(1_000).len(), 256);
+}
+
+#[test]
+fn prefetch_bounds_what_is_unsettled() {
+    let queue = filled(&["a", "b", "c"]);
+    let one = Taker::attach(&queue, Settles::Always, Some(2));
+    let nothing = Taker::attach(&queue, Settles::Always, Some(0));
+    assert_eq!(one.marks(), 1);
+    assert_eq!(one.take(9).len(), 2);
+    one.settle(2, Outcome::Rejected);
+    assert_eq!(one.marks(), 1, "it has room again");
+    assert_eq!(keys(&one.take(9)), ["c"]);
+    assert_eq!((nothing.marks(), nothing.take(9).len()), (0, 0));
+}
+
+#[test]
+fn an_exclusive_queue_is_for_its_link_only() {
+    let queue = Queue::new(QueueId(1), options("q"), Owner::Link(7));
+    let mut consumer = consumer(Settles::Always, None);
+    consumer.link = 8;
+    let refused = queue.attach(consumer, &Readiness::new(), &mut Wakes::default());
+    assert_eq!(refused, Err(Refusal::Exclusive(queue.options().name.clone())));
+    consumer.link = 7;
+    assert!(queue.attach(consumer, &Readiness::new(), &mut Wakes::default()).is_ok());
+}
+
+#[test]
+fn a_deleted_queue_tells_its_consumers_and_holds_nothing() {
+    let queue = filled(&["a", "b"]);
+    let one = Taker::attach(&queue, Settles::Always, None);
+    one.take(1);
+    let told = queue.close();
+    assert!(matches!(&told[..], [(readiness, ConsumerId(1))] if Arc::ptr_eq(readiness, &one.readiness)));
+    let sequence = queue.reserve(1).unwrap();
+    queue.show(sequence, item("c"), &mut Wakes::default());
+    queue.push(item("d"), &mut Wakes::default()).unwrap();
+    assert_eq!(queue.stats(), QueueStats::default());
+    assert!(one.take(9).is_empty());
+    assert!(matches!(one.settle(1, Outcome::Accepted), Settled::Unknown));
+    assert!(!queue.has_consumers());
+    let refused = queue.attach(consumer(Settles::Always, None), &one.readiness, &mut Wakes::default());
+    assert!(matches!(refused, Err(Refusal::NoQueue(_))));
+}
+
+#[test]
+fn a_purge_leaves_what_is_on_loan() {
+    let queue = queue(1, "q");
+    for durable in [true, true, false] {
+        queue.push(Item { durable, ..item("a") }, &mut Wakes::default()).unwrap();
+    }
+    let one = Taker::attach(&queue, Settles::Always, None);
+    one.take(1);
+    assert_eq!(queue.purge(), [Place { queue: QueueId(1), sequence: 2 }]);
+    assert_eq!(queue.stats(), QueueStats { unacked: 1, consumers: 1, ..QueueStats::default() });
+}
+
+#[test]
+fn the_key_of_a_consumer_that_left_is_nobodys() {
+    let queue = filled(&["a"]);
+    let gone = Taker::attach(&queue, Settles::Always, None);
+    queue.detach(gone.key, &mut Wakes::default());
+    let one = Taker::attach(&queue, Settles::Always, None);
+    assert!(gone.take(9).is_empty());
+    assert_eq!(queue.detach(gone.key, &mut Wakes::default()), 1);
+    assert_eq!(one.take(9).len(), 1);
+}
+
+/// A consumer with a link of its own.
+struct Taker {
+    queue: Arc<Queue>,
+    key: ConsumerKey,
+    readiness: Arc<Readiness>,
+}
+
+impl Taker {
+    fn attach(queue: &Arc<Queue>, settles: Settles, prefetch: Option<u32>) -> Self {
+        let readiness = Readiness::new();
+        let key = queue.attach(consumer(settles, prefetch), &readiness, &mut Wakes::default()).unwrap();
+        Self { queue: Arc::clone(queue), key, readiness }
+    }
+
+    fn take(&self, max: usize) -> Vec<Delivery> {
+        let mut taken = Taken::default();
+        self.queue.take(self.key, max, NOW, &mut taken);
+        taken.deliveries
+    }
+
+    fn settle(&self, tag: u64, outcome: Outcome) -> Settled {
+        self.queue.settle(self.key, DeliveryTag(tag), outcome, &mut Wakes::default())
+    }
+
+    /// How often it was marked since the last call.
+    fn marks(&self) -> usize {
+        let mut marked = Vec::new();
+        self.readiness.drain(&mut marked);
+        marked.len()
+    }
+}
+
+fn consumer(settles: Settles, prefetch: Option<u32>) -> ConsumerOptions {
+    ConsumerOptions { id: ConsumerId(1), settles, prefetch, link: 0 }
+}
+
+fn filled(keys: &[&str]) -> Arc<Queue> {
+    let queue = queue(1, "q");
+    for key in keys {
+        queue.push(item(key), &mut Wakes::default()).unwrap();
+    }
+    queue
+}
+
+fn keys(deliveries: &[Delivery]) -> Vec<&str> {
+    deliveries.iter().map(|delivery| delivery.message.key.as_str()).collect()
+}

@@ -1,0 +1,252 @@
+//! Declare, bind, resolve, hand over.
+
+use std::fmt::Display;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use model::change::BindingKey;
+use model::key::RoutingKey;
+use model::name::{ClientId, ExchangeName, QueueName};
+use model::properties::Properties;
+use model::queue::{Binding, ExchangeKind, ExchangeOptions, QueueOptions};
+use model::refusal::Refusal;
+
+use crate::exchange::Spoils;
+use crate::queue::Queue;
+use crate::route_cache::{Found, Question, RouteCache};
+use crate::table::generations::Generations;
+use crate::table::routes::Routes;
+use crate::table::{Line, Table};
+
+/// One namespace: exchanges, queues, and the bindings between them.
+///
+/// The default exchange and `amq.topic`, `amq.direct`, `amq.fanout` and `amq.headers` are always there. The default
+/// exchange leads to the queue whose name is the key, and cannot be bound to.
+pub struct Router {
+    table: RwLock<Table>,
+    generations: Generations,
+}
+
+impl Router {
+    /// A namespace without queues.
+    pub fn new() -> Self {
+        Self { table: RwLock::new(Table::new()), generations: Generations::new() }
+    }
+
+    /// Declares an exchange; returns whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// If one of that name exists and is different, or if a new one would have a name of the broker's own: the empty
+    /// one, or one that starts with `amq.`.
+    pub fn declare_exchange(&self, options: ExchangeOptions) -> Result<bool, Refusal> {
+        let mut table = self.write();
+        if let Some(existing) = table.exchange(&options.name) {
+            return check_exchange(existing, &options).map(|()| false);
+        }
+        if is_reserved(&options.name) {
+            return Err(denied("declare", &options.name));
+        }
+        table.insert_exchange(options);
+        Ok(true)
+    }
+
+    /// The options of an exchange, if it exists.
+    pub fn exchange(&self, name: &ExchangeName) -> Option<ExchangeOptions> {
+        if *name == ExchangeName::DEFAULT {
+            return Some(default_exchange());
+        }
+        self.read().exchange(name).cloned()
+    }
+
+    /// Deletes an exchange and its bindings; returns whether it was there. The broker's own stay.
+    pub fn delete_exchange(&self, name: &ExchangeName) -> bool {
+        if is_reserved(name) {
+            return false;
+        }
+        let mut table = self.write();
+        let gone = table.remove_exchange(name);
+        if gone {
+            self.generations.spoil(name, &Spoils::Everything);
+        }
+        gone
+    }
+
+    /// Adds a queue. One that had its name before is forgotten, with its bindings.
+    pub fn insert_queue(&self, queue: Arc<Queue>) {
+        let name = queue.options().name.clone();
+        let cut = {
+            let mut table = self.write();
+            let cut = table.insert_queue(queue);
+            self.generations.spoil_queue(name.as_str());
+            cut
+        };
+        self.cut(&cut);
+    }
+
+    /// The queue of that name.
+    pub fn queue(&self, name: &QueueName) -> Option<Arc<Queue>> {
+        self.read().queue(name.as_str()).cloned()
+    }
+
+    /// Forgets a queue and its bindings. Messages may be routed to it until this returns: it should be closed first.
+    pub fn remove_queue(&self, name: &QueueName) -> Option<Arc<Queue>> {
+        let (queue, cut) = {
+            let mut table = self.write();
+            let gone = table.remove_queue(name)?;
+            self.generations.spoil_queue(name.as_str());
+            gone
+        };
+        self.cut(&cut);
+        Some(queue)
+    }
+
+    /// Whether a queue that exists is as it was asked for.
+    ///
+    /// # Errors
+    ///
+    /// Names the first option that differs, as it is and as it was asked for.
+    pub fn check_queue(existing: &QueueOptions, asked: &QueueOptions) -> Result<(), Refusal> {
+        let limit = |limit: Option<u64>| limit.map_or_else(|| "unset".to_owned(), |limit| limit.to_string());
+        let what = || format!("queue {:?}", existing.name);
+        differs(what, "durable", existing.durable, asked.durable)?;
+        differs(what, "exclusive", existing.exclusive, asked.exclusive)?;
+        differs(what, "auto_delete", existing.auto_delete, asked.auto_delete)?;
+        differs(what, "ready_max", limit(existing.ready_max), limit(asked.ready_max))?;
+        differs(what, "ready_bytes_max", limit(existing.ready_bytes_max), limit(asked.ready_bytes_max))
+    }
+
+    /// Binds a queue to an exchange; returns whether that is new. A binding that differs only in its grant replaces the
+    /// old one.
+    ///
+    /// # Errors
+    ///
+    /// If the exchange or the queue does not exist, or if it is the default exchange.
+    pub fn bind(&self, binding: Binding) -> Result<bool, Refusal> {
+        if binding.exchange == ExchangeName::DEFAULT {
+            return Err(denied("bind to", &binding.exchange));
+        }
+        self.write().bind(&binding, &self.generations)
+    }
+
+    /// Takes a binding away; returns whether it was there. An exchange that is `auto_delete` goes with its last one.
+    pub fn unbind(&self, key: &BindingKey) -> bool {
+        self.write().unbind(key, &self.generations)
+    }
+
+    /// The bindings of a queue, in the order they were made.
+    pub fn bindings_of(&self, queue: &QueueName) -> Vec<Binding> {
+        self.read().bindings_of(queue)
+    }
+
+    /// All exchanges, the default one first, the others by name.
+    pub fn exchanges(&self) -> Vec<ExchangeOptions> {
+        let mut all: Vec<_> =
+            std::iter::once(default_exchange()).chain(self.read().exchanges().cloned()).collect();
+        all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// All queues, in no order.
+    pub fn queues(&self) -> Vec<Arc<Queue>> {
+        self.read().queues().cloned().collect()
+    }
+
+    /// Every queue that gets the message, each once, with the grants of all its bindings merged (MQTT 5.0, 3.3.4). A
+    /// session's binding with No Local withholds what that session published. `cache` is the publisher's own.
+    ///
+    /// # Errors
+    ///
+    /// If the exchange does not exist.
+    pub fn resolve<'c>(
+        &self,
+        exchange: &ExchangeName,
+        key: &RoutingKey,
+        properties: Option<&Properties>,
+        publisher: Option<&ClientId>,
+        cache: &'c mut RouteCache,
+    ) -> Result<&'c Routes, Refusal> {
+        let found = cache.find(exchange, key, publisher, &self.generations);
+        if let Found::Fresh(at) = found {
+            return Ok(cache.get(at));
+        }
+        let slot = self.generations.slot(exchange, key);
+        let generation = self.generations.now(slot);
+        let mut routes = cache.borrow_room();
+        let keeping = self.read().resolve(exchange, key, properties, publisher, &mut routes)?;
+        let question = Question { exchange, key, publisher, slot, generation };
+        Ok(cache.keep(question, found, keeping, routes))
+    }
+
+    /// A queue with very many bindings must not hold up all publishers.
+    fn cut(&self, lines: &[Arc<Line>]) {
+        for some in lines.chunks(CUT_MAX) {
+            let mut table = self.write();
+            for line in some {
+                table.cut(line, &self.generations);
+            }
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn default_exchange() -> ExchangeOptions {
+    ExchangeOptions {
+        name: ExchangeName::DEFAULT,
+        kind: ExchangeKind::Direct,
+        durable: true,
+        auto_delete: false,
+    }
+}
+
+fn is_reserved(name: &ExchangeName) -> bool {
+    *name == ExchangeName::DEFAULT || name.as_str().starts_with("amq.")
+}
+
+fn denied(action: &'static str, exchange: &ExchangeName) -> Refusal {
+    Refusal::Denied { action, target: format!("exchange {exchange:?}, which is the broker's own") }
+}
+
+fn check_exchange(existing: &ExchangeOptions, asked: &ExchangeOptions) -> Result<(), Refusal> {
+    let kind = |kind: ExchangeKind| match kind {
+        ExchangeKind::Direct => "direct",
+        ExchangeKind::Topic => "topic",
+        ExchangeKind::Fanout => "fanout",
+        ExchangeKind::Headers => "headers",
+    };
+    let what = || format!("exchange {:?}", existing.name);
+    differs(what, "kind", kind(existing.kind), kind(asked.kind))?;
+    differs(what, "durable", existing.durable, asked.durable)?;
+    differs(what, "auto_delete", existing.auto_delete, asked.auto_delete)
+}
+
+fn differs<T: PartialEq + Display>(
+    what: impl Fn() -> String,
+    option: &str,
+    existing: T,
+    asked: T,
+) -> Result<(), Refusal> {
+    if existing == asked {
+        return Ok(());
+    }
+    let difference = format!("{option} is {existing}, asked for was {asked}");
+    Err(Refusal::Inequivalent { what: what(), difference })
+}
+
+/// So many bindings are cut at a time, and then publishers have their turn.
+const CUT_MAX: usize = 512;
+
+#[cfg(test)]
+mod tests;

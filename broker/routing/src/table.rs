@@ -1,0 +1,342 @@
+//! Bindings and their generations.
+
+pub(crate) mod generations;
+pub(crate) mod routes;
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashSet};
+use smallvec::SmallVec;
+
+use model::change::BindingKey;
+use model::grant::Grant;
+use model::key::RoutingKey;
+use model::name::{ClientId, ExchangeName, QueueName};
+use model::properties::Properties;
+use model::queue::{Binding, ExchangeKind, ExchangeOptions};
+use model::refusal::Refusal;
+
+use crate::binding::Origin;
+use crate::exchange::{Exchange, Spoils};
+use crate::queue::{Owner, Queue};
+use crate::route::Route;
+use crate::share::Share;
+use crate::table::generations::Generations;
+use crate::table::routes::Routes;
+
+/// Everything that a namespace knows, but for the default exchange: that one is the queues themselves.
+pub(crate) struct Table {
+    exchanges: HashMap<ExchangeName, Exchange<Target>>,
+    queues: HashMap<QueueName, Home>,
+    shares: HashMap<Origin, Arc<Share>>,
+    /// The last number that a line or a share got.
+    last: u64,
+}
+
+/// A queue, and what it is bound to.
+struct Home {
+    queue: Arc<Queue>,
+    lines: HashSet<ByOrigin>,
+}
+
+/// One binding, as it is kept.
+pub(crate) struct Line {
+    id: u64,
+    origin: Origin,
+    route: Route,
+}
+
+/// A line, found by its origin.
+struct ByOrigin(Arc<Line>);
+
+/// What an exchange leads to. Ordered by number, so that those bound alike stand in the order they came.
+pub(crate) enum Target {
+    Queue(Arc<Line>),
+    Share(Arc<Share>),
+}
+
+/// How an answer may be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Keeping {
+    /// The same key gets the same answer, until a generation changes.
+    pub(crate) by_key: bool,
+    /// Another publisher would get another answer: somebody wants No Local.
+    pub(crate) by_publisher: bool,
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        let own = [
+            (ExchangeName::TOPIC, ExchangeKind::Topic),
+            (ExchangeName::DIRECT, ExchangeKind::Direct),
+            (ExchangeName::FANOUT, ExchangeKind::Fanout),
+            (ExchangeName::HEADERS, ExchangeKind::Headers),
+        ];
+        let exchanges = own.into_iter().map(|(name, kind)| {
+            let options = ExchangeOptions { name: name.clone(), kind, durable: true, auto_delete: false };
+            (name, Exchange::new(options))
+        });
+        Self {
+            exchanges: exchanges.collect(),
+            queues: HashMap::default(),
+            shares: HashMap::default(),
+            last: 0,
+        }
+    }
+
+    pub(crate) fn exchange(&self, name: &ExchangeName) -> Option<&ExchangeOptions> {
+        self.exchanges.get(name).map(Exchange::options)
+    }
+
+    pub(crate) fn exchanges(&self) -> impl Iterator<Item = &ExchangeOptions> {
+        self.exchanges.values().map(Exchange::options)
+    }
+
+    pub(crate) fn insert_exchange(&mut self, options: ExchangeOptions) {
+        self.exchanges.insert(options.name.clone(), Exchange::new(options));
+    }
+
+    /// Takes an exchange out, and its bindings with it.
+    pub(crate) fn remove_exchange(&mut self, name: &ExchangeName) -> bool {
+        let Some(gone) = self.exchanges.remove(name) else { return false };
+        let Self { queues, shares, .. } = self;
+        let mut ended = HashSet::<u64>::default();
+        gone.for_each(|target| match target {
+            Target::Queue(line) => {
+                if let Some(home) = queues.get_mut(&line.route.queue.options().name) {
+                    home.lines.remove(&line.origin);
+                }
+            }
+            Target::Share(share) => ended.extend(share.ids()),
+        });
+        shares.retain(|origin, _| origin.exchange != *name);
+        if !ended.is_empty() {
+            for home in queues.values_mut() {
+                home.lines.retain(|line| !ended.contains(&line.0.id));
+            }
+        }
+        true
+    }
+
+    pub(crate) fn queue(&self, name: &str) -> Option<&Arc<Queue>> {
+        self.queues.get(name).map(|home| &home.queue)
+    }
+
+    pub(crate) fn queues(&self) -> impl Iterator<Item = &Arc<Queue>> {
+        self.queues.values().map(|home| &home.queue)
+    }
+
+    /// Adds a queue. Returns the lines of one that had that name, to be cut.
+    pub(crate) fn insert_queue(&mut self, queue: Arc<Queue>) -> Vec<Arc<Line>> {
+        let name = queue.options().name.clone();
+        let home = Home { queue, lines: HashSet::default() };
+        self.queues.insert(name, home).map(Home::into_lines).unwrap_or_default()
+    }
+
+    /// Takes a queue out. Returns its lines too, to be cut.
+    pub(crate) fn remove_queue(&mut self, name: &QueueName) -> Option<(Arc<Queue>, Vec<Arc<Line>>)> {
+        let home = self.queues.remove(name)?;
+        Some((Arc::clone(&home.queue), home.into_lines()))
+    }
+
+    /// Binds a queue; returns whether that is new.
+    pub(crate) fn bind(&mut self, binding: &Binding, generations: &Generations) -> Result<bool, Refusal> {
+        let Some(exchange) = self.exchanges.get_mut(&binding.exchange) else {
+            return Err(Refusal::NoExchange(binding.exchange.clone()));
+        };
+        let Some(home) = self.queues.get_mut(&binding.queue) else {
+            return Err(Refusal::NoQueue(binding.queue.clone()));
+        };
+        let origin = Origin::of(binding);
+        let old = home.lines.get(&origin).map(|line| &line.0);
+        if old.is_some_and(|line| line.route.grant == binding.grant) {
+            return Ok(false);
+        }
+        let known = old.map(|line| line.id);
+        let id = known.unwrap_or_else(|| next(&mut self.last));
+        let route = Route { queue: Arc::clone(&home.queue), grant: binding.grant.clone() };
+        let line = Arc::new(Line { id, origin, route });
+        home.lines.replace(ByOrigin(Arc::clone(&line)));
+        let arguments = &binding.arguments;
+        if line.origin.share.is_none() {
+            exchange.insert(&binding.pattern, arguments, Target::Queue(line));
+        } else {
+            let last = &mut self.last;
+            let share = self.shares.entry(line.origin.clone()).or_insert_with(|| {
+                let share = Arc::new(Share::new(next(last)));
+                exchange.insert(&binding.pattern, arguments, Target::Share(Arc::clone(&share)));
+                share
+            });
+            share.join(id, line.route.clone());
+        }
+        generations.spoil(&binding.exchange, &exchange.spoils(&binding.pattern));
+        Ok(known.is_none())
+    }
+
+    /// Takes a binding away; returns whether it was there.
+    pub(crate) fn unbind(&mut self, key: &BindingKey, generations: &Generations) -> bool {
+        let Some(home) = self.queues.get_mut(&key.queue) else { return false };
+        if home.queue.id() != key.queue_id {
+            return false;
+        }
+        let Some(line) = home.lines.take(&Origin::of_key(key)) else { return false };
+        self.cut(&line.0, generations);
+        true
+    }
+
+    /// Takes a line that its queue has let go of out of its exchange, and the exchange if it goes with its last line.
+    pub(crate) fn cut(&mut self, line: &Arc<Line>, generations: &Generations) {
+        let origin = &line.origin;
+        let Some(exchange) = self.exchanges.get_mut(&origin.exchange) else { return };
+        let arguments = origin.arguments();
+        if origin.share.is_none() {
+            exchange.remove(&origin.pattern, &arguments, &Target::Queue(Arc::clone(line)));
+        } else if let Some(share) = self.shares.get(origin)
+            && share.leave(line.id)
+        {
+            exchange.remove(&origin.pattern, &arguments, &Target::Share(Arc::clone(share)));
+            self.shares.remove(origin);
+        }
+        generations.spoil(&origin.exchange, &exchange.spoils(&origin.pattern));
+        if exchange.is_empty() && exchange.options().auto_delete {
+            self.exchanges.remove(&origin.exchange);
+            generations.spoil(&origin.exchange, &Spoils::Everything);
+        }
+    }
+
+    /// The bindings of a queue, in the order they were made.
+    pub(crate) fn bindings_of(&self, queue: &QueueName) -> Vec<Binding> {
+        let Some(home) = self.queues.get(queue) else { return Vec::new() };
+        let mut lines: Vec<_> = home.lines.iter().map(|line| &line.0).collect();
+        lines.sort_unstable_by_key(|line| line.id);
+        lines.into_iter().map(|line| line.binding()).collect()
+    }
+
+    /// Fills `routes` with where the message goes.
+    pub(crate) fn resolve(
+        &self,
+        exchange: &ExchangeName,
+        key: &RoutingKey,
+        properties: Option<&Properties>,
+        publisher: Option<&ClientId>,
+        routes: &mut Routes,
+    ) -> Result<Keeping, Refusal> {
+        routes.clear();
+        if *exchange == ExchangeName::DEFAULT {
+            let route = |queue: &Arc<Queue>| Route { queue: Arc::clone(queue), grant: Grant::default() };
+            routes.fixed.extend(self.queue(key.as_str()).map(route));
+            return Ok(Keeping { by_key: true, by_publisher: false });
+        }
+        let Some(exchange) = self.exchanges.get(exchange) else {
+            return Err(Refusal::NoExchange(exchange.clone()));
+        };
+        let mut lines: SmallVec<[&Line; 16]> = SmallVec::new();
+        let mut by_publisher = false;
+        exchange.for_each_match(key, properties, |target| match target {
+            Target::Queue(line) => {
+                by_publisher |= line.route.grant.no_local;
+                if !line.withholds(publisher) {
+                    lines.push(line);
+                }
+            }
+            Target::Share(share) => routes.shares.push(share.pick()),
+        });
+        merge(&mut lines, routes);
+        Ok(Keeping { by_key: exchange.goes_by_key(), by_publisher })
+    }
+}
+
+/// Each queue once, with the grants of all its lines.
+fn merge(lines: &mut [&Line], routes: &mut Routes) {
+    // What belongs together stands together then; a queue's lines in their order.
+    lines.sort_unstable_by_key(|line| (line.route.queue.id(), line.id));
+    for line in lines {
+        match routes.fixed.last_mut() {
+            Some(last) if Arc::ptr_eq(&last.queue, &line.route.queue) => last.grant.merge(&line.route.grant),
+            Some(_) | None => routes.fixed.push(line.route.clone()),
+        }
+    }
+}
+
+fn next(last: &mut u64) -> u64 {
+    *last += 1;
+    *last
+}
+
+impl Home {
+    fn into_lines(self) -> Vec<Arc<Line>> {
+        self.lines.into_iter().map(|line| line.0).collect()
+    }
+}
+
+impl Line {
+    /// Whether this is a subscriber that does not want what it published itself (MQTT 5.0, 3.8.3.1).
+    fn withholds(&self, publisher: Option<&ClientId>) -> bool {
+        self.route.grant.no_local
+            && match self.route.queue.owner() {
+                Owner::Session(client) => publisher == Some(client),
+                Owner::Nobody | Owner::Link(_) => false,
+            }
+    }
+
+    fn binding(&self) -> Binding {
+        Binding {
+            exchange: self.origin.exchange.clone(),
+            pattern: self.origin.pattern.clone(),
+            arguments: self.origin.arguments(),
+            queue: self.route.queue.options().name.clone(),
+            share: self.origin.share.clone(),
+            grant: self.route.grant.clone(),
+        }
+    }
+}
+
+impl Target {
+    fn id(&self) -> u64 {
+        match self {
+            Self::Queue(line) => line.id,
+            Self::Share(share) => share.id,
+        }
+    }
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Target {}
+
+impl PartialOrd for Target {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Target {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.id().cmp(&other.id())
+    }
+}
+
+impl PartialEq for ByOrigin {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.origin == other.0.origin
+    }
+}
+
+impl Eq for ByOrigin {}
+
+impl std::hash::Hash for ByOrigin {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.origin.hash(state);
+    }
+}
+
+impl std::borrow::Borrow<Origin> for ByOrigin {
+    fn borrow(&self) -> &Origin {
+        &self.0.origin
+    }
+}

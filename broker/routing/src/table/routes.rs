@@ -1,0 +1,46 @@
+//! All that get a message.
+
+use smallvec::SmallVec;
+
+use crate::route::Route;
+use crate::share::Pick;
+
+/// The answer of a router: the queues that get every such message, and the shares of which one member gets it.
+#[derive(Default)]
+pub struct Routes {
+    pub(crate) fixed: SmallVec<[Route; 1]>,
+    pub(crate) shares: Vec<Pick>,
+}
+
+impl Routes {
+    /// The queues that get every such message, each once.
+    pub fn fixed(&self) -> &[Route] {
+        &self.fixed
+    }
+
+    /// The shared subscriptions that match. A queue may be picked by one and be among the fixed ones too: then it gets
+    /// the message twice (MQTT 5.0, 4.8.2).
+    pub fn shares(&self) -> &[Pick] {
+        &self.shares
+    }
+
+    /// Where one message goes. Asked once per message, because each share picks anew.
+    pub fn targets(&self) -> impl Iterator<Item = &Route> {
+        self.fixed.iter().chain(self.shares.iter().filter_map(Pick::next))
+    }
+
+    /// Whether nobody gets it.
+    pub fn is_empty(&self) -> bool {
+        self.fixed.is_empty() && self.shares.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.fixed.clear();
+        self.shares.clear();
+    }
+
+    /// How many routes it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.fixed.len() + self.shares.len()
+    }
+}
