@@ -1,1 +1,30 @@
-//! engine
+//! Decides what happens: joins routing, storage and access control.
+//!
+//! A [`link::Link`] is the broker's end of one connection. What a session asks goes through it to `publish`, `settle`,
+//! `subscribe` and `registry`; what must last goes through `durable` to the journal first. One law stands over all of
+//! them: **persist, then show, then acknowledge.**
+
+pub mod broker;
+pub mod definitions;
+pub mod link;
+pub mod policy;
+
+mod clock;
+mod durable;
+mod mailbox;
+mod numbers;
+mod parts;
+mod publish;
+mod recovery;
+mod registry;
+mod settle;
+mod subscribe;
+mod timers;
+mod topology;
+mod vhost;
+mod wills;
+
+pub use crate::broker::Broker;
+pub use crate::definitions::Definitions;
+pub use crate::link::{Arrival, Link};
+pub use crate::policy::Options;

@@ -1,0 +1,52 @@
+//! Persist, then show, then acknowledge.
+
+use std::sync::Arc;
+
+use model::change::{Change, Changeset};
+use storage::{Completion, Store, Urgency};
+
+/// The way to the journal; without a store (`--memory`) everything counts as done at once.
+pub(crate) struct Durable {
+    store: Option<Arc<Store>>,
+}
+
+impl Durable {
+    pub(crate) const fn new(store: Option<Arc<Store>>) -> Self {
+        Self { store }
+    }
+
+    /// Whether anything outlives the process.
+    pub(crate) const fn is_persistent(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Hands over what must last; `then` runs once it does, in the order of the calls.
+    pub(crate) fn commit_then(&self, changeset: Changeset, then: impl FnOnce() + Send + 'static) {
+        match &self.store {
+            Some(store) => store.commit(changeset, Urgency::Now, Some(Box::new(Then(then)))),
+            None => then(),
+        }
+    }
+
+    /// Hands over what nobody waits for.
+    pub(crate) fn commit_soon(&self, changeset: Changeset) {
+        if let (Some(store), false) = (&self.store, changeset.is_empty()) {
+            store.commit(changeset, Urgency::Soon, None);
+        }
+    }
+
+    /// Hands over one change that nobody waits for, or that a later commit waits for.
+    pub(crate) fn record(&self, change: Change) {
+        let mut changeset = Changeset::default();
+        changeset.changes.push(change);
+        self.commit_soon(changeset);
+    }
+}
+
+struct Then<F>(F);
+
+impl<F: FnOnce() + Send> Completion for Then<F> {
+    fn committed(self: Box<Self>) {
+        (self.0)();
+    }
+}

@@ -1,0 +1,281 @@
+//! The broker's end of a connection.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use model::change::Changeset;
+use model::delivery::Delivery;
+use model::event::Event;
+use model::name::ConsumerId;
+use model::request::{Close, Request};
+use model::time::WallMs;
+use routing::{Taken, Wakes};
+
+use crate::broker::Broker;
+use crate::clock;
+use crate::mailbox::{Mailbox, Note};
+use crate::parts::Parts;
+use crate::publish::Publisher;
+use crate::registry::Session;
+use crate::settle::Attached;
+use crate::{subscribe, wills};
+
+mod admission;
+mod submit;
+mod subscriptions;
+
+/// A connection, before anyone knows who it is.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Where it comes from; `None` for a socket of this machine that has no address.
+    pub address: Option<IpAddr>,
+    /// What it speaks, for logs and metrics.
+    pub protocol: &'static str,
+    /// The listener it came in by.
+    pub listener: Arc<str>,
+}
+
+/// The broker's end of one connection. Dropping it without a [`Request::Close`] means that the connection was lost: its
+/// will is published, what it had not settled returns to its queues.
+pub struct Link {
+    id: u64,
+    broker: Broker,
+    mailbox: Arc<Mailbox>,
+    state: State,
+    /// Consumers that may have something.
+    pending: Vec<ConsumerId>,
+    /// Commits under way, each of which will leave a note. While there are any, answers queue up behind them.
+    under_way: usize,
+    notes: Vec<Note>,
+    taken: Taken,
+    /// Removals that nobody waits for, gathered for one commit per turn.
+    removals: Changeset,
+}
+
+enum State {
+    /// Nothing was asked yet.
+    New,
+    /// Somebody is being asked who this is.
+    Admitting(admission::Asking),
+    /// In.
+    In(Box<Member>),
+    /// Out, or never in.
+    Out,
+}
+
+/// A client that is in.
+struct Member {
+    publisher: Publisher,
+    session: Option<Arc<Session>>,
+    consumers: HashMap<ConsumerId, Attached>,
+}
+
+/// What the requests of one turn share.
+struct Turn<'a> {
+    now: WallMs,
+    events: &'a mut Vec<Event>,
+    wakes: Wakes,
+}
+
+impl Link {
+    pub(crate) fn new(id: u64, broker: Broker, mailbox: Arc<Mailbox>) -> Self {
+        broker.parts().metrics.connections_opened.increment();
+        broker.parts().metrics.connections.increment();
+        Self {
+            id,
+            broker,
+            mailbox,
+            state: State::New,
+            pending: Vec::new(),
+            under_way: 0,
+            notes: Vec::new(),
+            taken: Taken::default(),
+            removals: Changeset::default(),
+        }
+    }
+
+    /// Its number: no other link of this start of the broker has it.
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Hands over the requests of a turn, in order, and leaves `requests` empty. Never waits. Answers that are ready at
+    /// once are appended to `events`, others come by [`Link::poll`].
+    pub fn ask(&mut self, requests: &mut Vec<Request>, events: &mut Vec<Event>) {
+        self.collect(events);
+        let mut turn = Turn { now: clock::wall_now(), events, wakes: Wakes::default() };
+        for request in requests.drain(..) {
+            self.handle(request, &mut turn);
+        }
+        // After the locks are gone, once for each link that has something now.
+        turn.wakes.flush();
+        self.commit_removals();
+        self.collect(events);
+    }
+
+    fn handle(&mut self, request: Request, turn: &mut Turn<'_>) {
+        match request {
+            Request::Open(open) => self.admit(*open),
+            Request::Submit(submit) => self.submit(submit, turn),
+            Request::Release(release) => self.release(release, turn),
+            Request::Subscribe(subscribe) => self.subscribe(*subscribe, turn),
+            Request::Unsubscribe(unsubscribe) => self.unsubscribe(*unsubscribe, turn),
+            Request::Close(close) => {
+                self.commit_removals();
+                self.leave(Some(close), &mut turn.wakes);
+            }
+        }
+    }
+
+    /// Ready when events arrived, which are appended, or when [`Link::take`] has something that it had not before.
+    /// Registers the waker otherwise.
+    pub fn poll(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) -> Poll<()> {
+        self.mailbox.readiness.register(cx.waker());
+        self.poll_admission(cx, events);
+        let known = self.pending.len();
+        self.mark_pending();
+        self.collect(events);
+        if events.is_empty() && self.pending.len() == known { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Appends at most `max` deliveries.
+    pub fn take(&mut self, max: usize, deliveries: &mut Vec<Delivery>) {
+        self.mark_pending();
+        let State::In(member) = &self.state else { return };
+        if max == 0 || self.pending.is_empty() {
+            return;
+        }
+        let now = clock::wall_now();
+        let mut turn = 0;
+        while let (Some(id), true) = (self.pending.get(turn), self.taken.deliveries.len() < max) {
+            let left = max - self.taken.deliveries.len();
+            let more = member
+                .consumers
+                .get(id)
+                .is_some_and(|attached| attached.queue.take(attached.key, left, now, &mut self.taken));
+            if more {
+                turn += 1;
+            } else {
+                self.pending.swap_remove(turn);
+            }
+        }
+        // Whoever was first this time is last the next time.
+        if turn > 0 {
+            self.pending.rotate_left(1);
+        }
+        self.count_taken();
+        deliveries.append(&mut self.taken.deliveries);
+        self.commit_removals();
+    }
+
+    /// How many requests wait for the disk.
+    pub const fn backlog(&self) -> usize {
+        self.under_way
+    }
+
+    fn count_taken(&mut self) {
+        let metrics = &self.broker.parts().metrics;
+        metrics.messages_delivered.add(self.taken.deliveries.len() as u64);
+        let again = self.taken.deliveries.iter().filter(|delivery| delivery.attempts > 0).count();
+        if again > 0 {
+            metrics.messages_redelivered.add(again as u64);
+        }
+        if self.taken.expired > 0 {
+            metrics.messages_expired.add(self.taken.expired as u64);
+            self.taken.expired = 0;
+        }
+        self.removals.changes.extend(self.taken.removed.drain(..).map(model::change::Change::Remove));
+    }
+
+    fn mark_pending(&mut self) {
+        let known = self.pending.len();
+        self.mailbox.readiness.drain(&mut self.pending);
+        // A consumer that is known to have something may have been marked again; one mention is enough.
+        let mut index = known;
+        while let Some(id) = self.pending.get(index) {
+            if self.pending[..index].contains(id) {
+                self.pending.swap_remove(index);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    fn collect(&mut self, events: &mut Vec<Event>) {
+        self.mailbox.empty_into(&mut self.notes);
+        for note in self.notes.drain(..) {
+            match note {
+                Note::Done(event) => {
+                    self.under_way -= 1;
+                    events.extend(event);
+                }
+                Note::News(event) => events.push(event),
+            }
+        }
+    }
+
+    /// Answers, behind whatever is still on its way to the disk.
+    fn answer(&mut self, event: Event, turn: &mut Turn<'_>) {
+        if self.under_way == 0 {
+            turn.events.push(event);
+        } else {
+            self.commit(Changeset::default(), |_, _| (), Some(event));
+        }
+    }
+
+    /// Persist, then show, then acknowledge.
+    fn commit(
+        &mut self,
+        changeset: Changeset,
+        show: impl FnOnce(&Parts, &mut Wakes) + Send + 'static,
+        event: Option<Event>,
+    ) {
+        self.under_way += 1;
+        let (parts, mailbox) = (Arc::clone(self.broker.parts()), Arc::clone(&self.mailbox));
+        self.broker.parts().durable.commit_then(changeset, move || {
+            let mut wakes = Wakes::default();
+            show(&parts, &mut wakes);
+            wakes.flush();
+            mailbox.post(Note::Done(event));
+        });
+    }
+
+    fn commit_removals(&mut self) {
+        if !self.removals.is_empty() {
+            self.broker.parts().durable.commit_soon(std::mem::take(&mut self.removals));
+        }
+    }
+
+    fn leave(&mut self, close: Option<Close>, wakes: &mut Wakes) {
+        let State::In(member) = std::mem::replace(&mut self.state, State::Out) else { return };
+        let parts = self.broker.parts();
+        for (id, attached) in &member.consumers {
+            if *id != ConsumerId::SESSION || member.session.is_none() {
+                subscribe::leave(parts, attached, false, wakes);
+            }
+        }
+        // Whoever is cut off because the broker stops is treated at its next start: until then the journal calls him
+        // connected, and his will may be deferred (MQTT 5.0, 3.1.2.5).
+        let deferred = close.is_none() && self.broker.is_stopping();
+        if let (Some(session), false) = (&member.session, deferred) {
+            let now = (Instant::now(), clock::wall_now());
+            let aftermath = self.broker.registry().close(parts, session, self.id, close, now, wakes);
+            wills::settle(parts, aftermath);
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.commit_removals();
+        let mut wakes = Wakes::default();
+        self.leave(None, &mut wakes);
+        wakes.flush();
+        self.broker.forget(self.id);
+        self.broker.parts().metrics.connections_closed.increment();
+        self.broker.parts().metrics.connections.decrement();
+    }
+}

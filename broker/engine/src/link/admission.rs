@@ -1,0 +1,143 @@
+//! Who is that? CONNECT, from the question to the answer.
+
+use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use model::event::{Event, Opened};
+use model::name::{ClientId, ConsumerId};
+use model::principal::{Permissions, Principal};
+use model::refusal::Refusal;
+use model::request::{Identity, Open, Will};
+
+use super::{Link, Member, State, Turn};
+use crate::clock;
+use crate::publish::Publisher;
+use crate::registry::{Arrived, Arriving};
+use crate::wills;
+
+/// The question, under way; with what the client asked for.
+pub(super) type Asking = Pin<Box<dyn Future<Output = Answered> + Send>>;
+
+/// The question, answered.
+pub(super) struct Answered {
+    open: Open,
+    verdict: Result<(Principal, Permissions), Refusal>,
+}
+
+impl Link {
+    pub(super) fn admit(&mut self, open: Open) {
+        if !matches!(self.state, State::New) {
+            return;
+        }
+        let access = Arc::clone(self.broker.access());
+        self.state = State::Admitting(Box::pin(async move {
+            let verdict = access.admit(&open.credentials).await;
+            Answered { open, verdict }
+        }));
+    }
+
+    pub(super) fn poll_admission(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) {
+        let State::Admitting(asking) = &mut self.state else { return };
+        let Poll::Ready(Answered { open, verdict }) = asking.as_mut().poll(cx) else { return };
+        self.state = State::Out;
+        let mut turn = Turn { now: clock::wall_now(), events, wakes: Default::default() };
+        let entered =
+            verdict.and_then(|(principal, permissions)| self.enter(open, &principal, permissions, &mut turn));
+        if let Err(refusal) = entered {
+            self.broker.parts().metrics.auth_refused.increment();
+            turn.events.push(Event::Refused(refusal));
+        }
+        turn.wakes.flush();
+    }
+
+    fn enter(
+        &mut self,
+        open: Open,
+        principal: &Principal,
+        permissions: Permissions,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refusal> {
+        let parts = Arc::clone(self.broker.parts());
+        if self.broker.is_stopping() {
+            return Err(Refusal::ShuttingDown);
+        }
+        if let Some(name) =
+            open.vhost.filter(|name| name != "/" && !parts.vhost.options.host_names.contains(name))
+        {
+            return Err(Refusal::NoVhost(name));
+        }
+        tracing::debug!(
+            link = self.id,
+            user = principal.user.as_ref().map(tracing::field::display),
+            "link.admitted"
+        );
+        match open.identity {
+            Identity::Connection => {
+                self.state = State::In(Box::new(Member {
+                    publisher: Publisher::new(None, permissions),
+                    session: None,
+                    consumers: Default::default(),
+                }));
+                let connection = parts.numbers.link_name(self.id);
+                let opened =
+                    Opened { client: None, session_present: false, unreleased: Vec::new(), connection };
+                turn.events.push(Event::Opened(Box::new(opened)));
+                Ok(())
+            }
+            Identity::Session { client, clean_start, expiry_s } => {
+                let client = client.unwrap_or_else(|| self.made_up());
+                self.resume(client, clean_start, expiry_s, open.will, permissions, turn)
+            }
+        }
+    }
+
+    fn resume(
+        &mut self,
+        client: ClientId,
+        clean_start: bool,
+        expiry_s: u32,
+        will: Option<Box<Will>>,
+        permissions: Permissions,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refusal> {
+        let parts = Arc::clone(self.broker.parts());
+        let will =
+            will.map(|will| wills::keep(&parts, Some(client.clone()), &permissions, *will)).transpose()?;
+        let (link, mailbox) = (self.id, &self.mailbox);
+        let arriving = Arriving { client: client.clone(), clean_start, expiry_s, will, link, mailbox };
+        let arrived = self.broker.registry().open(&parts, arriving, &mut turn.wakes)?;
+        let Arrived { session, consumer, present, unreleased, mut aftermath } = arrived;
+        self.state = State::In(Box::new(Member {
+            publisher: Publisher::new(Some(client.clone()), permissions),
+            session: Some(session),
+            consumers: [(ConsumerId::SESSION, consumer)].into(),
+        }));
+        let connection = parts.numbers.link_name(self.id);
+        let opened = Opened { client: Some(client), session_present: present, unreleased, connection };
+        let opened = Event::Opened(Box::new(opened));
+        let will = aftermath.will.and_then(|will| wills::plan(&parts, &will));
+        if aftermath.changeset.is_empty() && will.is_none() {
+            turn.events.push(opened);
+            return Ok(());
+        }
+        if let Some(will) = &will {
+            will.record(&mut aftermath.changeset);
+        }
+        let show = move |parts: &_, wakes: &mut _| {
+            if let Some(will) = will {
+                will.show(parts, wakes);
+            }
+        };
+        self.commit(aftermath.changeset, show, Some(opened));
+        Ok(())
+    }
+
+    /// An id for a client that has none: nobody else can guess it.
+    fn made_up(&self) -> ClientId {
+        let number = RandomState::new().hash_one(self.id);
+        ClientId::new(&format!("duet-{number:016x}-{}", self.id))
+    }
+}

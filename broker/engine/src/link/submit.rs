@@ -1,0 +1,182 @@
+//! Publish and settle: one by one, or as a transaction.
+
+use model::change::{Change, Changeset};
+use model::event::{Event, Submitted};
+use model::name::ClientId;
+use model::qos::Qos;
+use model::refusal::Refusal;
+use model::request::{Operation, Publish, Release, Settle, Submit, Ticket};
+use smallvec::SmallVec;
+
+use super::{Link, State, Turn};
+use crate::publish::{self, Plan, Published};
+use crate::settle;
+
+impl Link {
+    pub(super) fn submit(&mut self, submit: Submit, turn: &mut Turn<'_>) {
+        if !matches!(self.state, State::In(_)) {
+            return;
+        }
+        let Submit { ticket, answer, mut operations } = submit;
+        let wanted = answer.then_some(ticket);
+        match (operations.len(), operations.pop()) {
+            (1, Some(Operation::Publish(publish))) => self.publish(ticket, wanted, publish, turn),
+            (1, Some(Operation::Settle(one))) => self.settle(wanted, one, turn),
+            (_, None) => self.barrier(wanted),
+            (_, Some(last)) => {
+                operations.push(last);
+                self.transact(ticket, wanted, operations, turn);
+            }
+        }
+    }
+
+    fn publish(&mut self, ticket: Ticket, wanted: Option<Ticket>, publish: Publish, turn: &mut Turn<'_>) {
+        let State::In(member) = &mut self.state else { return };
+        let remember = publish.remember;
+        let mut lasting = None;
+        if let (Some(id), Some(session)) = (remember, &member.session) {
+            // Taken over: the client says all this again on its new connection.
+            let Some(mut state) = session.state_for(self.id) else { return };
+            if !state.unreleased.insert(id) {
+                drop(state);
+                self.broker.parts().metrics.duplicates_suppressed.increment();
+                return self.barrier(wanted);
+            }
+            lasting = state.queue.options().durable.then(|| (session.client.clone(), id));
+        }
+        let unimportant = publish.qos == Qos::AtMostOnce;
+        let in_turn = lasting.is_some() || (self.under_way > 0 && !unimportant);
+        let parts = self.broker.parts();
+        let result =
+            publish::publish(parts, &mut member.publisher, publish, in_turn, turn.now, &mut turn.wakes);
+        match result {
+            Ok(Published::Shown { routed }) => {
+                if let Some(ticket) = wanted {
+                    self.answer(submitted(ticket, routed), turn);
+                }
+            }
+            Ok(Published::Planned(plan)) if unimportant => {
+                // Retained at QoS 0: nobody waits for the disk.
+                let mut changeset = Changeset::default();
+                plan.record(&mut changeset);
+                plan.show(parts, &mut turn.wakes);
+                parts.durable.commit_soon(changeset);
+            }
+            Ok(Published::Planned(plan)) => self.commit_plan(plan, lasting, wanted),
+            Err(refusal) => {
+                if let (Some(id), Some(session)) = (remember, &member.session)
+                    && let Some(mut state) = session.state_for(self.id)
+                {
+                    state.unreleased.remove(&id);
+                }
+                self.answer(Event::Submitted { ticket, result: Err(refusal) }, turn);
+            }
+        }
+    }
+
+    fn commit_plan(&mut self, plan: Plan, remember: Option<(ClientId, u16)>, wanted: Option<Ticket>) {
+        let routed = plan.routed();
+        let mut changeset = Changeset::default();
+        plan.record(&mut changeset);
+        changeset.changes.extend(remember.map(|(client, id)| Change::Remember { client, id }));
+        let event = wanted.map(|ticket| submitted(ticket, routed));
+        self.commit(changeset, move |parts, wakes| plan.show(parts, wakes), event);
+    }
+
+    fn settle(&mut self, wanted: Option<Ticket>, one: Settle, turn: &mut Turn<'_>) {
+        let Some(ticket) = wanted else {
+            let mut changeset = std::mem::take(&mut self.removals);
+            self.settle_into(one, &mut changeset, turn);
+            self.removals = changeset;
+            return;
+        };
+        let mut changeset = Changeset::default();
+        self.settle_into(one, &mut changeset, turn);
+        let event = submitted(ticket, true);
+        if changeset.is_empty() {
+            self.answer(event, turn);
+        } else {
+            self.commit(changeset, |_, _| (), Some(event));
+        }
+    }
+
+    fn settle_into(&self, one: Settle, changeset: &mut Changeset, turn: &mut Turn<'_>) {
+        let State::In(member) = &self.state else { return };
+        if let Some(consumer) = member.consumers.get(&one.consumer) {
+            settle::settle(self.broker.parts(), consumer, one, changeset, &mut turn.wakes);
+        }
+    }
+
+    /// Waits for all that was asked before, also by an earlier connection of the same client.
+    fn barrier(&mut self, wanted: Option<Ticket>) {
+        if let Some(ticket) = wanted {
+            self.commit(Changeset::default(), |_, _| (), Some(submitted(ticket, true)));
+        }
+    }
+
+    fn transact(
+        &mut self,
+        ticket: Ticket,
+        wanted: Option<Ticket>,
+        operations: SmallVec<[Operation; 1]>,
+        turn: &mut Turn<'_>,
+    ) {
+        let mut plans = Vec::new();
+        let mut settles = Vec::new();
+        for operation in operations {
+            match operation {
+                Operation::Settle(one) => settles.push(one),
+                Operation::Publish(publish) => match self.plan(publish, turn) {
+                    Ok(plan) => plans.extend(plan),
+                    Err(refusal) => {
+                        plans.into_iter().for_each(Plan::give_up);
+                        return self.answer(Event::Submitted { ticket, result: Err(refusal) }, turn);
+                    }
+                },
+            }
+        }
+        // Nothing can fail from here on.
+        let mut changeset = Changeset::default();
+        for plan in &plans {
+            plan.record(&mut changeset);
+        }
+        for one in settles {
+            self.settle_into(one, &mut changeset, turn);
+        }
+        let routed = plans.iter().all(Plan::routed);
+        let event = wanted.map(|ticket| submitted(ticket, routed));
+        let show = move |parts: &_, wakes: &mut _| plans.into_iter().for_each(|plan| plan.show(parts, wakes));
+        self.commit(changeset, show, event);
+    }
+
+    fn plan(&mut self, publish: Publish, turn: &mut Turn<'_>) -> Result<Option<Plan>, Refusal> {
+        let State::In(member) = &mut self.state else { return Ok(None) };
+        let parts = self.broker.parts();
+        match publish::publish(parts, &mut member.publisher, publish, true, turn.now, &mut turn.wakes)? {
+            Published::Planned(plan) => Ok(Some(plan)),
+            Published::Shown { .. } => Ok(None),
+        }
+    }
+
+    pub(super) fn release(&mut self, release: Release, turn: &mut Turn<'_>) {
+        let State::In(member) = &self.state else { return };
+        let Some(session) = &member.session else { return };
+        let Some(mut state) = session.state_for(self.id) else { return };
+        let known = state.unreleased.remove(&release.id);
+        let durable = known && state.queue.options().durable;
+        let client = session.client.clone();
+        drop(state);
+        let event = Event::Released { ticket: release.ticket, id: release.id, known };
+        if durable {
+            let mut changeset = Changeset::default();
+            changeset.changes.push(Change::Forget { client, id: release.id });
+            self.commit(changeset, |_, _| (), Some(event));
+        } else {
+            self.answer(event, turn);
+        }
+    }
+}
+
+const fn submitted(ticket: Ticket, routed: bool) -> Event {
+    Event::Submitted { ticket, result: Ok(Submitted { routed }) }
+}

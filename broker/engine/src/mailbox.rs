@@ -1,0 +1,41 @@
+//! What others leave for a link: answers, news, and the news that its queues have something.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::event::Event;
+use routing::Readiness;
+
+/// Shared between a link and whoever has something to tell it.
+pub(crate) struct Mailbox {
+    /// Which of the link's consumers have something, and whom to wake.
+    pub(crate) readiness: Arc<Readiness>,
+    notes: Mutex<Vec<Note>>,
+}
+
+/// One thing left in a mailbox.
+pub(crate) enum Note {
+    /// A commit of the link's came through; its answer, if one is wanted.
+    Done(Option<Event>),
+    /// Something that the link did not ask for.
+    News(Event),
+}
+
+impl Mailbox {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { readiness: Readiness::new(), notes: Mutex::default() })
+    }
+
+    /// Leaves a note. Wakes the link, unless there is nothing in it to act on.
+    pub(crate) fn post(&self, note: Note) {
+        let silent = matches!(note, Note::Done(None));
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+        if !silent {
+            self.readiness.wake();
+        }
+    }
+
+    /// Takes all notes, in the order they came.
+    pub(crate) fn empty_into(&self, into: &mut Vec<Note>) {
+        into.append(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,35 @@
+//! Limits and habits.
+
+/// What the engine is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The most messages that may wait in a session's own queue, or in a subscription's. Beyond it, new ones are dropped
+    /// for that session alone, and counted.
+    pub session_queue_messages_max: u64,
+    /// The same, in bytes of key and payload.
+    pub session_queue_bytes_max: u64,
+    /// The most messages that may wait in a named queue. Beyond it, the publisher is refused.
+    pub queue_messages_max: u64,
+    /// The same, in bytes of key and payload.
+    pub queue_bytes_max: u64,
+    /// The most subscriptions that one session may hold.
+    pub subscriptions_max: usize,
+    /// The most retained messages; beyond it, a publish that would retain another one is refused.
+    pub retained_max: usize,
+    /// Names that stand for the default namespace, beside `/`.
+    pub host_names: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            session_queue_messages_max: 10_000,
+            session_queue_bytes_max: 64 << 20,
+            queue_messages_max: 1_000_000,
+            queue_bytes_max: 1 << 30,
+            subscriptions_max: 10_000,
+            retained_max: 1_000_000,
+            host_names: Vec::new(),
+        }
+    }
+}

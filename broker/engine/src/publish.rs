@@ -1,0 +1,284 @@
+//! Authorise, resolve, hand over.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use model::change::{Change, Changeset, Entry, Place};
+use model::delivery::Stage;
+use model::key::RoutingKey;
+use model::message::Message;
+use model::name::ClientId;
+use model::principal::Permissions;
+use model::qos::Qos;
+use model::refusal::Refusal;
+use model::request::Publish;
+use model::time::WallMs;
+use model::wire_cache::WireCache;
+use routing::{Item, Owner, Queue, Route, RouteCache, Wakes};
+use smallvec::SmallVec;
+
+use crate::numbers::MessageIds;
+use crate::parts::Parts;
+use crate::topology;
+
+/// Whoever publishes, and what is kept for him between two messages.
+pub(crate) struct Publisher {
+    pub(crate) client: Option<ClientId>,
+    pub(crate) permissions: Permissions,
+    pub(crate) cache: RouteCache,
+    pub(crate) ids: MessageIds,
+}
+
+impl Publisher {
+    pub(crate) fn new(client: Option<ClientId>, permissions: Permissions) -> Self {
+        Self { client, permissions, cache: RouteCache::new(), ids: MessageIds::default() }
+    }
+}
+
+/// A message with the places it is going to take, none of which anybody sees yet.
+pub(crate) struct Plan {
+    message: Arc<Message>,
+    targets: SmallVec<[Target; 1]>,
+    /// To be kept as the last one of its key, or to delete that.
+    retain: bool,
+}
+
+struct Target {
+    queue: Arc<Queue>,
+    /// The reserved place; `None` in a queue, or for a message, that does not last.
+    sequence: Option<u64>,
+    item: Item,
+}
+
+/// Publishes a message that nothing holds back, straight to its queues; or plans it, where it has to be on disk first,
+/// or where `in_turn` says that it must not overtake others.
+pub(crate) fn publish(
+    parts: &Parts,
+    publisher: &mut Publisher,
+    publish: Publish,
+    in_turn: bool,
+    now: WallMs,
+    wakes: &mut Wakes,
+) -> Result<Published, Refusal> {
+    if !publisher.permissions.may_publish(&publish.exchange, &publish.key) {
+        return Err(Refusal::Denied { action: "publish to", target: publish.key.to_string() });
+    }
+    if let Some(options) = &publish.declare {
+        topology::declare_queue(parts, (**options).clone(), Owner::Nobody)?;
+    }
+    if publish.retain && !publish.payload.is_empty() {
+        let retained = parts.vhost.retained(&publish.exchange).map_or(0, |retained| retained.len());
+        if retained >= parts.vhost.options.retained_max {
+            return Err(Refusal::LimitReached("retained messages ([mqtt] retained_max)"));
+        }
+    }
+    let Publisher { client, cache, ids, .. } = publisher;
+    let routes = parts.vhost.router.resolve(
+        &publish.exchange,
+        &publish.key,
+        publish.properties.as_deref(),
+        client.as_ref(),
+        cache,
+    )?;
+    let targets: SmallVec<[&Route; 4]> = routes.targets().collect();
+    let retain = publish.retain;
+    let lasting = publish.persistent && targets.iter().any(|route| route.queue.options().durable);
+    let message = Arc::new(to_message(publish, client.clone(), ids.next(&parts.numbers), now));
+    parts.metrics.messages_received.increment();
+    let routed = !targets.is_empty();
+    if !routed {
+        parts.metrics.messages_unroutable.increment();
+    }
+    if !lasting && !retain && !in_turn {
+        for route in targets {
+            push(parts, &route.queue, item(&message, route, false), wakes)?;
+        }
+        return Ok(Published::Shown { routed });
+    }
+    let mut plan = Plan { message: Arc::clone(&message), targets: SmallVec::new(), retain };
+    for route in targets {
+        if let Err(refusal) = plan.reserve(parts, route) {
+            plan.give_up();
+            return Err(refusal);
+        }
+    }
+    Ok(Published::Planned(plan))
+}
+
+/// What became of a publish that was not refused.
+pub(crate) enum Published {
+    /// Done.
+    Shown { routed: bool },
+    /// To be committed, then shown.
+    Planned(Plan),
+}
+
+impl Plan {
+    /// A message for one queue alone: a retained one, replayed.
+    pub(crate) fn replay(parts: &Parts, message: Arc<Message>, route: &Route) -> Self {
+        let mut plan = Self { message, targets: SmallVec::new(), retain: false };
+        // A full queue takes no replay: the subscription stands all the same.
+        if plan.reserve(parts, route).is_ok() {
+            for target in &mut plan.targets {
+                target.item.retain = true;
+            }
+        }
+        plan
+    }
+
+    /// Whether at least one queue gets it.
+    pub(crate) fn routed(&self) -> bool {
+        !self.targets.is_empty()
+    }
+
+    fn reserve(&mut self, parts: &Parts, route: &Route) -> Result<(), Refusal> {
+        let queue = &route.queue;
+        let qos = self.message.qos.min(route.grant.qos);
+        let durable = self.message.persistent && queue.options().durable && qos > Qos::AtMostOnce;
+        let sequence = if durable {
+            match queue.reserve(self.message.size_bytes()) {
+                Ok(sequence) => Some(sequence),
+                Err(_) => return overflow(parts, queue),
+            }
+        } else {
+            None
+        };
+        let item = item(&self.message, route, durable);
+        self.targets.push(Target { queue: Arc::clone(queue), sequence, item });
+        Ok(())
+    }
+
+    /// Nothing of it is to happen after all.
+    pub(crate) fn give_up(self) {
+        for target in self.targets.iter().filter(|target| target.sequence.is_some()) {
+            target.queue.unreserve(self.message.size_bytes());
+        }
+    }
+
+    /// Adds what must last of it.
+    pub(crate) fn record(&self, changeset: &mut Changeset) {
+        let entries: SmallVec<[Entry; 1]> = self
+            .targets
+            .iter()
+            .filter_map(|target| {
+                Some(Entry {
+                    place: Place { queue: target.queue.id(), sequence: target.sequence? },
+                    qos: target.item.qos,
+                    retain: target.item.retain,
+                    subscription_ids: target.item.subscription_ids.clone(),
+                })
+            })
+            .collect();
+        if !entries.is_empty() {
+            changeset.changes.push(Change::Enqueue { message: Arc::clone(&self.message), entries });
+        }
+        if self.retain {
+            changeset.changes.push(if self.message.payload.is_empty() {
+                Change::Unretain { exchange: self.message.exchange.clone(), key: self.message.key.clone() }
+            } else {
+                Change::Retain(Arc::clone(&self.message))
+            });
+        }
+    }
+
+    /// Lets everybody see it.
+    pub(crate) fn show(self, parts: &Parts, wakes: &mut Wakes) {
+        if self.retain {
+            let retained = parts.vhost.retained_mut(&self.message.exchange);
+            if self.message.payload.is_empty() {
+                if retained.remove(&self.message.key).is_some() {
+                    parts.metrics.retained.decrement();
+                }
+            } else if retained.set(Arc::clone(&self.message)).is_none() {
+                parts.metrics.retained.increment();
+            }
+        }
+        for target in self.targets {
+            match target.sequence {
+                Some(sequence) => target.queue.show(sequence, target.item, wakes),
+                None => {
+                    // Nothing was promised for this place: a full queue drops and counts.
+                    if target.queue.push(target.item, wakes).is_err() {
+                        parts.metrics.messages_dropped.increment();
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn push(parts: &Parts, queue: &Queue, item: Item, wakes: &mut Wakes) -> Result<(), Refusal> {
+    let qos = item.qos;
+    match queue.push(item, wakes) {
+        Ok(()) => Ok(()),
+        Err(_) if qos == Qos::AtMostOnce => {
+            parts.metrics.messages_dropped.increment();
+            Ok(())
+        }
+        Err(_) => overflow(parts, queue),
+    }
+}
+
+/// A queue is full. One that belongs to a client loses the message, or one slow client could hold up all publishers; one
+/// that was declared refuses it, so that the publisher knows.
+fn overflow(parts: &Parts, queue: &Queue) -> Result<(), Refusal> {
+    parts.metrics.messages_dropped.increment();
+    match queue.owner() {
+        Owner::Nobody => Err(Refusal::LimitReached("the queue is full (max_length, max_length_bytes)")),
+        Owner::Session(_) | Owner::Link(_) => Ok(()),
+    }
+}
+
+fn item(message: &Arc<Message>, route: &Route, durable: bool) -> Item {
+    Item {
+        message: Arc::clone(message),
+        qos: message.qos.min(route.grant.qos),
+        retain: message.retain && route.grant.retain_as_published,
+        subscription_ids: route.grant.subscription_ids.clone(),
+        durable,
+        attempts: 0,
+        stage: Stage::Published,
+    }
+}
+
+pub(crate) fn to_message(
+    publish: Publish,
+    publisher: Option<ClientId>,
+    id: model::name::MessageId,
+    now: WallMs,
+) -> Message {
+    let (key, payload) = detach(&publish.key, publish.payload);
+    Message {
+        id,
+        exchange: publish.exchange,
+        key,
+        payload,
+        qos: publish.qos,
+        retain: publish.retain,
+        persistent: publish.persistent,
+        publisher,
+        published_at: now,
+        expires_at: publish.expiry_ms.map(|ms| WallMs(now.0.saturating_add(ms))),
+        properties: publish.properties.map(|properties| Box::new(properties.detached())),
+        wire: WireCache::default(),
+    }
+}
+
+/// A message at rest must not hold on to the buffer it was read into: that is many times its size. Key and payload move
+/// to one allocation; only a payload about as large as the buffer stays where it is.
+fn detach(key: &RoutingKey, payload: Bytes) -> (RoutingKey, Bytes) {
+    if payload.len() > SHARE_MIN {
+        return (key.detached(), payload);
+    }
+    let text = key.as_str();
+    let mut both = BytesMut::with_capacity(text.len() + payload.len());
+    both.extend_from_slice(text.as_bytes());
+    both.extend_from_slice(&payload);
+    let payload = both.split_off(text.len()).freeze();
+    let key = ByteString::try_from(both.freeze()).unwrap_or_default();
+    (RoutingKey::new(key), payload)
+}
+
+/// From this size on, in bytes, a payload shares its read buffer of 64 KiB instead of being copied.
+const SHARE_MIN: usize = 16 << 10;

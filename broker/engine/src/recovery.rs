@@ -1,0 +1,82 @@
+//! Routing rebuilt from the store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::change::Change;
+use model::delivery::Stage;
+use model::name::{ClientId, QueueId};
+use model::refusal::Refusal;
+use routing::{Item, Owner, Queue};
+use storage::{Recovered, RecoveredQueue};
+
+use crate::clock;
+use crate::parts::Parts;
+use crate::registry::{Aftermath, Registry};
+
+/// Rebuilds what the store remembers. What it returns has the wills that are due: of clients that were connected when the
+/// broker died, and of those whose time came while it was down (MQTT 5.0, 3.1.2.5).
+pub(crate) fn recover(
+    parts: &Parts,
+    registry: &Registry,
+    recovered: Recovered,
+) -> Result<Vec<Aftermath>, Refusal> {
+    let router = &parts.vhost.router;
+    for exchange in recovered.exchanges {
+        router.declare_exchange(exchange)?;
+    }
+    let owners: HashMap<QueueId, &ClientId> =
+        recovered.sessions.iter().map(|session| (session.record.queue, &session.record.client)).collect();
+    let mut queues: HashMap<QueueId, Arc<Queue>> = HashMap::new();
+    for queue in recovered.queues {
+        let owner =
+            owners.get(&queue.record.id).map_or(Owner::Nobody, |client| Owner::Session((*client).clone()));
+        let queue = restore_queue(queue, owner);
+        router.insert_queue(Arc::clone(&queue));
+        queues.insert(queue.id(), queue);
+    }
+    for (_, binding) in recovered.bindings {
+        router.bind(binding)?;
+    }
+    parts.metrics.retained.add(recovered.retained.len() as u64);
+    for message in recovered.retained {
+        parts.vhost.retained_mut(&message.exchange).set(message);
+    }
+    let now = (Instant::now(), clock::wall_now());
+    let mut all = Vec::new();
+    for session in recovered.sessions {
+        // A session that was to end with its connection has no queue any more; only its will is left of it.
+        match queues.get(&session.record.queue) {
+            Some(queue) => {
+                let queue = Arc::clone(queue);
+                all.push(registry.restore(parts, session.record, queue, session.unreleased, now));
+            }
+            None => {
+                let mut aftermath = Aftermath { will: session.record.will, ..Aftermath::default() };
+                aftermath.changeset.changes.push(Change::DropSession(session.record.client));
+                all.push(aftermath);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn restore_queue(recovered: RecoveredQueue, owner: Owner) -> Arc<Queue> {
+    let queue = Queue::new(recovered.record.id, recovered.record.options, owner);
+    queue.set_next_sequence(recovered.next_sequence);
+    for entry in recovered.entries {
+        let item = Item {
+            message: entry.message,
+            qos: entry.qos,
+            retain: entry.retain,
+            subscription_ids: entry.subscription_ids,
+            durable: true,
+            // Whether it was sent before the broker died, nobody knows: so it may have been.
+            attempts: 1,
+            stage: if entry.received { Stage::Received } else { Stage::Published },
+        };
+        queue.restore(entry.sequence, item);
+    }
+    queue
+}

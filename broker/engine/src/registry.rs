@@ -1,0 +1,357 @@
+//! Sessions: takeover, resume, expiry.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use model::change::{Change, Changeset, SessionRecord, WillRecord};
+use model::event::{Event, Farewell};
+use model::name::{ClientId, ConsumerId, QueueName};
+use model::queue::QueueOptions;
+use model::refusal::Refusal;
+use model::request::Close;
+use model::time::WallMs;
+use routing::{ConsumerOptions, Owner, Queue, Settles, Wakes};
+
+use crate::mailbox::{Mailbox, Note};
+use crate::parts::Parts;
+use crate::settle::Attached;
+use crate::timers::{Due, Timers};
+use crate::topology;
+
+/// All sessions of MQTT clients, with a connection or without.
+#[derive(Default)]
+pub(crate) struct Registry {
+    sessions: Mutex<HashMap<ClientId, Arc<Session>>>,
+    timers: Timers,
+}
+
+/// One client's session.
+pub(crate) struct Session {
+    pub(crate) client: ClientId,
+    state: Mutex<State>,
+}
+
+/// What a session is right now.
+pub(crate) struct State {
+    pub(crate) queue: Arc<Queue>,
+    /// Whether the journal knows it.
+    pub(crate) recorded: bool,
+    /// How many subscriptions it has.
+    pub(crate) subscriptions: usize,
+    /// QoS 2 ids that came in and were not released yet.
+    pub(crate) unreleased: BTreeSet<u16>,
+    attached: Option<Attachment>,
+    expiry_s: u32,
+    disconnected_at: Option<WallMs>,
+    will: Option<Box<WillRecord>>,
+    /// Raised whenever a connection comes or goes: timers of an earlier life mean nothing.
+    life: u64,
+}
+
+struct Attachment {
+    link: u64,
+    mailbox: Arc<Mailbox>,
+    consumer: Attached,
+}
+
+/// A client that wants in.
+pub(crate) struct Arriving<'a> {
+    pub(crate) client: ClientId,
+    pub(crate) clean_start: bool,
+    pub(crate) expiry_s: u32,
+    pub(crate) will: Option<Box<WillRecord>>,
+    pub(crate) link: u64,
+    pub(crate) mailbox: &'a Arc<Mailbox>,
+}
+
+/// What the end of a connection, or of a session, leaves to be done: in one commit, so that a will is neither lost nor
+/// published twice.
+#[derive(Default)]
+pub(crate) struct Aftermath {
+    pub(crate) will: Option<Box<WillRecord>>,
+    pub(crate) changeset: Changeset,
+}
+
+/// A client that got in.
+pub(crate) struct Arrived {
+    pub(crate) session: Arc<Session>,
+    pub(crate) consumer: Attached,
+    pub(crate) present: bool,
+    pub(crate) unreleased: Vec<u16>,
+    /// What must last before the client is told, and the will of the connection that was taken over, where it is due.
+    pub(crate) aftermath: Aftermath,
+}
+
+impl Session {
+    /// The state, if `link` still speaks for this session; `None` once another connection took it over.
+    pub(crate) fn state_for(&self, link: u64) -> Option<MutexGuard<'_, State>> {
+        let state = self.lock();
+        state.attached.as_ref().is_some_and(|attached| attached.link == link).then_some(state)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn record(&self, client: &ClientId) -> Change {
+        Change::PutSession(Box::new(SessionRecord {
+            client: client.clone(),
+            queue: self.queue.id(),
+            expiry_s: self.expiry_s,
+            disconnected_at: self.disconnected_at,
+            will: self.will.clone(),
+        }))
+    }
+}
+
+impl Registry {
+    /// Lets a client in: ends the connection it had, resumes its session or makes a new one (MQTT 5.0, 3.1.4).
+    pub(crate) fn open(
+        &self,
+        parts: &Parts,
+        arriving: Arriving<'_>,
+        wakes: &mut Wakes,
+    ) -> Result<Arrived, Refusal> {
+        let mut sessions = self.lock();
+        let mut aftermath = Aftermath::default();
+        let mut old = sessions.get(&arriving.client).map(Arc::clone);
+        if let Some(session) = &old {
+            let mut state = session.lock();
+            if let Some(attached) = state.attached.take() {
+                attached.mailbox.post(Note::News(Event::Closing(Farewell::TakenOver)));
+                attached.consumer.queue.detach(attached.consumer.key, wakes);
+            }
+            let ends = arriving.clean_start || state.expiry_s == 0;
+            // A will that waits is cancelled by the client's return, unless its session ends now (3.1.2.5, 3.1.3.2.2).
+            aftermath.will = state
+                .will
+                .take()
+                .filter(|will| ends || (state.disconnected_at.is_none() && will.delay_s == 0));
+            if ends {
+                drop(state);
+                end(parts, &mut sessions, session, &mut aftermath.changeset);
+                old = None;
+            }
+        }
+        let present = old.is_some();
+        let session = match old {
+            Some(session) => session,
+            None => self.make(parts, &mut sessions, &arriving)?,
+        };
+        let (consumer, unreleased) = {
+            let mut state = session.lock();
+            let consumer = attach(&state.queue, &arriving, wakes)?;
+            state.attached = Some(Attachment {
+                link: arriving.link,
+                mailbox: Arc::clone(arriving.mailbox),
+                consumer: consumer.clone(),
+            });
+            state.life += 1;
+            state.disconnected_at = None;
+            state.expiry_s = arriving.expiry_s;
+            state.will = arriving.will;
+            state.recorded |= parts.durable.is_persistent() && (state.expiry_s > 0 || state.will.is_some());
+            if state.recorded {
+                aftermath.changeset.changes.push(state.record(&session.client));
+            }
+            (consumer, state.unreleased.iter().copied().collect())
+        };
+        Ok(Arrived { session, consumer, present, unreleased, aftermath })
+    }
+
+    fn make(
+        &self,
+        parts: &Parts,
+        sessions: &mut HashMap<ClientId, Arc<Session>>,
+        arriving: &Arriving<'_>,
+    ) -> Result<Arc<Session>, Refusal> {
+        let options = QueueOptions {
+            name: queue_name(&arriving.client),
+            durable: arriving.expiry_s > 0,
+            exclusive: true,
+            auto_delete: false,
+            ready_max: None,
+            ready_bytes_max: None,
+        };
+        let owner = Owner::Session(arriving.client.clone());
+        let (queue, _) = topology::declare_queue(parts, options, owner)?;
+        let session = Arc::new(Session {
+            client: arriving.client.clone(),
+            state: Mutex::new(State {
+                queue,
+                recorded: false,
+                subscriptions: 0,
+                unreleased: BTreeSet::new(),
+                attached: None,
+                expiry_s: arriving.expiry_s,
+                disconnected_at: None,
+                will: None,
+                life: 0,
+            }),
+        });
+        sessions.insert(arriving.client.clone(), Arc::clone(&session));
+        parts.metrics.sessions.increment();
+        Ok(session)
+    }
+
+    /// The connection of `link` is gone.
+    pub(crate) fn close(
+        &self,
+        parts: &Parts,
+        session: &Arc<Session>,
+        link: u64,
+        close: Option<Close>,
+        now: (Instant, WallMs),
+        wakes: &mut Wakes,
+    ) -> Aftermath {
+        let mut aftermath = Aftermath::default();
+        let mut sessions = self.lock();
+        let Some(mut state) = session.state_for(link) else { return aftermath };
+        if let Some(attached) = state.attached.take() {
+            attached.consumer.queue.detach(attached.consumer.key, wakes);
+        }
+        state.life += 1;
+        state.disconnected_at = Some(now.1);
+        if let Some(close) = close {
+            state.expiry_s = close.expiry_s.unwrap_or(state.expiry_s);
+            if close.discard_will {
+                state.will = None;
+            }
+        }
+        let delay_s = state.will.as_ref().map_or(0, |will| will.delay_s.min(state.expiry_s));
+        aftermath.will = state.will.take_if(|_| delay_s == 0);
+        if state.expiry_s == 0 {
+            drop(state);
+            end(parts, &mut sessions, session, &mut aftermath.changeset);
+            return aftermath;
+        }
+        if state.recorded {
+            aftermath.changeset.changes.push(state.record(&session.client));
+        }
+        self.schedule(&session.client, &state, delay_s, now.0);
+        aftermath
+    }
+
+    fn schedule(&self, client: &ClientId, state: &State, delay_s: u32, now: Instant) {
+        let (client, life) = (client.clone(), state.life);
+        if state.will.is_some() {
+            let when = now + Duration::from_secs(delay_s.into());
+            self.timers.at(when, Due::Will { client: client.clone(), life });
+        }
+        if state.expiry_s < u32::MAX {
+            let when = now + Duration::from_secs(state.expiry_s.into());
+            self.timers.at(when, Due::Expire { client, life });
+        }
+    }
+
+    /// Waits until something may be due.
+    pub(crate) async fn wait(&self) {
+        self.timers.wait().await;
+    }
+
+    /// Ends the sessions whose time is up.
+    pub(crate) fn expire(&self, parts: &Parts, now: Instant) -> Vec<Aftermath> {
+        let mut all = Vec::new();
+        for due in self.timers.take(now) {
+            let mut sessions = self.lock();
+            let (Due::Expire { client, life } | Due::Will { client, life }) = &due;
+            let Some(session) = sessions.get(client).map(Arc::clone) else { continue };
+            let mut state = session.lock();
+            if state.life != *life {
+                continue;
+            }
+            // Whichever comes first, the delay or the end of the session (MQTT 5.0, 3.1.3.2.2).
+            let mut aftermath = Aftermath { will: state.will.take(), changeset: Changeset::default() };
+            match due {
+                Due::Expire { .. } => {
+                    drop(state);
+                    end(parts, &mut sessions, &session, &mut aftermath.changeset);
+                }
+                Due::Will { .. } if state.recorded => {
+                    aftermath.changeset.changes.push(state.record(&session.client));
+                }
+                Due::Will { .. } => {}
+            }
+            all.push(aftermath);
+        }
+        all
+    }
+
+    /// A session as the store remembers it.
+    pub(crate) fn restore(
+        &self,
+        parts: &Parts,
+        record: SessionRecord,
+        queue: Arc<Queue>,
+        unreleased: Vec<u16>,
+        now: (Instant, WallMs),
+    ) -> Aftermath {
+        let subscriptions = parts.vhost.router.bindings_of(&queue.options().name).len();
+        // Whoever was connected when the broker died lost the connection then; when that was, nobody knows.
+        let disconnected_at = record.disconnected_at.unwrap_or(now.1);
+        let mut state = State {
+            queue,
+            recorded: true,
+            subscriptions,
+            unreleased: unreleased.into_iter().collect(),
+            attached: None,
+            expiry_s: record.expiry_s,
+            disconnected_at: Some(disconnected_at),
+            will: record.will,
+            life: 1,
+        };
+        let gone_s = u32::try_from(now.1.since(disconnected_at).as_secs()).unwrap_or(u32::MAX);
+        let delay_s = state.will.as_ref().map_or(0, |will| will.delay_s.min(state.expiry_s));
+        let mut aftermath = Aftermath::default();
+        aftermath.will = state.will.take_if(|_| delay_s <= gone_s);
+        aftermath.changeset.changes.push(state.record(&record.client));
+        let left_s =
+            if state.expiry_s == u32::MAX { u32::MAX } else { state.expiry_s.saturating_sub(gone_s) };
+        let expiry_s = std::mem::replace(&mut state.expiry_s, left_s);
+        self.schedule(&record.client, &state, delay_s.saturating_sub(gone_s), now.0);
+        state.expiry_s = expiry_s;
+        let session = Arc::new(Session { client: record.client.clone(), state: Mutex::new(state) });
+        self.lock().insert(record.client, session);
+        parts.metrics.sessions.increment();
+        aftermath
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ClientId, Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn end(
+    parts: &Parts,
+    sessions: &mut HashMap<ClientId, Arc<Session>>,
+    session: &Arc<Session>,
+    changeset: &mut Changeset,
+) {
+    let state = session.lock();
+    topology::delete_queue(parts, &state.queue);
+    if state.recorded {
+        changeset.changes.push(Change::DropSession(session.client.clone()));
+    }
+    if sessions.remove(&session.client).is_some() {
+        parts.metrics.sessions.decrement();
+    }
+}
+
+fn attach(queue: &Arc<Queue>, arriving: &Arriving<'_>, wakes: &mut Wakes) -> Result<Attached, Refusal> {
+    let options = ConsumerOptions {
+        id: ConsumerId::SESSION,
+        settles: Settles::ByQos,
+        prefetch: None,
+        link: arriving.link,
+    };
+    let key = queue.attach(options, &arriving.mailbox.readiness, wakes)?;
+    Ok(Attached { queue: Arc::clone(queue), key })
+}
+
+/// The name of a session's own queue.
+fn queue_name(client: &ClientId) -> QueueName {
+    QueueName::new(&format!("mqtt.{client}"))
+}

@@ -1,0 +1,40 @@
+//! Accept, receive, requeue, reject.
+
+use std::sync::Arc;
+
+use model::change::{Change, Changeset};
+use model::delivery::Outcome;
+use model::request::Settle;
+use routing::{ConsumerKey, Queue, Settled, Wakes};
+
+use crate::parts::Parts;
+
+/// A consumer of a link: where it takes from, and as whom.
+#[derive(Clone)]
+pub(crate) struct Attached {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) key: ConsumerKey,
+}
+
+/// Settles one delivery in memory, and adds to `changeset` what must last of it.
+pub(crate) fn settle(
+    parts: &Parts,
+    consumer: &Attached,
+    settle: Settle,
+    changeset: &mut Changeset,
+    wakes: &mut Wakes,
+) {
+    match consumer.queue.settle(consumer.key, settle.tag, settle.outcome, wakes) {
+        // Settled before, or taken over: saying it again changes nothing.
+        Settled::Unknown => {}
+        Settled::Received { durable } => changeset.changes.extend(durable.map(Change::Receive)),
+        Settled::Requeued => parts.metrics.messages_redelivered.increment(),
+        Settled::Removed { durable, message: _ } => {
+            match settle.outcome {
+                Outcome::Accepted | Outcome::Received => parts.metrics.messages_acked.increment(),
+                Outcome::Rejected | Outcome::Requeued => parts.metrics.messages_dropped.increment(),
+            }
+            changeset.changes.extend(durable.map(Change::Remove));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Filters to bindings, subscriptions to consumers, retained messages to those who ask.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::change::{BindingKey, Changeset};
+use model::name::{ConsumerId, QueueName};
+use model::principal::Permissions;
+use model::qos::Qos;
+use model::queue::QueueOptions;
+use model::refusal::Refusal;
+use model::request::{Consumer, Replay, Source, Subscription, Target, Unsubscription};
+use model::time::WallMs;
+use routing::{ConsumerOptions, Owner, Queue, Route, Settles, Wakes};
+
+use crate::mailbox::Mailbox;
+use crate::parts::Parts;
+use crate::publish::Plan;
+use crate::registry::Session;
+use crate::settle::Attached;
+use crate::topology;
+
+/// A link, as far as subscriptions are concerned.
+pub(crate) struct Subscriber<'a> {
+    pub(crate) link: u64,
+    pub(crate) mailbox: &'a Arc<Mailbox>,
+    pub(crate) permissions: &'a Permissions,
+    pub(crate) session: Option<&'a Arc<Session>>,
+    pub(crate) consumers: &'a mut HashMap<ConsumerId, Attached>,
+    pub(crate) now: WallMs,
+}
+
+/// What a request for subscriptions comes to.
+#[derive(Default)]
+pub(crate) struct Subscribed {
+    pub(crate) results: Vec<Result<Qos, Refusal>>,
+    /// Retained messages, to be shown after the commit.
+    pub(crate) replays: Vec<Plan>,
+    pub(crate) changeset: Changeset,
+}
+
+impl Subscriber<'_> {
+    /// Takes one subscription; the answer joins `done`.
+    pub(crate) fn subscribe(
+        &mut self,
+        parts: &Parts,
+        subscription: Subscription,
+        done: &mut Subscribed,
+        wakes: &mut Wakes,
+    ) {
+        let result = self.try_subscribe(parts, subscription, done, wakes);
+        done.results.push(result);
+    }
+
+    fn try_subscribe(
+        &mut self,
+        parts: &Parts,
+        subscription: Subscription,
+        done: &mut Subscribed,
+        wakes: &mut Wakes,
+    ) -> Result<Qos, Refusal> {
+        let Subscription { source, queue, consumer, retained } = subscription;
+        if let Some(source) = &source
+            && !self.permissions.may_subscribe(&source.exchange, &source.pattern)
+        {
+            return Err(Refusal::Denied { action: "subscribe to", target: source.pattern.to_string() });
+        }
+        let limit = parts.vhost.options.subscriptions_max;
+        if consumer.is_some() && self.consumers.len() >= limit {
+            return Err(Refusal::LimitReached("subscriptions of one connection ([limits] subscriptions)"));
+        }
+        let own = matches!(queue, Target::Private);
+        let queue = self.queue(parts, queue)?;
+        let bound =
+            source.map_or(Ok(Qos::ExactlyOnce), |source| self.bind(parts, &queue, source, retained, done));
+        match (bound, consumer) {
+            (Ok(qos), Some(consumer)) => self.attach(&queue, consumer, wakes).map(|()| qos),
+            (Err(refusal), _) if own => {
+                topology::delete_queue(parts, &queue);
+                Err(refusal)
+            }
+            (bound, _) => bound,
+        }
+    }
+
+    fn queue(&self, parts: &Parts, target: Target) -> Result<Arc<Queue>, Refusal> {
+        match target {
+            Target::Session => {
+                let state = self.session.and_then(|session| session.state_for(self.link));
+                state
+                    .map(|state| Arc::clone(&state.queue))
+                    .ok_or(Refusal::Invalid("the session was taken over"))
+            }
+            Target::Private => {
+                let options = QueueOptions {
+                    name: private_name(parts),
+                    durable: false,
+                    exclusive: true,
+                    auto_delete: true,
+                    ready_max: None,
+                    ready_bytes_max: None,
+                };
+                Ok(topology::declare_queue(parts, options, Owner::Link(self.link))?.0)
+            }
+            Target::Declare(options) => {
+                let owner = if options.exclusive { Owner::Link(self.link) } else { Owner::Nobody };
+                Ok(topology::declare_queue(parts, *options, owner)?.0)
+            }
+            Target::Existing(name) => parts.vhost.router.queue(&name).ok_or(Refusal::NoQueue(name)),
+        }
+    }
+
+    fn bind(
+        &self,
+        parts: &Parts,
+        queue: &Arc<Queue>,
+        source: Source,
+        replay: Replay,
+        done: &mut Subscribed,
+    ) -> Result<Qos, Refusal> {
+        let mut state = self.session.and_then(|session| session.state_for(self.link));
+        if let Some(state) = &state
+            && state.subscriptions >= parts.vhost.options.subscriptions_max
+        {
+            return Err(Refusal::LimitReached("subscriptions of one session ([limits] subscriptions)"));
+        }
+        let qos = source.grant.qos;
+        let new = topology::bind(parts, queue, source.to_binding(queue.options().name.clone()))?;
+        if let (Some(state), true) = (&mut state, new) {
+            state.subscriptions += 1;
+        }
+        drop(state);
+        let wanted = match replay {
+            Replay::Always => true,
+            Replay::IfNew => new,
+            Replay::Never => false,
+        };
+        // A shared subscription gets no retained messages (MQTT 5.0, 4.8.2).
+        if wanted && source.share.is_none() {
+            self.replay(parts, queue, source, done);
+        }
+        Ok(qos)
+    }
+
+    fn replay(&self, parts: &Parts, queue: &Arc<Queue>, source: Source, done: &mut Subscribed) {
+        let mut messages = Vec::new();
+        if let Some(retained) = parts.vhost.retained(&source.exchange) {
+            retained.matching(&source.pattern, self.now, &mut messages);
+        }
+        let route = Route { queue: Arc::clone(queue), grant: source.grant };
+        for message in messages {
+            let plan = Plan::replay(parts, message, &route);
+            plan.record(&mut done.changeset);
+            done.replays.push(plan);
+        }
+    }
+
+    fn attach(&mut self, queue: &Arc<Queue>, consumer: Consumer, wakes: &mut Wakes) -> Result<(), Refusal> {
+        let settles = if consumer.acknowledges { Settles::Always } else { Settles::BySending };
+        let options =
+            ConsumerOptions { id: consumer.id, settles, prefetch: consumer.prefetch, link: self.link };
+        let key = queue.attach(options, &self.mailbox.readiness, wakes)?;
+        self.consumers.insert(consumer.id, Attached { queue: Arc::clone(queue), key });
+        Ok(())
+    }
+
+    /// Ends one subscription; `false`: there was none.
+    pub(crate) fn unsubscribe(&mut self, parts: &Parts, ending: Unsubscription, wakes: &mut Wakes) -> bool {
+        match ending {
+            Unsubscription::Binding { exchange, pattern, share } => {
+                let state = self.session.and_then(|session| session.state_for(self.link));
+                let Some(mut state) = state else { return false };
+                let key = BindingKey {
+                    exchange,
+                    pattern,
+                    arguments: Default::default(),
+                    share,
+                    queue: state.queue.options().name.clone(),
+                    queue_id: state.queue.id(),
+                };
+                let existed = topology::unbind(parts, &state.queue, key);
+                state.subscriptions -= usize::from(existed);
+                existed
+            }
+            Unsubscription::Consumer { id, delete_queue } => {
+                let Some(attached) = self.consumers.remove(&id) else { return false };
+                leave(parts, &attached, delete_queue, wakes);
+                true
+            }
+        }
+    }
+}
+
+/// A consumer goes; its queue goes too, if nobody else wants it.
+pub(crate) fn leave(parts: &Parts, attached: &Attached, delete_queue: bool, wakes: &mut Wakes) {
+    let left = attached.queue.detach(attached.key, wakes);
+    let options = attached.queue.options();
+    if delete_queue || (left == 0 && options.auto_delete) || matches!(attached.queue.owner(), Owner::Link(_))
+    {
+        topology::delete_queue(parts, &attached.queue);
+    }
+}
+
+fn private_name(parts: &Parts) -> QueueName {
+    QueueName::new(&format!("stomp-subscription-{:x}", parts.numbers.queue().0))
+}

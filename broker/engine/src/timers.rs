@@ -1,0 +1,78 @@
+//! What is due later: sessions that expire, wills that wait.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use model::name::ClientId;
+use tokio::sync::Notify;
+
+/// Something to look at when its time has come. What it is about may have changed by then: `life` tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A session without a connection.
+    Expire { client: ClientId, life: u64 },
+    /// A will whose client did not come back.
+    Will { client: ClientId, life: u64 },
+}
+
+/// All that is due, by time.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    due: Mutex<(BTreeMap<(Instant, u64), Due>, u64)>,
+    sooner: Notify,
+}
+
+impl Timers {
+    pub(crate) fn at(&self, when: Instant, due: Due) {
+        let first = {
+            let mut state = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+            let (map, count) = &mut *state;
+            *count += 1;
+            let key = (when, *count);
+            map.insert(key, due);
+            map.first_key_value().is_some_and(|(first, _)| *first == key)
+        };
+        if first {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Takes what is due at `now`.
+    pub(crate) fn take(&self, now: Instant) -> Vec<Due> {
+        let mut state = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = state.0.split_off(&(now, u64::MAX));
+        std::mem::replace(&mut state.0, later).into_values().collect()
+    }
+
+    /// Waits until something may be due.
+    pub(crate) async fn wait(&self) {
+        let next = self.due.lock().unwrap_or_else(PoisonError::into_inner).0.keys().next().map(|key| key.0);
+        match next {
+            Some(when) => {
+                // Sleeping or told of something sooner: either way it is time to look.
+                let _ = tokio::time::timeout_at(when.into(), self.sooner.notified()).await;
+            }
+            None => self.sooner.notified().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_due_comes_in_its_order_and_only_once() {
+        let (timers, start) = (Timers::default(), Instant::now());
+        let due = |life| Due::Expire { client: ClientId::known("c"), life };
+        timers.at(start + Duration::from_secs(2), due(2));
+        timers.at(start + Duration::from_secs(1), due(1));
+        timers.at(start + Duration::from_secs(9), due(9));
+        assert_eq!(timers.take(start), []);
+        assert_eq!(timers.take(start + Duration::from_secs(2)), [due(1), due(2)]);
+        assert_eq!(timers.take(start + Duration::from_secs(2)), []);
+    }
+}

@@ -1,0 +1,74 @@
+//! Wills: made at CONNECT, published when a client is lost.
+
+use std::sync::Arc;
+
+use model::change::WillRecord;
+use model::message::Message;
+use model::name::ClientId;
+use model::principal::Permissions;
+use model::refusal::Refusal;
+use model::request::{Publish, Will};
+use model::time::WallMs;
+use routing::Wakes;
+
+use crate::clock;
+use crate::numbers::MessageIds;
+use crate::parts::Parts;
+use crate::publish::{self, Plan, Published, Publisher};
+use crate::registry::Aftermath;
+
+/// The will as it is kept until then. Whoever may not publish it gets in, but without it being kept would be a trap:
+/// so he is refused.
+pub(crate) fn keep(
+    parts: &Parts,
+    client: Option<ClientId>,
+    permissions: &Permissions,
+    will: Will,
+) -> Result<Box<WillRecord>, Refusal> {
+    let Will { publish, delay_s } = will;
+    if !permissions.may_publish(&publish.exchange, &publish.key) {
+        return Err(Refusal::Denied { action: "publish a will to", target: publish.key.to_string() });
+    }
+    let expiry_ms = publish.expiry_ms;
+    let publish = Publish { expiry_ms: None, ..publish };
+    let id = MessageIds::default().next(&parts.numbers);
+    let message = publish::to_message(publish, client, id, WallMs::default());
+    Ok(Box::new(WillRecord { message: Arc::new(message), expiry_ms, delay_s }))
+}
+
+/// Publishes the will that is due, together with the other changes that belong to the same moment.
+pub(crate) fn settle(parts: &Arc<Parts>, mut aftermath: Aftermath) {
+    let plan = aftermath.will.take().and_then(|will| plan(parts, &will));
+    let Some(plan) = plan else { return parts.durable.commit_soon(aftermath.changeset) };
+    plan.record(&mut aftermath.changeset);
+    let shown = Arc::clone(parts);
+    parts.durable.commit_then(aftermath.changeset, move || plan.show(&shown, &mut Wakes::default()));
+}
+
+/// The will as a message that takes its places. A refusal has nobody to be told: it is logged.
+pub(crate) fn plan(parts: &Parts, will: &WillRecord) -> Option<Plan> {
+    let Message { exchange, key, payload, qos, retain, persistent, publisher, properties, .. } =
+        &*will.message;
+    let publish = Publish {
+        exchange: exchange.clone(),
+        key: key.clone(),
+        payload: payload.clone(),
+        qos: *qos,
+        retain: *retain,
+        persistent: *persistent,
+        expiry_ms: will.expiry_ms,
+        properties: properties.clone(),
+        remember: None,
+        declare: None,
+    };
+    let mut publisher = Publisher::new(publisher.clone(), Permissions::everything());
+    let mut wakes = Wakes::default();
+    match publish::publish(parts, &mut publisher, publish, true, clock::wall_now(), &mut wakes) {
+        Ok(Published::Planned(plan)) => Some(plan),
+        Ok(Published::Shown { .. }) => None,
+        Err(refusal) => {
+            tracing::warn!(topic = %key, reason = %refusal, "will.refused");
+            None
+        }
+    }
+}
