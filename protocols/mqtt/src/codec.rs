@@ -12,7 +12,7 @@ mod error;
 mod header;
 mod property;
 pub(crate) mod publish;
-mod wire;
+pub(crate) mod wire;
 
 pub use error::DecodeError;
 pub use header::{Role, Rules};

@@ -9,7 +9,17 @@
 #![deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod codec;
+pub mod limits;
 pub mod packet;
 pub mod reason;
+pub mod session;
 pub mod topic;
 pub mod version;
+
+mod alias;
+mod convert;
+mod dedup;
+mod inflight;
+
+pub use limits::Options;
+pub use session::Session;

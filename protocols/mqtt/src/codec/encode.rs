@@ -1,7 +1,6 @@
 //! A whole packet as bytes.
 
 use bytes::{BufMut, BytesMut};
-use model::qos::Qos;
 
 use crate::codec::decode::{
     CLEAN_START, NO_LOCAL, PASSWORD, RETAIN_AS_PUBLISHED, SESSION_PRESENT, USER_NAME, WILL, WILL_RETAIN,
@@ -179,13 +178,4 @@ fn results(suback: &Suback, kind: Kind, five: bool, with_reasons: bool) -> Bytes
         }
     }
     body
-}
-
-/// The reason of SUBACK that grants `qos`.
-pub(crate) const fn granted(qos: Qos) -> Reason {
-    match qos {
-        Qos::AtMostOnce => Reason::Success,
-        Qos::AtLeastOnce => Reason::GrantedQos1,
-        Qos::ExactlyOnce => Reason::GrantedQos2,
-    }
 }

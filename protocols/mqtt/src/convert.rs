@@ -1,0 +1,225 @@
+//! Topics, properties and refusals: ours and theirs.
+
+use std::borrow::Cow;
+use std::num::NonZeroU16;
+
+use bytestring::ByteString;
+use model::delivery::Delivery;
+use model::key::{KeyPattern, Level, RoutingKey};
+use model::message::Message;
+use model::name::ExchangeName;
+use model::properties::{Properties, ReplyTo};
+use model::refusal::Refusal;
+
+use crate::codec::wire::FIELD_BYTES_MAX;
+use crate::packet::{self, SubscriptionId};
+use crate::reason::{Place, Reason};
+use crate::topic::{TopicFilter, TopicName, check_name};
+
+/// Where a message for this topic goes; `None` for topics that start with `$` and are not ours to give away (4.7.2).
+pub(crate) fn place(topic: TopicName) -> Option<(ExchangeName, RoutingKey)> {
+    let text = topic.into_byte_string();
+    if !text.starts_with('$') {
+        return Some((ExchangeName::TOPIC, RoutingKey::new(text)));
+    }
+    if let Some(rest) = text.strip_prefix(EXCHANGE) {
+        let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
+        return (!name.is_empty()).then(|| (exchange(name), RoutingKey::new(text.slice_ref(key))));
+    }
+    let queue = text.strip_prefix(QUEUE).filter(|queue| !queue.is_empty())?;
+    Some((ExchangeName::DEFAULT, RoutingKey::new(text.slice_ref(queue))))
+}
+
+/// The topic that a message is delivered with; `None` if MQTT has no way to write it.
+pub(crate) fn topic_of(message: &Message) -> Option<Cow<'_, str>> {
+    topic(&message.exchange, &message.key)
+}
+
+fn topic<'a>(exchange: &ExchangeName, key: &'a RoutingKey) -> Option<Cow<'a, str>> {
+    let key = key.as_str();
+    let topic = match exchange.as_str() {
+        AMQ_TOPIC => Cow::Borrowed(key),
+        "" => Cow::Owned(format!("{QUEUE}{key}")),
+        name => Cow::Owned(format!("{EXCHANGE}{name}/{key}")),
+    };
+    check_name(&topic).ok().map(|()| topic)
+}
+
+/// What a filter binds; `None` if it asks for something that cannot be bound.
+pub(crate) fn source(filter: TopicFilter<'_>) -> Option<(ExchangeName, KeyPattern)> {
+    let is = |level: &Level, text: &str| matches!(level, Level::Literal(literal) if **literal == *text);
+    match filter.levels() {
+        [first, name, rest @ ..] if is(first, EXCHANGE_LEVEL) => match name {
+            Level::Literal(name) if !name.is_empty() => {
+                Some((exchange(name), KeyPattern::new(rest.to_vec())))
+            }
+            Level::Literal(_) | Level::One | Level::Many => None,
+        },
+        // Queues are consumed by name through another door; the default exchange has no bindings.
+        [first, ..] if is(first, EXCHANGE_LEVEL) || is(first, QUEUE_LEVEL) => None,
+        _ => Some((ExchangeName::TOPIC, KeyPattern::new(filter.into_levels()))),
+    }
+}
+
+fn exchange(name: &str) -> ExchangeName {
+    if name == AMQ_TOPIC { ExchangeName::TOPIC } else { ExchangeName::new(name) }
+}
+
+/// What a PUBLISH or a will says of its message; `None` if that is nothing.
+pub(crate) fn properties_in(from: &mut packet::Properties) -> Option<Box<Properties>> {
+    let properties = Properties {
+        content_type: from.content_type.take(),
+        payload_is_text: from.payload_is_text,
+        reply_to: from.response_topic.take().map(reply_to),
+        correlation: from.correlation_data.take(),
+        priority: None,
+        headers: std::mem::take(&mut from.user),
+    };
+    (properties != Properties::default()).then(|| Box::new(properties))
+}
+
+/// An address where both doors can name the place, and where it comes back as the same topic [MQTT-3.3.2-15].
+fn reply_to(response_topic: TopicName) -> ReplyTo {
+    if let Some((exchange, key)) = place(response_topic.clone())
+        && topic(&exchange, &key).is_some_and(|topic| topic == response_topic.as_str())
+    {
+        return ReplyTo::Address { exchange, key };
+    }
+    ReplyTo::Text(response_topic.into_byte_string())
+}
+
+/// The properties of a PUBLISH to a 5.0 client; `None` if there are none. What MQTT cannot write is left out.
+pub(crate) fn properties_out(delivery: &Delivery, alias: Option<NonZeroU16>) -> Option<packet::Properties> {
+    let from = delivery.message.properties.as_deref();
+    let has_none = from.is_none()
+        && alias.is_none()
+        && delivery.subscription_ids.is_empty()
+        && delivery.expires_in_ms.is_none();
+    if has_none {
+        return None;
+    }
+    let mut properties = packet::Properties {
+        message_expiry_s: delivery.expires_in_ms.map(seconds),
+        subscription_ids: delivery
+            .subscription_ids
+            .iter()
+            .filter_map(|id| SubscriptionId::new(*id))
+            .collect(),
+        topic_alias: alias,
+        ..packet::Properties::default()
+    };
+    if let Some(from) = from {
+        properties.payload_is_text = from.payload_is_text;
+        properties.content_type = from.content_type.clone().filter(|text| is_field(text));
+        properties.response_topic = from.reply_to.as_ref().and_then(response_topic);
+        properties.correlation_data = from.correlation.clone().filter(|bytes| bytes.len() <= FIELD_BYTES_MAX);
+        let fits = |header: &&(ByteString, ByteString)| is_field(&header.0) && is_field(&header.1);
+        properties.user = from.headers.iter().filter(fits).cloned().collect();
+    }
+    Some(properties)
+}
+
+/// The remaining time is rounded up: a message that may still be delivered has at least a second (3.3.2.3.3).
+fn seconds(expires_in_ms: u64) -> u32 {
+    u32::try_from(expires_in_ms.div_ceil(1000)).unwrap_or(u32::MAX)
+}
+
+fn response_topic(reply_to: &ReplyTo) -> Option<TopicName> {
+    let text = match reply_to {
+        ReplyTo::Address { exchange, key } => ByteString::from(topic(exchange, key)?.as_ref()),
+        ReplyTo::Text(text) => text.clone(),
+    };
+    TopicName::parse(text).ok()
+}
+
+/// Whether a text that may come from elsewhere can be a string of MQTT (1.5.4).
+fn is_field(text: &str) -> bool {
+    text.len() <= FIELD_BYTES_MAX && !text.as_bytes().contains(&0)
+}
+
+/// The code for a refusal by the broker, of those that may stand there.
+pub(crate) fn reason(refusal: &Refusal, place: Place) -> Reason {
+    let wanted = match refusal {
+        Refusal::BadCredentials(_) if place == Place::Connack => Reason::BadUserNameOrPassword,
+        Refusal::BadCredentials(_) | Refusal::Denied { .. } | Refusal::Exclusive(_) => Reason::NotAuthorized,
+        Refusal::NoExchange(_) | Refusal::NoQueue(_) if place == Place::Suback => Reason::TopicFilterInvalid,
+        Refusal::NoExchange(_) | Refusal::NoQueue(_) => Reason::TopicNameInvalid,
+        Refusal::LimitReached(_) => Reason::QuotaExceeded,
+        Refusal::ShuttingDown if place == Place::Connack => Reason::ServerUnavailable,
+        Refusal::ShuttingDown => Reason::ServerShuttingDown,
+        Refusal::Inequivalent { .. } | Refusal::NoVhost(_) | Refusal::Invalid(_) => {
+            Reason::ImplementationSpecific
+        }
+    };
+    if wanted.may_stand_in(place) { wanted } else { Reason::UnspecifiedError }
+}
+
+const AMQ_TOPIC: &str = "amq.topic";
+const EXCHANGE_LEVEL: &str = "$exchange";
+const EXCHANGE: &str = "$exchange/";
+const QUEUE_LEVEL: &str = "$queue";
+const QUEUE: &str = "$queue/";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_names_an_exchange_and_a_key() {
+        check("a/b", Some(("amq.topic", "a/b")));
+        check("/", Some(("amq.topic", "/")));
+        check("$exchange/x/a/b", Some(("x", "a/b")));
+        check("$exchange/x/", Some(("x", "")));
+        check("$exchange/x", Some(("x", "")));
+        check("$exchange//a", None);
+        check("$queue/jobs", Some(("", "jobs")));
+        check("$queue/", None);
+        // 4.7.2
+        check("$SYS/x", None);
+        check("$share/g/a", None);
+    }
+
+    #[test]
+    fn a_message_is_delivered_under_the_topic_that_leads_back_to_it() {
+        for text in ["a/b", "$exchange/x/a/b", "$exchange/x/", "$queue/jobs"] {
+            let (exchange, key) = place(TopicName::parse(text.into()).unwrap()).unwrap();
+            assert_eq!(topic(&exchange, &key).as_deref(), Some(text));
+        }
+        assert_eq!(topic(&ExchangeName::TOPIC, &"$SYS/x".into()).as_deref(), Some("$SYS/x"));
+        for illegal in ["", "a+", "#", "a\0"] {
+            assert_eq!(topic(&ExchangeName::TOPIC, &illegal.into()), None, "{illegal:?}");
+        }
+    }
+
+    #[test]
+    fn a_filter_binds_an_exchange() {
+        let bound = |text: &str| {
+            source(TopicFilter::parse(text, 128).unwrap())
+                .map(|(exchange, pattern)| format!("{exchange} {pattern}"))
+        };
+        assert_eq!(bound("a/+/#").as_deref(), Some("amq.topic a/+/#"));
+        assert_eq!(bound("$SYS/#").as_deref(), Some("amq.topic $SYS/#"));
+        assert_eq!(bound("$exchange/x/a/#").as_deref(), Some("x a/#"));
+        assert_eq!(bound("$exchange/x").as_deref(), Some("x "));
+        assert_eq!(bound("$share/g/$exchange/x/k").as_deref(), Some("x k"));
+        for refused in ["$exchange", "$exchange/+/k", "$exchange/#", "$exchange//k", "$queue/jobs"] {
+            assert_eq!(bound(refused), None, "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_response_topic_comes_back_unaltered() {
+        // [MQTT-3.3.2-15]
+        for text in ["a/b", "$exchange/x/k", "$exchange/amq.topic/k", "$exchange/x", "$SYS/x", "$queue/q"] {
+            let there = reply_to(TopicName::parse(text.into()).unwrap());
+            assert_eq!(response_topic(&there).unwrap().as_str(), text);
+        }
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<(&str, &str)>) {
+        let place = place(TopicName::parse(text.into()).unwrap());
+        let place = place.as_ref().map(|(exchange, key)| (exchange.as_str(), key.as_str()));
+        assert_eq!(place, expected, "{text}");
+    }
+}

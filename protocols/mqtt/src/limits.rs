@@ -1,0 +1,129 @@
+//! What each side promised: our options, and what one client and we agreed on.
+
+use std::time::Duration;
+
+use crate::packet::{Connect, Properties};
+use crate::topic::TopicName;
+use crate::version::Version;
+
+/// What the broker offers to MQTT clients.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The versions that are let in.
+    pub versions: Vec<Version>,
+    /// How long a client may take from its first byte to the end of CONNECT.
+    pub connect_timeout: Duration,
+    /// How many QoS 1 and QoS 2 messages of a 5.0 client may be under way to us; at least 1 (3.2.2.3.3). In 3.x the
+    /// connection has no such limit.
+    pub receive_maximum: u16,
+    /// How many QoS 1 and QoS 2 messages may be under way to a client, whatever it offers; at least 1.
+    pub inflight_max: u16,
+    /// The largest packet we read, in bytes; at most 268,435,460.
+    pub packet_max: u32,
+    /// How many topic aliases there are each way (3.2.2.3.8); 0: none.
+    pub topic_alias_max: u16,
+    /// The longest keep alive of a 5.0 client, in seconds; 0: no limit. In 3.x there is no way to tell the client, so
+    /// there it is not limited.
+    pub keep_alive_max_s: u16,
+    /// The longest session expiry of a 5.0 client, in seconds; `u32::MAX`: sessions may last for ever.
+    pub session_expiry_max_s: u32,
+    /// How long a session with Clean Session 0 lasts in 3.x, in seconds; `u32::MAX`: for ever.
+    pub session_expiry_v3_s: u32,
+    /// The longest topic name and the longest filter, in bytes.
+    pub topic_bytes_max: usize,
+    /// The most levels of a topic name or a filter.
+    pub topic_levels_max: usize,
+    /// The most filters in one SUBSCRIBE.
+    pub subscriptions_per_packet: usize,
+    /// The longest client id, in bytes.
+    pub client_id_bytes_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            versions: vec![Version::V31, Version::V311, Version::V5],
+            connect_timeout: Duration::from_secs(10),
+            receive_maximum: 64,
+            inflight_max: 64,
+            packet_max: 1 << 20,
+            topic_alias_max: 32,
+            keep_alive_max_s: 600,
+            session_expiry_max_s: WEEK_S,
+            session_expiry_v3_s: WEEK_S,
+            topic_bytes_max: 65_535,
+            topic_levels_max: 128,
+            subscriptions_per_packet: 100,
+            client_id_bytes_max: 256,
+        }
+    }
+}
+
+impl Options {
+    /// Whether a topic name keeps to our limits.
+    pub(crate) fn takes(&self, topic: &TopicName) -> bool {
+        let bytes = topic.as_str().len();
+        // Only a topic of many bytes can have many levels: the others need not be counted.
+        bytes <= self.topic_bytes_max
+            && (bytes < self.topic_levels_max || topic.level_count() <= self.topic_levels_max)
+    }
+}
+
+/// What holds for one connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) version: Version,
+    /// The most QoS 1 and QoS 2 messages under way to the client.
+    pub(crate) inflight_max: usize,
+    /// The largest packet that the client reads, in bytes.
+    pub(crate) packet_bytes_max: usize,
+    /// How many topic aliases the client keeps for us.
+    pub(crate) aliases_out: u16,
+    /// How many we keep for the client.
+    pub(crate) aliases_in: u16,
+    /// Whether acknowledgements may carry a reason string [MQTT-3.1.2-29].
+    pub(crate) may_explain: bool,
+    /// The most QoS 1 and QoS 2 messages under way from the client; `None` in 3.x.
+    pub(crate) receive_maximum: Option<u16>,
+}
+
+impl Limits {
+    /// What follows from CONNECT and our options.
+    pub(crate) fn agree(connect: &Connect, options: &Options) -> Self {
+        let inflight_max = options.inflight_max.max(1);
+        if !connect.version.has_properties() {
+            return Self { inflight_max: usize::from(inflight_max), ..Self::unknown(connect.version) };
+        }
+        let none = Properties::default();
+        let asked = connect.properties.as_deref().unwrap_or(&none);
+        let receive_maximum = asked.receive_maximum.map_or(u16::MAX, |maximum| maximum.get());
+        let packet_max = asked.maximum_packet_size.map_or(usize::MAX, |maximum| maximum.get() as usize);
+        Self {
+            version: connect.version,
+            inflight_max: usize::from(receive_maximum.min(inflight_max)),
+            packet_bytes_max: packet_max.min(PACKET_BYTES_MAX),
+            aliases_out: asked.topic_alias_maximum.unwrap_or(0).min(options.topic_alias_max),
+            aliases_in: options.topic_alias_max,
+            may_explain: asked.request_problem_information.unwrap_or(true),
+            receive_maximum: Some(options.receive_maximum.max(1)),
+        }
+    }
+
+    /// What holds for somebody who speaks that version and has said nothing else.
+    pub(crate) const fn unknown(version: Version) -> Self {
+        Self {
+            version,
+            inflight_max: 1,
+            packet_bytes_max: PACKET_BYTES_MAX,
+            aliases_out: 0,
+            aliases_in: 0,
+            may_explain: false,
+            receive_maximum: None,
+        }
+    }
+}
+
+const WEEK_S: u32 = 7 * 24 * 60 * 60;
+
+/// The largest packet there can be: five bytes of fixed header, and what they can count (2.1.4).
+const PACKET_BYTES_MAX: usize = 268_435_460;

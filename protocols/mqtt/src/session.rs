@@ -1,0 +1,387 @@
+//! One packet in, one step.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use model::delivery::Delivery;
+use model::event::{Event, Farewell, Opened};
+use model::outbox::{By, Outbox};
+use model::refusal::Refusal;
+use model::request::{Close, Request};
+
+use crate::codec::{self, DecodeError, Role, Rules};
+use crate::convert;
+use crate::inflight::Answer;
+use crate::limits::{Limits, Options};
+use crate::packet::{Connect, Disconnect, Packet};
+use crate::reason::{Fault, Place, Reason};
+use crate::session::connect::Greeting;
+use crate::session::deliver::Outgoing;
+use crate::session::keep_alive::KeepAlive;
+use crate::session::publish::Incoming;
+use crate::session::subscribe::Subscriptions;
+use crate::session::ticket::Tickets;
+use crate::version::Version;
+
+mod connect;
+mod deliver;
+mod keep_alive;
+mod publish;
+mod reauth;
+mod reply;
+mod subscribe;
+mod ticket;
+
+/// The broker's side of one MQTT connection.
+#[derive(Debug)]
+pub struct Session {
+    options: Arc<Options>,
+    address: Option<IpAddr>,
+    phase: Phase,
+}
+
+/// How far the connection has come.
+#[derive(Debug)]
+enum Phase {
+    /// CONNECT is due by then.
+    Awaiting(Instant),
+    /// CONNECT was passed on; nothing is read until the broker has answered.
+    Opening(Box<Greeting>),
+    /// The client is in.
+    Open(Box<Open>),
+    /// We asked to close.
+    Closed,
+}
+
+/// What there is to know of a client that is in.
+#[derive(Debug)]
+struct Open {
+    limits: Limits,
+    rules: Rules,
+    expiry_asked_s: u32,
+    keep_alive: KeepAlive,
+    tickets: Tickets,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    subscriptions: Subscriptions,
+}
+
+impl Session {
+    /// A session for a connection that was just made; `address`: where it comes from, if it has an address.
+    pub fn new(options: Arc<Options>, address: Option<IpAddr>, now: Instant) -> Self {
+        let until = now + options.connect_timeout;
+        Self { options, address, phase: Phase::Awaiting(until) }
+    }
+
+    fn greet(&mut self, bytes: &mut BytesMut, out: &mut Outbox) {
+        let rules = Rules { version: None, role: Role::Server, packet_max: self.options.packet_max };
+        // Once it is refused, the packet is gone.
+        let speaks_five = announces_five(bytes);
+        match codec::decode(bytes, &rules) {
+            Ok(None) => {}
+            Ok(Some(Packet::Connect(connect))) => self.connect(*connect, out),
+            Ok(Some(_)) => hang_up(&DecodeError::NotConnect.into(), out),
+            Err(error) => {
+                // [MQTT-3.1.4-1]: in 3.x a CONNECT that is none gets no answer.
+                let form = if error == DecodeError::LevelOfMqisdp {
+                    Some(Version::V31)
+                } else {
+                    (speaks_five || error == DecodeError::LevelOfMqtt).then_some(Version::V5)
+                };
+                let fault = Fault::from(error);
+                if let Some(version) = form {
+                    connect::refuse(&Limits::unknown(version), &fault, &mut out.wire);
+                }
+                hang_up(&fault, out);
+            }
+        }
+    }
+
+    fn connect(&mut self, connect: Connect, out: &mut Outbox) {
+        let limits = Limits::agree(&connect, &self.options);
+        match connect::open(connect, &self.options, self.address) {
+            Ok((greeting, open)) => {
+                out.requests.push(Request::Open(Box::new(open)));
+                self.phase = Phase::Opening(Box::new(greeting));
+            }
+            Err(fault) => {
+                connect::refuse(&limits, &fault, &mut out.wire);
+                hang_up(&fault, out);
+            }
+        }
+    }
+
+    fn opened(&mut self, opened: &Opened, now: Instant, out: &mut Outbox) {
+        let Phase::Opening(greeting) = &self.phase else {
+            return;
+        };
+        if let Err(fault) = greeting.accept(opened, &self.options, &mut out.wire) {
+            connect::refuse(&greeting.limits, &fault, &mut out.wire);
+            return hang_up(&fault, out);
+        }
+        let limits = greeting.limits;
+        self.phase = Phase::Open(Box::new(Open {
+            limits,
+            rules: Rules {
+                version: Some(limits.version),
+                role: Role::Server,
+                packet_max: self.options.packet_max,
+            },
+            expiry_asked_s: greeting.expiry_asked_s,
+            keep_alive: KeepAlive::new(greeting.keep_alive_s, now),
+            tickets: Tickets::default(),
+            incoming: Incoming::new(&limits, &opened.unreleased),
+            outgoing: Outgoing::new(&limits),
+            subscriptions: Subscriptions::default(),
+        }));
+    }
+
+    fn refused(&self, refusal: &Refusal, out: &mut Outbox) {
+        let Phase::Opening(greeting) = &self.phase else {
+            return;
+        };
+        let reason = convert::reason(refusal, Place::Connack);
+        let fault = Fault { reason, text: refusal.to_string().into() };
+        connect::refuse(&greeting.limits, &fault, &mut out.wire);
+        hang_up(&fault, out);
+    }
+
+    /// Ends the connection if `result` says so; whatever the client has to hear of it is written.
+    fn conclude(&mut self, result: Result<(), Fault>, out: &mut Outbox) {
+        if let (Err(fault), Phase::Open(open)) = (&result, &self.phase) {
+            open.say_good_bye(fault, out);
+            hang_up(fault, out);
+        }
+        if out.close.is_some() {
+            self.phase = Phase::Closed;
+        }
+    }
+}
+
+impl model::session::Session for Session {
+    fn receive(&mut self, bytes: &mut BytesMut, now: Instant, out: &mut Outbox) {
+        let result = match &mut self.phase {
+            Phase::Awaiting(_) => {
+                self.greet(bytes, out);
+                Ok(())
+            }
+            Phase::Open(open) => open.receive(bytes, &self.options, now, out),
+            Phase::Opening(_) | Phase::Closed => Ok(()),
+        };
+        self.conclude(result, out);
+    }
+
+    fn notify(&mut self, event: Event, now: Instant, out: &mut Outbox) {
+        let result = match (event, &mut self.phase) {
+            (Event::Opened(opened), _) => {
+                self.opened(&opened, now, out);
+                Ok(())
+            }
+            (Event::Refused(refusal), _) => {
+                self.refused(&refusal, out);
+                Ok(())
+            }
+            (event, Phase::Open(open)) => open.notify(event, out),
+            // Nothing can be said before CONNACK but CONNACK [MQTT-3.14.0-1].
+            (Event::Closing(farewell), Phase::Awaiting(_) | Phase::Opening(_)) => {
+                hang_up(&good_bye(farewell), out);
+                Ok(())
+            }
+            (
+                Event::Submitted { .. }
+                | Event::Subscribed { .. }
+                | Event::Unsubscribed { .. }
+                | Event::Released { .. }
+                | Event::ConsumerCancelled(_)
+                | Event::Closing(_),
+                Phase::Awaiting(_) | Phase::Opening(_) | Phase::Closed,
+            ) => Ok(()),
+        };
+        self.conclude(result, out);
+    }
+
+    fn deliver(&mut self, deliveries: &mut Vec<Delivery>, _: Instant, out: &mut Outbox) {
+        match &mut self.phase {
+            Phase::Open(open) => open.outgoing.deliver(deliveries, &open.limits, out),
+            Phase::Awaiting(_) | Phase::Opening(_) | Phase::Closed => deliveries.clear(),
+        }
+    }
+
+    fn window(&self) -> usize {
+        match &self.phase {
+            Phase::Open(open) => open.outgoing.window(&open.limits),
+            Phase::Awaiting(_) | Phase::Opening(_) | Phase::Closed => 0,
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Awaiting(until) => Some(*until),
+            Phase::Open(open) => open.keep_alive.deadline(),
+            // It is the broker who is slow now.
+            Phase::Opening(_) | Phase::Closed => None,
+        }
+    }
+
+    fn expire(&mut self, now: Instant, out: &mut Outbox) {
+        let result = match &mut self.phase {
+            Phase::Awaiting(until) if *until <= now => {
+                hang_up(&CONNECT_TIMEOUT, out);
+                Ok(())
+            }
+            Phase::Open(open) => open.expire(now),
+            Phase::Awaiting(_) | Phase::Opening(_) | Phase::Closed => Ok(()),
+        };
+        self.conclude(result, out);
+    }
+}
+
+impl Open {
+    fn receive(
+        &mut self,
+        bytes: &mut BytesMut,
+        options: &Options,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        while out.close.is_none() && !self.is_full() {
+            let Some(packet) = codec::decode(bytes, &self.rules)? else {
+                break;
+            };
+            self.keep_alive.heard(now);
+            self.step(packet, options, out)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the client has to wait for answers before it is read again.
+    fn is_full(&self) -> bool {
+        self.incoming.is_full() || self.subscriptions.is_full()
+    }
+
+    fn expire(&mut self, now: Instant) -> Result<(), Fault> {
+        if self.is_full() {
+            // It is not the client who is silent: we do not listen.
+            self.keep_alive.heard(now);
+        }
+        if self.keep_alive.is_over(now) { Err(SILENT) } else { Ok(()) }
+    }
+
+    fn step(&mut self, packet: Packet, options: &Options, out: &mut Outbox) -> Result<(), Fault> {
+        let limits = &self.limits;
+        let tickets = &mut self.tickets;
+        match packet {
+            Packet::Publish(publish) => self.incoming.publish(publish, limits, options, tickets, out),
+            Packet::Puback(ack) => self.outgoing.answered(ack.id, Answer::Puback, limits, tickets, out),
+            Packet::Pubrec(ack) => {
+                let answer = if ack.reason.is_error() { Answer::PubrecError } else { Answer::Pubrec };
+                self.outgoing.answered(ack.id, answer, limits, tickets, out)
+            }
+            Packet::Pubcomp(ack) => self.outgoing.answered(ack.id, Answer::Pubcomp, limits, tickets, out),
+            Packet::Pubrel(ack) => {
+                self.incoming.pubrel(ack.id, tickets, out);
+                Ok(())
+            }
+            Packet::Subscribe(packet) => self.subscriptions.subscribe(&packet, limits, options, tickets, out),
+            Packet::Unsubscribe(packet) => {
+                self.subscriptions.unsubscribe(&packet, limits, options, tickets, out)
+            }
+            Packet::Pingreq => {
+                reply::send(limits, Packet::Pingresp, &mut out.wire);
+                Ok(())
+            }
+            Packet::Disconnect(disconnect) => self.disconnected(&disconnect, options, out),
+            Packet::Auth(_) => Err(reauth::UNASKED),
+            // The decoder has refused these; whatever comes through is refused all the same.
+            Packet::Connect(_) => Err(DecodeError::SecondConnect.into()),
+            Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
+                Err(DecodeError::WrongWay.into())
+            }
+        }
+    }
+
+    /// DISCONNECT: the client leaves (3.14.4). Only 0x00 takes the will along; 3.x says nothing else.
+    fn disconnected(&self, packet: &Disconnect, options: &Options, out: &mut Outbox) -> Result<(), Fault> {
+        let expiry_s = packet.properties.as_ref().and_then(|properties| properties.session_expiry_s);
+        if self.expiry_asked_s == 0 && expiry_s.is_some_and(|expiry_s| expiry_s > 0) {
+            return Err(EXPIRY_RAISED);
+        }
+        out.requests.push(Request::Close(Close {
+            discard_will: packet.reason == Reason::Success,
+            expiry_s: expiry_s.map(|expiry_s| expiry_s.min(options.session_expiry_max_s)),
+        }));
+        out.hang_up(By::Client, format!("DISCONNECT: {}", packet.reason));
+        Ok(())
+    }
+
+    fn notify(&mut self, event: Event, out: &mut Outbox) -> Result<(), Fault> {
+        let limits = &self.limits;
+        match event {
+            Event::Submitted { ticket, result } => {
+                if !self.incoming.submitted(ticket, &result, limits, out)? {
+                    self.outgoing.submitted(ticket, &result, limits, out)?;
+                }
+                Ok(())
+            }
+            Event::Subscribed { ticket, results } => {
+                self.subscriptions.subscribed(ticket, results, limits, out)
+            }
+            Event::Unsubscribed { ticket, existed } => {
+                self.subscriptions.unsubscribed(ticket, existed, limits, out)
+            }
+            Event::Released { id, known, .. } => {
+                publish::released(id, known, limits, out);
+                Ok(())
+            }
+            Event::ConsumerCancelled(_) => Err(QUEUE_GONE),
+            Event::Closing(farewell) => Err(good_bye(farewell)),
+            // Once is enough.
+            Event::Opened(_) | Event::Refused(_) => Ok(()),
+        }
+    }
+
+    /// A 5.0 client is told why; others only see the end [MQTT-4.13.2-1].
+    fn say_good_bye(&self, fault: &Fault, out: &mut Outbox) {
+        if !self.limits.version.has_properties() {
+            return;
+        }
+        let is_listed = fault.reason.may_stand_in(Place::DisconnectByServer);
+        let reason = if is_listed { fault.reason } else { Reason::UnspecifiedError };
+        let properties = Some(reply::explained(fault.text.as_ref()));
+        reply::send(&self.limits, Packet::Disconnect(Disconnect { reason, properties }), &mut out.wire);
+    }
+}
+
+fn hang_up(fault: &Fault, out: &mut Outbox) {
+    out.hang_up(By::Broker, fault.text.clone());
+}
+
+fn good_bye(farewell: Farewell) -> Fault {
+    match farewell {
+        Farewell::TakenOver => {
+            Fault::new(Reason::SessionTakenOver, "[MQTT-3.1.4-3] another connection took the session over")
+        }
+        Farewell::ShuttingDown => Fault::new(Reason::ServerShuttingDown, "the broker is shutting down"),
+        Farewell::Kicked => Fault::new(Reason::AdministrativeAction, "disconnected by an administrator"),
+    }
+}
+
+/// Whether the bytes start as a CONNECT of 5.0 does, so that its sender understands a reason code.
+fn announces_five(bytes: &[u8]) -> bool {
+    let is_size = |byte: &u8| byte & 0x80 != 0;
+    bytes.split_first().is_some_and(|(first, rest)| {
+        let rest = rest.iter().position(|byte| !is_size(byte)).and_then(|last| rest.get(last + 1..));
+        *first == 0x10 && rest.is_some_and(|rest| rest.starts_with(b"\x00\x04MQTT\x05"))
+    })
+}
+
+const CONNECT_TIMEOUT: Fault =
+    Fault::new(Reason::UnspecifiedError, "3.1.4: no CONNECT within the time for it");
+const SILENT: Fault =
+    Fault::new(Reason::KeepAliveTimeout, "[MQTT-3.1.2-22] silent for one and a half times the keep alive");
+const EXPIRY_RAISED: Fault =
+    Fault::new(Reason::ProtocolError, "3.14.2.2.2: DISCONNECT raises the session expiry from zero");
+const QUEUE_GONE: Fault =
+    Fault::new(Reason::AdministrativeAction, "the session's queue was deleted by an administrator");

@@ -1,0 +1,35 @@
+//! Silence, measured.
+
+use std::time::{Duration, Instant};
+
+/// When a client was heard last, and how long it may be silent. Hearing it is one store; whoever keeps the timer asks
+/// for the deadline again when the old one has passed.
+#[derive(Debug)]
+pub(crate) struct KeepAlive {
+    patience: Option<Duration>,
+    heard_at: Instant,
+}
+
+impl KeepAlive {
+    /// `interval_s`: seconds, as agreed on; zero turns the check off (3.1.2.10).
+    pub(crate) fn new(interval_s: u16, now: Instant) -> Self {
+        let promised = Duration::from_secs(interval_s.into());
+        let patience = (interval_s > 0).then(|| promised * 3 / 2);
+        Self { patience, heard_at: now }
+    }
+
+    /// A packet was read.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.heard_at = now;
+    }
+
+    /// When to give the client up, if it stays silent [MQTT-3.1.2-22].
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.patience.map(|patience| self.heard_at + patience)
+    }
+
+    /// Whether that moment has come.
+    pub(crate) fn is_over(&self, now: Instant) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+}

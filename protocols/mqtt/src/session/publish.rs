@@ -1,0 +1,311 @@
+//! PUBLISH in, to its last ack.
+
+use std::collections::VecDeque;
+
+use model::event::Submitted;
+use model::outbox::Outbox;
+use model::qos::Qos;
+use model::refusal::Refusal;
+use model::request::{Operation, Publish as Message, Release, Request, Submit, Ticket};
+use smallvec::{SmallVec, smallvec};
+
+use crate::alias::AliasesIn;
+use crate::convert;
+use crate::dedup::{Dedup, Entry};
+use crate::limits::{Limits, Options};
+use crate::packet::{Ack, Guarantee, Packet, PacketId, Publish};
+use crate::reason::{Fault, Place, Reason};
+use crate::session::reply;
+use crate::session::ticket::{QUIET, Tickets};
+use crate::topic::TopicName;
+
+/// What the client publishes, as far as it is not finished.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    aliases: AliasesIn,
+    dedup: Dedup,
+    /// What is to be acknowledged once the broker answers; answers come in this order, so acknowledgements leave in the
+    /// order the messages came [MQTT-4.6.0-2], [MQTT-4.6.0-3].
+    waiting: VecDeque<Waiting>,
+    /// How many QoS 1 and QoS 2 messages count against our Receive Maximum now.
+    counted: u16,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: Ticket,
+    id: PacketId,
+    ack: Due,
+}
+
+/// What is due when the broker has answered.
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    Puback,
+    /// For a message that carried its id into `dedup`.
+    Pubrec,
+    /// For a repetition of the message that this submit carried; `None`: in an earlier connection.
+    PubrecAgain(Option<Ticket>),
+    /// Refused by us already; what is waited for is only its turn.
+    Refused(Qos, Reason),
+}
+
+impl Incoming {
+    /// `unreleased`: the ids that the session brought along.
+    pub(crate) fn new(limits: &Limits, unreleased: &[u16]) -> Self {
+        Self {
+            aliases: AliasesIn::new(limits.aliases_in),
+            dedup: Dedup::resume(unreleased),
+            waiting: VecDeque::new(),
+            counted: 0,
+        }
+    }
+
+    /// Whether so much is unanswered that reading on would only make it more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.len() >= WAITING_MAX
+    }
+
+    /// A PUBLISH came in.
+    ///
+    /// # Errors
+    ///
+    /// What ends the connection: aliases, the Receive Maximum, in 3.x a topic beyond our limits.
+    pub(crate) fn publish(
+        &mut self,
+        mut packet: Publish,
+        limits: &Limits,
+        options: &Options,
+        tickets: &mut Tickets,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        let alias = packet.properties.as_ref().and_then(|properties| properties.topic_alias);
+        let topic = self.aliases.resolve(packet.topic.take(), alias)?;
+        let message = message(packet, topic, options);
+        match (message, limits.receive_maximum) {
+            (Err(Refused { reason: Reason::TopicNameInvalid, .. }), None) => Err(BEYOND_LIMITS),
+            (message, _) => self.submit(message, limits, tickets, out),
+        }
+    }
+
+    fn submit(
+        &mut self,
+        message: Result<(Message, Guarantee), Refused>,
+        limits: &Limits,
+        tickets: &mut Tickets,
+        out: &mut Outbox,
+    ) -> Result<(), Fault> {
+        let delivery = match &message {
+            Ok((_, delivery)) => *delivery,
+            Err(refused) => refused.delivery,
+        };
+        let id = match delivery {
+            Guarantee::AtMostOnce => {
+                // A refused one is silently dropped: there is no packet to say so (3.3.5 of 3.1.1, 4.13.2).
+                if let Ok((message, _)) = message {
+                    out.requests.push(submit(QUIET, false, smallvec![Operation::Publish(message)]));
+                }
+                return Ok(());
+            }
+            Guarantee::AtLeastOnce(id) | Guarantee::ExactlyOnce(id) => id,
+        };
+        let is_exactly_once = delivery.qos() == Qos::ExactlyOnce;
+        let ticket = tickets.next();
+        if is_exactly_once && let Some(entry) = self.dedup.get_mut(id) {
+            // [MQTT-4.3.3-10]: not a second message, whatever its DUP says. PUBREC waits until the first one may have it.
+            let due = Due::PubrecAgain(entry.submit);
+            if !std::mem::replace(&mut entry.is_counted, true) {
+                self.count(limits)?;
+            }
+            self.ask(ticket, id, due, SmallVec::new(), out);
+            return Ok(());
+        }
+        self.count(limits)?;
+        match message {
+            Err(refused) => {
+                self.ask(ticket, id, Due::Refused(delivery.qos(), refused.reason), SmallVec::new(), out)
+            }
+            Ok((message, _)) if is_exactly_once => {
+                self.dedup.insert(id, Entry { submit: Some(ticket), is_counted: true });
+                self.ask(ticket, id, Due::Pubrec, smallvec![Operation::Publish(message)], out);
+            }
+            Ok((message, _)) => {
+                self.ask(ticket, id, Due::Puback, smallvec![Operation::Publish(message)], out);
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(
+        &mut self,
+        ticket: Ticket,
+        id: PacketId,
+        ack: Due,
+        operations: SmallVec<[Operation; 1]>,
+        out: &mut Outbox,
+    ) {
+        self.waiting.push_back(Waiting { ticket, id, ack });
+        out.requests.push(submit(ticket, true, operations));
+    }
+
+    /// [MQTT-3.3.4-7]: no more than we said may be under way.
+    fn count(&mut self, limits: &Limits) -> Result<(), Fault> {
+        match limits.receive_maximum {
+            Some(maximum) if self.counted >= maximum => Err(TOO_MANY),
+            Some(_) => {
+                self.counted += 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn uncount(&mut self) {
+        self.counted = self.counted.saturating_sub(1);
+    }
+
+    /// The broker answered a submit. Whether it was one of these.
+    ///
+    /// # Errors
+    ///
+    /// A refusal that the protocol has no acknowledgement for.
+    pub(crate) fn submitted(
+        &mut self,
+        ticket: Ticket,
+        result: &Result<Submitted, Refusal>,
+        limits: &Limits,
+        out: &mut Outbox,
+    ) -> Result<bool, Fault> {
+        let Some(waiting) = self.waiting.pop_front_if(|waiting| waiting.ticket == ticket) else {
+            return Ok(false);
+        };
+        let id = waiting.id;
+        let (kind, place): (fn(Ack) -> Packet, Place) = match waiting.ack {
+            Due::Puback | Due::Refused(Qos::AtMostOnce | Qos::AtLeastOnce, _) => {
+                (Packet::Puback, Place::Puback)
+            }
+            Due::Pubrec | Due::PubrecAgain(_) | Due::Refused(Qos::ExactlyOnce, _) => {
+                (Packet::Pubrec, Place::Pubrec)
+            }
+        };
+        let (reason, why) = match (waiting.ack, result) {
+            (Due::Refused(_, reason), Ok(_)) => (reason, None),
+            (Due::PubrecAgain(first), Ok(_)) if !self.dedup.stands(id, first) => {
+                (Reason::UnspecifiedError, None)
+            }
+            (Due::Puback | Due::Pubrec | Due::PubrecAgain(_), Ok(submitted)) => {
+                (if submitted.routed { Reason::Success } else { Reason::NoMatchingSubscribers }, None)
+            }
+            (_, Err(refusal)) => (acknowledged(refusal, limits, place)?, Some(refusal.to_string())),
+        };
+        self.settle(&waiting, ticket, reason);
+        // A repetition is answered for the first one's sake, and whether that found a queue is forgotten.
+        let reason = match waiting.ack {
+            Due::PubrecAgain(_) if !reason.is_error() => Reason::Success,
+            Due::Puback | Due::Pubrec | Due::PubrecAgain(_) | Due::Refused(..) => reason,
+        };
+        reply::ack(limits, kind, id, reason, why, &mut out.wire);
+        Ok(true)
+    }
+
+    /// Frees what an acknowledgement frees: at QoS 1 always, at QoS 2 only if it is an error [MQTT-4.3.3-9].
+    fn settle(&mut self, waiting: &Waiting, ticket: Ticket, reason: Reason) {
+        match waiting.ack {
+            Due::Puback | Due::Refused(..) => self.uncount(),
+            Due::Pubrec if reason.is_error() => {
+                if self.dedup.remove_submit(waiting.id, ticket).is_some() {
+                    self.uncount();
+                }
+            }
+            Due::Pubrec | Due::PubrecAgain(_) => {}
+        }
+    }
+
+    /// PUBREL came in: the id is let go of, and the broker is asked even if we never heard of it.
+    pub(crate) fn pubrel(&mut self, id: PacketId, tickets: &mut Tickets, out: &mut Outbox) {
+        if self.dedup.remove(id).is_some_and(|entry| entry.is_counted) {
+            self.uncount();
+        }
+        out.requests.push(Request::Release(Release { ticket: tickets.next(), id: id.get() }));
+    }
+}
+
+/// The id is free, durably: PUBCOMP [MQTT-4.3.3-11], also if it was not known.
+pub(crate) fn released(id: u16, is_known: bool, limits: &Limits, out: &mut Outbox) {
+    let reason = if is_known { Reason::Success } else { Reason::PacketIdentifierNotFound };
+    if let Some(id) = PacketId::new(id) {
+        reply::ack(limits, Packet::Pubcomp, id, reason, None, &mut out.wire);
+    }
+}
+
+/// A PUBLISH that we refuse ourselves.
+struct Refused {
+    delivery: Guarantee,
+    reason: Reason,
+}
+
+/// The message of a PUBLISH, or the reason why it cannot be one.
+fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<(Message, Guarantee), Refused> {
+    let delivery = packet.delivery;
+    let refused = |reason: Reason| Refused { delivery, reason };
+    if !options.takes(&topic) {
+        return Err(refused(Reason::TopicNameInvalid));
+    }
+    let (exchange, key) = convert::place(topic).ok_or_else(|| refused(Reason::NotAuthorized))?;
+    let mut properties = packet.properties;
+    let expiry_s = properties.as_ref().and_then(|properties| properties.message_expiry_s);
+    let message = Message {
+        exchange,
+        key,
+        payload: packet.payload,
+        qos: delivery.qos(),
+        retain: packet.retain,
+        persistent: delivery.qos() != Qos::AtMostOnce,
+        expiry_ms: expiry_s.map(|seconds| u64::from(seconds) * 1000),
+        properties: properties.as_mut().and_then(|properties| convert::properties_in(properties)),
+        remember: match delivery {
+            Guarantee::ExactlyOnce(id) => Some(id.get()),
+            Guarantee::AtMostOnce | Guarantee::AtLeastOnce(_) => None,
+        },
+        declare: None,
+    };
+    Ok((message, delivery))
+}
+
+fn submit(ticket: Ticket, answer: bool, operations: SmallVec<[Operation; 1]>) -> Request {
+    Request::Submit(Submit { ticket, answer, operations })
+}
+
+/// How a refusal is acknowledged. In 3.x there is no acknowledgement that says no: what was not allowed is acknowledged
+/// all the same [MQTT-3.3.5-2 of 3.1.1], what was not possible ends the connection, so that the client tries again.
+fn acknowledged(refusal: &Refusal, limits: &Limits, place: Place) -> Result<Reason, Fault> {
+    let is_stopping = matches!(refusal, Refusal::ShuttingDown);
+    if !is_stopping && limits.version.has_properties() {
+        return Ok(convert::reason(refusal, place));
+    }
+    match refusal {
+        Refusal::Denied { .. } => Ok(Reason::Success),
+        Refusal::BadCredentials(_)
+        | Refusal::NoExchange(_)
+        | Refusal::NoQueue(_)
+        | Refusal::Exclusive(_)
+        | Refusal::Inequivalent { .. }
+        | Refusal::LimitReached(_)
+        | Refusal::NoVhost(_)
+        | Refusal::Invalid(_)
+        | Refusal::ShuttingDown => {
+            let reason = convert::reason(refusal, Place::DisconnectByServer);
+            Err(Fault { reason, text: refusal.to_string().into() })
+        }
+    }
+}
+
+/// Unanswered messages of one connection. In 5.0 the Receive Maximum is far below; in 3.x nothing else bounds them.
+const WAITING_MAX: usize = 65_535;
+
+const TOO_MANY: Fault = Fault::new(
+    Reason::ReceiveMaximumExceeded,
+    "[MQTT-3.3.4-7] more QoS 1 and QoS 2 messages under way than the Receive Maximum",
+);
+const BEYOND_LIMITS: Fault =
+    Fault::new(Reason::TopicNameInvalid, "the topic name is longer or deeper than the broker allows");
