@@ -1,0 +1,66 @@
+//! Door: a place where the broker is to listen.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// What is spoken at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// MQTT over TCP.
+    Mqtt,
+    /// STOMP over TCP.
+    Stomp,
+    /// Either over WebSocket, at `/ws`.
+    Web,
+    /// Whatever the first bytes say.
+    Auto,
+    /// HTTP for people.
+    Admin,
+}
+
+impl Door {
+    /// All doors there are.
+    pub const ALL: [Self; 5] = [Self::Mqtt, Self::Stomp, Self::Web, Self::Auto, Self::Admin];
+
+    /// What `--listen` takes.
+    pub fn url(self, address: SocketAddr) -> String {
+        match self {
+            Self::Mqtt => format!("mqtt://{address}"),
+            Self::Stomp => format!("stomp://{address}"),
+            Self::Web => format!("ws://{address}/ws"),
+            Self::Auto => format!("auto://{address}"),
+            Self::Admin => format!("http://{address}"),
+        }
+    }
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mqtt => "mqtt",
+            Self::Stomp => "stomp",
+            Self::Web => "web",
+            Self::Auto => "auto",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+/// An address of this machine that nobody listens on now. The port lies below those that the system lends to outgoing
+/// connections: else a client could sit on it while the broker restarts, or connect to itself.
+pub fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Processes that run beside each other start in different places.
+    let start = u16::try_from(std::process::id() % 120).unwrap_or(0) * 100;
+    loop {
+        let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+const FIRST: u16 = 20_000;
+const COUNT: u16 = 12_000;
