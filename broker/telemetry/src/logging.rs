@@ -25,6 +25,13 @@ mod timestamp;
 #[derive(Debug, Clone)]
 pub struct Levels(Targets);
 
+impl Default for Levels {
+    /// Everything from INFO on.
+    fn default() -> Self {
+        Self(Targets::new().with_default(LevelFilter::INFO))
+    }
+}
+
 /// Why a text is no [`Levels`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LevelsError {
@@ -40,7 +47,7 @@ impl FromStr for Levels {
     type Err = LevelsError;
 
     fn from_str(text: &str) -> Result<Self, LevelsError> {
-        let mut targets = Targets::new().with_default(LevelFilter::INFO);
+        let mut targets = Self::default().0;
         for part in text.split(',').map(str::trim) {
             targets = match part.split_once('=') {
                 None => targets.with_default(level(part)?),
@@ -124,6 +131,15 @@ impl Visit for Fields {
         self.0.plain(field.name(), value);
     }
 
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // JSON has no word for the others.
+        if value.is_finite() {
+            self.0.plain(field.name(), value);
+        } else {
+            self.0.text(field.name(), &value.to_string());
+        }
+    }
+
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.0.plain(field.name(), value);
     }
@@ -154,12 +170,20 @@ mod tests {
     #[test]
     fn a_json_line_has_the_same_keys() {
         let log = written(Format::Json, "info", || {
-            tracing::warn!(id = 42, proto = "mqtt5", clean = true, offset = -3, "conn.open");
+            tracing::warn!(
+                id = 42,
+                proto = "mqtt5",
+                clean = true,
+                offset = -3,
+                s = 0.5,
+                t = f64::NAN,
+                "conn.open"
+            );
         });
         let rest = log.split_once(r#","level""#).expect("a level").1;
         assert_eq!(
             rest,
-            ":\"WARN\",\"event\":\"conn.open\",\"id\":42,\"proto\":\"mqtt5\",\"clean\":true,\"offset\":-3}\n"
+            ":\"WARN\",\"event\":\"conn.open\",\"id\":42,\"proto\":\"mqtt5\",\"clean\":true,\"offset\":-3,\"s\":0.5,\"t\":\"NaN\"}\n"
         );
     }
 
