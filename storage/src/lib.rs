@@ -1,1 +1,49 @@
-//! storage
+//! The journal that acknowledgements wait for, and sled, the state it adds up to.
+//!
+//! A [`model::change::Changeset`] goes in by [`store::Store::commit`]. One thread takes everything that waits, frames it
+//! as one group under one checksum, writes it once and calls `fdatasync` once; a second thread then runs the
+//! [`completion::Completion`]s in commit order. That is all that an acknowledgement waits for. A third thread reads the
+//! journal behind them, brings sled after it, and gives up journal files whose records are dead, after it has moved on
+//! what is still alive in them.
+//!
+//! At the start sled and the journal are read, and what they add up to is handed out as [`recovery::Recovered`]. The
+//! journal alone is enough: sled is set aside and filled again if it is of no use.
+//!
+//! In the data directory there are `lock` (the process that has it), `format` (its version), `journal/` (numbered files)
+//! and `state/` (sled).
+
+mod apply;
+mod committer;
+mod compaction;
+mod dedup;
+mod directory;
+mod follower;
+mod inbox;
+mod journal;
+mod keyspace;
+mod queues;
+mod record;
+mod retained;
+mod segment;
+mod sessions;
+mod subject;
+mod topology;
+mod watch;
+
+pub mod completion;
+pub mod error;
+pub mod group;
+pub mod log;
+pub mod options;
+pub mod position;
+pub mod recovery;
+pub mod statistics;
+pub mod store;
+
+pub use completion::Completion;
+pub use error::StoreError;
+pub use inbox::Urgency;
+pub use options::Options;
+pub use recovery::{Recovered, RecoveredEntry, RecoveredQueue, RecoveredSession, RecoveryReport};
+pub use statistics::Statistics;
+pub use store::{OnFailure, Store};

@@ -1,0 +1,79 @@
+//! The third thread: brings sled after the journal, and the journal's live records together.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use crate::apply::State;
+use crate::compaction::Compaction;
+use crate::error::StoreError;
+use crate::inbox::Inbox;
+use crate::log::Log;
+use crate::statistics::Statistics;
+
+/// Works behind the acknowledgements; should it fail, they go on without it.
+pub(crate) struct Follower {
+    pub(crate) state: State,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) statistics: Arc<Statistics>,
+    /// Something became durable; disconnected: nothing will any more.
+    pub(crate) news: Receiver<()>,
+    /// Disconnected: the store is closing.
+    pub(crate) stop: Receiver<()>,
+    pub(crate) stopping: Arc<AtomicBool>,
+    /// The journal failed: what is on disk is for the next start to find out.
+    pub(crate) failed: Arc<AtomicBool>,
+    pub(crate) apply_wait: Duration,
+    pub(crate) bite_bytes: usize,
+    pub(crate) dead_bytes_max: u64,
+}
+
+impl Follower {
+    /// Works until the committer is gone, then makes everything last.
+    pub(crate) fn run(mut self) {
+        // sled panics on some kinds of damage.
+        let result = catch_unwind(AssertUnwindSafe(|| self.work()));
+        let failed = match result {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "panic".to_owned(),
+        };
+        self.statistics.state_failures.add(1);
+        tracing::error!(
+            error = failed,
+            "the state no longer follows the journal, whose files stay until the next start; nothing is lost"
+        );
+    }
+
+    fn work(&mut self) -> Result<(), StoreError> {
+        while self.news.recv().is_ok() {
+            // What comes and goes within this time never touches sled.
+            match self.stop.recv_timeout(self.apply_wait) {
+                Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+            self.state.follow(&*self.log)?;
+            self.compact()?;
+        }
+        if self.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.state.follow(&*self.log)?;
+        self.state.checkpoint(true)
+    }
+
+    fn compact(&mut self) -> Result<(), StoreError> {
+        let compaction = Compaction {
+            log: &*self.log,
+            inbox: &self.inbox,
+            stopping: &self.stopping,
+            statistics: &self.statistics,
+            bite_bytes: self.bite_bytes,
+            dead_bytes_max: self.dead_bytes_max,
+        };
+        compaction.run(&mut self.state)
+    }
+}

@@ -1,0 +1,254 @@
+//! A group of records under one CRC32C: what is written at once, and is there as a whole or not at all.
+//!
+//! The CRC starts from a random salt of the file it is in. What an earlier use of the file left behind, or what a client
+//! sent to look like a group, is therefore no group.
+
+/// Records on their way into the journal. One buffer, used again for every group.
+#[derive(Debug)]
+pub struct Group {
+    bytes: Vec<u8>,
+    records: u32,
+}
+
+impl Group {
+    /// An empty group.
+    pub fn new() -> Self {
+        Self { bytes: vec![0; HEADER_BYTES], records: 0 }
+    }
+
+    /// Adds one record, as `write` writes it.
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; PREFIX_BYTES]);
+        write(&mut self.bytes);
+        // Beyond 4 GiB the group as a whole is refused, see `length`.
+        let length = u32::try_from(self.bytes.len() - start - PREFIX_BYTES).unwrap_or(u32::MAX);
+        if let Some(prefix) = self.bytes.get_mut(start..start + PREFIX_BYTES) {
+            prefix.copy_from_slice(&length.to_le_bytes());
+        }
+        self.records += 1;
+    }
+
+    /// How many records it has.
+    pub const fn records(&self) -> usize {
+        self.records as usize
+    }
+
+    /// How many bytes it takes in a file, its header and its padding included.
+    pub fn bytes_len(&self) -> usize {
+        self.bytes.len().next_multiple_of(ALIGNMENT)
+    }
+
+    /// Whether it has no record.
+    pub const fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Makes it empty again.
+    pub fn clear(&mut self) {
+        // One giant must not hold its memory for ever.
+        self.bytes.truncate(HEADER_BYTES);
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.records = 0;
+    }
+
+    /// The bytes to write: the header is filled in, for this place in the order and this file. Every group up to the one
+    /// numbered `synced` is known to last.
+    pub(crate) fn seal(&mut self, number: u64, synced: u64, salt: u64) -> &[u8] {
+        let length = self.bytes.len() - HEADER_BYTES;
+        self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
+        let mut header = [0; HEADER_BYTES];
+        let length_u32 = u32::try_from(length).unwrap_or(u32::MAX);
+        let fields = Header { length: length_u32, crc: 0, number, synced, records: self.records };
+        fields.write(&mut header);
+        let crc = checksum(salt, &header, self.bytes.get(HEADER_BYTES..).unwrap_or_default());
+        Header { crc, ..fields }.write(&mut header);
+        if let Some(start) = self.bytes.get_mut(..HEADER_BYTES) {
+            start.copy_from_slice(&header);
+        }
+        &self.bytes
+    }
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A group as it was found in a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found<'a> {
+    /// Its place in the order of all groups, from 1.
+    pub(crate) number: u64,
+    /// Up to which group everything was known to last when this one was written.
+    pub(crate) synced: u64,
+    /// Its bytes in the file, padding included.
+    pub(crate) size: usize,
+    payload: &'a [u8],
+}
+
+impl<'a> Found<'a> {
+    /// Its records, each with its distance from the group's start.
+    pub(crate) fn records(self) -> Records<'a> {
+        Records { rest: self.payload, at: HEADER_BYTES }
+    }
+}
+
+/// What stands at a place in a file.
+#[derive(Debug)]
+pub(crate) enum Look<'a> {
+    /// A group, whole.
+    Group(Found<'a>),
+    /// A group, whole, of a version that is not known.
+    Unknown(u32),
+    /// Nothing that is one.
+    Nothing,
+}
+
+/// Looks for a group at the start of `bytes`.
+pub(crate) fn look(bytes: &[u8], salt: u64) -> Look<'_> {
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+        return Look::Nothing;
+    };
+    let Some((version, fields)) = Header::read(header) else {
+        return Look::Nothing;
+    };
+    let length = fields.length as usize;
+    let size = (HEADER_BYTES + length).next_multiple_of(ALIGNMENT);
+    let (Some(payload), Some(padded)) = (rest.get(..length), rest.get(..size - HEADER_BYTES)) else {
+        return Look::Nothing;
+    };
+    if checksum(salt, header, padded) != fields.crc {
+        return Look::Nothing;
+    }
+    if version != VERSION {
+        return Look::Unknown(version.into());
+    }
+    Look::Group(Found { number: fields.number, synced: fields.synced, size, payload })
+}
+
+/// How many bytes the group that starts with `header` takes, if that is the start of a group.
+pub(crate) fn announced_bytes(header: &[u8]) -> Option<usize> {
+    let (_, fields) = Header::read(header.first_chunk()?)?;
+    Some((HEADER_BYTES + fields.length as usize).next_multiple_of(ALIGNMENT))
+}
+
+/// Walks through the records of a group.
+#[derive(Debug)]
+pub(crate) struct Records<'a> {
+    rest: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = (usize, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (prefix, rest) = self.rest.split_first_chunk::<PREFIX_BYTES>()?;
+        let (record, rest) = rest.split_at_checked(u32::from_le_bytes(*prefix) as usize)?;
+        let at = self.at;
+        self.rest = rest;
+        self.at += PREFIX_BYTES + record.len();
+        Some((at, record))
+    }
+}
+
+/// The length before each record.
+pub(crate) const PREFIX_BYTES: usize = 4;
+/// What stands before a group's records.
+pub(crate) const HEADER_BYTES: usize = 40;
+/// Groups start at multiples of this.
+pub(crate) const ALIGNMENT: usize = 8;
+
+#[derive(Debug, Clone, Copy)]
+struct Header {
+    length: u32,
+    crc: u32,
+    number: u64,
+    synced: u64,
+    records: u32,
+}
+
+impl Header {
+    fn write(self, out: &mut [u8; HEADER_BYTES]) {
+        let mut put = |at: usize, bytes: &[u8]| {
+            if let Some(place) = out.get_mut(at..at + bytes.len()) {
+                place.copy_from_slice(bytes);
+            }
+        };
+        put(0, MAGIC);
+        put(4, &[VERSION, KIND_RECORDS]);
+        put(8, &self.length.to_le_bytes());
+        put(CRC_AT, &self.crc.to_le_bytes());
+        put(16, &self.number.to_le_bytes());
+        put(24, &self.synced.to_le_bytes());
+        put(32, &self.records.to_le_bytes());
+    }
+
+    /// The version and the rest.
+    fn read(header: &[u8; HEADER_BYTES]) -> Option<(u8, Self)> {
+        let (magic, rest) = header.split_first_chunk::<4>()?;
+        if magic != MAGIC {
+            return None;
+        }
+        let ([version, _kind, _, _], rest) = rest.split_first_chunk::<4>()?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (crc, rest) = rest.split_first_chunk::<4>()?;
+        let (number, rest) = rest.split_first_chunk::<8>()?;
+        let (synced, rest) = rest.split_first_chunk::<8>()?;
+        let (records, _) = rest.split_first_chunk::<4>()?;
+        let fields = Self {
+            length: u32::from_le_bytes(*length),
+            crc: u32::from_le_bytes(*crc),
+            number: u64::from_le_bytes(*number),
+            synced: u64::from_le_bytes(*synced),
+            records: u32::from_le_bytes(*records),
+        };
+        Some((*version, fields))
+    }
+}
+
+/// Over the salt, the header without its CRC, and the payload with its padding.
+fn checksum(salt: u64, header: &[u8; HEADER_BYTES], payload: &[u8]) -> u32 {
+    let (before, after) = header.split_at(CRC_AT);
+    let crc = crc32c::crc32c(&salt.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc, before);
+    let crc = crc32c::crc32c_append(crc, after.get(4..).unwrap_or_default());
+    crc32c::crc32c_append(crc, payload)
+}
+
+const MAGIC: &[u8; 4] = b"DMQG";
+const VERSION: u8 = 1;
+/// The only kind there is: records, each a changeset.
+const KIND_RECORDS: u8 = 1;
+const CRC_AT: usize = 12;
+const KEPT_BYTES: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_found_whole_or_not_at_all() {
+        let mut group = Group::new();
+        group.push(|out| out.extend_from_slice(b"one"));
+        group.push(|out| out.extend_from_slice(b"three"));
+        let bytes = group.seal(7, 6, 99).to_vec();
+
+        let Look::Group(found) = look(&bytes, 99) else { panic!("a group") };
+        assert_eq!((found.number, found.size), (7, bytes.len()));
+        let records: Vec<_> = found.records().collect();
+        assert_eq!(records, [(40, &b"one"[..]), (47, &b"three"[..])]);
+
+        assert!(matches!(look(&bytes, 98), Look::Nothing), "another file's salt");
+        for cut in 0..bytes.len() {
+            assert!(matches!(look(&bytes[..cut], 99), Look::Nothing), "cut at {cut}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(matches!(look(&damaged, 99), Look::Nothing), "bit {bit}");
+        }
+    }
+}

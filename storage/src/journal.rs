@@ -1,0 +1,228 @@
+//! Segments in order: the truth.
+//!
+//! Groups are numbered without gaps through all files, and each says up to which one everything was on disk when it was
+//! written. So a hole that a crash may leave at the end is told from damage to what was acknowledged.
+
+mod replay;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::StoreError;
+use crate::group::{self, Group, PREFIX_BYTES};
+use crate::journal::replay::replay;
+use crate::journal::writer::Writer;
+use crate::log::{Log, Seen, SegmentSummary, Visit};
+use crate::position::Position;
+use crate::segment::{Segment, StoreId, sync_directory};
+
+/// The journal of one node, in files.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    directory: PathBuf,
+    writer: Mutex<Writer>,
+    /// Apart from the writer, whose lock is held over I/O.
+    extent: Mutex<Extent>,
+    spares: Arc<Spares>,
+}
+
+/// What there is of it that lasts.
+#[derive(Debug, Default)]
+struct Extent {
+    used: BTreeMap<u32, u32>,
+    durable: Position,
+}
+
+/// What opening a journal found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// How many files.
+    pub(crate) segments: usize,
+    /// How many bytes of an unfinished write were cut off.
+    pub(crate) cut_bytes: u64,
+}
+
+impl Journal {
+    /// Opens the journal in `directory`, or makes one, and shows every record of it, in order.
+    ///
+    /// # Errors
+    ///
+    /// Damage before the end; a version that is not known; what the system says.
+    pub(crate) fn open(
+        directory: &Path,
+        store: StoreId,
+        segment_bytes: u64,
+        visit: &mut Visit<'_>,
+    ) -> Result<(Self, Opened), StoreError> {
+        let found = replay(directory, store, segment_bytes, visit)?;
+        let spares = Arc::new(Spares { list: Mutex::new(found.spares), segment_bytes });
+        let opened = Opened { segments: found.used.len(), cut_bytes: found.cut_bytes };
+        let durable = Position {
+            segment: found.tail.id,
+            offset: found.used.get(&found.tail.id).copied().unwrap_or(Segment::FIRST),
+        };
+        let writer = Writer::new(
+            directory.to_path_buf(),
+            store,
+            Arc::clone(&spares),
+            found.tail,
+            durable.offset.into(),
+            found.next,
+            found.number,
+        );
+        let journal = Self {
+            directory: directory.to_path_buf(),
+            writer: Mutex::new(writer),
+            extent: Mutex::new(Extent { used: found.used, durable }),
+            spares,
+        };
+        Ok((journal, opened))
+    }
+
+    fn extent(&self) -> MutexGuard<'_, Extent> {
+        self.extent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Log for Journal {
+    fn append(&self, group: &mut Group) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sealed) = writer.append(group)? {
+            // The old file was synced before the new one was begun; of the new one, nothing lasts yet.
+            let mut extent = self.extent();
+            extent.used.insert(sealed.segment, sealed.offset);
+            extent.used.insert(sealed.segment + 1, Segment::FIRST);
+            extent.durable = sealed;
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<Position, StoreError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let durable = writer.sync()?;
+        let mut extent = self.extent();
+        extent.used.insert(durable.segment, durable.offset);
+        extent.durable = durable;
+        Ok(durable)
+    }
+
+    fn durable(&self) -> Position {
+        self.extent().durable
+    }
+
+    fn scan(&self, from: Position, to: Position, visit: &mut Visit<'_>) -> Result<Position, StoreError> {
+        let parts: Vec<SegmentSummary> = self.segments();
+        let mut stopped = from;
+        for part in parts.iter().filter(|part| part.id >= from.segment && part.id <= to.segment) {
+            let start =
+                if part.id == from.segment { from.offset.max(Segment::FIRST) } else { Segment::FIRST };
+            let end = if part.id == to.segment { to.offset.min(part.used) } else { part.used };
+            let (segment, _) = Segment::open(&self.directory, part.id, false)?;
+            let (reached, seen) = scan_segment(&segment, start, end, visit)?;
+            stopped = Position { segment: part.id, offset: reached };
+            if seen == Seen::Enough {
+                break;
+            }
+        }
+        Ok(stopped)
+    }
+
+    fn read(&self, at: Position) -> Result<Vec<u8>, StoreError> {
+        let (segment, _) = Segment::open(&self.directory, at.segment, false)?;
+        let mut record = Vec::new();
+        segment.read(at.offset.into(), PREFIX_BYTES, &mut record)?;
+        let length = record.first_chunk().map_or(0, |prefix| u32::from_le_bytes(*prefix));
+        segment.read(u64::from(at.offset) + PREFIX_BYTES as u64, length as usize, &mut record)?;
+        Ok(record)
+    }
+
+    fn segments(&self) -> Vec<SegmentSummary> {
+        self.extent().used.iter().map(|(id, used)| SegmentSummary { id: *id, used: *used }).collect()
+    }
+
+    fn trim(&self, before: u32) -> Result<(), StoreError> {
+        let gone: Vec<u32> = {
+            let mut extent = self.extent();
+            let before = before.min(extent.durable.segment);
+            let kept = extent.used.split_off(&before);
+            std::mem::replace(&mut extent.used, kept).into_keys().collect()
+        };
+        // Oldest first: should this be cut short, what is left has no gap.
+        for id in &gone {
+            let (segment, _) = Segment::open(&self.directory, *id, false)?;
+            self.spares.retire(&segment)?;
+        }
+        if gone.is_empty() { Ok(()) } else { sync_directory(&self.directory) }
+    }
+}
+
+/// Files that may be used again, already of the right size.
+#[derive(Debug)]
+struct Spares {
+    list: Mutex<Vec<PathBuf>>,
+    segment_bytes: u64,
+}
+
+impl Spares {
+    /// One to use.
+    fn take(&self) -> Option<PathBuf> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Keeps a file for later, or deletes it.
+    fn retire(&self, segment: &Segment) -> Result<(), StoreError> {
+        let path = segment.path();
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        if list.len() < SPARES_MAX && segment.capacity == self.segment_bytes {
+            let spare = path.with_extension(SPARE);
+            std::fs::rename(path, &spare).map_err(StoreError::io("rename", path))?;
+            list.push(spare);
+            Ok(())
+        } else {
+            std::fs::remove_file(path).map_err(StoreError::io("remove", path))
+        }
+    }
+}
+
+/// Walks through the groups of one file between two borders of groups.
+fn scan_segment(
+    segment: &Segment,
+    start: u32,
+    end: u32,
+    visit: &mut Visit<'_>,
+) -> Result<(u32, Seen), StoreError> {
+    let mut chunk = Vec::new();
+    let mut base = start;
+    while base < end {
+        let left = (end - base) as usize;
+        segment.read(base.into(), left.min(CHUNK_BYTES), &mut chunk)?;
+        // A group that is larger than a chunk is read as a whole.
+        let first = group::announced_bytes(&chunk).unwrap_or(0);
+        if first > chunk.len() && first <= left {
+            segment.read(base.into(), first, &mut chunk)?;
+        }
+        let mut at = 0;
+        while let Some(found) = segment.look(&chunk, at)? {
+            let mut enough = false;
+            for (distance, record) in found.records() {
+                let position = Position { segment: segment.id, offset: base + (at + distance) as u32 };
+                enough |= visit(position, record)? == Seen::Enough;
+            }
+            at += found.size;
+            if enough {
+                return Ok((base + at as u32, Seen::Enough));
+            }
+        }
+        if at == 0 {
+            return Err(StoreError::damaged(segment.path(), base.into(), "a group fails its checksum"));
+        }
+        base += at as u32;
+    }
+    Ok((end, Seen::More))
+}
+
+const CHUNK_BYTES: usize = 1 << 20;
+const SPARES_MAX: usize = 2;
+const SPARE: &str = "free";

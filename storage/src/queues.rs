@@ -1,0 +1,164 @@
+//! Where waiting messages lie: known in memory and in the journal, never in sled.
+
+use std::collections::{BTreeMap, HashMap};
+
+use model::change::Place;
+use model::name::QueueId;
+use model::shard::Shard;
+
+use crate::position::Position;
+
+/// How many bytes of each segment are still needed.
+#[derive(Debug, Default)]
+pub(crate) struct Live(BTreeMap<u32, u64>);
+
+impl Live {
+    pub(crate) fn add(&mut self, segment: u32, bytes: u32) {
+        *self.0.entry(segment).or_default() += u64::from(bytes);
+    }
+
+    pub(crate) fn subtract(&mut self, segment: u32, bytes: u32) {
+        if let Some(live) = self.0.get_mut(&segment) {
+            *live = live.saturating_sub(bytes.into());
+        }
+    }
+
+    /// Forgets what was given up.
+    pub(crate) fn trim(&mut self, before: u32) {
+        self.0 = self.0.split_off(&before);
+    }
+
+    pub(crate) fn of(&self, segment: u32) -> u64 {
+        self.0.get(&segment).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+}
+
+/// Where one entry lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spot {
+    /// The record with its message.
+    pub(crate) position: Position,
+    /// Its share of that record.
+    pub(crate) bytes: u32,
+    /// The segment that says that the client has it (PUBREC); 0: none does.
+    pub(crate) received: u32,
+}
+
+/// One queue's entries.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// Its home; `None` until its declaration was seen.
+    shard: Option<Shard>,
+    /// By number.
+    pub(crate) spots: BTreeMap<u64, Spot>,
+    /// Above every number ever used.
+    pub(crate) next: u64,
+    /// The segment that proves it.
+    pub(crate) proof: u32,
+}
+
+/// All queues' entries.
+#[derive(Debug, Default)]
+pub(crate) struct Queues {
+    queues: HashMap<QueueId, Places>,
+}
+
+impl Queues {
+    /// The queue exists.
+    pub(crate) fn declare(&mut self, queue: QueueId, shard: Shard) {
+        self.queue(queue).shard = Some(shard);
+    }
+
+    /// The queue exists no more. Returns its home, if it existed.
+    pub(crate) fn delete(&mut self, queue: QueueId, live: &mut Live) -> Option<Shard> {
+        let places = self.queues.remove(&queue)?;
+        for spot in places.spots.values() {
+            live.subtract(spot.position.segment, spot.bytes);
+        }
+        places.shard
+    }
+
+    /// Whether the queue exists.
+    pub(crate) fn is_declared(&self, queue: QueueId) -> bool {
+        self.queues.get(&queue).is_some_and(|places| places.shard.is_some())
+    }
+
+    /// An entry lies here now; also if it lay somewhere else before.
+    pub(crate) fn put(&mut self, place: Place, position: Position, bytes: u32, live: &mut Live) {
+        let places = self.queue(place.queue);
+        let before = places.spots.get(&place.sequence);
+        if let Some(before) = before {
+            live.subtract(before.position.segment, before.bytes);
+        }
+        let received = before.map_or(0, |before| before.received);
+        places.spots.insert(place.sequence, Spot { position, bytes, received });
+        live.add(position.segment, bytes);
+        places.raise(place.sequence.saturating_add(1), position.segment);
+    }
+
+    /// The client has it.
+    pub(crate) fn receive(&mut self, place: Place, segment: u32) {
+        let places = self.queues.get_mut(&place.queue);
+        if let Some(spot) = places.and_then(|places| places.spots.get_mut(&place.sequence)) {
+            spot.received = segment;
+        }
+    }
+
+    /// It is gone.
+    pub(crate) fn remove(&mut self, place: Place, live: &mut Live) {
+        let places = self.queues.get_mut(&place.queue);
+        if let Some(spot) = places.and_then(|places| places.spots.remove(&place.sequence)) {
+            live.subtract(spot.position.segment, spot.bytes);
+        }
+    }
+
+    /// All numbers below `next` were used.
+    pub(crate) fn floor(&mut self, queue: QueueId, next: u64, segment: u32) {
+        self.queue(queue).raise(next, segment);
+    }
+
+    /// Above every number ever used in that queue.
+    pub(crate) fn next(&self, queue: QueueId) -> u64 {
+        self.queues.get(&queue).map_or(1, |places| places.next)
+    }
+
+    /// Where that entry lies.
+    pub(crate) fn spot(&self, place: Place) -> Option<Spot> {
+        self.queues.get(&place.queue)?.spots.get(&place.sequence).copied()
+    }
+
+    /// Queues that were never declared, or are deleted, go with what seemed to be in them.
+    pub(crate) fn purge(&mut self, live: &mut Live) {
+        self.queues.retain(|_, places| {
+            if places.shard.is_none() {
+                for spot in places.spots.values() {
+                    live.subtract(spot.position.segment, spot.bytes);
+                }
+            }
+            places.shard.is_some()
+        });
+    }
+
+    /// All queues.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (QueueId, &Places)> {
+        self.queues.iter().map(|(queue, places)| (*queue, places))
+    }
+
+    fn queue(&mut self, queue: QueueId) -> &mut Places {
+        let new = || Places { shard: None, spots: BTreeMap::new(), next: 1, proof: 0 };
+        self.queues.entry(queue).or_insert_with(new)
+    }
+}
+
+impl Places {
+    fn raise(&mut self, next: u64, segment: u32) {
+        if next >= self.next {
+            self.next = next;
+            self.proof = segment;
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Versioned encodings of changes: what a record of the journal, and a value of sled, is made of.
+//!
+//! A record is a changeset: a version, a count, and as many items. Numbers are written in as few bytes as they need,
+//! texts with their length before them. There is no checksum in here: a group of records has one (`group`).
+
+pub(crate) mod message;
+pub(crate) mod object;
+#[cfg(test)]
+mod round_trip;
+pub(crate) mod wire;
+
+use std::sync::Arc;
+
+use model::change::{Change, Changeset, Entry};
+use model::key::RoutingKey;
+use model::message::Message;
+use model::name::{ClientId, Incarnation, QueueId};
+use smallvec::SmallVec;
+
+use crate::record::message::{put_exchange_name, put_message, read_exchange_name, read_message};
+use crate::record::object::{
+    put_binding, put_binding_key, put_entry, put_exchange, put_place, put_queue, put_session, read_binding,
+    read_binding_key, read_entry, read_exchange, read_place, read_queue, read_session,
+};
+use crate::record::wire::{Reader, RecordError, put_block, put_len, put_str, put_u64};
+
+/// A message that has not been read yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Body<'a>(&'a [u8]);
+
+impl Body<'_> {
+    /// Reads it.
+    pub(crate) fn read(self) -> Result<Arc<Message>, RecordError> {
+        read_message(self.0)
+    }
+}
+
+/// One thing that a record says. A message's body is left unread: who only counts places has no need of it.
+#[derive(Debug)]
+pub(crate) enum Item<'a> {
+    /// A message takes its places.
+    Enqueue {
+        /// The message.
+        body: Body<'a>,
+        /// Its places.
+        entries: SmallVec<[Entry; 1]>,
+    },
+    /// Any other change.
+    Change(Change),
+    /// The journal's own notes.
+    Note(Note),
+}
+
+/// What the journal notes for itself, beside what it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// Every number below `next` was used in that queue, though no entry says so any more.
+    Floor {
+        /// The queue.
+        queue: QueueId,
+        /// The lowest number that is free.
+        next: u64,
+    },
+    /// The store was opened for this life.
+    Incarnation(Incarnation),
+}
+
+/// Writes a changeset as a record.
+pub(crate) fn put_changeset(out: &mut Vec<u8>, changeset: &Changeset) {
+    put_changes(out, &changeset.changes);
+}
+
+/// Writes changes as a record.
+pub(crate) fn put_changes(out: &mut Vec<u8>, changes: &[Change]) {
+    out.push(VERSION);
+    put_len(out, changes.len());
+    for (index, change) in changes.iter().enumerate() {
+        let before = changes.get(..index).unwrap_or_default();
+        put_change(out, change, before);
+    }
+}
+
+/// Writes a note as a record.
+pub(crate) fn put_note(out: &mut Vec<u8>, note: Note) {
+    out.push(VERSION);
+    put_len(out, 1);
+    match note {
+        Note::Floor { queue, next } => {
+            out.push(tag::FLOOR);
+            put_u64(out, queue.0);
+            put_u64(out, next);
+        }
+        Note::Incarnation(incarnation) => {
+            out.push(tag::INCARNATION);
+            put_u64(out, incarnation.0.into());
+        }
+    }
+}
+
+/// Reads a record, one item after the other.
+pub(crate) struct Items<'a> {
+    from: Reader<'a>,
+    left: usize,
+    bodies: SmallVec<[&'a [u8]; 2]>,
+}
+
+impl<'a> Items<'a> {
+    /// The items of `record`.
+    pub(crate) fn of(record: &'a [u8]) -> Result<Self, RecordError> {
+        let mut from = Reader::new(record);
+        if from.u8()? != VERSION {
+            return Err(RecordError::Version);
+        }
+        let left = from.count()?;
+        Ok(Self { from, left, bodies: SmallVec::new() })
+    }
+
+    /// The next item; `None` at the end, which must be the record's.
+    pub(crate) fn next(&mut self) -> Result<Option<Item<'a>>, RecordError> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return self.from.end().map(|()| None);
+        };
+        self.left = left;
+        let tag = self.from.u8()?;
+        self.read(tag).map(Some)
+    }
+
+    fn read(&mut self, tag: u8) -> Result<Item<'a>, RecordError> {
+        let from = &mut self.from;
+        Ok(Item::Change(match tag {
+            tag::ENQUEUE => return self.read_enqueue(),
+            tag::RECEIVE => Change::Receive(read_place(from)?),
+            tag::REMOVE => Change::Remove(read_place(from)?),
+            tag::REMEMBER => Change::Remember { client: ClientId::new(from.str()?), id: from.u16()? },
+            tag::FORGET => Change::Forget { client: ClientId::new(from.str()?), id: from.u16()? },
+            tag::RETAIN => {
+                let length = from.fixed_u32()? as usize;
+                Change::Retain(read_message(from.take(length)?)?)
+            }
+            tag::RETAIN_ENQUEUED => {
+                let index = from.u32()? as usize;
+                let body = self.bodies.get(index).ok_or(RecordError::Range)?;
+                Change::Retain(read_message(body)?)
+            }
+            tag::UNRETAIN => {
+                Change::Unretain { exchange: read_exchange_name(from)?, key: RoutingKey::new(from.text()?) }
+            }
+            tag::PUT_SESSION => Change::PutSession(Box::new(read_session(from)?)),
+            tag::DROP_SESSION => Change::DropSession(ClientId::new(from.str()?)),
+            tag::DECLARE_EXCHANGE => Change::DeclareExchange(Box::new(read_exchange(from)?)),
+            tag::DELETE_EXCHANGE => Change::DeleteExchange(read_exchange_name(from)?),
+            tag::DECLARE_QUEUE => Change::DeclareQueue(Box::new(read_queue(from)?)),
+            tag::DELETE_QUEUE => Change::DeleteQueue(QueueId(from.u64()?)),
+            tag::BIND => Change::Bind { queue: QueueId(from.u64()?), binding: Box::new(read_binding(from)?) },
+            tag::UNBIND => Change::Unbind(Box::new(read_binding_key(from)?)),
+            tag::FLOOR => {
+                return Ok(Item::Note(Note::Floor { queue: QueueId(from.u64()?), next: from.u64()? }));
+            }
+            tag::INCARNATION => return Ok(Item::Note(Note::Incarnation(Incarnation(from.u32()?)))),
+            _ => return Err(RecordError::Tag),
+        }))
+    }
+
+    fn read_enqueue(&mut self) -> Result<Item<'a>, RecordError> {
+        let length = self.from.fixed_u32()? as usize;
+        let body = self.from.take(length)?;
+        self.bodies.push(body);
+        let count = self.from.count()?;
+        let mut entries = SmallVec::new();
+        for _ in 0..count {
+            entries.push(read_entry(&mut self.from)?);
+        }
+        Ok(Item::Enqueue { body: Body(body), entries })
+    }
+}
+
+fn put_change(out: &mut Vec<u8>, change: &Change, before: &[Change]) {
+    match change {
+        Change::Enqueue { message, entries } => {
+            out.push(tag::ENQUEUE);
+            put_block(out, |out| put_message(out, message));
+            put_len(out, entries.len());
+            for entry in entries {
+                put_entry(out, entry);
+            }
+        }
+        Change::Receive(place) => {
+            out.push(tag::RECEIVE);
+            put_place(out, place);
+        }
+        Change::Remove(place) => {
+            out.push(tag::REMOVE);
+            put_place(out, place);
+        }
+        Change::Remember { client, id } => {
+            out.push(tag::REMEMBER);
+            put_str(out, client.as_str());
+            put_u64(out, (*id).into());
+        }
+        Change::Forget { client, id } => {
+            out.push(tag::FORGET);
+            put_str(out, client.as_str());
+            put_u64(out, (*id).into());
+        }
+        Change::Retain(message) => put_retain(out, message, before),
+        Change::Unretain { exchange, key } => {
+            out.push(tag::UNRETAIN);
+            put_exchange_name(out, exchange);
+            put_str(out, key.as_str());
+        }
+        Change::PutSession(session) => {
+            out.push(tag::PUT_SESSION);
+            put_session(out, session);
+        }
+        Change::DropSession(client) => {
+            out.push(tag::DROP_SESSION);
+            put_str(out, client.as_str());
+        }
+        Change::DeclareExchange(_)
+        | Change::DeleteExchange(_)
+        | Change::DeclareQueue(_)
+        | Change::DeleteQueue(_)
+        | Change::Bind { .. }
+        | Change::Unbind(_) => put_topology(out, change),
+    }
+}
+
+/// The body is written once, also when a message is both waiting and retained.
+fn put_retain(out: &mut Vec<u8>, message: &Arc<Message>, before: &[Change]) {
+    let same = before
+        .iter()
+        .filter_map(|change| if let Change::Enqueue { message, .. } = change { Some(message) } else { None })
+        .position(|enqueued| Arc::ptr_eq(enqueued, message));
+    match same {
+        Some(index) => {
+            out.push(tag::RETAIN_ENQUEUED);
+            put_len(out, index);
+        }
+        None => {
+            out.push(tag::RETAIN);
+            put_block(out, |out| put_message(out, message));
+        }
+    }
+}
+
+fn put_topology(out: &mut Vec<u8>, change: &Change) {
+    match change {
+        Change::DeclareExchange(exchange) => {
+            out.push(tag::DECLARE_EXCHANGE);
+            put_exchange(out, exchange);
+        }
+        Change::DeleteExchange(name) => {
+            out.push(tag::DELETE_EXCHANGE);
+            put_exchange_name(out, name);
+        }
+        Change::DeclareQueue(queue) => {
+            out.push(tag::DECLARE_QUEUE);
+            put_queue(out, queue);
+        }
+        Change::DeleteQueue(queue) => {
+            out.push(tag::DELETE_QUEUE);
+            put_u64(out, queue.0);
+        }
+        Change::Bind { queue, binding } => {
+            out.push(tag::BIND);
+            put_u64(out, queue.0);
+            put_binding(out, binding);
+        }
+        Change::Unbind(key) => {
+            out.push(tag::UNBIND);
+            put_binding_key(out, key);
+        }
+        Change::Enqueue { .. }
+        | Change::Receive(_)
+        | Change::Remove(_)
+        | Change::Remember { .. }
+        | Change::Forget { .. }
+        | Change::Retain(_)
+        | Change::Unretain { .. }
+        | Change::PutSession(_)
+        | Change::DropSession(_) => {}
+    }
+}
+
+/// The layout of a record, as its first byte.
+const VERSION: u8 = 1;
+
+/// Never reused: they are on disk.
+mod tag {
+    pub(super) const ENQUEUE: u8 = 1;
+    pub(super) const RECEIVE: u8 = 2;
+    pub(super) const REMOVE: u8 = 3;
+    pub(super) const REMEMBER: u8 = 4;
+    pub(super) const FORGET: u8 = 5;
+    pub(super) const RETAIN: u8 = 6;
+    pub(super) const UNRETAIN: u8 = 7;
+    pub(super) const PUT_SESSION: u8 = 8;
+    pub(super) const DROP_SESSION: u8 = 9;
+    pub(super) const DECLARE_EXCHANGE: u8 = 10;
+    pub(super) const DELETE_EXCHANGE: u8 = 11;
+    pub(super) const DECLARE_QUEUE: u8 = 12;
+    pub(super) const DELETE_QUEUE: u8 = 13;
+    pub(super) const BIND: u8 = 14;
+    pub(super) const UNBIND: u8 = 15;
+    pub(super) const RETAIN_ENQUEUED: u8 = 16;
+    pub(super) const FLOOR: u8 = 17;
+    pub(super) const INCARNATION: u8 = 18;
+}

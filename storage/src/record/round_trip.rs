@@ -1,0 +1,266 @@
+//! What is written is what is read, whatever it is; and no bytes at all make the reader panic.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use model::change::{BindingKey, Change, Changeset, Entry, Place, QueueRecord, SessionRecord, WillRecord};
+use model::grant::Grant;
+use model::key::{KeyPattern, Level, RoutingKey};
+use model::message::Message;
+use model::name::{ClientId, ExchangeName, Incarnation, MessageId, NodeId, QueueId, QueueName, ShareName};
+use model::properties::{Properties, ReplyTo};
+use model::qos::Qos;
+use model::queue::{Binding, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, QueueOptions};
+use model::time::WallMs;
+use model::wire_cache::WireCache;
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use proptest::sample::select;
+use smallvec::SmallVec;
+
+use crate::record::wire::RecordError;
+use crate::record::{Item, Items, Note, put_changes, put_changeset, put_note};
+
+proptest! {
+    #[test]
+    fn every_change_is_read_as_it_was_written(changes in vec(change(), 0..5)) {
+        let changeset = Changeset { changes: changes.into() };
+        let mut record = Vec::new();
+        put_changeset(&mut record, &changeset);
+        let read = read(&record).unwrap();
+        prop_assert_eq!(format!("{:?}", changeset.changes), format!("{:?}", read));
+        // Whatever is missing is missed, and whatever is too much is noticed.
+        for cut in 0..record.len() {
+            prop_assert!(self::read(&record[..cut]).is_err());
+        }
+        record.push(0);
+        prop_assert_eq!(self::read(&record).unwrap_err(), RecordError::Long);
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(changes in vec(change(), 1..3), flips in vec(any::<(u16, u8)>(), 1..8)) {
+        let mut record = Vec::new();
+        put_changes(&mut record, &changes);
+        for (at, bits) in flips {
+            let at = usize::from(at) % record.len();
+            record[at] ^= bits;
+        }
+        let _ = read(&record);
+    }
+
+    #[test]
+    fn noise_makes_no_record(noise in vec(any::<u8>(), 0..200)) {
+        let _ = read(&noise);
+    }
+}
+
+#[test]
+fn a_message_that_waits_and_is_retained_is_written_once() {
+    let message = Arc::new(Message {
+        id: MessageId::default(),
+        exchange: ExchangeName::TOPIC,
+        key: RoutingKey::from("a"),
+        payload: Bytes::from(vec![7; 1000]),
+        qos: Qos::AtLeastOnce,
+        retain: true,
+        persistent: true,
+        publisher: None,
+        published_at: WallMs(0),
+        expires_at: None,
+        properties: None,
+        wire: WireCache::default(),
+    });
+    let changes = [
+        Change::Enqueue { message: Arc::clone(&message), entries: SmallVec::new() },
+        Change::Retain(message),
+    ];
+    let mut record = Vec::new();
+    put_changes(&mut record, &changes);
+    assert!(record.len() < 1100, "{}", record.len());
+    assert_eq!(format!("{changes:?}"), format!("{:?}", read(&record).unwrap().as_slice()));
+}
+
+#[test]
+fn notes_are_read_as_they_were_written() {
+    for note in [Note::Floor { queue: QueueId(u64::MAX), next: 7 }, Note::Incarnation(Incarnation(3))] {
+        let mut record = Vec::new();
+        put_note(&mut record, note);
+        let item = Items::of(&record).unwrap().next().unwrap();
+        assert!(matches!(item, Some(Item::Note(read)) if read == note));
+    }
+}
+
+fn read(record: &[u8]) -> Result<Vec<Change>, RecordError> {
+    let mut changes = Vec::new();
+    let mut items = Items::of(record)?;
+    while let Some(item) = items.next()? {
+        changes.push(match item {
+            Item::Enqueue { body, entries } => Change::Enqueue { message: body.read()?, entries },
+            Item::Change(change) => change,
+            Item::Note(_) => return Err(RecordError::Tag),
+        });
+    }
+    Ok(changes)
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let id = || any::<u64>().prop_map(QueueId);
+    prop_oneof![
+        (message(), vec(entry(), 0..4))
+            .prop_map(|(message, entries)| Change::Enqueue { message, entries: entries.into() }),
+        place().prop_map(Change::Receive),
+        place().prop_map(Change::Remove),
+        (text(), any::<u16>())
+            .prop_map(|(client, id)| Change::Remember { client: ClientId::new(&client), id }),
+        (text(), any::<u16>()).prop_map(|(client, id)| Change::Forget { client: ClientId::new(&client), id }),
+        message().prop_map(Change::Retain),
+        (exchange_name(), text())
+            .prop_map(|(exchange, key)| Change::Unretain { exchange, key: RoutingKey::new(key) }),
+        session().prop_map(|session| Change::PutSession(Box::new(session))),
+        text().prop_map(|client| Change::DropSession(ClientId::new(&client))),
+        exchange().prop_map(|exchange| Change::DeclareExchange(Box::new(exchange))),
+        exchange_name().prop_map(Change::DeleteExchange),
+        queue().prop_map(|queue| Change::DeclareQueue(Box::new(queue))),
+        id().prop_map(Change::DeleteQueue),
+        (id(), binding()).prop_map(|(queue, binding)| Change::Bind { queue, binding: Box::new(binding) }),
+        (id(), binding()).prop_map(|(queue_id, binding)| {
+            let Binding { exchange, pattern, arguments, queue, share, grant: _ } = binding;
+            Change::Unbind(Box::new(BindingKey { exchange, pattern, arguments, share, queue, queue_id }))
+        }),
+    ]
+}
+
+fn text() -> impl Strategy<Value = ByteString> {
+    "\\PC{0,12}".prop_map(ByteString::from)
+}
+
+fn exchange_name() -> impl Strategy<Value = ExchangeName> {
+    prop_oneof![
+        Just(ExchangeName::TOPIC),
+        Just(ExchangeName::DEFAULT),
+        text().prop_map(|text| ExchangeName::new(&text))
+    ]
+}
+
+fn qos() -> impl Strategy<Value = Qos> {
+    select(vec![Qos::AtMostOnce, Qos::AtLeastOnce, Qos::ExactlyOnce])
+}
+
+fn ids() -> impl Strategy<Value = SmallVec<[u32; 1]>> {
+    vec(any::<u32>(), 0..3).prop_map(SmallVec::from)
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    any::<(u64, u64)>().prop_map(|(queue, sequence)| Place { queue: QueueId(queue), sequence })
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    (place(), qos(), any::<bool>(), ids()).prop_map(|(place, qos, retain, subscription_ids)| Entry {
+        place,
+        qos,
+        retain,
+        subscription_ids,
+    })
+}
+
+fn message() -> impl Strategy<Value = Arc<Message>> {
+    let body = (exchange_name(), text(), vec(any::<u8>(), 0..50), qos(), of(properties()));
+    let rest = any::<(u16, u32, u64, bool, bool, u64, Option<u64>)>();
+    (body, rest, of(text())).prop_map(|(body, rest, publisher)| {
+        let (exchange, key, payload, qos, properties) = body;
+        let (node, incarnation, number, retain, persistent, published_at, expires_at) = rest;
+        Arc::new(Message {
+            id: MessageId { node: NodeId(node), incarnation: Incarnation(incarnation), number },
+            exchange,
+            key: RoutingKey::new(key),
+            payload: Bytes::from(payload),
+            qos,
+            retain,
+            persistent,
+            publisher: publisher.map(|client| ClientId::new(&client)),
+            published_at: WallMs(published_at),
+            expires_at: expires_at.map(WallMs),
+            properties: properties.map(Box::new),
+            wire: WireCache::default(),
+        })
+    })
+}
+
+fn properties() -> impl Strategy<Value = Properties> {
+    let reply_to = prop_oneof![
+        (exchange_name(), text())
+            .prop_map(|(exchange, key)| ReplyTo::Address { exchange, key: RoutingKey::new(key) }),
+        text().prop_map(ReplyTo::Text),
+    ];
+    let first = (of(text()), any::<Option<bool>>(), of(reply_to));
+    let rest = (of(vec(any::<u8>(), 0..9)), any::<Option<u8>>(), vec((text(), text()), 0..3));
+    (first, rest).prop_map(|((content_type, payload_is_text, reply_to), (correlation, priority, headers))| {
+        Properties {
+            content_type,
+            payload_is_text,
+            reply_to,
+            correlation: correlation.map(Bytes::from),
+            priority,
+            headers,
+        }
+    })
+}
+
+fn session() -> impl Strategy<Value = SessionRecord> {
+    let will = (message(), any::<Option<u64>>(), any::<u32>())
+        .prop_map(|(message, expiry_ms, delay_s)| Box::new(WillRecord { message, expiry_ms, delay_s }));
+    (text(), any::<(u64, u32, Option<u64>)>(), of(will)).prop_map(|(client, rest, will)| {
+        let (queue, expiry_s, disconnected_at) = rest;
+        SessionRecord {
+            client: ClientId::new(&client),
+            queue: QueueId(queue),
+            expiry_s,
+            disconnected_at: disconnected_at.map(WallMs),
+            will,
+        }
+    })
+}
+
+fn exchange() -> impl Strategy<Value = ExchangeOptions> {
+    let kinds = vec![ExchangeKind::Direct, ExchangeKind::Topic, ExchangeKind::Fanout, ExchangeKind::Headers];
+    (exchange_name(), select(kinds), any::<bool>(), any::<bool>())
+        .prop_map(|(name, kind, durable, auto_delete)| ExchangeOptions { name, kind, durable, auto_delete })
+}
+
+fn queue() -> impl Strategy<Value = QueueRecord> {
+    let rest = any::<(u64, bool, bool, bool, Option<u64>, Option<u64>)>();
+    (text(), rest).prop_map(|(name, rest)| {
+        let (id, durable, exclusive, auto_delete, ready_max, ready_bytes_max) = rest;
+        let name = QueueName::new(&name);
+        let options = QueueOptions { name, durable, exclusive, auto_delete, ready_max, ready_bytes_max };
+        QueueRecord { id: QueueId(id), options }
+    })
+}
+
+fn binding() -> impl Strategy<Value = Binding> {
+    let level = prop_oneof![
+        Just(Level::One),
+        Just(Level::Many),
+        text().prop_map(|text| Level::Literal((*text).into()))
+    ];
+    let modes = vec![MatchMode::All, MatchMode::Any, MatchMode::AllWithX, MatchMode::AnyWithX];
+    let arguments = (select(modes), vec((text(), of(text())), 0..3))
+        .prop_map(|(mode, wanted)| HeaderMatch { mode, wanted });
+    let grant = (qos(), ids(), any::<(bool, bool)>()).prop_map(|(qos, subscription_ids, rest)| {
+        let (no_local, retain_as_published) = rest;
+        Grant { qos, subscription_ids, no_local, retain_as_published }
+    });
+    let first = (exchange_name(), vec(level, 0..4), arguments);
+    (first, text(), of(text()), grant).prop_map(|((exchange, levels, arguments), queue, share, grant)| {
+        Binding {
+            exchange,
+            pattern: KeyPattern::new(levels),
+            arguments,
+            queue: QueueName::new(&queue),
+            share: share.map(|share| ShareName::new(&share)),
+            grant,
+        }
+    })
+}

@@ -1,0 +1,392 @@
+//! sled, then the journal's tail: what the last life left.
+//!
+//! Of a store that was closed in order, sled has all objects, and the journal is read for the entries only. After
+//! anything else the whole journal is applied to sled once more: it changes nothing where sled kept its word. If sled is
+//! of no use, it is set aside, and the journal fills a new one.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::change::{Change, QueueRecord, SessionRecord};
+use model::message::Message;
+use model::name::{ClientId, Incarnation, QueueId};
+use model::qos::Qos;
+use model::queue::{Binding, ExchangeOptions};
+use smallvec::SmallVec;
+
+use crate::apply::State;
+use crate::directory::Directory;
+use crate::error::StoreError;
+use crate::group::Group;
+use crate::journal::{Journal, Opened};
+use crate::keyspace::{Key, Keyspace, kind, read_value};
+use crate::log::{Log, Seen};
+use crate::options::Options;
+use crate::position::Position;
+use crate::queues::Live;
+use crate::record::{Item, Items, Note, put_note};
+use crate::segment::{Segment, path_of};
+use crate::subject::{self, Subject};
+
+/// What was there when the store was opened.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Of this life: one more than of the last one, and durable.
+    pub incarnation: Incarnation,
+    /// The durable exchanges.
+    pub exchanges: Vec<ExchangeOptions>,
+    /// The durable queues, with what waits in them.
+    pub queues: Vec<RecoveredQueue>,
+    /// The bindings of those queues.
+    pub bindings: Vec<(QueueId, Binding)>,
+    /// The sessions that outlive their connections.
+    pub sessions: Vec<RecoveredSession>,
+    /// The retained messages.
+    pub retained: Vec<Arc<Message>>,
+    /// How it went.
+    pub report: RecoveryReport,
+}
+
+/// A queue that was there.
+#[derive(Debug)]
+pub struct RecoveredQueue {
+    /// As it was declared.
+    pub record: QueueRecord,
+    /// Above every number ever used in it, also by entries that are long gone.
+    pub next_sequence: u64,
+    /// By number.
+    pub entries: Vec<RecoveredEntry>,
+}
+
+/// An entry that was there.
+#[derive(Debug, Clone)]
+pub struct RecoveredEntry {
+    /// Its number.
+    pub sequence: u64,
+    /// Its message; entries of one record share it.
+    pub message: Arc<Message>,
+    /// With which QoS it is to be delivered.
+    pub qos: Qos,
+    /// With which RETAIN flag.
+    pub retain: bool,
+    /// For which subscriptions.
+    pub subscription_ids: SmallVec<[u32; 1]>,
+    /// Whether the client said that it has it (PUBREC).
+    pub received: bool,
+}
+
+/// A session that was there.
+#[derive(Debug)]
+pub struct RecoveredSession {
+    /// As it was.
+    pub record: SessionRecord,
+    /// The QoS 2 ids that are not released, in ascending order.
+    pub unreleased: Vec<u16>,
+}
+
+/// How recovery went.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct RecoveryReport {
+    /// How long it took.
+    pub seconds: f64,
+    /// Journal files read.
+    pub segments: usize,
+    /// Entries that wait.
+    pub entries: usize,
+    /// Bytes of an unfinished write that were cut off at the end.
+    pub cut_bytes: u64,
+    /// Whether sled was of no use, and was filled again from the journal.
+    pub state_rebuilt: bool,
+}
+
+/// Reads everything.
+pub(crate) fn recover(
+    options: &Options,
+    directory: &Directory,
+) -> Result<(State, Journal, Recovered), StoreError> {
+    let start = Instant::now();
+    let mut rebuilt = false;
+    let found = match attempt(options, directory) {
+        Err(Trouble::Unusable(why)) => {
+            let aside = directory.set_state_aside()?;
+            tracing::warn!(why, set_aside = %aside.display(), "the state is rebuilt from the journal, which has everything");
+            rebuilt = true;
+            attempt(options, directory)
+        }
+        found => found,
+    };
+    let (state, journal, mut recovered) = match found {
+        Ok(found) => found,
+        Err(Trouble::Fatal(error)) => return Err(error),
+        Err(Trouble::Unusable(_)) => {
+            return Err(StoreError::Ended { thread: "state, even though it was new," });
+        }
+    };
+    recovered.report.state_rebuilt |= rebuilt;
+    recovered.report.seconds = start.elapsed().as_secs_f64();
+    let RecoveryReport { seconds, segments, entries, cut_bytes, state_rebuilt } = recovered.report;
+    tracing::info!(seconds, segments, entries, cut_bytes, state_rebuilt, "the store is open");
+    Ok((state, journal, recovered))
+}
+
+/// Why an attempt failed.
+enum Trouble {
+    /// sled is of no use; without it, it may go.
+    Unusable(String),
+    /// Nothing helps.
+    Fatal(StoreError),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::State { .. }) {
+            Self::Unusable(error.to_string())
+        } else {
+            Self::Fatal(error)
+        }
+    }
+}
+
+fn attempt(options: &Options, directory: &Directory) -> Result<(State, Journal, Recovered), Trouble> {
+    // sled panics on some kinds of damage. What it leaves behind is dropped with everything else.
+    catch_unwind(AssertUnwindSafe(|| {
+        let (mut state, journal, opened, rebuilt) = replay(options, directory)?;
+        let mut recovered = load(&mut state, &journal)?;
+        recovered.report.segments = opened.segments;
+        recovered.report.cut_bytes = opened.cut_bytes;
+        recovered.report.state_rebuilt = rebuilt;
+        recovered.incarnation = begin_life(&mut state, &journal)?;
+        Ok((state, journal, recovered))
+    }))
+    .unwrap_or_else(|_| Err(Trouble::Unusable("sled panicked".to_owned())))
+}
+
+/// Brings the state to the end of the journal.
+fn replay(options: &Options, directory: &Directory) -> Result<(State, Journal, Opened, bool), Trouble> {
+    let keyspace = Keyspace::open(&directory.state(), options.cache_bytes)?;
+    let meta = keyspace.meta()?;
+    if meta.is_none() && !keyspace.is_empty() {
+        return Err(Trouble::Unusable("it is of another version".to_owned()));
+    }
+    if meta.is_some_and(|meta| meta.store != directory.store().0) {
+        return Err(Trouble::Unusable("it belongs to another store".to_owned()));
+    }
+    let mut state = State::new(keyspace, directory.store().0, directory.journal());
+    if let Some(meta) = meta {
+        state.objects_from = if meta.clean { meta.applied } else { Position::START };
+        state.checkpoint = meta.checkpoint;
+    }
+    let mut records = 0_u64;
+    let mut visit = |at, record: &[u8]| {
+        records += 1;
+        state.apply(at, record)?;
+        if state.is_full() {
+            state.flush()?;
+        }
+        Ok(Seen::More)
+    };
+    let (journal, opened) =
+        Journal::open(&directory.journal(), directory.store(), options.segment_bytes, &mut visit)?;
+    let tail = journal.durable();
+    if let Some(meta) = meta {
+        if meta.checkpoint > tail {
+            let file = path_of(&directory.journal(), tail.segment);
+            let what = "the journal ends here, and it once was longer";
+            return Err(Trouble::Fatal(StoreError::damaged(&file, tail.offset.into(), what)));
+        }
+        if meta.applied > tail {
+            return Err(Trouble::Unusable("it is ahead of the journal".to_owned()));
+        }
+        let oldest = journal.segments().first().map_or(1, |segment| segment.id);
+        if oldest > 1 && meta.checkpoint.segment < oldest {
+            return Err(Trouble::Unusable("it is older than the journal".to_owned()));
+        }
+    }
+    state.applied = tail;
+    state.flush()?;
+    Ok((state, journal, opened, meta.is_none() && records > 0))
+}
+
+/// One more life, and a state that is not closed in order any more.
+fn begin_life(state: &mut State, journal: &Journal) -> Result<Incarnation, StoreError> {
+    let incarnation = Incarnation(state.incarnation.0.0.saturating_add(1));
+    let mut group = Group::new();
+    group.push(|out| put_note(out, Note::Incarnation(incarnation)));
+    journal.append(&mut group)?;
+    journal.sync()?;
+    state.checkpoint(false)?;
+    Ok(incarnation)
+}
+
+fn load(state: &mut State, log: &dyn Log) -> Result<Recovered, StoreError> {
+    state.queues.purge(&mut state.live);
+    state.strict = true;
+    // Counted anew: where sled had the objects already, nobody has counted them yet.
+    state.live = Live::default();
+    for (_, places) in state.queues.iter() {
+        for spot in places.spots.values() {
+            state.live.add(spot.position.segment, spot.bytes);
+        }
+    }
+    let mut objects = Objects::default();
+    let mut orphans: Vec<Key> = Vec::new();
+    for kind in [kind::EXCHANGE, kind::QUEUE, kind::BINDING, kind::SESSION, kind::DEDUP, kind::RETAINED] {
+        for item in state.keyspace.scan(&[kind]) {
+            let (key, value) = item?;
+            let Some((stored, record)) = read_value(&value) else {
+                return Err(state.keyspace.nonsense());
+            };
+            state.live.add(stored.position.segment, stored.bytes);
+            let change = match record {
+                Some(record) => find(state, record, &key, stored.position)?,
+                None => find(state, &log.read(stored.position)?, &key, stored.position)?,
+            };
+            if !objects.take(state, change) {
+                orphans.push(key.to_vec());
+            }
+        }
+    }
+    for key in orphans {
+        state.delete(key, state.applied)?;
+    }
+    let mut entries = read_entries(state, log)?;
+    let count = entries.values().map(Vec::len).sum();
+    let queues = objects.queues.into_iter().map(|record| RecoveredQueue {
+        next_sequence: state.queues.next(record.id),
+        entries: entries.remove(&record.id).unwrap_or_default(),
+        record,
+    });
+    let queues = queues.collect();
+    let mut unreleased = objects.unreleased;
+    let sessions = objects.sessions.into_iter().map(|record| RecoveredSession {
+        unreleased: unreleased.remove(&record.client).unwrap_or_default(),
+        record,
+    });
+    Ok(Recovered {
+        incarnation: state.incarnation.0,
+        exchanges: objects.exchanges,
+        queues,
+        bindings: objects.bindings,
+        sessions: sessions.collect(),
+        retained: objects.retained,
+        report: RecoveryReport { entries: count, ..RecoveryReport::default() },
+    })
+}
+
+/// The change of a record that puts the object of that key: the last one, should there be several.
+fn find(state: &State, record: &[u8], key: &[u8], at: Position) -> Result<Change, StoreError> {
+    let mut found = None;
+    let mut items = Items::of(record).map_err(|error| state.damaged(at, error))?;
+    while let Some(item) = items.next().map_err(|error| state.damaged(at, error))? {
+        if let Item::Change(change) = item
+            && matches!(subject::of(state.salt, &change), Subject::Put(subject) if subject == key)
+        {
+            found = Some(change);
+        }
+    }
+    found.ok_or_else(|| state.keyspace.nonsense())
+}
+
+/// Objects as they are read from sled, each kind by itself.
+#[derive(Default)]
+struct Objects {
+    exchanges: Vec<ExchangeOptions>,
+    queues: Vec<QueueRecord>,
+    bindings: Vec<(QueueId, Binding)>,
+    sessions: Vec<SessionRecord>,
+    unreleased: HashMap<ClientId, Vec<u16>>,
+    retained: Vec<Arc<Message>>,
+}
+
+impl Objects {
+    /// `false`: it belongs to something that does not exist.
+    fn take(&mut self, state: &State, change: Change) -> bool {
+        match change {
+            Change::DeclareExchange(exchange) => self.exchanges.push(*exchange),
+            Change::DeclareQueue(queue) => self.queues.push(*queue),
+            Change::Bind { queue, binding } => {
+                if !state.queues.is_declared(queue) {
+                    return false;
+                }
+                self.bindings.push((queue, *binding));
+            }
+            Change::PutSession(session) => self.sessions.push(*session),
+            Change::Remember { client, id } => self.unreleased.entry(client).or_default().push(id),
+            Change::Retain(message) => self.retained.push(message),
+            Change::Enqueue { .. }
+            | Change::Receive(_)
+            | Change::Remove(_)
+            | Change::Forget { .. }
+            | Change::Unretain { .. }
+            | Change::DropSession(_)
+            | Change::DeleteExchange(_)
+            | Change::DeleteQueue(_)
+            | Change::Unbind(_) => {}
+        }
+        true
+    }
+}
+
+/// Reads what waits, in the order of the journal: only segments that have something, each record once.
+fn read_entries(state: &State, log: &dyn Log) -> Result<HashMap<QueueId, Vec<RecoveredEntry>>, StoreError> {
+    let mut wanted: Vec<Position> = Vec::new();
+    for (_, places) in state.queues.iter() {
+        wanted.extend(places.spots.values().map(|spot| spot.position));
+    }
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut entries: HashMap<QueueId, Vec<RecoveredEntry>> = HashMap::new();
+    for segment in log.segments() {
+        let start = wanted.partition_point(|at| at.segment < segment.id);
+        let mut here = wanted.iter().skip(start).take_while(|at| at.segment == segment.id).peekable();
+        if here.peek().is_none() {
+            continue;
+        }
+        let from = Position { segment: segment.id, offset: Segment::FIRST };
+        let to = Position { segment: segment.id, offset: segment.used };
+        log.scan(from, to, &mut |at, record| {
+            if here.peek() == Some(&&at) {
+                here.next();
+                read_record(state, at, record, &mut entries)?;
+            }
+            Ok(if here.peek().is_none() { Seen::Enough } else { Seen::More })
+        })?;
+    }
+    for entries in entries.values_mut() {
+        entries.sort_unstable_by_key(|entry| entry.sequence);
+    }
+    Ok(entries)
+}
+
+fn read_record(
+    state: &State,
+    at: Position,
+    record: &[u8],
+    out: &mut HashMap<QueueId, Vec<RecoveredEntry>>,
+) -> Result<(), StoreError> {
+    let mut items = Items::of(record).map_err(|error| state.damaged(at, error))?;
+    while let Some(item) = items.next().map_err(|error| state.damaged(at, error))? {
+        let Item::Enqueue { body, mut entries } = item else {
+            continue;
+        };
+        entries.retain(|entry| state.queues.spot(entry.place).is_some_and(|spot| spot.position == at));
+        if entries.is_empty() {
+            continue;
+        }
+        let message = body.read().map_err(|error| state.damaged(at, error))?;
+        for entry in entries {
+            let received = state.queues.spot(entry.place).is_some_and(|spot| spot.received != 0);
+            out.entry(entry.place.queue).or_default().push(RecoveredEntry {
+                sequence: entry.place.sequence,
+                message: Arc::clone(&message),
+                qos: entry.qos,
+                retain: entry.retain,
+                subscription_ids: entry.subscription_ids,
+                received,
+            });
+        }
+    }
+    Ok(())
+}

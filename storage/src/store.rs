@@ -1,0 +1,202 @@
+//! Open, commit, read, close: the one handle.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::Sender;
+use model::change::Changeset;
+
+use crate::apply::State;
+use crate::committer::{Committer, Limits, run_completions};
+use crate::completion::Completion;
+use crate::directory::Directory;
+use crate::error::StoreError;
+use crate::follower::Follower;
+use crate::inbox::{Inbox, Job, Urgency};
+use crate::log::Log;
+use crate::options::Options;
+use crate::recovery::{Recovered, recover};
+use crate::statistics::Statistics;
+
+/// What is called once if the disk fails.
+pub type OnFailure = Box<dyn Fn(&StoreError) + Send + Sync>;
+
+/// An open store. Closed in order by [`Self::close`], or when it is dropped.
+pub struct Store {
+    inbox: Arc<Inbox>,
+    statistics: Arc<Statistics>,
+    stopping: Arc<AtomicBool>,
+    running: Mutex<Option<Running>>,
+}
+
+/// What ends when the store is closed.
+struct Running {
+    /// Dropped to stop the follower's waiting.
+    stop: Sender<()>,
+    committer: JoinHandle<()>,
+    completer: JoinHandle<()>,
+    follower: JoinHandle<()>,
+    /// Given back last.
+    directory: Directory,
+}
+
+impl Store {
+    /// Opens the store in `options.directory`, or makes one, and says what is in it.
+    ///
+    /// `on_failure` is called once, on a thread of the store, if a write or fdatasync fails: every completion that was
+    /// waiting has been dropped unrun by then, and later commits are dropped too. The process is expected to end.
+    ///
+    /// # Errors
+    ///
+    /// Another process has the directory; damage that a crash does not explain; an unknown version; what the system says.
+    pub fn open(options: Options, on_failure: OnFailure) -> Result<(Self, Recovered), StoreError> {
+        Self::open_through(options, on_failure, |journal| journal)
+    }
+
+    /// Like [`Self::open`]; `door` may put something of its own between the store and its journal, for instance faults.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_through(
+        options: Options,
+        on_failure: OnFailure,
+        door: impl FnOnce(Arc<dyn Log>) -> Arc<dyn Log>,
+    ) -> Result<(Self, Recovered), StoreError> {
+        let directory = Directory::open(&options.directory)?;
+        let (state, journal, recovered) = recover(&options, &directory)?;
+        let store = Self::start(&options, directory, state, door(Arc::new(journal)), on_failure)?;
+        Ok((store, recovered))
+    }
+
+    fn start(
+        options: &Options,
+        directory: Directory,
+        state: State,
+        log: Arc<dyn Log>,
+        on_failure: OnFailure,
+    ) -> Result<Self, StoreError> {
+        let inbox = Arc::new(Inbox::new(options.soon_write_wait_max, options.group_records_max));
+        let statistics = Arc::new(Statistics::default());
+        let (stopping, failed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        // Bounded: should completions be slower than the disk, the committer waits for them.
+        let (completions, ready) = crossbeam_channel::bounded(READY_GROUPS_MAX);
+        let (follower, news) = crossbeam_channel::bounded(1);
+        let (stop, stopped) = crossbeam_channel::bounded(1);
+        let committer = Committer {
+            log: Arc::clone(&log),
+            inbox: Arc::clone(&inbox),
+            completions,
+            follower,
+            statistics: Arc::clone(&statistics),
+            metrics: Arc::clone(&options.metrics),
+            limits: Limits {
+                records_max: options.group_records_max.max(1),
+                bytes_max: options.group_bytes_max,
+                soon_sync_wait_max: options.soon_sync_wait_max,
+            },
+            salt: state.salt,
+        };
+        let follower = Follower {
+            state,
+            log,
+            inbox: Arc::clone(&inbox),
+            statistics: Arc::clone(&statistics),
+            news,
+            stop: stopped,
+            stopping: Arc::clone(&stopping),
+            failed: Arc::clone(&failed),
+            apply_wait: options.apply_wait,
+            bite_bytes: options.group_bytes_max,
+            dead_bytes_max: options.dead_bytes_max,
+        };
+        let commit = move || commit_until_closed(committer, &failed, &on_failure);
+        let running = Running {
+            stop,
+            committer: spawn("store-commit", &options.directory, commit)?,
+            completer: spawn("store-complete", &options.directory, move || run_completions(&ready))?,
+            follower: spawn("store-follow", &options.directory, move || follower.run())?,
+            directory,
+        };
+        Ok(Self { inbox, statistics, stopping, running: Mutex::new(Some(running)) })
+    }
+
+    /// Hands in a changeset. Never waits for the disk. The order of calls is the order in the journal, and the order in
+    /// which completions run; of two threads, a lock decides.
+    ///
+    /// An empty changeset writes nothing; its completion runs in its turn, when everything before it lasts.
+    ///
+    /// What was handed in waits in memory, bounded only by how much the callers have under way.
+    pub fn commit(&self, changeset: Changeset, urgency: Urgency, completion: Option<Box<dyn Completion>>) {
+        self.statistics.commits.add(1);
+        self.inbox.push(Job::Commit { changeset, completion }, urgency);
+    }
+
+    /// What it has done so far.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// Everything that was committed is written and synced, completions have run, sled has followed; then the directory
+    /// is free. What is committed afterwards is dropped. Not to be called from a completion.
+    pub fn close(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Running { stop, committer, completer, follower, directory }) = running else {
+            return;
+        };
+        self.stopping.store(true, Ordering::Relaxed);
+        drop(stop);
+        self.inbox.close();
+        for (thread, name) in [(committer, "committer"), (completer, "completer"), (follower, "follower")] {
+            if thread.join().is_err() {
+                tracing::error!(thread = name, "a thread of the store panicked");
+            }
+        }
+        drop(directory);
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("statistics", &self.statistics).finish_non_exhaustive()
+    }
+}
+
+fn commit_until_closed(committer: Committer, failed: &AtomicBool, on_failure: &OnFailure) {
+    let inbox = Arc::clone(&committer.inbox);
+    // Should the thread panic, nothing may go on as if it were there.
+    let _guard = Abandon(&inbox);
+    if let Err(error) = committer.run(failed) {
+        tracing::error!(%error, "the journal cannot go on; nothing more is acknowledged");
+        on_failure(&error);
+    }
+}
+
+/// Closes the inbox, however the thread ends.
+struct Abandon<'a>(&'a Inbox);
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+fn spawn(
+    name: &str,
+    directory: &std::path::Path,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(StoreError::io("start a thread for", directory))
+}
+
+const READY_GROUPS_MAX: usize = 64;

@@ -1,0 +1,202 @@
+//! Changes, short to write; and a store in a directory of its own.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::change::{BindingKey, Change, Changeset, Entry, Place, QueueRecord, SessionRecord};
+use model::grant::Grant;
+use model::key::{KeyPattern, RoutingKey};
+use model::message::Message;
+use model::name::{ClientId, ExchangeName, Incarnation, MessageId, NodeId, QueueId, QueueName};
+use model::qos::Qos;
+use model::queue::{Binding, ExchangeKind, ExchangeOptions, HeaderMatch, QueueOptions};
+use model::time::WallMs;
+use model::wire_cache::WireCache;
+use smallvec::smallvec;
+use storage::{Completion, Options, Recovered, Store, Urgency};
+
+/// Small files, so that they are left and given up all the time.
+pub(crate) fn options(directory: &Path) -> Options {
+    Options {
+        segment_bytes: 64 << 10,
+        group_bytes_max: 16 << 10,
+        dead_bytes_max: 64 << 10,
+        apply_wait: Duration::from_millis(1),
+        soon_write_wait_max: Duration::from_millis(2),
+        soon_sync_wait_max: Duration::from_millis(10),
+        ..Options::new(directory)
+    }
+}
+
+/// sled is left alone until the store is closed.
+pub(crate) fn without_follower(directory: &Path) -> Options {
+    Options { apply_wait: Duration::from_secs(3600), ..options(directory) }
+}
+
+pub(crate) fn open(options: Options) -> (Store, Recovered) {
+    Store::open(options, Box::new(|error| panic!("{error}"))).unwrap()
+}
+
+/// Commits, and waits until it is on disk.
+pub(crate) fn commit(store: &Store, changes: impl IntoIterator<Item = Change>) {
+    let (done, wait) = crossbeam_channel::bounded(1);
+    store.commit(changeset(changes), Urgency::Now, Some(Box::new(Send(done))));
+    wait.recv().unwrap();
+}
+
+pub(crate) fn changeset(changes: impl IntoIterator<Item = Change>) -> Changeset {
+    Changeset { changes: changes.into_iter().collect() }
+}
+
+pub(crate) struct Send(pub(crate) crossbeam_channel::Sender<()>);
+
+impl Completion for Send {
+    fn committed(self: Box<Self>) {
+        self.0.send(()).unwrap();
+    }
+}
+
+pub(crate) fn message(number: u64, key: &str, payload: Vec<u8>) -> Arc<Message> {
+    Arc::new(Message {
+        id: MessageId { node: NodeId(0), incarnation: Incarnation(1), number },
+        exchange: ExchangeName::TOPIC,
+        key: RoutingKey::from(key),
+        payload: Bytes::from(payload),
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        persistent: true,
+        publisher: None,
+        published_at: WallMs(number),
+        expires_at: None,
+        properties: None,
+        wire: WireCache::default(),
+    })
+}
+
+pub(crate) fn place(queue: u64, sequence: u64) -> Place {
+    Place { queue: QueueId(queue), sequence }
+}
+
+pub(crate) fn entry(place: Place) -> Entry {
+    Entry { place, qos: Qos::AtLeastOnce, retain: false, subscription_ids: smallvec![3] }
+}
+
+pub(crate) fn enqueue(message: &Arc<Message>, places: &[Place]) -> Change {
+    Change::Enqueue {
+        message: Arc::clone(message),
+        entries: places.iter().map(|place| entry(*place)).collect(),
+    }
+}
+
+pub(crate) fn queue_name(id: u64) -> QueueName {
+    QueueName::new(&format!("queue {id}"))
+}
+
+pub(crate) fn declare(id: u64) -> Change {
+    let options = QueueOptions {
+        name: queue_name(id),
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        ready_max: None,
+        ready_bytes_max: None,
+    };
+    Change::DeclareQueue(Box::new(QueueRecord { id: QueueId(id), options }))
+}
+
+pub(crate) fn exchange(name: &str) -> Change {
+    let name = ExchangeName::new(name);
+    Change::DeclareExchange(Box::new(ExchangeOptions {
+        name,
+        kind: ExchangeKind::Topic,
+        durable: true,
+        auto_delete: false,
+    }))
+}
+
+pub(crate) fn session(client: &str, queue: u64, expiry_s: u32) -> Change {
+    Change::PutSession(Box::new(SessionRecord {
+        client: ClientId::new(client),
+        queue: QueueId(queue),
+        expiry_s,
+        disconnected_at: None,
+        will: None,
+    }))
+}
+
+pub(crate) fn bind(exchange: &str, queue: u64, key: &str, qos: Qos) -> Change {
+    Change::Bind {
+        queue: QueueId(queue),
+        binding: Box::new(Binding {
+            exchange: ExchangeName::new(exchange),
+            pattern: KeyPattern::exact(&RoutingKey::from(key)),
+            arguments: HeaderMatch::default(),
+            queue: queue_name(queue),
+            share: None,
+            grant: Grant { qos, ..Grant::default() },
+        }),
+    }
+}
+
+pub(crate) fn unbind(exchange: &str, queue: u64, key: &str) -> Change {
+    Change::Unbind(Box::new(BindingKey {
+        exchange: ExchangeName::new(exchange),
+        pattern: KeyPattern::exact(&RoutingKey::from(key)),
+        arguments: HeaderMatch::default(),
+        share: None,
+        queue: queue_name(queue),
+        queue_id: QueueId(queue),
+    }))
+}
+
+pub(crate) fn remember(client: &str, id: u16) -> Change {
+    Change::Remember { client: ClientId::new(client), id }
+}
+
+pub(crate) fn forget(client: &str, id: u16) -> Change {
+    Change::Forget { client: ClientId::new(client), id }
+}
+
+/// What a crash would leave: a copy of the files as they are. sled must be at rest, or be left out.
+pub(crate) fn copy(from: &Path, to: &Path, with_state: bool) {
+    fs::create_dir_all(to.join("journal")).unwrap();
+    fs::copy(from.join("format"), to.join("format")).unwrap();
+    if with_state {
+        copy_files(&from.join("state"), &to.join("state"));
+    }
+    // Files come and go meanwhile: in ascending order, until there is no new one.
+    let mut last = String::new();
+    loop {
+        let mut names: Vec<_> = fs::read_dir(from.join("journal"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".seg") && *name >= last)
+            .collect();
+        names.sort();
+        let newest = names.last().cloned().unwrap_or_default();
+        for name in names {
+            // Given up since: what is alive of it is in one of the next.
+            let _ = fs::copy(from.join("journal").join(&name), to.join("journal").join(&name));
+        }
+        if newest == last {
+            return;
+        }
+        last = newest;
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_files(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

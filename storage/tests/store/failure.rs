@@ -1,0 +1,152 @@
+//! A disk that fails: nothing is acknowledged that is not on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use storage::group::Group;
+use storage::log::{Log, SegmentSummary, Visit};
+use storage::position::Position;
+use storage::{Completion, Store, StoreError, Urgency};
+
+use crate::changes::{changeset, declare, open, without_follower};
+
+#[test]
+fn after_a_failed_sync_no_completion_runs() {
+    check(
+        |faults| &faults.sync,
+        || {
+            let source = std::io::Error::other("the cable fell out");
+            StoreError::Io { doing: "sync", path: "x".into(), source }
+        },
+    );
+}
+
+#[test]
+fn after_a_failed_write_no_completion_runs() {
+    check(
+        |faults| &faults.append,
+        || {
+            let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            StoreError::Io { doing: "write", path: "x".into(), source }
+        },
+    );
+}
+
+#[test]
+fn a_fenced_journal_acknowledges_nothing_more() {
+    check(|faults| &faults.append, || StoreError::Fenced);
+}
+
+#[test]
+fn a_directory_has_one_store_at_a_time() {
+    let home = tempfile::tempdir().unwrap();
+    let (store, _) = open(without_follower(home.path()));
+    let second = Store::open(without_follower(home.path()), Box::new(|_| ()));
+    let own = std::process::id().to_string();
+    assert!(matches!(second, Err(StoreError::Locked { pid, .. }) if pid == own));
+    store.close();
+    open(without_follower(home.path()));
+}
+
+#[derive(Default)]
+struct Faults {
+    append: AtomicBool,
+    sync: AtomicBool,
+}
+
+fn check(which: impl Fn(&Faults) -> &AtomicBool, error: fn() -> StoreError) {
+    let home = tempfile::tempdir().unwrap();
+    let faults = Arc::new(Faults::default());
+    let (failed, failure) = crossbeam_channel::unbounded();
+    let counts: [Arc<AtomicUsize>; 2] = Default::default();
+    let (dropped, done) = (Arc::clone(&counts[0]), Arc::clone(&counts[1]));
+    let in_door = Arc::clone(&faults);
+    let seen = Arc::clone(&dropped);
+    let (store, _) = Store::open_through(
+        without_follower(home.path()),
+        Box::new(move |error| failed.send((error.to_string(), seen.load(Ordering::SeqCst))).unwrap()),
+        |journal| Arc::new(Faulty { journal, faults: in_door, error }),
+    )
+    .unwrap();
+    let commit = |id| {
+        let watched = Watched { dropped: Arc::clone(&dropped), done: Arc::clone(&done) };
+        store.commit(changeset([declare(id)]), Urgency::Now, Some(Box::new(watched)));
+    };
+    commit(1);
+    while done.load(Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    which(&faults).store(true, Ordering::SeqCst);
+    commit(2);
+    let (text, dropped_before) = failure.recv().unwrap();
+    assert_eq!(text, error().to_string());
+    assert_eq!(dropped_before, 2, "the first ran and was dropped, the second was only dropped");
+
+    which(&faults).store(false, Ordering::SeqCst);
+    commit(3);
+    store.close();
+    assert_eq!((done.load(Ordering::SeqCst), dropped.load(Ordering::SeqCst)), (1, 3));
+    assert!(failure.recv().is_err(), "it is said once");
+    drop(store);
+    let (_, recovered) = open(without_follower(home.path()));
+    let ids: Vec<u64> = recovered.queues.iter().map(|queue| queue.record.id.0).collect();
+    assert!(ids.contains(&1) && !ids.contains(&3), "{ids:?}");
+}
+
+struct Watched {
+    dropped: Arc<AtomicUsize>,
+    done: Arc<AtomicUsize>,
+}
+
+impl Completion for Watched {
+    fn committed(self: Box<Self>) {
+        self.done.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.dropped.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A journal that fails when it is told to.
+struct Faulty {
+    journal: Arc<dyn Log>,
+    faults: Arc<Faults>,
+    error: fn() -> StoreError,
+}
+
+impl Log for Faulty {
+    fn append(&self, group: &mut Group) -> Result<(), StoreError> {
+        if self.faults.append.load(Ordering::SeqCst) {
+            Err((self.error)())
+        } else {
+            self.journal.append(group)
+        }
+    }
+
+    fn sync(&self) -> Result<Position, StoreError> {
+        if self.faults.sync.load(Ordering::SeqCst) { Err((self.error)()) } else { self.journal.sync() }
+    }
+
+    fn durable(&self) -> Position {
+        self.journal.durable()
+    }
+
+    fn scan(&self, from: Position, to: Position, visit: &mut Visit<'_>) -> Result<Position, StoreError> {
+        self.journal.scan(from, to, visit)
+    }
+
+    fn read(&self, at: Position) -> Result<Vec<u8>, StoreError> {
+        self.journal.read(at)
+    }
+
+    fn segments(&self) -> Vec<SegmentSummary> {
+        self.journal.segments()
+    }
+
+    fn trim(&self, before: u32) -> Result<(), StoreError> {
+        self.journal.trim(before)
+    }
+}

@@ -1,0 +1,11 @@
+//! The store seen from outside: what was committed is there, whatever happened in between.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
+
+mod changes;
+mod damage;
+mod failure;
+mod naive;
+mod order;
+mod random;
+mod recovery;

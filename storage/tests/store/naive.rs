@@ -1,0 +1,153 @@
+//! What a changeset means, as plainly as it can be said; and what a store says, in the same form.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::change::{Change, Entry};
+use model::message::Message;
+use storage::{Recovered, RecoveredEntry};
+
+/// The state that changes add up to.
+#[derive(Debug, Default)]
+pub(crate) struct Naive {
+    exchanges: BTreeMap<String, String>,
+    queues: BTreeMap<u64, Queue>,
+    bindings: BTreeMap<(u64, String, String), String>,
+    sessions: BTreeMap<String, String>,
+    unreleased: BTreeSet<(String, u16)>,
+    retained: BTreeMap<(String, String), String>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    record: String,
+    next: u64,
+    entries: BTreeMap<u64, (Arc<Message>, Entry, bool)>,
+}
+
+impl Naive {
+    pub(crate) fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Enqueue { message, entries } => {
+                for entry in entries {
+                    if let Some(queue) = self.queues.get_mut(&entry.place.queue.0) {
+                        queue.next = queue.next.max(entry.place.sequence + 1);
+                        queue
+                            .entries
+                            .insert(entry.place.sequence, (Arc::clone(message), entry.clone(), false));
+                    }
+                }
+            }
+            Change::Receive(place) => {
+                let queue = self.queues.get_mut(&place.queue.0);
+                if let Some(entry) = queue.and_then(|queue| queue.entries.get_mut(&place.sequence)) {
+                    entry.2 = true;
+                }
+            }
+            Change::Remove(place) => {
+                if let Some(queue) = self.queues.get_mut(&place.queue.0) {
+                    queue.entries.remove(&place.sequence);
+                }
+            }
+            Change::Remember { client, id } => {
+                self.unreleased.insert((client.to_string(), *id));
+            }
+            Change::Forget { client, id } => {
+                self.unreleased.remove(&(client.to_string(), *id));
+            }
+            Change::Retain(message) => {
+                let key = (message.exchange.to_string(), message.key.to_string());
+                self.retained.insert(key, format!("{message:?}"));
+            }
+            Change::Unretain { exchange, key } => {
+                self.retained.remove(&(exchange.to_string(), key.to_string()));
+            }
+            Change::PutSession(session) => {
+                self.sessions.insert(session.client.to_string(), format!("{session:?}"));
+            }
+            Change::DropSession(client) => {
+                self.sessions.remove(client.as_str());
+                self.unreleased.retain(|(owner, _)| owner != client.as_str());
+            }
+            Change::DeclareExchange(exchange) => {
+                self.exchanges.insert(exchange.name.to_string(), format!("{exchange:?}"));
+            }
+            Change::DeleteExchange(name) => {
+                self.exchanges.remove(name.as_str());
+                self.bindings.retain(|(_, exchange, _), _| exchange != name.as_str());
+            }
+            Change::DeclareQueue(queue) => {
+                let record = format!("{queue:?}");
+                let new = || Queue { record: String::new(), next: 1, entries: BTreeMap::new() };
+                self.queues.entry(queue.id.0).or_insert_with(new).record = record;
+            }
+            Change::DeleteQueue(id) => {
+                self.queues.remove(&id.0);
+                self.bindings.retain(|(queue, _, _), _| *queue != id.0);
+            }
+            Change::Bind { queue, binding } => {
+                if self.queues.contains_key(&queue.0) {
+                    let key = (queue.0, binding.exchange.to_string(), binding.pattern.to_string());
+                    self.bindings.insert(key, format!("{binding:?}"));
+                }
+            }
+            Change::Unbind(key) => {
+                let key = (key.queue_id.0, key.exchange.to_string(), key.pattern.to_string());
+                self.bindings.remove(&key);
+            }
+        }
+    }
+
+    /// All of it, in an order that says nothing.
+    pub(crate) fn picture(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines.extend(self.exchanges.values().cloned());
+        for queue in self.queues.values() {
+            lines.push(format!("{} next {}", queue.record, queue.next));
+            for (sequence, (message, entry, received)) in &queue.entries {
+                let entry = RecoveredEntry {
+                    sequence: *sequence,
+                    message: Arc::clone(message),
+                    qos: entry.qos,
+                    retain: entry.retain,
+                    subscription_ids: entry.subscription_ids.clone(),
+                    received: *received,
+                };
+                lines.push(format!("{} has {entry:?}", queue.record));
+            }
+        }
+        for ((queue, _, _), binding) in &self.bindings {
+            lines.push(format!("{queue} bound by {binding}"));
+        }
+        for (client, session) in &self.sessions {
+            let ids: Vec<u16> =
+                self.unreleased.iter().filter(|(owner, _)| owner == client).map(|(_, id)| *id).collect();
+            lines.push(format!("{session} unreleased {ids:?}"));
+        }
+        lines.extend(self.retained.values().cloned());
+        lines.sort();
+        lines
+    }
+}
+
+/// What was recovered, in the same form.
+pub(crate) fn picture(recovered: &Recovered) -> Vec<String> {
+    let mut lines = Vec::new();
+    lines.extend(recovered.exchanges.iter().map(|exchange| format!("{exchange:?}")));
+    for queue in &recovered.queues {
+        lines.push(format!("{:?} next {}", queue.record, queue.next_sequence));
+        assert!(queue.entries.is_sorted_by_key(|entry| entry.sequence));
+        for entry in &queue.entries {
+            lines.push(format!("{:?} has {entry:?}", queue.record));
+        }
+    }
+    for (queue, binding) in &recovered.bindings {
+        lines.push(format!("{} bound by {binding:?}", queue.0));
+    }
+    for session in &recovered.sessions {
+        lines.push(format!("{:?} unreleased {:?}", session.record, session.unreleased));
+    }
+    lines.extend(recovered.retained.iter().map(|message| format!("{message:?}")));
+    lines.sort();
+    lines
+}
