@@ -305,8 +305,8 @@ impl Registry {
         };
         let gone_s = u32::try_from(now.1.since(disconnected_at).as_secs()).unwrap_or(u32::MAX);
         let delay_s = state.will.as_ref().map_or(0, |will| will.delay_s.min(state.expiry_s));
-        let mut aftermath = Aftermath::default();
-        aftermath.will = state.will.take_if(|_| delay_s <= gone_s);
+        let will = state.will.take_if(|_| delay_s <= gone_s);
+        let mut aftermath = Aftermath { will, ..Aftermath::default() };
         aftermath.changeset.changes.push(state.record(&record.client));
         let left_s =
             if state.expiry_s == u32::MAX { u32::MAX } else { state.expiry_s.saturating_sub(gone_s) };

@@ -19,19 +19,25 @@ pub(crate) enum Due {
 /// All that is due, by time.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    due: Mutex<(BTreeMap<(Instant, u64), Due>, u64)>,
+    wheel: Mutex<Wheel>,
     sooner: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Wheel {
+    /// By time, and by the order of asking where that is the same.
+    due: BTreeMap<(Instant, u64), Due>,
+    asked: u64,
 }
 
 impl Timers {
     pub(crate) fn at(&self, when: Instant, due: Due) {
         let first = {
-            let mut state = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-            let (map, count) = &mut *state;
-            *count += 1;
-            let key = (when, *count);
-            map.insert(key, due);
-            map.first_key_value().is_some_and(|(first, _)| *first == key)
+            let mut wheel = self.wheel.lock().unwrap_or_else(PoisonError::into_inner);
+            wheel.asked += 1;
+            let key = (when, wheel.asked);
+            wheel.due.insert(key, due);
+            wheel.due.first_key_value().is_some_and(|(first, _)| *first == key)
         };
         if first {
             self.sooner.notify_one();
@@ -40,14 +46,17 @@ impl Timers {
 
     /// Takes what is due at `now`.
     pub(crate) fn take(&self, now: Instant) -> Vec<Due> {
-        let mut state = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let later = state.0.split_off(&(now, u64::MAX));
-        std::mem::replace(&mut state.0, later).into_values().collect()
+        let mut wheel = self.wheel.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = wheel.due.split_off(&(now, u64::MAX));
+        std::mem::replace(&mut wheel.due, later).into_values().collect()
     }
 
     /// Waits until something may be due.
     pub(crate) async fn wait(&self) {
-        let next = self.due.lock().unwrap_or_else(PoisonError::into_inner).0.keys().next().map(|key| key.0);
+        let next = {
+            let wheel = self.wheel.lock().unwrap_or_else(PoisonError::into_inner);
+            wheel.due.keys().next().map(|key| key.0)
+        };
         match next {
             Some(when) => {
                 // Sleeping or told of something sooner: either way it is time to look.
