@@ -40,7 +40,7 @@ const TABLE: &[(u8, &[u8], &str)] = &[
 
 #[test]
 fn a_property_stands_only_in_its_packets_and_once() {
-    // 2.2.2.2: checklist 20
+    // 2.2.2.2
     for id in 0..=0x7F_u8 {
         let row = TABLE.iter().find(|(known, _, _)| *known == id);
         for owner in "CcPWASsUuDX".chars() {
@@ -73,7 +73,6 @@ fn a_property_stands_only_in_its_packets_and_once() {
 
 #[test]
 fn values_outside_their_range_are_protocol_errors() {
-    // Checklist 21
     let zero: &[(char, &[u8])] = &[
         ('C', b"\x21\0\0"),
         ('C', b"\x27\0\0\0\0"),
@@ -97,7 +96,7 @@ fn values_outside_their_range_are_protocol_errors() {
 
 #[test]
 fn a_response_topic_is_a_topic_name() {
-    // [MQTT-3.3.2-14]: checklist 23
+    // [MQTT-3.3.2-14]
     check('P', b"\x08\0\x03a/#", Err(DecodeError::Topic(TopicError::Wildcard)));
     check('W', b"\x08\0\x01+", Err(DecodeError::Topic(TopicError::Wildcard)));
     check('P', b"\x08\0\0", Err(DecodeError::Topic(TopicError::Empty)));
