@@ -1,7 +1,10 @@
 //! Key to queues, per publisher.
 
-use bytestring::ByteString;
-use foldhash::HashMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use foldhash::fast::RandomState;
 
 use model::key::RoutingKey;
 use model::name::{ClientId, ExchangeName};
@@ -10,25 +13,44 @@ use crate::table::Keeping;
 use crate::table::generations::{Generations, Slot};
 use crate::table::routes::Routes;
 
-/// What one publisher was answered before, for up to 4,096 keys. Belongs to one link and asks one router only. Empty, it
-/// holds no memory.
+/// What one publisher was answered before, for up to 16,384 keys. Belongs to one link and asks one router only. Empty,
+/// it holds no memory; it grows with the keys that are used.
+///
+/// An answer lies in one of two neighbouring places, and a new one takes the place of an old one: with more keys than
+/// places, some are always known.
 #[derive(Default)]
 pub struct RouteCache {
-    /// Few: a publisher seldom uses more than one.
-    exchanges: Vec<(ExchangeName, HashMap<ByteString, usize>)>,
-    answers: Vec<Answer>,
+    /// None, or a power of two.
+    places: Vec<Option<Answer>>,
+    hasher: RandomState,
+    /// How many answers gave way to others since it grew last.
+    evicted: usize,
     /// How many routes the answers hold.
     routes: usize,
+    grant: Option<PlaceGrant>,
     /// The last answer that was not to be kept.
     passing: Routes,
 }
 
 struct Answer {
+    hash: u64,
+    exchange: ExchangeName,
+    /// A copy: what it was read from is as large as a read.
+    key: Box<str>,
     slot: Slot,
     generation: u64,
     /// Set where another publisher would be answered differently.
     publisher: Option<Option<ClientId>>,
     routes: Routes,
+}
+
+/// What was asked, and when.
+pub(crate) struct Question<'q> {
+    pub(crate) exchange: &'q ExchangeName,
+    pub(crate) key: &'q RoutingKey,
+    pub(crate) publisher: Option<&'q ClientId>,
+    pub(crate) slot: Slot,
+    pub(crate) generation: u64,
 }
 
 /// Where an answer is.
@@ -38,7 +60,8 @@ pub(crate) enum Found {
     Fresh(usize),
     /// Known once; something changed.
     Stale(usize),
-    Nowhere,
+    /// Not known; the question's hash.
+    Nowhere(u64),
 }
 
 impl RouteCache {
@@ -54,21 +77,21 @@ impl RouteCache {
         publisher: Option<&ClientId>,
         generations: &Generations,
     ) -> Found {
-        let known = self.exchanges.iter().find(|(name, _)| name == exchange);
-        let Some(at) = known.and_then(|(_, keys)| keys.get(key.as_str())).copied() else {
-            return Found::Nowhere;
-        };
-        let Some(answer) = self.answers.get(at) else { return Found::Nowhere };
-        let same = answer.publisher.as_ref().is_none_or(|asked| asked.as_ref() == publisher);
-        if same && generations.now(answer.slot) == answer.generation {
-            Found::Fresh(at)
-        } else {
-            Found::Stale(at)
+        let hash = self.hasher.hash_one((exchange.as_str(), key.as_str()));
+        for at in self.pair(hash) {
+            let Some(Some(answer)) = self.places.get(at) else { continue };
+            if answer.hash != hash || *answer.key != *key.as_str() || answer.exchange != *exchange {
+                continue;
+            }
+            let same = answer.publisher.as_ref().is_none_or(|asked| asked.as_ref() == publisher);
+            let fresh = same && generations.now(answer.slot) == answer.generation;
+            return if fresh { Found::Fresh(at) } else { Found::Stale(at) };
         }
+        Found::Nowhere(hash)
     }
 
     pub(crate) fn get(&self, at: usize) -> &Routes {
-        self.answers.get(at).map_or(&self.passing, |answer| &answer.routes)
+        self.places.get(at).and_then(Option::as_ref).map_or(&self.passing, |answer| &answer.routes)
     }
 
     /// Room for an answer: that of the last one that was not kept, so that asking each time allocates nothing.
@@ -76,66 +99,180 @@ impl RouteCache {
         std::mem::take(&mut self.passing)
     }
 
-    /// Hands out an answer without keeping it.
-    pub(crate) fn pass(&mut self, routes: Routes) -> &Routes {
-        self.passing = routes;
-        &self.passing
-    }
-
     /// Keeps an answer, if it can be kept, and hands it out.
     pub(crate) fn keep(
         &mut self,
-        question: Question<'_>,
+        question: &Question<'_>,
         found: Found,
         keeping: Keeping,
         routes: Routes,
+        budget: &Arc<PlaceBudget>,
     ) -> &Routes {
-        if !keeping.by_key || question.key.as_str().len() > KEY_BYTES_MAX {
-            return self.pass(routes);
+        let full = self.routes > 0 && self.routes + routes.len() > ROUTES_MAX;
+        if full {
+            self.places.fill_with(|| None);
+            self.routes = 0;
         }
-        let added = routes.len();
-        let answer = Answer {
-            slot: question.slot,
-            generation: question.generation,
-            publisher: keeping.by_publisher.then(|| question.publisher.cloned()),
-            routes,
-        };
-        if let Found::Stale(at) = found
-            && let Some(old) = self.answers.get_mut(at)
-        {
-            self.routes = self.routes - old.routes.len() + added;
-            *old = answer;
-            return self.get(at);
+        if full || !keeping.by_key || question.key.as_str().len() > KEY_BYTES_MAX {
+            self.passing = routes;
+            return &self.passing;
         }
-        if self.answers.len() >= KEYS_MAX || (self.routes + added > ROUTES_MAX && self.routes > 0) {
-            *self = Self::default();
-        }
-        let at = self.answers.len();
-        self.routes += added;
-        self.answers.push(answer);
-        // A copy of the key: what it was read from is as large as a read.
-        let key = ByteString::from(question.key.as_str());
-        match self.exchanges.iter_mut().find(|(name, _)| name == question.exchange) {
-            Some((_, keys)) => {
-                keys.insert(key, at);
+        let publisher = keeping.by_publisher.then(|| question.publisher.cloned());
+        let (slot, generation) = (question.slot, question.generation);
+        self.routes += routes.len();
+        let at = match found {
+            Found::Fresh(at) | Found::Stale(at) => {
+                if let Some(Some(old)) = self.places.get_mut(at) {
+                    self.routes -= old.routes.len();
+                    (old.slot, old.generation, old.publisher, old.routes) =
+                        (slot, generation, publisher, routes);
+                }
+                at
             }
-            None => self.exchanges.push((question.exchange.clone(), HashMap::from_iter([(key, at)]))),
-        }
+            Found::Nowhere(hash) => {
+                let exchange = question.exchange.clone();
+                let key = question.key.as_str().into();
+                self.insert(Answer { hash, exchange, key, slot, generation, publisher, routes }, budget)
+            }
+        };
         self.get(at)
+    }
+
+    fn insert(&mut self, answer: Answer, budget: &Arc<PlaceBudget>) -> usize {
+        if self.evicted >= self.places.len() / 4 && self.may_grow(budget) {
+            self.grow();
+        }
+        let [home, other] = self.pair(answer.hash);
+        let is_free = |at: usize| self.places.get(at).is_some_and(Option::is_none);
+        let at = match (is_free(home), is_free(other)) {
+            (true, _) => home,
+            (false, true) => other,
+            (false, false) => {
+                self.evicted += 1;
+                if self.evicted.is_multiple_of(2) { home } else { other }
+            }
+        };
+        if let Some(place) = self.places.get_mut(at)
+            && let Some(old) = place.replace(answer)
+        {
+            self.routes -= old.routes.len();
+        }
+        at
+    }
+
+    fn may_grow(&mut self, budget: &Arc<PlaceBudget>) -> bool {
+        let more = self.places.len();
+        if more < PLACES_FREE {
+            return true;
+        }
+        more < PLACES_MAX
+            && self
+                .grant
+                .get_or_insert_with(|| PlaceGrant { budget: Arc::clone(budget), places: 0 })
+                .extend(more)
+    }
+
+    fn grow(&mut self) {
+        let places = (2 * self.places.len()).max(PLACES_MIN);
+        let old = std::mem::take(&mut self.places);
+        self.places.resize_with(places, || None);
+        self.evicted = 0;
+        for answer in old.into_iter().flatten() {
+            let [home, other] = self.pair(answer.hash);
+            let at = if self.places.get(home).is_some_and(Option::is_none) { home } else { other };
+            if let Some(place) = self.places.get_mut(at)
+                && let Some(lost) = place.replace(answer)
+            {
+                self.routes -= lost.routes.len();
+            }
+        }
+    }
+
+    /// The two places for a hash. Out of range while there are none.
+    fn pair(&self, hash: u64) -> [usize; 2] {
+        let home = hash as usize & self.places.len().wrapping_sub(1);
+        [home, home ^ 1]
     }
 }
 
-/// What was asked, and when.
-pub(crate) struct Question<'q> {
-    pub(crate) exchange: &'q ExchangeName,
-    pub(crate) key: &'q RoutingKey,
-    pub(crate) publisher: Option<&'q ClientId>,
-    pub(crate) slot: Slot,
-    pub(crate) generation: u64,
+/// How many places the caches of one router may still take, all together: each publisher alone is bounded, but there
+/// may be very many.
+pub(crate) struct PlaceBudget(AtomicUsize);
+
+impl PlaceBudget {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicUsize::new(PLACES_TOTAL_MAX)))
+    }
 }
 
-const KEYS_MAX: usize = 4096;
+/// What one cache has taken of it, until it is dropped.
+struct PlaceGrant {
+    budget: Arc<PlaceBudget>,
+    places: usize,
+}
+
+impl PlaceGrant {
+    fn extend(&mut self, more: usize) -> bool {
+        let take = |left: usize| left.checked_sub(more);
+        let taken = self.budget.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+        self.places += if taken { more } else { 0 };
+        taken
+    }
+}
+
+impl Drop for PlaceGrant {
+    fn drop(&mut self) {
+        self.budget.0.fetch_add(self.places, Ordering::Relaxed);
+    }
+}
+
+const PLACES_MIN: usize = 4;
+/// So many need nobody's leave.
+const PLACES_FREE: usize = 64;
+const PLACES_MAX: usize = 16_384;
+/// A place takes about 160 bytes.
+const PLACES_TOTAL_MAX: usize = 1 << 20;
 /// Longer keys are asked for each time.
 const KEY_BYTES_MAX: usize = 512;
 /// A few messages that go to very many must not make the cache of each publisher large.
-const ROUTES_MAX: usize = 4 * KEYS_MAX;
+const ROUTES_MAX: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_go_back_when_a_cache_goes() {
+        let budget = Arc::new(PlaceBudget(AtomicUsize::new(200)));
+        let mut first = PlaceGrant { budget: Arc::clone(&budget), places: 0 };
+        let mut second = PlaceGrant { budget: Arc::clone(&budget), places: 0 };
+        assert!(first.extend(64) && first.extend(128));
+        assert!(!second.extend(64));
+        drop(first);
+        assert!(second.extend(64));
+        drop(second);
+        assert_eq!(budget.0.load(Ordering::Relaxed), 200);
+    }
+
+    #[test]
+    fn a_cache_is_bounded_in_keys_and_in_routes() {
+        let (budget, generations) = (PlaceBudget::new(), Generations::new());
+        let mut cache = RouteCache::new();
+        let exchange = ExchangeName::TOPIC;
+        let route = crate::route::Route { queue: crate::testing::queue(1, "q"), grant: Default::default() };
+        for number in 0..100_000 {
+            let key = RoutingKey::from(number.to_string().as_str());
+            let mut routes = Routes::default();
+            routes.fixed.extend(std::iter::repeat_n(route.clone(), 9));
+            let found = cache.find(&exchange, &key, None, &generations);
+            let slot = generations.slot(&exchange, &key);
+            let question = Question { exchange: &exchange, key: &key, publisher: None, slot, generation: 0 };
+            let keeping = Keeping { by_key: true, by_publisher: false };
+            assert_eq!(cache.keep(&question, found, keeping, routes, &budget).len(), 9);
+            assert!(cache.routes <= ROUTES_MAX);
+        }
+        assert!(cache.places.len() <= PLACES_MAX);
+        let held: usize = cache.places.iter().flatten().map(|answer| answer.routes.len()).sum();
+        assert_eq!(held, cache.routes);
+    }
+}

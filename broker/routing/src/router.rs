@@ -12,7 +12,7 @@ use model::refusal::Refusal;
 
 use crate::exchange::Spoils;
 use crate::queue::Queue;
-use crate::route_cache::{Found, Question, RouteCache};
+use crate::route_cache::{Found, PlaceBudget, Question, RouteCache};
 use crate::table::generations::Generations;
 use crate::table::routes::Routes;
 use crate::table::{Line, Table};
@@ -24,12 +24,17 @@ use crate::table::{Line, Table};
 pub struct Router {
     table: RwLock<Table>,
     generations: Generations,
+    cache_places: Arc<PlaceBudget>,
 }
 
 impl Router {
     /// A namespace without queues.
     pub fn new() -> Self {
-        Self { table: RwLock::new(Table::new()), generations: Generations::new() }
+        Self {
+            table: RwLock::new(Table::new()),
+            generations: Generations::new(),
+            cache_places: PlaceBudget::new(),
+        }
     }
 
     /// Declares an exchange; returns whether it is new.
@@ -174,7 +179,7 @@ impl Router {
         let mut routes = cache.borrow_room();
         let keeping = self.read().resolve(exchange, key, properties, publisher, &mut routes)?;
         let question = Question { exchange, key, publisher, slot, generation };
-        Ok(cache.keep(question, found, keeping, routes))
+        Ok(cache.keep(&question, found, keeping, routes, &self.cache_places))
     }
 
     /// A queue with very many bindings must not hold up all publishers.

@@ -253,13 +253,21 @@ fn more_keys_than_a_cache_keeps_are_still_answered() {
     let mut house = House::new(&["q"]);
     house.bind(binding("q", "a/+"));
     for turn in 0..2 {
-        for number in 0..5_000 {
+        for number in 0..40_000 {
             assert_eq!(house.names(&format!("a/{number}")).len(), 1, "{turn}");
         }
     }
     let long = format!("a/{}", "x".repeat(60_000));
     assert_eq!(house.names(&long), ["q"]);
     assert_eq!(house.names("b"), [""; 0]);
+}
+
+#[test]
+fn all_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Router>();
+    shared::<crate::retained::Retained>();
+    shared::<RouteCache>();
 }
 
 /// A router and one publisher's cache, so that every answer is a cached one the second time.
