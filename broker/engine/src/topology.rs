@@ -50,11 +50,12 @@ pub(crate) fn declare_queue(
     Ok((queue, true))
 }
 
-/// Takes a queue away, with all that is in it. Its consumers learn of it from what this returns.
+/// Takes a queue away, with all that is in it.
 pub(crate) fn delete_queue(parts: &Parts, queue: &Queue) {
     let _order = parts.vhost.order();
-    parts.vhost.router.remove_queue(&queue.options().name);
+    // Closed first: routes may lead there until the last of its bindings is cut.
     queue.close();
+    parts.vhost.router.remove_queue(&queue.options().name);
     if queue.options().durable {
         parts.durable.record(Change::DeleteQueue(queue.id()));
     }

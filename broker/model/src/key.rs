@@ -81,7 +81,10 @@ pub struct KeyPattern(Arc<[Level]>);
 
 impl KeyPattern {
     /// A pattern of these levels; no levels at all is the same as one empty level.
-    pub fn new(levels: Vec<Level>) -> Self {
+    pub fn new(mut levels: Vec<Level>) -> Self {
+        if levels.is_empty() {
+            levels.push(Level::Literal("".into()));
+        }
         Self(levels.into())
     }
 
