@@ -1,2 +1,148 @@
-//! Being written.
-fn main() {}
+//! Publishers at full speed, subscribers that come and go, and a broker that is killed: is anything lost or doubled?
+//!
+//! Everything is decided by a seed, which is printed, but for the timing of the machine. The end is a verdict: exit code 0
+//! if every promise was kept, 1 if not, 2 if the arguments make no sense.
+
+mod consumer;
+mod ledger;
+mod options;
+mod payload;
+mod publisher;
+mod scene;
+mod sender;
+mod subscriber;
+mod verdict;
+
+use std::process::ExitCode;
+use std::thread::{Scope, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use harness::broker::{Broker, Setup};
+use harness::dice::Dice;
+use harness::door::Door;
+
+use crate::ledger::Promise;
+use crate::options::Options;
+use crate::scene::{Phase, Scene};
+
+fn main() -> ExitCode {
+    let options = match Options::read(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(text) => {
+            eprintln!("{text}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("FAILED: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<bool> {
+    println!("seed {}", options.seed);
+    let mut dice = Dice::new(options.seed);
+    let mut setup = Setup::new().config(CONFIG);
+    if let Some(data) = &options.data {
+        setup = setup.data(data);
+    }
+    let mut broker = setup.start()?;
+    let scene = Scene::new(broker.at(Door::Mqtt), broker.at(Door::Stomp));
+    let told = std::thread::scope(|threads| {
+        cast(threads, &scene, &mut dice);
+        let told = perform(&mut broker, &scene, options, &mut dice);
+        scene.enter(Phase::Over);
+        told
+    });
+    told?;
+    let status = broker.stop()?;
+    let verdict = scene.verdict();
+    print!("{verdict}");
+    println!("the broker ended with {status} when it was asked to");
+    println!("{}", if verdict.is_good() && status.success() { "PASSED" } else { "FAILED" });
+    Ok(verdict.is_good() && status.success())
+}
+
+/// Everybody, each on a thread.
+fn cast<'a>(threads: &'a Scope<'a, '_>, scene: &'a Scene, dice: &mut Dice) {
+    for (name, qos, promise) in
+        [("mqtt-qos1", 1, Promise::AtLeastOnce), ("mqtt-qos2", 2, Promise::ExactlyOnce)]
+    {
+        let (me, own) = (scene.subscriber(name, promise), dice.fork());
+        threads.spawn(move || subscriber::act(scene, me, qos, own));
+        let (me, own) = (scene.publisher(name, promise), dice.fork());
+        threads.spawn(move || publisher::act(scene, me, qos, own));
+    }
+    let (me, own) = (scene.subscriber("stomp-queue", Promise::AtLeastOnce), dice.fork());
+    threads.spawn(move || consumer::act(scene, me, own));
+    let (me, own) = (scene.publisher("stomp-send", Promise::AtLeastOnce), dice.fork());
+    threads.spawn(move || sender::act(scene, me, own));
+}
+
+/// The play: all come, publish, the broker dies again and again, then everything is drained.
+fn perform(broker: &mut Broker, scene: &Scene, options: &Options, dice: &mut Dice) -> Result<()> {
+    scene.wait_subscribed(Duration::from_secs(30))?;
+    scene.enter(Phase::Talking);
+    let begin = Instant::now();
+    let mut deaths = Deaths::default();
+    let pause_ms = options.seconds.saturating_mul(2000).checked_div(u64::from(options.kills)).unwrap_or(0);
+    while deaths.kills < options.kills {
+        sleep(Duration::from_millis(dice.below(pause_ms)));
+        deaths.kill(broker)?;
+        if deaths.kills < options.kills && dice.chance(30) {
+            // While it recovers, or just after.
+            sleep(Duration::from_millis(dice.below(120)));
+            deaths.during_start += u32::from(scene.try_connect().is_err());
+            deaths.kill(broker)?;
+        }
+        let started = Instant::now();
+        broker.wait_open(Duration::from_secs(60)).with_context(|| format!("after kill {}", deaths.kills))?;
+        deaths.slowest_start = deaths.slowest_start.max(started.elapsed());
+    }
+    sleep(Duration::from_secs(options.seconds).saturating_sub(begin.elapsed()));
+    println!(
+        "killed {} times, {} of them before the doors were open; slowest start {:?}",
+        deaths.kills, deaths.during_start, deaths.slowest_start
+    );
+    scene.enter(Phase::Draining);
+    scene.wait_drained(Duration::from_secs(60));
+    Ok(())
+}
+
+#[derive(Default)]
+struct Deaths {
+    kills: u32,
+    during_start: u32,
+    slowest_start: Duration,
+}
+
+impl Deaths {
+    fn kill(&mut self, broker: &mut Broker) -> Result<()> {
+        broker.kill();
+        self.kills += 1;
+        broker.launch()
+    }
+}
+
+/// Everything that is published reaches everybody: two MQTT sessions by their subscriptions, the STOMP consumer by a queue.
+/// The limits are out of the way: what a full queue does is another matter.
+const CONFIG: &str = r#"
+[limits]
+session_queue_messages = 10000000
+session_queue_bytes = "8GiB"
+queue_messages = 10000000
+queue_bytes = "8GiB"
+
+[[queue]]
+name = "crash"
+
+[[binding]]
+exchange = "amq.topic"
+queue = "crash"
+key = "crash.#"
+"#;

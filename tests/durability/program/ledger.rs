@@ -1,0 +1,178 @@
+//! Ledger: what was sent and acknowledged, and what arrived. Everything that is found out follows from these notes.
+
+/// How often a message may arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// At least once; what comes again says so.
+    AtLeastOnce,
+    /// Once, where both ends promise it.
+    ExactlyOnce,
+}
+
+/// Notes about everybody. Publishers and subscribers go by the numbers that adding them gave.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) publishers: Vec<Publisher>,
+    pub(crate) subscribers: Vec<Subscriber>,
+    /// What went wrong outside of messages: a session that was gone, a refusal.
+    pub(crate) complaints: Vec<String>,
+}
+
+/// What a publisher did. Its messages are numbered from 1.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    pub(crate) name: &'static str,
+    pub(crate) promise: Promise,
+    /// How often each was sent as a message of its own: what QoS 2 sends again is not.
+    pub(crate) sent: Vec<u8>,
+    /// Whether the broker took responsibility for it.
+    pub(crate) acknowledged: Vec<bool>,
+}
+
+/// What a subscriber heard.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    pub(crate) name: &'static str,
+    pub(crate) promise: Promise,
+    /// By publisher.
+    pub(crate) heard: Vec<Heard>,
+    /// Bodies that nobody sent.
+    pub(crate) damaged: u64,
+    /// Whether it is subscribed for the first time, so that publishing may begin.
+    pub(crate) subscribed: bool,
+}
+
+/// What a subscriber heard from one publisher.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// How often each message came as something new (no DUP, no `redelivered`).
+    pub(crate) fresh: Vec<u8>,
+    /// How often it came at all.
+    pub(crate) times: Vec<u8>,
+    /// The newest that came.
+    pub(crate) newest: u64,
+    /// First arrivals.
+    pub(crate) distinct: u64,
+    /// Those that came first after a newer one did.
+    pub(crate) late: Vec<u64>,
+    /// Those that nobody had sent yet.
+    pub(crate) unknown: Vec<u64>,
+}
+
+impl Ledger {
+    pub(crate) fn add_publisher(&mut self, name: &'static str, promise: Promise) -> usize {
+        self.publishers.push(Publisher { name, promise, sent: Vec::new(), acknowledged: Vec::new() });
+        for subscriber in &mut self.subscribers {
+            subscriber.heard.push(Heard::default());
+        }
+        self.publishers.len() - 1
+    }
+
+    pub(crate) fn add_subscriber(&mut self, name: &'static str, promise: Promise) -> usize {
+        let heard = self.publishers.iter().map(|_| Heard::default()).collect();
+        self.subscribers.push(Subscriber { name, promise, heard, damaged: 0, subscribed: false });
+        self.subscribers.len() - 1
+    }
+
+    /// The publisher is about to send its next message; gives the number.
+    pub(crate) fn send(&mut self, publisher: usize) -> u64 {
+        let Some(record) = self.publishers.get_mut(publisher) else { return 0 };
+        record.sent.push(1);
+        record.acknowledged.push(false);
+        record.sent.len() as u64
+    }
+
+    /// The publisher is about to send one of them once more, as a message like any other.
+    pub(crate) fn send_again(&mut self, publisher: usize, number: u64) {
+        let record = self.publishers.get_mut(publisher);
+        if let Some(times) = record.and_then(|record| record.sent.get_mut(index(number))) {
+            *times = times.saturating_add(1);
+        }
+    }
+
+    /// The broker took responsibility.
+    pub(crate) fn acknowledge(&mut self, publisher: usize, number: u64) {
+        let record = self.publishers.get_mut(publisher);
+        if let Some(acknowledged) = record.and_then(|record| record.acknowledged.get_mut(index(number))) {
+            *acknowledged = true;
+        }
+    }
+
+    /// A message arrived; `again` if the broker said that it may have come before.
+    pub(crate) fn hear(&mut self, subscriber: usize, publisher: usize, number: u64, again: bool) {
+        let sent = self.publishers.get(publisher).map_or(0, |record| record.sent.len() as u64);
+        let Some(subscriber) = self.subscribers.get_mut(subscriber) else { return };
+        let Some(heard) = subscriber.heard.get_mut(publisher) else {
+            subscriber.damaged += 1;
+            return;
+        };
+        if number == 0 || number > sent {
+            heard.unknown.push(number);
+            return;
+        }
+        heard.note(number, again);
+    }
+
+    /// A body arrived that nobody sent.
+    pub(crate) fn hear_damaged(&mut self, subscriber: usize) {
+        if let Some(subscriber) = self.subscribers.get_mut(subscriber) {
+            subscriber.damaged += 1;
+        }
+    }
+
+    /// How many messages of a publisher have not reached everybody yet.
+    pub(crate) fn behind(&self, publisher: usize) -> u64 {
+        let sent = self.publishers.get(publisher).map_or(0, |record| record.sent.len() as u64);
+        let slowest = self.subscribers.iter().filter_map(|subscriber| subscriber.heard.get(publisher));
+        sent - slowest.map(|heard| heard.distinct).min().unwrap_or(0).min(sent)
+    }
+
+    /// A number that grows with whatever happens.
+    pub(crate) fn progress(&self) -> u64 {
+        let heard =
+            self.subscribers.iter().flat_map(|subscriber| &subscriber.heard).map(|heard| heard.distinct);
+        let acknowledged = self.publishers.iter().map(|publisher| {
+            publisher.acknowledged.iter().filter(|acknowledged| **acknowledged).count() as u64
+        });
+        heard.sum::<u64>() + acknowledged.sum::<u64>()
+    }
+
+    /// Whether every message was acknowledged and reached everybody.
+    pub(crate) fn is_drained(&self) -> bool {
+        let acknowledged = self
+            .publishers
+            .iter()
+            .all(|publisher| publisher.acknowledged.iter().all(|acknowledged| *acknowledged));
+        acknowledged && (0..self.publishers.len()).all(|publisher| self.behind(publisher) == 0)
+    }
+}
+
+impl Heard {
+    fn note(&mut self, number: u64, again: bool) {
+        let at = index(number);
+        if self.times.len() <= at {
+            self.times.resize(at + 1, 0);
+            self.fresh.resize(at + 1, 0);
+        }
+        let (Some(times), Some(fresh)) = (self.times.get_mut(at), self.fresh.get_mut(at)) else { return };
+        if *times == 0 {
+            self.distinct += 1;
+            if number < self.newest {
+                self.late.push(number);
+            }
+        }
+        self.newest = self.newest.max(number);
+        *times = times.saturating_add(1);
+        *fresh = fresh.saturating_add(u8::from(!again));
+    }
+
+    /// How often that message came.
+    pub(crate) fn times(&self, number: u64) -> u8 {
+        self.times.get(index(number)).copied().unwrap_or(0)
+    }
+}
+
+/// Where the notes about a number are.
+fn index(number: u64) -> usize {
+    usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,71 @@
+//! What the program is asked for.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The arguments.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// How often the broker is killed.
+    pub(crate) kills: u32,
+    /// How long messages are published, at least.
+    pub(crate) seconds: u64,
+    /// What all random choices follow from.
+    pub(crate) seed: u64,
+    /// Where the broker stores; a folder that is removed in the end if none is named.
+    pub(crate) data: Option<PathBuf>,
+}
+
+impl Options {
+    /// Reads the arguments.
+    ///
+    /// # Errors
+    ///
+    /// With what to print.
+    pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let seed = u64::try_from(now).unwrap_or(0);
+        let mut options = Self { kills: 50, seconds: 150, seed, data: None };
+        while let Some(name) = arguments.next() {
+            let value = arguments.next().ok_or_else(|| USAGE.to_owned());
+            let number = |value: Result<String, String>| {
+                value.and_then(|value| {
+                    value.parse().map_err(|_| format!("{name} {value}: no number\n{USAGE}"))
+                })
+            };
+            match name.as_str() {
+                "--kills" => options.kills = u32::try_from(number(value)?).map_err(|_| USAGE.to_owned())?,
+                "--seconds" => options.seconds = number(value)?,
+                "--seed" => options.seed = number(value)?,
+                "--data" => options.data = Some(value?.into()),
+                _ => return Err(USAGE.to_owned()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+const USAGE: &str = "\
+Kills a broker again and again while six clients use it, and checks what it promised.
+
+  --kills N      how often (50)
+  --seconds S    how long messages are published, at least (150)
+  --seed N       what random choices follow from (the time)
+  --data DIR     where the broker stores (a temporary folder)
+
+The broker is what DUETMQ_BIN names, or what `cargo build -p server` makes.";
+
+#[cfg(test)]
+mod tests {
+    use super::Options;
+
+    #[test]
+    fn arguments_are_read_or_refused() {
+        let read = |line: &str| Options::read(line.split_whitespace().map(ToOwned::to_owned));
+        let expected = Options { kills: 3, seconds: 9, seed: 7, data: Some("x".into()) };
+        assert_eq!(read("--kills 3 --seconds 9 --seed 7 --data x"), Ok(expected));
+        assert!(read("--kills").is_err());
+        assert!(read("--kills many").is_err());
+        assert!(read("--help").is_err());
+    }
+}

@@ -1,0 +1,127 @@
+//! Scene: what all actors share.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use harness::dice::Dice;
+use harness::wait::until;
+
+use crate::ledger::{Ledger, Promise};
+use crate::verdict::Verdict;
+
+/// What everybody is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Subscribers subscribe.
+    Arriving,
+    /// Publishers publish, subscribers come and go.
+    Talking,
+    /// Nothing new is published, everybody stays until all is settled.
+    Draining,
+    /// Everybody leaves.
+    Over,
+}
+
+/// Where the broker is, what is going on, and the notes.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) mqtt: SocketAddr,
+    pub(crate) stomp: SocketAddr,
+    phase: AtomicU8,
+    ledger: Mutex<Ledger>,
+}
+
+impl Scene {
+    pub(crate) fn new(mqtt: SocketAddr, stomp: SocketAddr) -> Self {
+        Self { mqtt, stomp, phase: AtomicU8::new(Phase::Arriving as u8), ledger: Mutex::default() }
+    }
+
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn publisher(&self, name: &'static str, promise: Promise) -> usize {
+        self.ledger().add_publisher(name, promise)
+    }
+
+    pub(crate) fn subscriber(&self, name: &'static str, promise: Promise) -> usize {
+        self.ledger().add_subscriber(name, promise)
+    }
+
+    pub(crate) fn complain(&self, complaint: String) {
+        self.ledger().complaints.push(complaint);
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::SeqCst);
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        let phases = [Phase::Arriving, Phase::Talking, Phase::Draining];
+        let current = self.phase.load(Ordering::SeqCst);
+        phases.into_iter().find(|phase| *phase as u8 == current).unwrap_or(Phase::Over)
+    }
+
+    /// Whether that publisher may send something new: everybody else must be able to follow.
+    pub(crate) fn may_publish(&self, publisher: usize) -> bool {
+        self.phase() == Phase::Talking && self.ledger().behind(publisher) < BEHIND_MAX
+    }
+
+    pub(crate) fn try_connect(&self) -> io::Result<TcpStream> {
+        TcpStream::connect(self.mqtt)
+    }
+
+    pub(crate) fn wait_subscribed(&self, within: Duration) -> Result<()> {
+        until("all subscribers to be there", within, || {
+            self.ledger().subscribers.iter().all(|subscriber| subscriber.subscribed).then_some(())
+        })
+    }
+
+    /// Until everything has arrived everywhere, or nothing has arrived for `patience`.
+    pub(crate) fn wait_drained(&self, patience: Duration) {
+        let mut progress = 0;
+        let mut since = Instant::now();
+        while !self.ledger().is_drained() && since.elapsed() < patience {
+            let now = self.ledger().progress();
+            if now != progress {
+                progress = now;
+                since = Instant::now();
+            }
+            sleep(Duration::from_millis(50));
+        }
+        // Whatever comes too often may still be on its way.
+        sleep(Duration::from_secs(1));
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        Verdict::of(&self.ledger())
+    }
+}
+
+/// When somebody who comes and goes wants to leave. While all is drained, nobody does.
+#[derive(Debug)]
+pub(crate) struct Stay {
+    until: Instant,
+}
+
+impl Stay {
+    pub(crate) fn new(dice: &mut Dice) -> Self {
+        Self { until: Instant::now() + Duration::from_millis(50 + dice.below(3000)) }
+    }
+
+    pub(crate) fn is_over(&self, scene: &Scene) -> bool {
+        match scene.phase() {
+            Phase::Arriving | Phase::Draining => false,
+            Phase::Talking => Instant::now() >= self.until,
+            Phase::Over => true,
+        }
+    }
+}
+
+/// How far a publisher may be ahead of the slowest subscriber, in messages.
+const BEHIND_MAX: u64 = 5000;
