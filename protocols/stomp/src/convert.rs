@@ -1,0 +1,379 @@
+//! Headers to properties and back.
+
+use std::fmt::Write;
+
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use model::message::Message;
+use model::name::{ExchangeName, QueueName};
+use model::properties::{Properties, ReplyTo};
+use model::qos::Qos;
+use model::queue::{HeaderMatch, MatchMode, QueueOptions};
+
+use crate::destination::{DestinationError, Destinations};
+use crate::encode::{header, plain_header};
+use crate::escape::Escapes;
+use crate::headers::{Headers, is_secret};
+
+/// What SEND says of a message, beside where it goes and what is in it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// `qos`; at least once where it is not said.
+    pub(crate) qos: Qos,
+    /// `retain`.
+    pub(crate) retain: bool,
+    /// `persistent`.
+    pub(crate) persistent: bool,
+    /// `expiration`, in milliseconds.
+    pub(crate) expiry_ms: Option<u64>,
+    /// All that is handed on as it is.
+    pub(crate) properties: Option<Box<Properties>>,
+}
+
+/// Reads the headers of SEND. Of a repeated header the first counts, the rest vanish.
+///
+/// # Errors
+///
+/// A header that means something to the broker has a value that means nothing.
+pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sent, HeaderError> {
+    let mut sent =
+        Sent { qos: Qos::AtLeastOnce, retain: false, persistent: false, expiry_ms: None, properties: None };
+    let mut properties = Properties::default();
+    let mut seen = Seen::default();
+    for (name, value) in headers {
+        match &**name {
+            "persistent" => seen.first(Known::Persistent, || sent.persistent = value == "true"),
+            "retain" => seen.first(Known::Retain, || sent.retain = value == "true"),
+            "content-type" => {
+                seen.first(Known::ContentType, || properties.content_type = Some(value.clone()))
+            }
+            "correlation-id" => {
+                seen.first(Known::Correlation, || properties.correlation = Some(correlation(value)))
+            }
+            "qos" => {
+                let qos = value.parse().ok().and_then(Qos::from_bits);
+                let qos = qos.ok_or_else(|| HeaderError::value("qos", value, "0, 1 or 2"))?;
+                seen.first(Known::Qos, || sent.qos = qos);
+            }
+            "expiration" => {
+                let expiry_ms = number("expiration", value)?;
+                seen.first(Known::Expiration, || sent.expiry_ms = Some(expiry_ms));
+            }
+            "priority" => {
+                let priority = u8::try_from(number("priority", value)?);
+                let priority = priority.map_err(|_| HeaderError::value("priority", value, "0 to 255"))?;
+                seen.first(Known::Priority, || properties.priority = Some(priority));
+            }
+            "reply-to" => {
+                let to = reply_to(value, destinations)?;
+                seen.first(Known::ReplyTo, || properties.reply_to = Some(to));
+            }
+            "message-id" => return Err(HeaderError::NotAllowed("message-id")),
+            other if is_ours(other) || is_secret(other) || OF_SEND.contains(&other) => {}
+            other if properties.headers.iter().any(|(name, _)| name == other) => {}
+            _ => properties.headers.push((name.clone(), value.clone())),
+        }
+    }
+    if properties != Properties::default() {
+        sent.properties = Some(Box::new(properties));
+    }
+    Ok(sent)
+}
+
+/// Which of the known headers were there already: a bit each.
+#[derive(Default)]
+struct Seen(u16);
+
+#[derive(Clone, Copy)]
+enum Known {
+    Persistent,
+    Retain,
+    ContentType,
+    Correlation,
+    Qos,
+    Expiration,
+    Priority,
+    ReplyTo,
+}
+
+impl Seen {
+    fn first(&mut self, header: Known, then: impl FnOnce()) {
+        let bit = 1 << header as u16;
+        if self.0 & bit == 0 {
+            self.0 |= bit;
+            then();
+        }
+    }
+}
+
+/// An address where both protocols can name it; what only clients understand stays text. `/amq/queue/…` stays text too:
+/// as an address it would come back as `/queue/…`, which makes a queue.
+fn reply_to(value: &ByteString, destinations: &Destinations) -> Result<ReplyTo, HeaderError> {
+    let text = || ReplyTo::Text(value.clone());
+    if !value.starts_with('/') || value.starts_with("/amq/queue/") {
+        return Ok(text());
+    }
+    match destinations.address(value) {
+        Ok(address) => Ok(ReplyTo::Address { exchange: address.exchange, key: address.key }),
+        Err(error @ DestinationError::Temporary(_)) if value.starts_with("/temp-queue/") => {
+            Err(HeaderError::ReplyTo(error))
+        }
+        Err(_) => Ok(text()),
+    }
+}
+
+/// MQTT's correlation data are any bytes (MQTT 5.0, 3.3.2.3.6). What is no text goes out as `hex:…` and must come back as
+/// what it was; `hex:…` that would be text was never ours.
+fn correlation(value: &ByteString) -> Bytes {
+    value.strip_prefix(HEX).and_then(unhex).map_or_else(|| value.as_bytes().clone(), Bytes::from)
+}
+
+fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2).map(|pair| {
+        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+        u8::from_str_radix(pair, 16).ok()
+    });
+    let bytes: Vec<u8> = pairs.collect::<Option<_>>()?;
+    is_binary(&bytes).then_some(bytes)
+}
+
+fn is_binary(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).map_or(true, |text| text.contains('\0'))
+}
+
+const HEX: &str = "hex:";
+
+/// Writes what every receiver of `message` gets alike: the headers that come from its properties, `content-length`, and
+/// the blank line.
+pub(crate) fn write_common(
+    message: &Message,
+    destinations: &Destinations,
+    escapes: Escapes,
+    buf: &mut BytesMut,
+) {
+    if message.persistent {
+        buf.extend_from_slice(b"persistent:true\n");
+    }
+    if let Some(properties) = &message.properties {
+        write_properties(properties, destinations, escapes, buf);
+    }
+    if !message.payload.is_empty() {
+        plain_header(buf, "content-length", message.payload.len());
+    }
+    buf.extend_from_slice(b"\n");
+}
+
+fn write_properties(
+    properties: &Properties,
+    destinations: &Destinations,
+    escapes: Escapes,
+    buf: &mut BytesMut,
+) {
+    if let Some(value) = &properties.content_type {
+        header(buf, escapes, "content-type", value);
+    }
+    match &properties.reply_to {
+        Some(ReplyTo::Text(text)) => header(buf, escapes, "reply-to", text),
+        Some(ReplyTo::Address { exchange, key }) => {
+            header(buf, escapes, "reply-to", &destinations.text(exchange, key));
+        }
+        None => {}
+    }
+    match properties.correlation.as_deref().map(std::str::from_utf8) {
+        Some(Ok(text)) if !text.contains('\0') => header(buf, escapes, "correlation-id", text),
+        Some(Ok(_) | Err(_)) => {
+            let mut text = String::from(HEX);
+            for byte in properties.correlation.iter().flatten() {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{byte:02x}");
+            }
+            header(buf, escapes, "correlation-id", &text);
+        }
+        None => {}
+    }
+    if let Some(priority) = properties.priority {
+        plain_header(buf, "priority", priority);
+    }
+    for (name, value) in &properties.headers {
+        // MQTT clients may name a user property anything: it must not pose as a header of ours.
+        if !name.is_empty() && !is_ours(name) && !OF_MESSAGE.contains(&&**name) {
+            header(buf, escapes, name, value);
+        }
+    }
+}
+
+/// The headers by which frames are handled: never part of a message.
+fn is_ours(name: &str) -> bool {
+    OURS.contains(&name)
+}
+
+const OURS: [&str; 9] = [
+    "destination",
+    "content-length",
+    "receipt",
+    "transaction",
+    "subscription",
+    "message-id",
+    "ack",
+    "redelivered",
+    "receipt-id",
+];
+
+/// The headers of MESSAGE that we write from properties.
+const OF_MESSAGE: [&str; 6] =
+    ["content-type", "correlation-id", "reply-to", "persistent", "priority", "expiration"];
+
+/// The headers of SEND that are for the broker alone, nearly all about the queue it may make.
+const OF_SEND: [&str; 12] = [
+    "login",
+    "durable",
+    "auto-delete",
+    "exclusive",
+    "x-message-ttl",
+    "x-expires",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-max-priority",
+    "x-queue-type",
+];
+
+/// The headers of SUBSCRIBE that mean something by themselves: all others are arguments of the binding.
+const OF_SUBSCRIBE: [&str; 7] =
+    ["id", "selector", "prefetch-count", "x-queue-name", "x-match", "persistent", "content-type"];
+
+/// The options of the queue of that name that SEND or SUBSCRIBE to `/queue/…` makes: durable and shared, unless its
+/// headers say otherwise. As in RabbitMQ, one that is not durable is the connection's own and goes with it.
+///
+/// # Errors
+///
+/// A limit is no number.
+pub(crate) fn shared_queue(name: QueueName, headers: &Headers) -> Result<QueueOptions, HeaderError> {
+    let durable = flag(headers, "durable").unwrap_or(true);
+    Ok(QueueOptions {
+        durable,
+        exclusive: flag(headers, "exclusive").unwrap_or(!durable),
+        auto_delete: flag(headers, "auto-delete").unwrap_or(!durable),
+        ..limited(name, headers)?
+    })
+}
+
+/// The options of a queue behind a subscription to keys: gone with it, unless its headers say otherwise.
+///
+/// # Errors
+///
+/// A limit is no number.
+pub(crate) fn subscription_queue(name: QueueName, headers: &Headers) -> Result<QueueOptions, HeaderError> {
+    Ok(QueueOptions {
+        durable: is_durable(headers),
+        exclusive: flag(headers, "exclusive").unwrap_or(false),
+        auto_delete: flag(headers, "auto-delete").unwrap_or(true),
+        ..limited(name, headers)?
+    })
+}
+
+/// Whether a subscription is to outlive its connection; `persistent` is RabbitMQ's other name for it.
+pub(crate) fn is_durable(headers: &Headers) -> bool {
+    headers.is_true("durable") || headers.is_true("persistent")
+}
+
+fn limited(name: QueueName, headers: &Headers) -> Result<QueueOptions, HeaderError> {
+    let limit = |header| headers.get(header).map(|value| number(header, value)).transpose();
+    Ok(QueueOptions {
+        name,
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        ready_max: limit("x-max-length")?,
+        ready_bytes_max: limit("x-max-length-bytes")?,
+    })
+}
+
+fn flag(headers: &Headers, name: &str) -> Option<bool> {
+    headers.get(name).map(|value| value == "true")
+}
+
+/// What a subscription to an exchange asks of headers: `x-match`, and every header that has no other meaning. A header
+/// without a value asks only that it is there.
+///
+/// # Errors
+///
+/// `x-match` has none of its four values.
+pub(crate) fn arguments(headers: &Headers) -> Result<HeaderMatch, HeaderError> {
+    let mode = match headers.get("x-match").map(|value| &**value) {
+        None | Some("all") => MatchMode::All,
+        Some("any") => MatchMode::Any,
+        Some("all-with-x") => MatchMode::AllWithX,
+        Some("any-with-x") => MatchMode::AnyWithX,
+        Some(other) => {
+            let expected = "all, any, all-with-x or any-with-x";
+            return Err(HeaderError::value("x-match", other, expected));
+        }
+    };
+    let mut wanted: Vec<(ByteString, Option<ByteString>)> = Vec::new();
+    for (name, value) in headers {
+        let reserved = is_ours(name)
+            || is_secret(name)
+            || OF_SEND.contains(&&**name)
+            || OF_SUBSCRIBE.contains(&&**name)
+            || wanted.iter().any(|(known, _)| known == name);
+        if !reserved {
+            let copy = |text: &ByteString| ByteString::from(&**text);
+            wanted.push((copy(name), (!value.is_empty()).then(|| copy(value))));
+        }
+    }
+    Ok(HeaderMatch { mode, wanted })
+}
+
+/// Reads a header that is a number: digits and nothing else.
+///
+/// # Errors
+///
+/// It is none, or one of more than 64 bits.
+pub(crate) fn number(name: &'static str, value: &str) -> Result<u64, HeaderError> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let number = digits.then(|| value.parse().ok()).flatten();
+    number.ok_or_else(|| HeaderError::value(name, value, "a number"))
+}
+
+/// Whether messages of that exchange can be chosen by headers at all.
+pub(crate) fn has_arguments(exchange: &ExchangeName) -> bool {
+    let plain = [ExchangeName::TOPIC, ExchangeName::DIRECT, ExchangeName::FANOUT, ExchangeName::DEFAULT];
+    !plain.contains(exchange)
+}
+
+/// A header that the broker cannot act on. The client gets an ERROR.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeaderError {
+    /// Its value means nothing.
+    #[error("header {name} is '{value}'; expected {expected}.")]
+    Value {
+        /// Which.
+        name: &'static str,
+        /// What it says.
+        value: String,
+        /// What it may say.
+        expected: &'static str,
+    },
+    /// Only the broker may set it.
+    #[error("'{0}' is not allowed on 'SEND': the broker sets it on MESSAGE.")]
+    NotAllowed(&'static str),
+    /// `reply-to` names a queue that cannot be.
+    #[error("header reply-to: {0}")]
+    ReplyTo(DestinationError),
+}
+
+impl HeaderError {
+    fn value(name: &'static str, value: &str, expected: &'static str) -> Self {
+        Self::Value { name, value: value.into(), expected }
+    }
+
+    /// A few words for the `message` header.
+    pub(crate) const fn summary(&self) -> &'static str {
+        match self {
+            Self::Value { .. } | Self::NotAllowed(_) => "Invalid header",
+            Self::ReplyTo(_) => "Unsupported destination",
+        }
+    }
+}

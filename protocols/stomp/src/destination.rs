@@ -1,0 +1,480 @@
+//! /queue, /topic, … to exchange and key, and back.
+//!
+//! Inside, the levels of a key are parted by `/`. A destination has a separator of its own, `.` under `/topic/` and
+//! `/exchange/…/`, and the two characters change places: `/topic/a.b` is the key `a/b`. A dot inside a level (an MQTT topic
+//! `a.b/c`) becomes a slash inside a word, which is written `%2F` (`/topic/a%2Fb.c`), because RabbitMQ and we refuse a plain
+//! one there. So the way back gives exactly the key that came in, and a client that never saw a dot in an MQTT topic
+//! never sees a `%`. Text that is not ASCII stays as it is in both directions; `%XX` is understood on the way in.
+
+use bytes::BytesMut;
+use bytestring::ByteString;
+use model::key::{KeyPattern, Level, RoutingKey};
+use model::name::{ExchangeName, QueueName};
+
+use crate::escape::Escapes;
+
+/// What a prefix of destinations stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrefixKind {
+    /// Keys of the topic exchange.
+    Topic,
+    /// Queues, made by whoever names them first.
+    Queue,
+}
+
+/// Destinations that start alike and mean the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix {
+    text: Box<str>,
+    kind: PrefixKind,
+    separator: u8,
+    /// The words of the prefix as the first levels of each key, with a `/` behind; empty if it is not kept.
+    kept: Box<str>,
+}
+
+impl Prefix {
+    /// A prefix such as `/sub/`. What follows it is the key or the queue's name; with `keep`, the prefix's own words come
+    /// first: `/sub/chat` is the key `chat`, or `sub/chat`. Levels are parted by `separator`.
+    ///
+    /// # Errors
+    ///
+    /// Says what a prefix must look like.
+    pub fn new(text: &str, kind: PrefixKind, separator: char, keep: bool) -> Result<Self, PrefixError> {
+        if !text.starts_with('/') || !text.ends_with('/') || text.len() < 3 {
+            return Err(PrefixError::Slashes(text.into()));
+        }
+        // Wildcards and what starts a `%XX` have a meaning of their own.
+        let may_part = |byte: &u8| byte.is_ascii_punctuation() && !b"%*#+".contains(byte);
+        let byte = u8::try_from(separator).ok().filter(may_part);
+        let separator = byte.ok_or(PrefixError::Separator(separator))?;
+        let kept = if keep { format!("{}/", text.trim_matches('/')) } else { String::new() };
+        Ok(Self { text: text.into(), kind, separator, kept: kept.into() })
+    }
+
+    /// The one that is always there.
+    fn topic() -> Self {
+        Self { text: "/topic/".into(), kind: PrefixKind::Topic, separator: b'.', kept: "".into() }
+    }
+
+    const fn word(&self) -> &'static str {
+        match self.kind {
+            PrefixKind::Topic => "topic",
+            PrefixKind::Queue => "queue",
+        }
+    }
+}
+
+/// Why a prefix is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrefixError {
+    /// It is told apart from names by its slashes.
+    #[error("the prefix {0:?} must start and end with a slash, with a word between, as in \"/sub/\"")]
+    Slashes(String),
+    /// It must not be part of words.
+    #[error("{0:?} cannot part words; use \".\" or \"/\"")]
+    Separator(char),
+}
+
+/// All prefixes of a broker. Cheap to ask, made once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destinations {
+    /// Longest first, so that `/sub/queue/` is asked before `/sub/`. Always has one for `/topic/`.
+    prefixes: Vec<Prefix>,
+}
+
+impl Default for Destinations {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+/// Where a SEND goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The exchange.
+    pub exchange: ExchangeName,
+    /// The key there.
+    pub key: RoutingKey,
+    /// The queue that is made if it does not exist.
+    pub declares: Option<QueueName>,
+}
+
+/// What a SUBSCRIBE is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Keys of an exchange, or a queue.
+    pub what: Wanted,
+    /// The prefix to show destinations with, if it is not the usual one.
+    pub shown_by: Option<ShownBy>,
+}
+
+/// What a SUBSCRIBE wants to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// What is published with such keys.
+    Keys {
+        /// To this exchange.
+        exchange: ExchangeName,
+        /// With keys like these.
+        pattern: KeyPattern,
+        /// Whether it was named by `/exchange/`, which may be a headers exchange.
+        named: bool,
+    },
+    /// What waits in a queue.
+    Queue {
+        /// Its name.
+        name: QueueName,
+        /// Whether it is made if it does not exist.
+        declares: bool,
+    },
+}
+
+/// One of the prefixes of [`Destinations`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShownBy(usize);
+
+/// A destination taken apart, its text still escaped.
+enum Parts<'a> {
+    Keys { exchange: ExchangeName, text: &'a str, separator: u8, kept: &'a str, named: bool },
+    Queue { name: String, declares: bool },
+}
+
+impl Destinations {
+    /// Those prefixes, and `/topic/` unless one of them is.
+    pub fn new(mut prefixes: Vec<Prefix>) -> Self {
+        if !prefixes.iter().any(|prefix| &*prefix.text == TOPIC_PREFIX) {
+            prefixes.push(Prefix::topic());
+        }
+        prefixes.sort_by_key(|prefix| std::cmp::Reverse(prefix.text.len()));
+        Self { prefixes }
+    }
+
+    /// The exchange and the key that `destination` of SEND names.
+    ///
+    /// # Errors
+    ///
+    /// It is no destination that can be sent to.
+    pub fn address(&self, destination: &str) -> Result<Address, DestinationError> {
+        match self.parts(destination)?.0 {
+            Parts::Queue { name, declares } => {
+                let declares = declares.then(|| QueueName::new(&name));
+                Ok(Address { exchange: ExchangeName::DEFAULT, key: RoutingKey::new(name.into()), declares })
+            }
+            Parts::Keys { exchange, text, separator, kept, named: _ } => {
+                let key = key(text, separator, kept)?;
+                // MQTT clients would take such a topic for a protocol error (MQTT 5.0, 3.3.2.1).
+                if exchange == ExchangeName::TOPIC && key.contains(['+', '#']) {
+                    return Err(DestinationError::Wildcard(destination.into()));
+                }
+                Ok(Address { exchange, key: RoutingKey::new(key.into()), declares: None })
+            }
+        }
+    }
+
+    /// What `destination` of SUBSCRIBE names.
+    ///
+    /// # Errors
+    ///
+    /// It is no destination that can be subscribed to.
+    pub fn origin(&self, destination: &str) -> Result<Origin, DestinationError> {
+        let (parts, shown_by) = self.parts(destination)?;
+        let what = match parts {
+            Parts::Queue { name, declares } => Wanted::Queue { name: QueueName::new(&name), declares },
+            Parts::Keys { exchange, text, separator, kept, named } => {
+                let levels = key(text, separator, kept)?.split('/').map(level).collect();
+                Wanted::Keys { exchange, pattern: KeyPattern::new(levels), named }
+            }
+        };
+        Ok(Origin { what, shown_by })
+    }
+
+    fn parts<'a>(&'a self, text: &'a str) -> Result<(Parts<'a>, Option<ShownBy>), DestinationError> {
+        if !text.starts_with('/') {
+            if text.contains('/') || text.is_empty() {
+                return Err(DestinationError::Unknown(text.into()));
+            }
+            return Ok((Parts::Queue { name: name(text, "")?, declares: true }, None));
+        }
+        for (index, prefix) in self.prefixes.iter().enumerate() {
+            if let Some(rest) = text.strip_prefix(&*prefix.text) {
+                return Ok((prefixed(prefix, rest)?, Some(ShownBy(index))));
+            }
+            if prefix.text.strip_suffix('/') == Some(text) {
+                return Err(DestinationError::invalid("", prefix.word()));
+            }
+        }
+        for (kind, prefix) in [("queue", "/queue"), ("amq/queue", "/amq/queue"), ("exchange", "/exchange")] {
+            let Some(rest) = text.strip_prefix(prefix) else { continue };
+            let invalid = || DestinationError::invalid(rest, kind);
+            match rest.strip_prefix('/') {
+                None if rest.is_empty() => return Err(invalid()),
+                None => continue,
+                Some(after) if kind == "exchange" => return Ok((exchange(after, invalid)?, None)),
+                Some(after) if after.is_empty() || after.contains('/') => return Err(invalid()),
+                Some(after) => {
+                    return Ok((Parts::Queue { name: name(after, "")?, declares: kind == "queue" }, None));
+                }
+            }
+        }
+        if TEMPORARY.iter().any(|prefix| text.starts_with(prefix)) {
+            return Err(DestinationError::Temporary(text.into()));
+        }
+        Err(DestinationError::Unknown(text.into()))
+    }
+
+    /// Writes the destination of a message, escaped: through the prefix of the subscription where that can say it, else as
+    /// `/topic/…`, `/queue/…` or `/exchange/…`. Sent to, it gives the same exchange and key again.
+    pub fn write(
+        &self,
+        exchange: &ExchangeName,
+        key: &RoutingKey,
+        shown_by: Option<ShownBy>,
+        escapes: Escapes,
+        buf: &mut BytesMut,
+    ) {
+        let kind = match exchange.as_str() {
+            "amq.topic" => PrefixKind::Topic,
+            "" => PrefixKind::Queue,
+            name => {
+                buf.extend_from_slice(b"/exchange/");
+                write_words(name, b'\0', escapes, buf);
+                if !key.as_str().is_empty() {
+                    buf.extend_from_slice(b"/");
+                    write_words(key.as_str(), b'.', escapes, buf);
+                }
+                return;
+            }
+        };
+        let chosen = shown_by.and_then(|ShownBy(index)| self.prefixes.get(index));
+        let usual = self.prefixes.iter().find(|prefix| &*prefix.text == TOPIC_PREFIX);
+        for prefix in [chosen, usual].into_iter().flatten() {
+            if prefix.kind == kind
+                && let Some(rest) = key.as_str().strip_prefix(&*prefix.kept)
+                && !rest.is_empty()
+            {
+                escapes.write(&prefix.text, buf);
+                let separator = match (kind, prefix.separator) {
+                    (PrefixKind::Queue, b'/') => b'/',
+                    (PrefixKind::Queue, _) => b'\0',
+                    (PrefixKind::Topic, separator) => separator,
+                };
+                write_words(rest, separator, escapes, buf);
+                return;
+            }
+        }
+        match kind {
+            PrefixKind::Queue => {
+                buf.extend_from_slice(b"/queue/");
+                write_words(key.as_str(), b'\0', escapes, buf);
+            }
+            PrefixKind::Topic => {
+                // Somebody gave `/topic/` another meaning.
+                buf.extend_from_slice(b"/exchange/amq.topic/");
+                write_words(key.as_str(), b'.', escapes, buf);
+            }
+        }
+    }
+
+    /// The same as text of its own.
+    pub fn text(&self, exchange: &ExchangeName, key: &RoutingKey) -> ByteString {
+        let mut buf = BytesMut::new();
+        self.write(exchange, key, None, Escapes::Off, &mut buf);
+        ByteString::try_from(buf).unwrap_or_default()
+    }
+}
+
+fn prefixed<'a>(prefix: &'a Prefix, rest: &'a str) -> Result<Parts<'a>, DestinationError> {
+    if rest.is_empty() || (prefix.separator != b'/' && rest.contains('/')) {
+        return Err(DestinationError::invalid(&format!("/{rest}"), prefix.word()));
+    }
+    match prefix.kind {
+        PrefixKind::Topic => Ok(Parts::Keys {
+            exchange: ExchangeName::TOPIC,
+            text: rest,
+            separator: prefix.separator,
+            kept: &prefix.kept,
+            named: false,
+        }),
+        PrefixKind::Queue => Ok(Parts::Queue { name: name(rest, &prefix.kept)?, declares: true }),
+    }
+}
+
+fn exchange(text: &str, invalid: impl Fn() -> DestinationError) -> Result<Parts<'_>, DestinationError> {
+    let (exchange, key) = text.split_once('/').unwrap_or((text, ""));
+    if exchange.is_empty() || key.contains('/') {
+        return Err(invalid());
+    }
+    let exchange = ExchangeName::new(&name(exchange, "")?);
+    Ok(Parts::Keys { exchange, text: key, separator: b'.', kept: "", named: true })
+}
+
+/// The name of a queue or an exchange.
+fn name(text: &str, kept: &str) -> Result<String, DestinationError> {
+    let mut name = plain(text)?;
+    name.insert_str(0, kept);
+    if name.len() > NAME_BYTES_MAX {
+        return Err(DestinationError::TooLong { what: "name", max: NAME_BYTES_MAX });
+    }
+    Ok(name)
+}
+
+/// A key or the text of a pattern, levels parted by `/`.
+fn key(text: &str, separator: u8, kept: &str) -> Result<String, DestinationError> {
+    let mut key = plain(text)?;
+    if separator != b'/' {
+        key = key.chars().map(|char| swapped(char, separator)).collect();
+    }
+    key.insert_str(0, kept);
+    if key.len() > KEY_BYTES_MAX {
+        return Err(DestinationError::TooLong { what: "key", max: KEY_BYTES_MAX });
+    }
+    if key.bytes().filter(|byte| *byte == b'/').count() >= LEVELS_MAX {
+        return Err(DestinationError::TooDeep { max: LEVELS_MAX });
+    }
+    Ok(key)
+}
+
+fn swapped(char: char, separator: u8) -> char {
+    match char {
+        '/' => char::from(separator),
+        other if other == char::from(separator) => '/',
+        other => other,
+    }
+}
+
+fn level(text: &str) -> Level {
+    match text {
+        "*" => Level::One,
+        "#" => Level::Many,
+        text => Level::Literal(text.into()),
+    }
+}
+
+/// `text` with every `%XX` resolved. A `%` without two hexadecimal digits behind it is a `%`.
+fn plain(text: &str) -> Result<String, DestinationError> {
+    if !text.contains(['%', '\0']) {
+        return Ok(text.into());
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        match (byte, hex_pair(after)) {
+            (b'%', Some(value)) => {
+                bytes.push(value);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            (byte, _) => {
+                bytes.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    match String::from_utf8(bytes) {
+        // MQTT clients could not be told about it (MQTT 5.0, 1.5.4).
+        Ok(plain) if !plain.contains('\0') => Ok(plain),
+        Ok(_) | Err(_) => Err(DestinationError::NotText(text.replace('\0', " "))),
+    }
+}
+
+fn hex_pair(bytes: &[u8]) -> Option<u8> {
+    let digit = |index: usize| char::from(*bytes.get(index)?).to_digit(16);
+    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
+}
+
+/// The inverse of [`key`] and [`name`]: `separator` is `/` where slashes part levels, NUL where nothing does.
+fn write_words(text: &str, separator: u8, escapes: Escapes, buf: &mut BytesMut) {
+    let mut rest = text;
+    let is_special = |byte: u8| {
+        byte == b'%' || (separator != b'/' && (byte == b'/' || (byte == separator && byte != b'\0')))
+    };
+    while let Some(at) = rest.bytes().position(is_special) {
+        let (plain, special) = rest.split_at(at);
+        escapes.write(plain, buf);
+        // Special bytes are ASCII: one character each.
+        let (byte, after) = special.split_at(1);
+        match byte {
+            "%" if hex_pair(after.as_bytes()).is_some() => buf.extend_from_slice(b"%25"),
+            "%" => buf.extend_from_slice(b"%"),
+            "/" if separator == b'\0' => buf.extend_from_slice(b"%2F"),
+            "/" => escapes.write(char::from(separator).encode_utf8(&mut [0; 4]), buf),
+            _ => buf.extend_from_slice(b"%2F"),
+        }
+        rest = after;
+    }
+    escapes.write(rest, buf);
+}
+
+const TOPIC_PREFIX: &str = "/topic/";
+const TEMPORARY: [&str; 2] = ["/temp-queue/", "/reply-queue/"];
+/// The longest key, in bytes.
+const KEY_BYTES_MAX: usize = 1024;
+/// The most levels of a key.
+const LEVELS_MAX: usize = 128;
+/// The longest name of a queue or an exchange, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Why a text is no destination. The client gets an ERROR.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DestinationError {
+    /// The prefix is known, what follows is not what it wants.
+    #[error(
+        "'{rest}' is not a valid {kind} destination. One name follows /{kind}/; write a slash inside it as %2F, or \
+         configure a prefix with the separator \"/\" ([[stomp.prefix]])."
+    )]
+    Invalid {
+        /// What follows.
+        rest: String,
+        /// What the prefix is called.
+        kind: &'static str,
+    },
+    /// No such prefix.
+    #[error(
+        "'{0}' is not a valid destination.\nValid destination types are: /topic/, /queue/, /amq/queue/, /exchange/, \
+         and what the configuration adds ([[stomp.prefix]])."
+    )]
+    Unknown(String),
+    /// Queues of one connection only.
+    #[error(
+        "'{0}': temporary queues are not offered; SUBSCRIBE to a /queue/ of your own with auto-delete:true."
+    )]
+    Temporary(String),
+    /// Too long.
+    #[error("the {what} of the destination is longer than {max} bytes.")]
+    TooLong {
+        /// A key or a name.
+        what: &'static str,
+        /// In bytes.
+        max: usize,
+    },
+    /// Too many levels.
+    #[error("the destination has more than {max} levels.")]
+    TooDeep {
+        /// How many are allowed.
+        max: usize,
+    },
+    /// Not UTF-8 behind its `%XX`, or with a NUL.
+    #[error("'{0}' is not UTF-8 text without NULs after its %XX are resolved.")]
+    NotText(String),
+    /// A message has one key.
+    #[error("'{0}' has a wildcard character (+ or #): a message is sent to one destination.")]
+    Wildcard(String),
+}
+
+impl DestinationError {
+    fn invalid(rest: &str, kind: &'static str) -> Self {
+        Self::Invalid { rest: rest.into(), kind }
+    }
+
+    /// A few words for the `message` header, RabbitMQ's where it has some.
+    pub const fn summary(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "Unknown destination",
+            Self::Temporary(_) => "Unsupported destination",
+            Self::Invalid { .. }
+            | Self::TooLong { .. }
+            | Self::TooDeep { .. }
+            | Self::NotText(_)
+            | Self::Wildcard(_) => "Invalid destination",
+        }
+    }
+}

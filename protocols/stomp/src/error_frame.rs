@@ -1,0 +1,207 @@
+//! A refusal as ERROR.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use bytes::BytesMut;
+use bytestring::ByteString;
+use model::refusal::Refusal;
+
+use crate::ack::AckError;
+use crate::convert::HeaderError;
+use crate::decode::DecodeError;
+use crate::destination::DestinationError;
+use crate::encode::encode;
+use crate::frame::{Command, Frame};
+use crate::headers::{Headers, is_secret};
+use crate::transaction::TransactionError;
+use crate::version::Version;
+
+/// Something that cannot be done for the client. It is told, and the connection ends (STOMP 1.2, "ERROR").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The `message` header: a few words.
+    pub(crate) message: Cow<'static, str>,
+    /// What is wrong and what to do about it.
+    pub(crate) detail: String,
+    /// A word for programs, RabbitMQ's where it has one.
+    code: Option<&'static str>,
+    /// The subscription it is about.
+    subscription: Option<Box<str>>,
+    /// The frame it is about.
+    about: Option<Box<About>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct About {
+    /// The receipt that will not come.
+    receipt: Option<ByteString>,
+    /// The frame.
+    quote: String,
+}
+
+impl Fault {
+    /// A fault that is about no frame yet.
+    pub(crate) fn new(message: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        Self { message: message.into(), detail: detail.into(), code: None, subscription: None, about: None }
+    }
+
+    /// A header that must be there is not.
+    pub(crate) fn missing(command: Command, header: &'static str) -> Self {
+        Self::new("Missing Header", format!("{command} needs header {header}."))
+    }
+
+    /// The same about that frame: names its receipt and quotes it.
+    #[must_use]
+    pub(crate) fn about(mut self, command: Command, headers: &Headers, body: &[u8]) -> Self {
+        let receipt = headers.get("receipt").cloned();
+        self.about = Some(Box::new(About { receipt, quote: quote(command, headers, body) }));
+        self
+    }
+
+    /// The same about that subscription.
+    #[must_use]
+    pub(crate) fn of_subscription(mut self, id: Option<&str>) -> Self {
+        self.subscription = id.map(Box::from);
+        self
+    }
+
+    /// Writes the ERROR. `ours` are the versions we speak.
+    pub(crate) fn write(&self, version: Version, ours: &[Version], buf: &mut BytesMut) {
+        let mut frame = Frame::new(Command::Error).with("message", ByteString::from(&*self.message));
+        if let Some(receipt) = self.about.as_ref().and_then(|about| about.receipt.as_ref()) {
+            frame.headers.push("receipt-id", receipt.clone());
+        }
+        if let Some(id) = &self.subscription {
+            frame.headers.push("subscription", &**id);
+        }
+        if let Some(code) = self.code {
+            frame.headers.push("error-code", code);
+        }
+        frame.headers.push("content-type", "text/plain");
+        frame.headers.push("version", Version::list(ours));
+        let mut body = format!("{}\n", self.detail);
+        if let Some(About { quote, .. }) = self.about.as_deref() {
+            // Writing to a String cannot fail.
+            let _ = write!(body, "The frame:\n-----\n{quote}\n-----\n");
+        }
+        encode(&frame.with_body(body), version, buf);
+    }
+}
+
+/// The frame as people may see it: secrets hidden, long parts cut.
+fn quote(command: Command, headers: &Headers, body: &[u8]) -> String {
+    let mut text = format!("{command}\n");
+    for (name, value) in headers {
+        let value = if is_secret(name) { "***" } else { value };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}:{}", cut(name), cut(value));
+        if text.len() > QUOTE_BYTES_MAX {
+            text.push_str("…\n");
+            break;
+        }
+    }
+    if !body.is_empty() {
+        let start = body.get(..QUOTE_BODY_BYTES_MAX);
+        text.push('\n');
+        text.push_str(&String::from_utf8_lossy(start.unwrap_or(body)).replace('\0', "\u{fffd}"));
+        if start.is_some_and(|start| start.len() < body.len()) {
+            text.push('…');
+        }
+    }
+    text
+}
+
+/// The start of a value, on one line.
+fn cut(text: &str) -> String {
+    let start: String = text
+        .chars()
+        .take(QUOTE_VALUE_CHARS_MAX)
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect();
+    if start.len() < text.len() { start + "…" } else { start }
+}
+
+/// How much of a frame is quoted: enough to recognise it by.
+const QUOTE_BYTES_MAX: usize = 1024;
+const QUOTE_BODY_BYTES_MAX: usize = 256;
+const QUOTE_VALUE_CHARS_MAX: usize = 256;
+
+impl From<&Refusal> for Fault {
+    fn from(refusal: &Refusal) -> Self {
+        let (code, advice) = match refusal {
+            Refusal::BadCredentials(_) => ("access_refused", "Check login and passcode."),
+            Refusal::Denied { .. } => ("access_refused", "Ask who runs the broker for the right to do this."),
+            Refusal::NoExchange(_) | Refusal::NoQueue(_) => ("not_found", "Check the name."),
+            Refusal::Exclusive(_) => {
+                ("resource_locked", "Use a queue of your own, or one that is not exclusive.")
+            }
+            Refusal::Inequivalent { .. } => {
+                ("precondition_failed", "Ask for the same options, or delete it first.")
+            }
+            Refusal::LimitReached(_) => {
+                ("resource_error", "Use less, or raise the limit in the configuration.")
+            }
+            Refusal::NoVhost(_) => (
+                "not_found",
+                "Leave out the header host, or let the configuration name it (stomp.host_names).",
+            ),
+            Refusal::Invalid(_) => ("precondition_failed", "Correct the frame."),
+            Refusal::ShuttingDown => ("connection_forced", "Connect again when it is back."),
+        };
+        let message = refusal.to_string();
+        Self { code: Some(code), ..Self::new(message.clone(), format!("{message}.\n{advice}")) }
+    }
+}
+
+impl From<DecodeError> for Fault {
+    fn from(error: DecodeError) -> Self {
+        let message = match error {
+            DecodeError::UnknownCommand(_) | DecodeError::CommandTooLong { .. } => "Bad command",
+            DecodeError::TooManyHeaders { .. }
+            | DecodeError::LineTooLong { .. }
+            | DecodeError::HeadTooLong { .. }
+            | DecodeError::BodyTooLong { .. } => "Frame too large",
+            DecodeError::UndefinedEscape(_) => "Undefined escape",
+            DecodeError::BadContentLength(_) | DecodeError::NoNulAfterBody { .. } => "Bad content-length",
+            DecodeError::NulInHead
+            | DecodeError::NotUtf8
+            | DecodeError::NoColon(_)
+            | DecodeError::NoName
+            | DecodeError::CarriageReturn(_)
+            | DecodeError::Body(_) => "Malformed frame",
+        };
+        Self::new(message, format!("{error}."))
+    }
+}
+
+impl From<DestinationError> for Fault {
+    fn from(error: DestinationError) -> Self {
+        Self::new(error.summary(), error.to_string())
+    }
+}
+
+impl From<HeaderError> for Fault {
+    fn from(error: HeaderError) -> Self {
+        Self::new(error.summary(), error.to_string())
+    }
+}
+
+impl From<AckError> for Fault {
+    fn from(error: AckError) -> Self {
+        Self { code: Some("precondition_failed"), ..Self::new("Unknown message", error.to_string()) }
+    }
+}
+
+impl From<TransactionError> for Fault {
+    fn from(error: TransactionError) -> Self {
+        let message = match error {
+            TransactionError::Open(_) | TransactionError::Unknown(_) => "Bad transaction",
+            TransactionError::TooMany { .. } => "Too many transactions",
+            TransactionError::TooManyFrames { .. } | TransactionError::TooLarge { .. } => {
+                "Transaction too large"
+            }
+        };
+        Self::new(message, error.to_string())
+    }
+}

@@ -1,0 +1,333 @@
+//! One frame in, one step.
+
+mod connect;
+mod online;
+mod send;
+mod settle;
+mod subscribe;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use model::delivery::Delivery;
+use model::event::{Event, Farewell, Opened, Submitted};
+use model::outbox::{By, Outbox};
+use model::refusal::Refusal;
+use model::request::{Close, Request, Submit, Ticket};
+use smallvec::SmallVec;
+
+use crate::decode::Decoder;
+use crate::error_frame::Fault;
+use crate::frame::{Command, Frame};
+use crate::options::Options;
+use crate::receipt::{self, Kind, Work};
+use crate::session::connect::Agreed;
+use crate::session::online::{Online, receipts_of};
+use crate::version::Version;
+
+/// The broker's side of one STOMP connection.
+#[derive(Debug)]
+pub struct Session {
+    options: Arc<Options>,
+    address: Option<IpAddr>,
+    state: State,
+    decoder: Decoder,
+    /// How many bytes the last call left: only more than these are news.
+    left_bytes: usize,
+    /// Until when the client must be in.
+    connect_by: Instant,
+}
+
+/// How far the connection has come.
+#[derive(Debug)]
+enum State {
+    /// Nothing came.
+    Greeting,
+    /// CONNECT came; the broker is asked.
+    Opening(Agreed),
+    /// The client is in.
+    Online(Box<Online>),
+    /// DISCONNECT came; what was asked before is waited for.
+    Leaving(Box<Online>),
+    /// All is said.
+    Closed,
+}
+
+impl Session {
+    /// A connection that has just been made, from `address`.
+    pub fn new(options: Arc<Options>, address: Option<IpAddr>, now: Instant) -> Self {
+        let connect_by = now + options.connect_timeout;
+        let decoder = Decoder::default();
+        Self { options, address, state: State::Greeting, decoder, left_bytes: 0, connect_by }
+    }
+
+    /// The version of the frames to write now.
+    fn version(&self) -> Version {
+        match &self.state {
+            State::Greeting | State::Closed => Version::V1_2,
+            State::Opening(agreed) => agreed.version,
+            State::Online(online) | State::Leaving(online) => online.version,
+        }
+    }
+
+    fn online(&mut self) -> Option<&mut Online> {
+        match &mut self.state {
+            State::Online(online) | State::Leaving(online) => Some(online),
+            State::Greeting | State::Opening(_) | State::Closed => None,
+        }
+    }
+
+    /// Says why, then ends: after an ERROR nothing follows (STOMP 1.2, "ERROR").
+    fn fail(&mut self, fault: &Fault, out: &mut Outbox) {
+        self.fail_in(self.version(), fault, out);
+    }
+
+    fn fail_in(&mut self, version: Version, fault: &Fault, out: &mut Outbox) {
+        fault.write(version, &self.options.versions, out.wire.buf());
+        out.hang_up(By::Broker, fault.message.clone());
+        self.state = State::Closed;
+    }
+
+    /// Takes one frame; whether there may be another one.
+    fn take_one(&mut self, bytes: &mut BytesMut, now: Instant, out: &mut Outbox) -> bool {
+        let decoded = match &self.state {
+            State::Greeting => {
+                let limits = self.options.limits.with_body(self.options.login_body_bytes_max);
+                self.decoder.decode(bytes, &limits, Version::V1_2)
+            }
+            State::Online(online) => self.decoder.decode(bytes, &self.options.limits, online.version),
+            State::Opening(_) => return false,
+            State::Leaving(_) | State::Closed => {
+                // "Clients MUST NOT send any more frames after the DISCONNECT frame" (STOMP 1.2, "DISCONNECT").
+                bytes.clear();
+                return false;
+            }
+        };
+        match decoded {
+            Ok(None) => return false,
+            Ok(Some(mut frame)) => self.step(&mut frame, now, out),
+            Err(error) => self.fail(&Fault::from(error), out),
+        }
+        true
+    }
+
+    fn step(&mut self, frame: &mut Frame, now: Instant, out: &mut Outbox) {
+        let State::Online(online) = &mut self.state else {
+            return self.connect(frame, out);
+        };
+        let done = match frame.command {
+            Command::Send => send::send(online, frame, out),
+            Command::Ack | Command::Nack => settle::settle(online, frame, out),
+            Command::Subscribe => subscribe::subscribe(online, frame, out),
+            Command::Unsubscribe => subscribe::unsubscribe(online, frame, out),
+            Command::Begin => send::begin(online, frame, now, out),
+            Command::Commit => send::commit(online, frame, out),
+            Command::Abort => send::abort(online, frame, out),
+            Command::Disconnect => return self.disconnect(frame, out),
+            Command::Connect | Command::Stomp => Err(Fault::new(
+                "Already connected",
+                "a connection is opened by one CONNECT; open another one.",
+            )),
+            Command::Message | Command::Receipt | Command::Connected | Command::Error => {
+                Err(Fault::new("Illegal command", format!("{} is a frame of servers.", frame.command)))
+            }
+        };
+        if let Err(fault) = done {
+            self.fail(&fault.about(frame.command, &frame.headers, &frame.body), out);
+        }
+    }
+
+    fn connect(&mut self, frame: &Frame, out: &mut Outbox) {
+        match connect::open(frame, &self.options, self.address) {
+            Ok((agreed, open)) => {
+                out.requests.push(Request::Open(open));
+                self.state = State::Opening(agreed);
+            }
+            Err((version, fault)) => self.fail_in(version, &fault, out),
+        }
+    }
+
+    /// A list of no operations waits for all that was asked before; only then it is true that all frames were processed.
+    fn disconnect(&mut self, frame: &mut Frame, out: &mut Outbox) {
+        self.state = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Online(mut online) => {
+                let ticket = online.pending.wait(Online::work(Kind::Disconnect, receipts_of(frame), frame));
+                let operations = SmallVec::new();
+                out.requests.push(Request::Submit(Submit { ticket, answer: true, operations }));
+                State::Leaving(online)
+            }
+            other @ (State::Greeting | State::Opening(_) | State::Leaving(_) | State::Closed) => other,
+        };
+    }
+
+    fn opened(&mut self, opened: Opened, now: Instant, out: &mut Outbox) {
+        self.state = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Opening(agreed) => {
+                let buf = out.wire.buf();
+                let heart_beat = agreed.connected(&opened.connection, &self.options, now, buf);
+                let options = Arc::clone(&self.options);
+                State::Online(Box::new(Online::new(options, agreed.version, opened.connection, heart_beat)))
+            }
+            other @ (State::Greeting | State::Online(_) | State::Leaving(_) | State::Closed) => other,
+        };
+    }
+
+    fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) {
+        if let State::Opening(agreed) = &self.state {
+            let fault = agreed.refused(refusal);
+            self.fail(&fault, out);
+        }
+    }
+
+    /// The broker answered: receipts are due, or the ERROR.
+    fn answered(&mut self, ticket: Ticket, result: Result<(), Refusal>, out: &mut Outbox) {
+        let Some(online) = self.online() else { return };
+        let work = online.pending.answered(ticket);
+        match (result, work) {
+            (Ok(()), Some(work)) => self.done(&work, out),
+            (Ok(()), None) => {}
+            (Err(refusal), Some(work)) => {
+                let fault = Fault::from(&refusal).about(work.command, &work.headers, &[]);
+                self.fail(&fault, out);
+            }
+            (Err(refusal), None) => {
+                let mut fault = Fault::from(&refusal);
+                fault.detail.push_str("\nThe frame asked for no receipt, so it is not quoted here.");
+                self.fail(&fault, out);
+            }
+        }
+    }
+
+    fn done(&mut self, work: &Work, out: &mut Outbox) {
+        let Some(online) = self.online() else { return };
+        for receipt in &work.receipts {
+            receipt::write(receipt, online.escapes(), out.wire.buf());
+        }
+        match work.kind {
+            Kind::Submit | Kind::Subscribe(_) => {}
+            Kind::Unsubscribe(consumer) => online.subscriptions.forget(consumer),
+            Kind::Disconnect => {
+                out.requests.push(Request::Close(Close { discard_will: true, expiry_s: None }));
+                out.hang_up(By::Client, "DISCONNECT");
+                self.state = State::Closed;
+            }
+        }
+    }
+
+    /// Does `work` and remembers whether anything was written: that counts as a heart-beat.
+    fn timed(&mut self, now: Instant, out: &mut Outbox, work: impl FnOnce(&mut Self, &mut Outbox)) {
+        let before = out.wire.len();
+        work(self, out);
+        if out.wire.len() > before
+            && let Some(online) = self.online()
+        {
+            online.heart_beat.sent(now);
+        }
+    }
+
+    fn beat(&mut self, now: Instant, out: &mut Outbox) {
+        let timeout = self.options.transaction_timeout;
+        let Some(online) = self.online() else { return };
+        if online.heart_beat.is_silent(now) {
+            out.hang_up(By::Network, "no heart-beat came");
+            self.state = State::Closed;
+        } else if let Some(name) = online.transactions.expired(timeout, now) {
+            let detail = format!("transaction '{name}' was open for more than {} s.", timeout.as_secs());
+            self.fail(&Fault::new("Transaction timed out", detail), out);
+        } else if online.heart_beat.is_due(now) {
+            out.wire.buf().extend_from_slice(b"\n");
+        }
+    }
+}
+
+impl model::session::Session for Session {
+    fn receive(&mut self, bytes: &mut BytesMut, now: Instant, out: &mut Outbox) {
+        if bytes.len() > self.left_bytes
+            && let Some(online) = self.online()
+        {
+            online.heart_beat.heard(now);
+        }
+        self.timed(now, out, |session, out| while session.take_one(bytes, now, out) {});
+        self.left_bytes = bytes.len();
+    }
+
+    fn notify(&mut self, event: Event, now: Instant, out: &mut Outbox) {
+        self.timed(now, out, |session, out| match event {
+            Event::Opened(opened) => session.opened(*opened, now, out),
+            Event::Refused(refusal) => session.refused(&refusal, out),
+            Event::Submitted { ticket, result } => {
+                session.answered(ticket, result.map(|Submitted { routed: _ }| ()), out);
+            }
+            Event::Subscribed { ticket, results } => {
+                // One SUBSCRIBE asks for one subscription.
+                session.answered(ticket, results.into_iter().try_for_each(|result| result.map(drop)), out);
+            }
+            Event::Unsubscribed { ticket, existed: _ } => session.answered(ticket, Ok(()), out),
+            // Never asked for: its ids are MQTT's.
+            Event::Released { ticket: _, id: _, known: _ } => {}
+            Event::ConsumerCancelled(consumer) => {
+                let fault = session.online().and_then(|online| subscribe::cancelled(online, consumer));
+                if let Some(fault) = fault {
+                    session.fail(&fault, out);
+                }
+            }
+            Event::Closing(farewell) => session.fail(&good_bye(farewell), out),
+        });
+    }
+
+    fn deliver(&mut self, deliveries: &mut Vec<Delivery>, now: Instant, out: &mut Outbox) {
+        self.timed(now, out, |session, out| {
+            let online = session.online();
+            if let Some(online) = online {
+                for delivery in deliveries.iter() {
+                    subscribe::message(online, delivery, out);
+                }
+            }
+            deliveries.clear();
+        });
+    }
+
+    fn window(&self) -> usize {
+        match &self.state {
+            State::Online(_) => self.options.window,
+            State::Greeting | State::Opening(_) | State::Leaving(_) | State::Closed => 0,
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Greeting | State::Opening(_) => Some(self.connect_by),
+            State::Online(online) | State::Leaving(online) => online.deadline(),
+            State::Closed => None,
+        }
+    }
+
+    fn expire(&mut self, now: Instant, out: &mut Outbox) {
+        let is_late = match &self.state {
+            State::Greeting | State::Opening(_) => self.connect_by <= now,
+            State::Online(_) | State::Leaving(_) | State::Closed => false,
+        };
+        if is_late {
+            let seconds = self.options.connect_timeout.as_secs();
+            let detail = format!("the connection was not opened by CONNECT within {seconds} s.");
+            self.fail(&Fault::new("Connect timed out", detail), out);
+        }
+        self.timed(now, out, |session, out| session.beat(now, out));
+    }
+}
+
+fn good_bye(farewell: Farewell) -> Fault {
+    match farewell {
+        Farewell::TakenOver => {
+            Fault::new("Connection taken over", "another connection continues this session.")
+        }
+        Farewell::ShuttingDown => {
+            Fault::new("Broker stopping", "the broker is shutting down; connect again later.")
+        }
+        Farewell::Kicked => {
+            Fault::new("Connection closed", "somebody in charge of the broker ended this connection.")
+        }
+    }
+}

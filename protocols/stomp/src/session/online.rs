@@ -1,0 +1,127 @@
+//! What is remembered of a client that is in.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytestring::ByteString;
+use model::outbox::Outbox;
+use model::request::{Operation, Request, Submit};
+use smallvec::SmallVec;
+
+use crate::ack::Subscriptions;
+use crate::destination::{Address, DestinationError};
+use crate::escape::Escapes;
+use crate::frame::Frame;
+use crate::heart_beat::HeartBeat;
+use crate::options::Options;
+use crate::receipt::{self, Kind, Pending, Work};
+use crate::transaction::Transactions;
+use crate::version::Version;
+
+/// A client that is in.
+#[derive(Debug)]
+pub(super) struct Online {
+    /// The settings of all sessions.
+    pub(super) options: Arc<Options>,
+    /// What was agreed.
+    pub(super) version: Version,
+    /// Names the connection.
+    pub(super) connection: String,
+    /// Silence, measured.
+    pub(super) heart_beat: HeartBeat,
+    /// What the broker has not answered.
+    pub(super) pending: Pending,
+    /// What the client listens to.
+    pub(super) subscriptions: Subscriptions,
+    /// What it has begun.
+    pub(super) transactions: Transactions,
+    /// Publishers send to the same place again and again: the last one, taken apart.
+    last_address: Option<(ByteString, Address)>,
+}
+
+impl Online {
+    /// A client that has just been let in.
+    pub(super) fn new(
+        options: Arc<Options>,
+        version: Version,
+        connection: String,
+        heart_beat: HeartBeat,
+    ) -> Self {
+        Self {
+            options,
+            version,
+            connection,
+            heart_beat,
+            pending: Pending::default(),
+            subscriptions: Subscriptions::default(),
+            transactions: Transactions::default(),
+            last_address: None,
+        }
+    }
+
+    /// The escapes of its version.
+    pub(super) const fn escapes(&self) -> Escapes {
+        Escapes::of_version(self.version)
+    }
+
+    /// Where `destination` of SEND leads.
+    ///
+    /// # Errors
+    ///
+    /// Nowhere.
+    pub(super) fn address(&mut self, destination: &ByteString) -> Result<Address, DestinationError> {
+        if let Some((text, address)) = &self.last_address
+            && text == destination
+        {
+            return Ok(address.clone());
+        }
+        let address = self.options.destinations.address(destination)?;
+        // A copy: the slice would keep the whole read buffer.
+        self.last_address = Some((ByteString::from(&**destination), address.clone()));
+        Ok(address)
+    }
+
+    /// Sends the receipt that a frame asked for, if it asked.
+    pub(super) fn receipt(&self, frame: &Frame, out: &mut Outbox) {
+        if let Some(receipt) = frame.header("receipt") {
+            receipt::write(receipt, self.escapes(), out.wire.buf());
+        }
+    }
+
+    /// What is to be done when the work of `frame` is done. Takes its headers.
+    pub(super) fn work(kind: Kind, receipts: Vec<ByteString>, frame: &mut Frame) -> Work {
+        Work { kind, receipts, command: frame.command, headers: std::mem::take(&mut frame.headers) }
+    }
+
+    /// Asks for `operations` together, and for an answer if receipts depend on it. Nothing to do and nobody waiting: nothing
+    /// is asked.
+    pub(super) fn submit(
+        &mut self,
+        operations: SmallVec<[Operation; 1]>,
+        receipts: Vec<ByteString>,
+        frame: &mut Frame,
+        out: &mut Outbox,
+    ) {
+        let answer = !receipts.is_empty();
+        if operations.is_empty() && !answer {
+            return;
+        }
+        let ticket = if answer {
+            self.pending.wait(Self::work(Kind::Submit, receipts, frame))
+        } else {
+            self.pending.ticket()
+        };
+        out.requests.push(Request::Submit(Submit { ticket, answer, operations }));
+    }
+
+    /// When something is due by itself.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let transactions = self.transactions.deadline(self.options.transaction_timeout);
+        [self.heart_beat.deadline(), transactions].into_iter().flatten().min()
+    }
+}
+
+/// The receipts that a frame by itself asks for.
+pub(super) fn receipts_of(frame: &Frame) -> Vec<ByteString> {
+    frame.header("receipt").cloned().into_iter().collect()
+}

@@ -1,0 +1,111 @@
+//! SEND, now or in a transaction; BEGIN, COMMIT, ABORT.
+
+use std::time::Instant;
+
+use bytestring::ByteString;
+use model::outbox::Outbox;
+use model::request::{Operation, Publish, Settle};
+use smallvec::{SmallVec, smallvec};
+
+use crate::convert::{sent, shared_queue};
+use crate::error_frame::Fault;
+use crate::frame::Frame;
+use crate::session::online::{Online, receipts_of};
+use crate::transaction::Step;
+
+/// SEND.
+///
+/// # Errors
+///
+/// No destination, a wrong one, or a header that means nothing.
+pub(super) fn send(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -> Result<(), Fault> {
+    let publish = publish(online, frame)?;
+    if let Some(name) = frame.header("transaction") {
+        let transaction = online.transactions.find(name)?;
+        transaction.add([Step::Publish(publish)], frame.header("receipt"), &online.options)?;
+        return Ok(());
+    }
+    online.submit(smallvec![Operation::Publish(publish)], receipts_of(frame), frame, out);
+    Ok(())
+}
+
+fn publish(online: &mut Online, frame: &Frame) -> Result<Publish, Fault> {
+    let destination =
+        frame.header("destination").ok_or_else(|| Fault::missing(frame.command, "destination"))?;
+    let address = online.address(destination)?;
+    let sent = sent(&frame.headers, &online.options.destinations)?;
+    let declare = address.declares.map(|name| shared_queue(name, &frame.headers)).transpose()?;
+    Ok(Publish {
+        exchange: address.exchange,
+        key: address.key,
+        payload: frame.body.clone(),
+        qos: sent.qos,
+        retain: sent.retain,
+        persistent: sent.persistent,
+        expiry_ms: sent.expiry_ms,
+        properties: sent.properties,
+        remember: None,
+        declare: declare.map(Box::new),
+    })
+}
+
+/// BEGIN.
+///
+/// # Errors
+///
+/// No name, one that is open, or too many.
+pub(super) fn begin(online: &mut Online, frame: &Frame, now: Instant, out: &mut Outbox) -> Result<(), Fault> {
+    online.transactions.begin(&name(frame)?, now, &online.options)?;
+    online.receipt(frame, out);
+    Ok(())
+}
+
+/// COMMIT: one submit for all. Its receipt, and those of the frames in it, come when that is done.
+///
+/// # Errors
+///
+/// No name, or none that is open.
+pub(super) fn commit(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -> Result<(), Fault> {
+    let transaction = online.transactions.take(&name(frame)?)?;
+    let mut operations = SmallVec::with_capacity(transaction.steps.len());
+    for step in transaction.steps {
+        match step {
+            Step::Publish(publish) => operations.push(Operation::Publish(publish)),
+            // What a subscription that has ended since had on loan is back in its queue already.
+            Step::Settle { consumer, unsettled, outcome } => {
+                if online.subscriptions.goes_on(consumer) {
+                    operations.push(Operation::Settle(Settle { consumer, tag: unsettled.tag, outcome }));
+                }
+            }
+        }
+    }
+    let mut receipts = transaction.receipts;
+    receipts.extend(receipts_of(frame));
+    online.submit(operations, receipts, frame, out);
+    Ok(())
+}
+
+/// ABORT: nothing of it happens. What it would have settled waits for its ACK again; its receipts never come.
+///
+/// # Errors
+///
+/// No name, or none that is open.
+pub(super) fn abort(online: &mut Online, frame: &Frame, out: &mut Outbox) -> Result<(), Fault> {
+    let transaction = online.transactions.take(&name(frame)?)?;
+    for step in transaction.steps {
+        match step {
+            Step::Publish(_) => {}
+            Step::Settle { consumer, unsettled, outcome: _ } => {
+                online.subscriptions.put_back(consumer, unsettled);
+            }
+        }
+    }
+    online.receipt(frame, out);
+    Ok(())
+}
+
+fn name(frame: &Frame) -> Result<ByteString, Fault> {
+    frame.header("transaction").cloned().ok_or_else(|| {
+        Fault::new("Missing transaction", format!("{} needs header transaction.", frame.command))
+    })
+}

@@ -1,0 +1,232 @@
+//! SUBSCRIBE, MESSAGE, UNSUBSCRIBE.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use model::delivery::Delivery;
+use model::grant::Grant;
+use model::message::Message;
+use model::name::{ConsumerId, QueueName};
+use model::outbox::{CHAIN_MIN, Outbox};
+use model::queue::HeaderMatch;
+use model::request::{
+    Consumer, Replay, Request, Source, Subscribe, Subscription, Target, Unsubscribe, Unsubscription,
+};
+use model::wire_cache::Dialect;
+
+use crate::ack::{AckMode, Name};
+use crate::convert;
+use crate::destination::{Destinations, Wanted};
+use crate::encode::{END, plain_header};
+use crate::error_frame::Fault;
+use crate::escape::Escapes;
+use crate::frame::Frame;
+use crate::receipt::Kind;
+use crate::session::online::{Online, receipts_of};
+use crate::version::Version;
+
+/// SUBSCRIBE.
+///
+/// # Errors
+///
+/// A header is missing or means nothing, or a subscription of that name goes on.
+pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -> Result<(), Fault> {
+    let destination =
+        frame.header("destination").ok_or_else(|| Fault::missing(frame.command, "destination"))?.clone();
+    let id = frame.header("id").cloned();
+    check_id(online, frame, id.as_deref())?;
+    let origin = online.options.destinations.origin(&destination)?;
+    let mode = AckMode::parse(frame.header("ack").map(|mode| &**mode)).ok_or_else(|| {
+        let mode = frame.header("ack").map_or("", |mode| mode);
+        Fault::new(
+            "Invalid header",
+            format!("header ack is '{mode}'; expected auto, client or client-individual."),
+        )
+    })?;
+    let prefetch = frame.header("prefetch-count").map(|count| convert::number("prefetch-count", count));
+    // RabbitMQ's zero: no limit.
+    let prefetch = prefetch.transpose()?.filter(|count| *count > 0);
+    let is_queue = matches!(origin.what, Wanted::Queue { .. });
+    let (source, queue) = match origin.what {
+        Wanted::Queue { name, declares: true } => {
+            (None, Target::Declare(Box::new(convert::shared_queue(name, &frame.headers)?)))
+        }
+        Wanted::Queue { name, declares: false } => (None, Target::Existing(name)),
+        Wanted::Keys { exchange, pattern, named } => {
+            let arguments = if named && convert::has_arguments(&exchange) {
+                convert::arguments(&frame.headers)?
+            } else {
+                HeaderMatch::default()
+            };
+            let source = Source { exchange, pattern, arguments, share: None, grant: Grant::default() };
+            (Some(source), own_queue(frame, id.as_deref(), &destination)?)
+        }
+    };
+    let name = id.as_deref().map_or(Name::Destination(&destination), Name::Id);
+    let durable = !is_queue && convert::is_durable(&frame.headers);
+    let escapes = online.escapes();
+    let Some(id) = online.subscriptions.open(name, mode, origin.shown_by, durable, escapes) else {
+        let detail = format!("a subscription with {} goes on already; UNSUBSCRIBE first.", text(name));
+        return Err(Fault::new("Duplicated subscription identifier", detail));
+    };
+    let consumer = Consumer {
+        id,
+        acknowledges: mode != AckMode::Auto,
+        prefetch: prefetch.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+    };
+    let subscription = Subscription { source, queue, consumer: Some(consumer), retained: Replay::Never };
+    let ticket = online.pending.wait(Online::work(Kind::Subscribe(id), receipts_of(frame), frame));
+    out.requests.push(Request::Subscribe(Box::new(Subscribe { ticket, subscriptions: vec![subscription] })));
+    Ok(())
+}
+
+fn check_id(online: &Online, frame: &Frame, id: Option<&str>) -> Result<(), Fault> {
+    if id.is_some_and(|id| id.len() > ID_BYTES_MAX) {
+        return Err(Fault::new("Invalid header", format!("header id is longer than {ID_BYTES_MAX} bytes.")));
+    }
+    if id.is_none() && online.options.strict && online.version != Version::V1_0 {
+        let message = format!("{} needs header id (STOMP 1.1+)", frame.command);
+        return Err(Fault::new(message.clone(), format!("{message}.")));
+    }
+    if online.subscriptions.len() >= online.options.subscriptions_max {
+        let max = online.options.subscriptions_max;
+        return Err(Fault::new(
+            "Too many subscriptions",
+            format!("a connection has at most {max} subscriptions."),
+        ));
+    }
+    Ok(())
+}
+
+/// The queue behind a subscription to keys.
+fn own_queue(frame: &Frame, id: Option<&str>, destination: &str) -> Result<Target, Fault> {
+    let name = match frame.header("x-queue-name") {
+        Some(name) => name.to_string(),
+        None if !convert::is_durable(&frame.headers) => return Ok(Target::Private),
+        None => {
+            let id = id.ok_or_else(|| Fault::missing(frame.command, "id to be durable"))?;
+            // No slash of the id: the first one is the destination's, so two pairs never give one name.
+            format!("stomp.{}.{destination}", id.replace('%', "%25").replace('/', "%2F"))
+        }
+    };
+    if name.is_empty() || name.len() > QUEUE_NAME_BYTES_MAX {
+        let detail = format!("the queue's name {name:?} does not have 1 to {QUEUE_NAME_BYTES_MAX} bytes.");
+        return Err(Fault::new("Invalid header", detail));
+    }
+    let options = convert::subscription_queue(QueueName::new(&name), &frame.headers)?;
+    Ok(Target::Declare(Box::new(options)))
+}
+
+/// UNSUBSCRIBE.
+///
+/// # Errors
+///
+/// Neither `id` nor `destination`, or nothing by that name.
+pub(super) fn unsubscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -> Result<(), Fault> {
+    let id = frame.header("id").cloned();
+    let destination = frame.header("destination").cloned();
+    let strict = online.options.strict && online.version != Version::V1_0;
+    let name = match (&id, &destination) {
+        (Some(id), _) => Name::Id(id),
+        (None, Some(destination)) if !strict => Name::Destination(destination),
+        (None, _) => return Err(Fault::missing(frame.command, "id")),
+    };
+    let Some(subscription) = online.subscriptions.find(name) else {
+        return Err(Fault::new(
+            "Subscription not found",
+            format!("no subscription with {} goes on.", text(name)),
+        ));
+    };
+    let consumer = subscription.consumer;
+    let delete_queue = subscription.durable && convert::is_durable(&frame.headers);
+    online.subscriptions.end(consumer);
+    let work = Online::work(Kind::Unsubscribe(consumer), receipts_of(frame), frame);
+    let ticket = online.pending.wait(work);
+    let subscriptions = vec![Unsubscription::Consumer { id: consumer, delete_queue }];
+    out.requests.push(Request::Unsubscribe(Box::new(Unsubscribe { ticket, subscriptions })));
+    Ok(())
+}
+
+fn text(name: Name<'_>) -> String {
+    match name {
+        Name::Id(id) => format!("id '{id}'"),
+        Name::Destination(destination) => format!("destination '{destination}' and without id"),
+    }
+}
+
+/// The broker deleted the queue under a subscription.
+pub(super) fn cancelled(online: &Online, consumer: ConsumerId) -> Option<Fault> {
+    let subscription = online.subscriptions.of_consumer(consumer)?;
+    let detail = "the queue behind the subscription was deleted; SUBSCRIBE again to have it made anew.";
+    Some(Fault::new("Server cancelled subscription", detail).of_subscription(subscription.id()))
+}
+
+/// Writes MESSAGE. Deliveries to a subscription that is gone are left out: the broker has what was not settled.
+pub(super) fn message(online: &mut Online, delivery: &Delivery, out: &mut Outbox) {
+    let escapes = online.escapes();
+    let Some((number, subscription)) = online.subscriptions.deliver(delivery.consumer, delivery.tag) else {
+        return;
+    };
+    let message = &delivery.message;
+    let destinations = &online.options.destinations;
+    let buf = out.wire.buf();
+    buf.extend_from_slice(&subscription.start);
+    buf.extend_from_slice(b"destination:");
+    destinations.write(&message.exchange, &message.key, subscription.shown_by, escapes, buf);
+    buf.extend_from_slice(b"\n");
+    subscription.write_id("message-id", number, &online.connection, escapes, buf);
+    if online.version == Version::V1_2 && subscription.mode != AckMode::Auto {
+        subscription.write_id("ack", number, &online.connection, escapes, buf);
+    }
+    let redelivered: &[u8] =
+        if delivery.attempts > 0 { b"redelivered:true\n" } else { b"redelivered:false\n" };
+    buf.extend_from_slice(redelivered);
+    if let Some(left_ms) = delivery.expires_in_ms {
+        plain_header(buf, "expiration", left_ms);
+    }
+    common(message, destinations, online.version, escapes, out);
+}
+
+/// The rest, which is the same for all receivers of one version.
+fn common(
+    message: &Arc<Message>,
+    destinations: &Destinations,
+    version: Version,
+    escapes: Escapes,
+    out: &mut Outbox,
+) {
+    let is_small = message.payload.len() < CHAIN_MIN;
+    // Without properties, so little is to be written that keeping it would cost more; the same if nobody but its queue and
+    // we have the message.
+    if message.properties.is_none() || Arc::strong_count(message) <= 2 {
+        convert::write_common(message, destinations, escapes, out.wire.buf());
+        out.wire.put_shared(&message.payload);
+        out.wire.buf().extend_from_slice(END);
+        return;
+    }
+    let dialect = match version {
+        Version::V1_0 => Dialect::Stomp10,
+        Version::V1_1 => Dialect::Stomp11,
+        Version::V1_2 => Dialect::Stomp12,
+    };
+    let encoded = message.wire.get_or_encode(dialect, || {
+        let mut buf = BytesMut::new();
+        convert::write_common(message, destinations, escapes, &mut buf);
+        if is_small {
+            buf.extend_from_slice(&message.payload);
+            buf.extend_from_slice(END);
+        }
+        // Exactly as large as it is: it stays as long as the message does.
+        Bytes::copy_from_slice(&buf)
+    });
+    out.wire.put_shared(encoded);
+    if !is_small {
+        out.wire.put_shared(&message.payload);
+        out.wire.buf().extend_from_slice(END);
+    }
+}
+
+/// The longest id of a subscription, in bytes: it comes back in every message.
+const ID_BYTES_MAX: usize = 1024;
+/// The longest name of a queue, in bytes.
+const QUEUE_NAME_BYTES_MAX: usize = 255;

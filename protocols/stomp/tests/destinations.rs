@@ -1,0 +1,141 @@
+//! Destinations to keys and back: whatever a key is, its destination leads to it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests; clippy knows only the tests themselves"
+)]
+
+use model::key::RoutingKey;
+use model::name::ExchangeName;
+use proptest::prelude::*;
+use stomp::destination::{Destinations, Prefix, PrefixError, PrefixKind, Wanted};
+
+#[test]
+fn keys_and_destinations_are_two_ways_to_write_the_same() {
+    // destination, exchange, key
+    for (destination, exchange, key) in [
+        ("/topic/a.b", "amq.topic", "a/b"),
+        ("/topic/a%2Fb.c", "amq.topic", "a.b/c"),
+        ("/topic/.a..b.", "amq.topic", "/a//b/"),
+        ("/topic/채팅.방.1", "amq.topic", "채팅/방/1"),
+        ("/topic/a b", "amq.topic", "a b"),
+        ("/topic/100%", "amq.topic", "100%"),
+        ("/topic/%2541", "amq.topic", "%41"),
+        ("/topic/%%2F", "amq.topic", "%."),
+        ("/topic/$SYS.x", "amq.topic", "$SYS/x"),
+        ("/topic/*", "amq.topic", "*"),
+        ("/queue/a.b", "", "a.b"),
+        ("/queue/a%2Fb", "", "a/b"),
+        ("/queue/큐", "", "큐"),
+        ("/exchange/x", "x", ""),
+        ("/exchange/x.y/a.b", "x.y", "a/b"),
+        ("/exchange/x%2Fy/#.+", "x/y", "#/+"),
+        ("/exchange/amq.topic/", "amq.topic", ""),
+    ] {
+        let destinations = Destinations::default();
+        let address = destinations.address(destination).unwrap();
+        assert_eq!((address.exchange.as_str(), address.key.as_str()), (exchange, key), "{destination}");
+        assert_eq!(destinations.text(&address.exchange, &address.key), destination);
+    }
+}
+
+#[test]
+fn percent_signs_are_read_in_any_form() {
+    let destinations = Destinations::default();
+    for (destination, key) in [
+        ("/topic/%EA%B0%80.x", "가/x"),
+        ("/topic/a%2fb", "a.b"),
+        ("/topic/a%2Eb", "a/b"),
+        ("/topic/%2", "%2"),
+        ("/topic/%zz", "%zz"),
+        ("/topic/%%", "%%"),
+    ] {
+        assert_eq!(destinations.address(destination).unwrap().key.as_str(), key, "{destination}");
+    }
+}
+
+#[test]
+fn a_prefix_means_what_the_configuration_says() {
+    let destinations = Destinations::new(vec![
+        Prefix::new("/sub/", PrefixKind::Topic, '/', false).unwrap(),
+        Prefix::new("/pub/", PrefixKind::Topic, '/', true).unwrap(),
+        Prefix::new("/app/", PrefixKind::Queue, '/', true).unwrap(),
+        Prefix::new("/sub/queue/", PrefixKind::Queue, '.', false).unwrap(),
+    ]);
+    for (destination, exchange, key) in [
+        ("/sub/chat/room/5", "amq.topic", "chat/room/5"),
+        ("/sub/a.b", "amq.topic", "a.b"),
+        ("/pub/chat/5", "amq.topic", "pub/chat/5"),
+        ("/app/message/x", "", "app/message/x"),
+        ("/sub/queue/jobs", "", "jobs"),
+        ("/topic/a.b", "amq.topic", "a/b"),
+    ] {
+        let address = destinations.address(destination).unwrap();
+        assert_eq!((address.exchange.as_str(), address.key.as_str()), (exchange, key), "{destination}");
+        let origin = destinations.origin(destination).unwrap();
+        let mut shown = bytes::BytesMut::new();
+        let escapes = stomp::escape::Escapes::Off;
+        destinations.write(&address.exchange, &address.key, origin.shown_by, escapes, &mut shown);
+        assert_eq!(shown, destination.as_bytes());
+    }
+    assert!(destinations.address("/sub/queue/a/b").is_err());
+    assert!(destinations.address("/sub").is_err());
+    assert!(matches!(destinations.origin("/sub/chat/*/#").unwrap().what, Wanted::Keys { pattern, .. }
+        if pattern.matches(&RoutingKey::from("chat/room/5/x"))));
+}
+
+#[test]
+fn topic_itself_may_be_given_another_separator() {
+    let topic = Prefix::new("/topic/", PrefixKind::Topic, '/', false).unwrap();
+    let destinations = Destinations::new(vec![topic]);
+    let address = destinations.address("/topic/a/b.c").unwrap();
+    assert_eq!(address.key.as_str(), "a/b.c");
+    assert_eq!(destinations.text(&address.exchange, &address.key), "/topic/a/b.c");
+    let queue = Prefix::new("/topic/", PrefixKind::Queue, '/', false).unwrap();
+    let text = Destinations::new(vec![queue]).text(&ExchangeName::TOPIC, &RoutingKey::from("a/b"));
+    assert_eq!(text, "/exchange/amq.topic/a.b");
+}
+
+#[test]
+fn prefixes_are_checked() {
+    let check =
+        |text: &str, separator: char| Prefix::new(text, PrefixKind::Topic, separator, false).unwrap_err();
+    for text in ["", "/", "//", "sub/", "/sub", "sub"] {
+        assert_eq!(check(text, '/'), PrefixError::Slashes(text.into()));
+    }
+    for separator in ['a', '1', ' ', '%', '*', '#', '+', '한', '\n'] {
+        assert_eq!(check("/sub/", separator), PrefixError::Separator(separator));
+    }
+}
+
+#[test]
+fn long_and_deep_names_are_refused() {
+    let destinations = Destinations::default();
+    assert!(destinations.address(&format!("/topic/{}", "a".repeat(1024))).is_ok());
+    assert!(destinations.address(&format!("/topic/{}", "a".repeat(1025))).is_err());
+    assert!(destinations.address(&format!("/topic/{}", ".".repeat(127))).is_ok());
+    assert!(destinations.address(&format!("/topic/{}", ".".repeat(128))).is_err());
+    assert!(destinations.address(&format!("/queue/{}", "a".repeat(255))).is_ok());
+    assert!(destinations.address(&format!("/queue/{}", "a".repeat(256))).is_err());
+    assert!(destinations.origin(&format!("/exchange/{}/k", "a".repeat(256))).is_err());
+}
+
+proptest! {
+    #[test]
+    fn every_key_has_a_destination_that_leads_to_it(
+        key in "[a-c./%:*2F가-나 ]{1,12}|\\PC{1,8}",
+        exchange in prop::sample::select(vec!["amq.topic", "", "x", "x/y.%41"]),
+        separator in prop::sample::select(vec!['.', '/', ':', '-']),
+    ) {
+        let usable = exchange != "amq.topic" || !key.contains(['+', '#']);
+        prop_assume!(usable);
+        let topic = Prefix::new("/topic/", PrefixKind::Topic, separator, false).unwrap();
+        for destinations in [Destinations::default(), Destinations::new(vec![topic])] {
+            let exchange = ExchangeName::new(exchange);
+            let key = RoutingKey::from(&*key);
+            let text = destinations.text(&exchange, &key);
+            let address = destinations.address(&text).unwrap();
+            prop_assert_eq!((&address.exchange, &address.key), (&exchange, &key), "{}", text);
+        }
+    }
+}

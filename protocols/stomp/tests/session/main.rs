@@ -1,0 +1,16 @@
+//! The session, from outside: lists of calls, no socket, no clock.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests; clippy knows only the tests themselves"
+)]
+
+mod connect;
+mod harness;
+mod heart_beat;
+mod leave;
+mod message;
+mod send;
+mod settle;
+mod subscribe;
+mod transaction;

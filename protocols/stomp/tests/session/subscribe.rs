@@ -1,0 +1,247 @@
+//! SUBSCRIBE and UNSUBSCRIBE.
+
+use model::event::Event;
+use model::key::{KeyPattern, Level};
+use model::name::{ConsumerId, ExchangeName, QueueName};
+use model::queue::{HeaderMatch, MatchMode, QueueOptions};
+use model::refusal::Refusal;
+use model::request::{Replay, Source, Target, Unsubscription};
+use stomp::options::Options;
+use stomp::version::Version;
+
+use crate::harness::{Peer, delivery, text, topic};
+
+fn source(peer: &mut Peer, headers: &str) -> (Source, Target) {
+    peer.feed(&format!("SUBSCRIBE\n{headers}\n\n\0"));
+    let (_, subscription) = peer.subscription();
+    assert_eq!(subscription.retained, Replay::Never);
+    (subscription.source.unwrap(), subscription.queue)
+}
+
+fn queue(name: &str) -> QueueOptions {
+    QueueOptions {
+        name: QueueName::new(name),
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        ready_max: None,
+        ready_bytes_max: None,
+    }
+}
+
+#[test]
+fn a_topic_is_bound_to_a_queue_of_its_own() {
+    let mut peer = Peer::online(Version::V1_2);
+    let (source, target) = source(&mut peer, "id:0\ndestination:/topic/a.*.#.b*\nfoo:bar");
+    assert_eq!(source.exchange, ExchangeName::TOPIC);
+    let levels = [Level::Literal("a".into()), Level::One, Level::Many, Level::Literal("b*".into())];
+    assert_eq!(source.pattern.levels(), levels);
+    assert_eq!(source.arguments, HeaderMatch::default());
+    assert_eq!(source.share, None);
+    assert_eq!(target, Target::Private);
+}
+
+#[test]
+fn an_exchange_is_bound_with_its_key() {
+    let mut peer = Peer::online(Version::V1_2);
+    let (with_key, target) = source(&mut peer, "id:0\ndestination:/exchange/chat.exchange/room.1");
+    assert_eq!(with_key.exchange, ExchangeName::new("chat.exchange"));
+    assert_eq!(
+        with_key.pattern,
+        KeyPattern::new(vec![Level::Literal("room".into()), Level::Literal("1".into())])
+    );
+    assert_eq!(target, Target::Private);
+    let (without, _) = source(&mut peer, "id:1\ndestination:/exchange/amq.fanout");
+    assert_eq!(without.pattern, KeyPattern::new(vec![Level::Literal("".into())]));
+}
+
+#[test]
+fn other_headers_are_arguments_of_a_headers_exchange() {
+    let mut peer = Peer::online(Version::V1_2);
+    let headers = "id:0\ndestination:/exchange/amq.headers\nx-match:any\ncolor:red\ncolor:blue\nsize:\nack:client\nreceipt:1\nprefetch-count:5\nAuthorization:t";
+    let (source, _) = source(&mut peer, headers);
+    assert_eq!(source.arguments.mode, MatchMode::Any);
+    assert_eq!(source.arguments.wanted, [("color".into(), Some("red".into())), ("size".into(), None)]);
+    let message = peer.refused("SUBSCRIBE\nid:1\ndestination:/exchange/amq.headers\nx-match:some\n\n\0");
+    assert_eq!(message, "Invalid header");
+}
+
+#[test]
+fn queues_are_made_by_queue_and_found_by_amq_queue() {
+    let mut peer = Peer::online(Version::V1_2);
+    for (destination, target) in [
+        ("/queue/chat.queue", Target::Declare(Box::new(queue("chat.queue")))),
+        ("chat.queue2", Target::Declare(Box::new(queue("chat.queue2")))),
+        ("/amq/queue/chat.queue", Target::Existing(QueueName::new("chat.queue"))),
+    ] {
+        peer.feed(&format!("SUBSCRIBE\nid:{destination}\ndestination:{destination}\n\n\0"));
+        let (_, subscription) = peer.subscription();
+        assert_eq!(subscription.queue, target);
+        assert_eq!(subscription.source, None);
+    }
+    peer.feed("SUBSCRIBE\nid:9\ndestination:/queue/q\nauto-delete:true\nexclusive:true\n\n\0");
+    let options = QueueOptions { auto_delete: true, exclusive: true, ..queue("q") };
+    assert_eq!(peer.subscription().1.queue, Target::Declare(Box::new(options)));
+}
+
+#[test]
+fn a_durable_topic_subscription_keeps_its_queue() {
+    let mut peer = Peer::online(Version::V1_2);
+    for header in ["durable", "persistent"] {
+        let headers = format!("id:ann/%1\ndestination:/topic/a.b\n{header}:true\nauto-delete:false");
+        let (_, target) = source(&mut peer, &headers);
+        assert_eq!(target, Target::Declare(Box::new(queue("stomp.ann%2F%251./topic/a.b"))));
+        peer.feed(&format!("UNSUBSCRIBE\nid:ann/%1\n{header}:true\n\n\0"));
+        let id = ConsumerId(if header == "durable" { 1 } else { 2 });
+        assert_eq!(peer.unsubscription().1, Unsubscription::Consumer { id, delete_queue: true });
+    }
+    let (_, target) = source(&mut peer, "id:2\ndestination:/topic/a.b\ndurable:true");
+    let auto_delete = QueueOptions { auto_delete: true, ..queue("stomp.2./topic/a.b") };
+    assert_eq!(target, Target::Declare(Box::new(auto_delete)));
+    peer.feed("UNSUBSCRIBE\nid:2\n\n\0");
+    let kept = Unsubscription::Consumer { id: ConsumerId(3), delete_queue: false };
+    assert_eq!(peer.unsubscription().1, kept);
+    assert_eq!(peer.refused("SUBSCRIBE\ndestination:/topic/a\ndurable:true\n\n\0"), "Missing Header");
+}
+
+#[test]
+fn a_queue_behind_a_topic_may_have_a_name() {
+    let mut peer = Peer::online(Version::V1_2);
+    let (_, target) = source(&mut peer, "id:0\ndestination:/topic/a\nx-queue-name:mine");
+    let options = QueueOptions { durable: false, auto_delete: true, ..queue("mine") };
+    assert_eq!(target, Target::Declare(Box::new(options)));
+    let long = format!("SUBSCRIBE\nid:1\ndestination:/topic/a\nx-queue-name:{}\n\n\0", "q".repeat(256));
+    assert_eq!(peer.refused(&long), "Invalid header");
+}
+
+#[test]
+fn ack_and_prefetch_make_the_consumer() {
+    let mut peer = Peer::online(Version::V1_2);
+    for (headers, acknowledges, prefetch) in [
+        ("", false, None),
+        ("ack:auto\n", false, None),
+        ("ack:client\nprefetch-count:10\n", true, Some(10)),
+        ("ack:client-individual\nprefetch-count:0\n", true, None),
+        ("ack:client\nprefetch-count:99999999999\n", true, Some(u32::MAX)),
+    ] {
+        peer.feed(&format!(
+            "SUBSCRIBE\nid:{acknowledges}{prefetch:?}{}\ndestination:/topic/a\n{headers}\n\0",
+            headers.len()
+        ));
+        let consumer = peer.subscription().1.consumer.unwrap();
+        assert_eq!((consumer.acknowledges, consumer.prefetch), (acknowledges, prefetch), "{headers}");
+    }
+    for header in ["ack:maybe", "ack:", "prefetch-count:x"] {
+        let mut peer = Peer::online(Version::V1_2);
+        assert_eq!(
+            peer.refused(&format!("SUBSCRIBE\nid:0\ndestination:/topic/a\n{header}\n\n\0")),
+            "Invalid header"
+        );
+    }
+}
+
+#[test]
+fn the_receipt_comes_when_the_subscription_holds() {
+    let mut peer = Peer::online(Version::V1_2);
+    peer.feed("SUBSCRIBE\nid:0\ndestination:/topic/a\nreceipt:s\n\n\0");
+    let (ticket, _) = peer.subscription();
+    assert!(peer.frames().is_empty());
+    peer.notify(Event::Subscribed { ticket, results: vec![Ok(model::qos::Qos::ExactlyOnce)] });
+    assert_eq!(peer.receipts(), ["s"]);
+    peer.feed("UNSUBSCRIBE\nid:0\nreceipt:u\n\n\0");
+    let (ticket, _) = peer.unsubscription();
+    assert!(peer.frames().is_empty());
+    peer.notify(Event::Unsubscribed { ticket, existed: vec![true] });
+    assert_eq!(peer.receipts(), ["u"]);
+}
+
+#[test]
+fn a_refused_subscription_is_an_error_without_receipt() {
+    let mut peer = Peer::online(Version::V1_2);
+    peer.feed("SUBSCRIBE\nid:0\ndestination:/amq/queue/x\nreceipt:s\n\n\0");
+    let (ticket, _) = peer.subscription();
+    peer.notify(Event::Subscribed { ticket, results: vec![Err(Refusal::NoQueue(QueueName::new("x")))] });
+    let frames = peer.frames();
+    assert_eq!(frames.len(), 1);
+    assert_eq!(frames[0].header("receipt-id").unwrap(), "s");
+    assert!(text(&frames[0]).contains("/amq/queue never creates it, use /queue/x"));
+    assert!(!peer.is_open());
+}
+
+#[test]
+fn an_id_is_wanted_only_where_the_configuration_is_strict() {
+    // STOMP 1.2, "SUBSCRIBE id Header"; many clients leave it out.
+    for version in Version::ALL {
+        let mut peer = Peer::online(version);
+        peer.subscribe("destination:/topic/a");
+    }
+    let strict = || Options { strict: true, ..Options::default() };
+    for version in [Version::V1_1, Version::V1_2] {
+        let mut peer = Peer::online_with(version, strict(), "");
+        peer.feed("SUBSCRIBE\ndestination:/subscribe/chat/room/5\n\n\0");
+        let error = peer.error();
+        assert_eq!(error.header("message").unwrap(), "SUBSCRIBE needs header id (STOMP 1.1+)");
+        assert!(text(&error).contains("destination:/subscribe/chat/room/5"));
+    }
+    Peer::online_with(Version::V1_0, strict(), "").subscribe("destination:/topic/a");
+}
+
+#[test]
+fn a_name_is_used_once_at_a_time() {
+    // STOMP 1.2, "SUBSCRIBE id Header"
+    let mut peer = Peer::online(Version::V1_2);
+    peer.subscribe("id:0\ndestination:/topic/a");
+    peer.subscribe("destination:/topic/a");
+    peer.feed("UNSUBSCRIBE\nid:0\n\n\0");
+    peer.unsubscription();
+    peer.subscribe("id:0\ndestination:/topic/b");
+    let message = peer.refused("SUBSCRIBE\nid:0\ndestination:/topic/c\n\n\0");
+    assert_eq!(message, "Duplicated subscription identifier");
+}
+
+#[test]
+fn without_id_a_subscription_ends_by_its_destination() {
+    let mut peer = Peer::online(Version::V1_1);
+    let id = peer.subscribe("destination:/queue/a");
+    peer.feed("UNSUBSCRIBE\ndestination:/queue/a\n\n\0");
+    assert_eq!(peer.unsubscription().1, Unsubscription::Consumer { id, delete_queue: false });
+    assert_eq!(peer.refused("UNSUBSCRIBE\ndestination:/queue/a\n\n\0"), "Subscription not found");
+    let mut peer = Peer::online(Version::V1_1);
+    peer.subscribe("id:0\ndestination:/queue/a");
+    assert_eq!(peer.refused("UNSUBSCRIBE\ndestination:/queue/a\n\n\0"), "Subscription not found");
+    assert_eq!(Peer::online(Version::V1_1).refused("UNSUBSCRIBE\nid:7\n\n\0"), "Subscription not found");
+    assert_eq!(Peer::online(Version::V1_1).refused("UNSUBSCRIBE\n\n\0"), "Missing Header");
+}
+
+#[test]
+fn what_was_on_its_way_still_arrives_until_the_end_is_confirmed() {
+    let mut peer = Peer::online(Version::V1_2);
+    let consumer = peer.subscribe("id:0\ndestination:/topic/a");
+    peer.feed("UNSUBSCRIBE\nid:0\n\n\0");
+    let (ticket, _) = peer.unsubscription();
+    peer.deliver(vec![delivery(consumer, 0, &topic("a", "x"))]);
+    assert_eq!(peer.frames().len(), 1);
+    peer.notify(Event::Unsubscribed { ticket, existed: vec![true] });
+    peer.deliver(vec![delivery(consumer, 0, &topic("a", "x"))]);
+    assert!(peer.frames().is_empty() && peer.is_open());
+}
+
+#[test]
+fn a_lost_queue_ends_the_connection() {
+    let mut peer = Peer::online(Version::V1_2);
+    let consumer = peer.subscribe("id:s:1\ndestination:/queue/a");
+    peer.notify(Event::ConsumerCancelled(consumer));
+    let error = peer.error();
+    assert_eq!(error.header("message").unwrap(), "Server cancelled subscription");
+    assert_eq!(error.header("subscription").unwrap(), "s:1");
+}
+
+#[test]
+fn subscriptions_have_a_limit() {
+    let options = Options { subscriptions_max: 1, ..Options::default() };
+    let mut peer = Peer::online_with(Version::V1_2, options, "");
+    peer.subscribe("id:0\ndestination:/topic/a");
+    assert_eq!(peer.refused("SUBSCRIBE\nid:1\ndestination:/topic/a\n\n\0"), "Too many subscriptions");
+    let long = format!("SUBSCRIBE\nid:{}\ndestination:/topic/a\n\n\0", "i".repeat(1025));
+    assert_eq!(Peer::online(Version::V1_2).refused(&long), "Invalid header");
+}
