@@ -21,6 +21,9 @@ impl Directory {
     /// Makes it if it does not exist, and locks it.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(StoreError::io("make", path))?;
+        if let Some(parent) = path.canonicalize().map_err(StoreError::io("look at", path))?.parent() {
+            sync_directory(parent)?;
+        }
         let lock = lock(path)?;
         let store = match read_format(path)? {
             Some(store) => store,

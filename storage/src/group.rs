@@ -1,6 +1,6 @@
 //! A group of records under one CRC32C: what is written at once, and is there as a whole or not at all.
 //!
-//! The CRC starts from a random salt of the file it is in. What an earlier use of the file left behind, or what a client
+//! Each CRC starts from a random salt of the file it is in. What an earlier use of the file left behind, or what a client
 //! sent to look like a group, is therefore no group.
 
 /// Records on their way into the journal. One buffer, used again for every group.
@@ -57,12 +57,14 @@ impl Group {
     pub(crate) fn seal(&mut self, number: u64, synced: u64, salt: u64) -> &[u8] {
         let length = self.bytes.len() - HEADER_BYTES;
         self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
-        let mut header = [0; HEADER_BYTES];
-        let length_u32 = u32::try_from(length).unwrap_or(u32::MAX);
-        let fields = Header { length: length_u32, crc: 0, number, synced, records: self.records };
-        fields.write(&mut header);
-        let crc = checksum(salt, &header, self.bytes.get(HEADER_BYTES..).unwrap_or_default());
-        Header { crc, ..fields }.write(&mut header);
+        let header = Header {
+            length: u32::try_from(length).unwrap_or(u32::MAX),
+            crc: checksum(salt, self.bytes.get(HEADER_BYTES..).unwrap_or_default()),
+            number,
+            synced,
+            records: self.records,
+        };
+        let header = header.write(salt);
         if let Some(start) = self.bytes.get_mut(..HEADER_BYTES) {
             start.copy_from_slice(&header);
         }
@@ -108,30 +110,27 @@ pub(crate) enum Look<'a> {
 
 /// Looks for a group at the start of `bytes`.
 pub(crate) fn look(bytes: &[u8], salt: u64) -> Look<'_> {
-    let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+    let Some((version, header)) = Header::read(bytes, salt) else {
         return Look::Nothing;
     };
-    let Some((version, fields)) = Header::read(header) else {
+    let Header { length, crc, number, synced, records: _ } = header;
+    let size = header.size();
+    let payload = bytes.get(HEADER_BYTES..HEADER_BYTES + length as usize);
+    let (Some(payload), Some(padded)) = (payload, bytes.get(HEADER_BYTES..size)) else {
         return Look::Nothing;
     };
-    let length = fields.length as usize;
-    let size = (HEADER_BYTES + length).next_multiple_of(ALIGNMENT);
-    let (Some(payload), Some(padded)) = (rest.get(..length), rest.get(..size - HEADER_BYTES)) else {
-        return Look::Nothing;
-    };
-    if checksum(salt, header, padded) != fields.crc {
-        return Look::Nothing;
+    if checksum(salt, padded) != crc {
+        Look::Nothing
+    } else if version != VERSION {
+        Look::Unknown(version.into())
+    } else {
+        Look::Group(Found { number, synced, size, payload })
     }
-    if version != VERSION {
-        return Look::Unknown(version.into());
-    }
-    Look::Group(Found { number: fields.number, synced: fields.synced, size, payload })
 }
 
-/// How many bytes the group that starts with `header` takes, if that is the start of a group.
-pub(crate) fn announced_bytes(header: &[u8]) -> Option<usize> {
-    let (_, fields) = Header::read(header.first_chunk()?)?;
-    Some((HEADER_BYTES + fields.length as usize).next_multiple_of(ALIGNMENT))
+/// How many bytes the group takes that starts here, if the start of one is here.
+pub(crate) fn announced_bytes(bytes: &[u8], salt: u64) -> Option<usize> {
+    Header::read(bytes, salt).map(|(_, header)| header.size())
 }
 
 /// Walks through the records of a group.
@@ -164,6 +163,7 @@ pub(crate) const ALIGNMENT: usize = 8;
 #[derive(Debug, Clone, Copy)]
 struct Header {
     length: u32,
+    /// Of all behind the header.
     crc: u32,
     number: u64,
     synced: u64,
@@ -171,24 +171,28 @@ struct Header {
 }
 
 impl Header {
-    fn write(self, out: &mut [u8; HEADER_BYTES]) {
-        let mut put = |at: usize, bytes: &[u8]| {
-            if let Some(place) = out.get_mut(at..at + bytes.len()) {
-                place.copy_from_slice(bytes);
-            }
-        };
-        put(0, MAGIC);
-        put(4, &[VERSION, KIND_RECORDS]);
-        put(8, &self.length.to_le_bytes());
-        put(CRC_AT, &self.crc.to_le_bytes());
-        put(16, &self.number.to_le_bytes());
-        put(24, &self.synced.to_le_bytes());
-        put(32, &self.records.to_le_bytes());
+    /// How many bytes the group takes, padding included.
+    const fn size(self) -> usize {
+        (HEADER_BYTES + self.length as usize).next_multiple_of(ALIGNMENT)
     }
 
-    /// The version and the rest.
-    fn read(header: &[u8; HEADER_BYTES]) -> Option<(u8, Self)> {
-        let (magic, rest) = header.split_first_chunk::<4>()?;
+    fn write(self, salt: u64) -> Vec<u8> {
+        let mut header = Vec::with_capacity(HEADER_BYTES);
+        header.extend_from_slice(MAGIC);
+        header.extend_from_slice(&[VERSION, KIND_RECORDS, 0, 0]);
+        header.extend_from_slice(&self.length.to_le_bytes());
+        header.extend_from_slice(&self.crc.to_le_bytes());
+        header.extend_from_slice(&self.number.to_le_bytes());
+        header.extend_from_slice(&self.synced.to_le_bytes());
+        header.extend_from_slice(&self.records.to_le_bytes());
+        let crc = checksum(salt, &header);
+        header.extend_from_slice(&crc.to_le_bytes());
+        header
+    }
+
+    /// The version and the rest. A checksum of its own spares reading as many bytes as noise may announce.
+    fn read(bytes: &[u8], salt: u64) -> Option<(u8, Self)> {
+        let (magic, rest) = bytes.split_first_chunk::<4>()?;
         if magic != MAGIC {
             return None;
         }
@@ -197,7 +201,11 @@ impl Header {
         let (crc, rest) = rest.split_first_chunk::<4>()?;
         let (number, rest) = rest.split_first_chunk::<8>()?;
         let (synced, rest) = rest.split_first_chunk::<8>()?;
-        let (records, _) = rest.split_first_chunk::<4>()?;
+        let (records, rest) = rest.split_first_chunk::<4>()?;
+        let own = rest.first_chunk::<4>()?;
+        if checksum(salt, bytes.get(..HEADER_BYTES - 4)?) != u32::from_le_bytes(*own) {
+            return None;
+        }
         let fields = Self {
             length: u32::from_le_bytes(*length),
             crc: u32::from_le_bytes(*crc),
@@ -209,20 +217,15 @@ impl Header {
     }
 }
 
-/// Over the salt, the header without its CRC, and the payload with its padding.
-fn checksum(salt: u64, header: &[u8; HEADER_BYTES], payload: &[u8]) -> u32 {
-    let (before, after) = header.split_at(CRC_AT);
-    let crc = crc32c::crc32c(&salt.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc, before);
-    let crc = crc32c::crc32c_append(crc, after.get(4..).unwrap_or_default());
-    crc32c::crc32c_append(crc, payload)
+/// Over the salt, then the bytes.
+fn checksum(salt: u64, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), bytes)
 }
 
 const MAGIC: &[u8; 4] = b"DMQG";
 const VERSION: u8 = 1;
 /// The only kind there is: records, each a changeset.
 const KIND_RECORDS: u8 = 1;
-const CRC_AT: usize = 12;
 const KEPT_BYTES: usize = 4 << 20;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! written. So a hole that a crash may leave at the end is told from damage to what was acknowledged.
 
 mod replay;
+mod spares;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::StoreError;
 use crate::group::{self, Group, PREFIX_BYTES};
 use crate::journal::replay::replay;
+use crate::journal::spares::Spares;
 use crate::journal::writer::Writer;
 use crate::log::{Log, Seen, SegmentSummary, Visit};
 use crate::position::Position;
@@ -56,8 +58,9 @@ impl Journal {
         segment_bytes: u64,
         visit: &mut Visit<'_>,
     ) -> Result<(Self, Opened), StoreError> {
+        let segment_bytes = segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
         let found = replay(directory, store, segment_bytes, visit)?;
-        let spares = Arc::new(Spares { list: Mutex::new(found.spares), segment_bytes });
+        let spares = Arc::new(Spares::new(found.spares, segment_bytes));
         let opened = Opened { segments: found.used.len(), cut_bytes: found.cut_bytes };
         let durable = Position {
             segment: found.tail.id,
@@ -158,34 +161,6 @@ impl Log for Journal {
     }
 }
 
-/// Files that may be used again, already of the right size.
-#[derive(Debug)]
-struct Spares {
-    list: Mutex<Vec<PathBuf>>,
-    segment_bytes: u64,
-}
-
-impl Spares {
-    /// One to use.
-    fn take(&self) -> Option<PathBuf> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner).pop()
-    }
-
-    /// Keeps a file for later, or deletes it.
-    fn retire(&self, segment: &Segment) -> Result<(), StoreError> {
-        let path = segment.path();
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        if list.len() < SPARES_MAX && segment.capacity == self.segment_bytes {
-            let spare = path.with_extension(SPARE);
-            std::fs::rename(path, &spare).map_err(StoreError::io("rename", path))?;
-            list.push(spare);
-            Ok(())
-        } else {
-            std::fs::remove_file(path).map_err(StoreError::io("remove", path))
-        }
-    }
-}
-
 /// Walks through the groups of one file between two borders of groups.
 fn scan_segment(
     segment: &Segment,
@@ -199,7 +174,7 @@ fn scan_segment(
         let left = (end - base) as usize;
         segment.read(base.into(), left.min(CHUNK_BYTES), &mut chunk)?;
         // A group that is larger than a chunk is read as a whole.
-        let first = group::announced_bytes(&chunk).unwrap_or(0);
+        let first = group::announced_bytes(&chunk, segment.salt).unwrap_or(0);
         if first > chunk.len() && first <= left {
             segment.read(base.into(), first, &mut chunk)?;
         }
@@ -224,5 +199,5 @@ fn scan_segment(
 }
 
 const CHUNK_BYTES: usize = 1 << 20;
-const SPARES_MAX: usize = 2;
-const SPARE: &str = "free";
+const SEGMENT_BYTES_MIN: u64 = 4 << 10;
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;

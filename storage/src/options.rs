@@ -37,7 +37,7 @@ impl Options {
         Self {
             directory: directory.into(),
             segment_bytes: 64 << 20,
-            group_records_max: 256,
+            group_records_max: 1024,
             group_bytes_max: 1 << 20,
             soon_write_wait_max: Duration::from_millis(20),
             soon_sync_wait_max: Duration::from_secs(1),

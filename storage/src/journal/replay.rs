@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::StoreError;
 use crate::group::{ALIGNMENT, announced_bytes};
-use crate::journal::{SPARE, SPARES_MAX};
+use crate::journal::spares::{SPARE, SPARES_MAX};
 use crate::log::Visit;
 use crate::position::Position;
 use crate::segment::{Segment, StoreId, id_of, path_of, sync_directory};
@@ -38,6 +38,9 @@ pub(super) fn replay(
         .mode(0o700)
         .create(directory)
         .map_err(StoreError::io("make", directory))?;
+    if let Some(parent) = directory.parent() {
+        sync_directory(parent)?;
+    }
     let listing = list(directory)?;
     let mut walk = Walk { number: None, used: BTreeMap::new(), tail: None, cut_bytes: 0 };
     let mut bytes = Vec::new();
@@ -143,7 +146,7 @@ impl Walk {
             return Ok(Some(segment));
         }
         self.used.insert(segment.id, at as u32);
-        let torn = announced_bytes(bytes.get(at..).unwrap_or_default()).unwrap_or(0);
+        let torn = announced_bytes(bytes.get(at..).unwrap_or_default(), segment.salt).unwrap_or(0);
         self.cut_bytes = torn.min(length.saturating_sub(at)) as u64;
         self.tail = Some(segment);
         Ok(None)
@@ -154,10 +157,6 @@ impl Walk {
         let expected = self.number.unwrap_or(0);
         let mut unsynced = false;
         for later in (at..bytes.len()).step_by(ALIGNMENT).skip(1) {
-            // Looking at the first four bytes is cheap; only what starts like a group is checked.
-            if announced_bytes(bytes.get(later..).unwrap_or_default()).is_none() {
-                continue;
-            }
             if let Some(found) = segment.look(bytes, later)? {
                 if found.synced >= expected {
                     return Err(StoreError::damaged(segment.path(), at as u64, "a group fails its checksum"));

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use crate::error::StoreError;
 use crate::group::Group;
-use crate::journal::Spares;
+use crate::journal::spares::Spares;
 use crate::position::Position;
 use crate::segment::{Segment, StoreId};
 
