@@ -1,2 +1,74 @@
 //! Arguments, wiring, wait.
-fn main() {}
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use server::arguments::{Arguments, Command, ServeArgs};
+use server::config::{Config, Surroundings};
+use server::failure::{Code, Failure};
+
+fn main() -> ExitCode {
+    let around = Surroundings::here();
+    let done = match Arguments::parse().command {
+        Some(Command::Serve(arguments)) => serve(&arguments, &around),
+        Some(Command::Check(arguments)) => check(&arguments, &around),
+        Some(Command::Pub(arguments)) => return ask(cli::run_pub(arguments)),
+        Some(Command::Sub(arguments)) => return ask(cli::run_sub(arguments)),
+        None => return alone(&around),
+    };
+    report(done)
+}
+
+/// No command: somebody who tries it out gets a broker, a script gets told.
+fn alone(around: &Surroundings) -> ExitCode {
+    let is_person = io::stdin().is_terminal() && io::stderr().is_terminal();
+    match around.file() {
+        None if is_person => {
+            let dev = ServeArgs { dev: true, ..ServeArgs::default() };
+            return report(serve(&dev, around));
+        }
+        Some(file) if is_person => {
+            eprintln!("{} is there; `duetmq serve` runs the broker with it\n", file.display())
+        }
+        Some(_) | None => {}
+    }
+    eprint!("{}", Arguments::command().render_help());
+    Code::Usage.into()
+}
+
+fn serve(arguments: &ServeArgs, around: &Surroundings) -> Result<(), Failure> {
+    server::wiring::run(&load(arguments, around)?)
+}
+
+fn check(arguments: &ServeArgs, around: &Surroundings) -> Result<(), Failure> {
+    let text = load(arguments, around)?.print();
+    // Whoever reads it may have seen enough before the end.
+    let _ = io::stdout().write_all(text.as_bytes());
+    Ok(())
+}
+
+/// Runs a command that asks a broker; it tells its troubles itself.
+fn ask(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => report(Err(Failure { code: Code::Other, text: error.to_string() })),
+    }
+}
+
+fn load(arguments: &ServeArgs, around: &Surroundings) -> Result<Config, Failure> {
+    Config::load(arguments, around).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Failure { code: Code::Usage, text: lines.join("\n") }
+    })
+}
+
+fn report(done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.code.into()
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Arguments: what the command line may say.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A message broker: MQTT and STOMP on one routing core, durable by default.
+#[derive(Debug, Parser)]
+#[command(name = "duetmq", version, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// What to do; on a terminal, without a configuration, `serve --dev`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the broker.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+    /// Check the configuration, and print every value that holds with its origin.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(ServeArgs),
+    /// Publish messages.
+    Pub(cli::PubArgs),
+    /// Subscribe, and print what comes.
+    Sub(cli::SubArgs),
+}
+
+/// What is said about the configuration; stronger than the environment, which is stronger than the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct ServeArgs {
+    /// The configuration; otherwise what DUETMQ_CONFIG names, ./duetmq.toml, or /etc/duetmq/duetmq.toml.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// For development: also serve the demo pages, on http://127.0.0.1:15672/.
+    #[arg(long)]
+    pub dev: bool,
+    /// Store nothing: nothing survives the end of the process.
+    #[arg(long)]
+    pub memory: bool,
+    /// Where everything that lasts is kept.
+    #[arg(short, long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// Listen here, instead of the default or configured places: mqtt://, stomp://, ws://, auto://, http:// (admin).
+    #[arg(long, value_name = "URL")]
+    pub listen: Vec<String>,
+    /// Any key of the configuration, such as mqtt.max_packet=64KiB or listener.0.bind=0.0.0.0:1883.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// What to log: error, warn, info, debug, trace or off, and target=level after commas.
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// How to log: text or json.
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  duetmq serve --dev                          try it: MQTT 1883, STOMP 61613, demo http://127.0.0.1:15672/
+  duetmq serve -c /etc/duetmq/duetmq.toml     run it
+  duetmq check -c duetmq.toml                 what holds, and where it comes from
+  duetmq sub -t 'chat/room/+'                 in one window, and in another:
+  duetmq pub -t chat/room/5 -m hello";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  duetmq serve --dev --memory                 nothing is stored
+  duetmq serve -d /var/lib/duetmq --listen mqtt://0.0.0.0:1883 --listen stomp://127.0.0.1:61613
+  duetmq serve --set auth.anonymous=never --log-level info,engine=debug --log-format json
+  DUETMQ_LISTENER__0__BIND=0.0.0.0:1883 duetmq serve
+
+Exit codes: 0 stopped as asked, 1 failed, 2 usage or configuration, 3 cannot listen, 4 data directory in use,
+65 store damaged, 74 disk failed.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  duetmq check                                the configuration that `duetmq serve` would use here
+  duetmq check --set log.level=debug
+  duetmq check > duetmq.toml                  every key with its value, as a file to start from
+
+Exit codes: 0 fine, 2 not.";

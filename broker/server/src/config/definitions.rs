@@ -1,0 +1,155 @@
+//! Definitions: the exchanges, queues and bindings that a configuration declares.
+
+use bytestring::ByteString;
+use engine::Definitions;
+use model::grant::Grant;
+use model::key::{KeyPattern, Level};
+use model::name::{ExchangeName, QueueName};
+use model::queue::{Binding, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, QueueOptions};
+
+use crate::config::origin::{ConfigError, Origin};
+use crate::config::settings::Section;
+
+/// What `settings` declare.
+///
+/// # Errors
+///
+/// What contradicts itself. What contradicts the store is found when it is declared.
+pub(crate) fn definitions(settings: &Section) -> Result<Definitions, Vec<ConfigError>> {
+    let mut errors = Vec::new();
+    for table in ["exchange", "queue"] {
+        find_doubles(table, settings.sections(table), &mut errors);
+    }
+    let exchanges: Vec<ExchangeOptions> = settings.sections("exchange").iter().map(exchange).collect();
+    for (section, exchange) in settings.sections("exchange").iter().zip(&exchanges) {
+        if exchange.name.as_str().starts_with("amq.") {
+            let text = format!(
+                "exchange.name is {:?}; names that start with amq. are the broker's own",
+                exchange.name
+            );
+            errors.push(ConfigError::new(origin(section, "name"), text));
+        }
+    }
+    let queues = settings.sections("queue").iter().map(queue).collect();
+    let mut bindings = Vec::new();
+    for section in settings.sections("binding") {
+        match binding(section, &exchanges) {
+            Ok(binding) => bindings.push(binding),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(Definitions { exchanges, queues, bindings }) } else { Err(errors) }
+}
+
+fn find_doubles(table: &str, sections: &[Section], errors: &mut Vec<ConfigError>) {
+    for (index, section) in sections.iter().enumerate() {
+        let name = section.word("name");
+        if let Some(first) = sections.iter().take(index).find(|other| other.word("name") == name) {
+            let text = format!("the {table} {name:?} is declared twice, first at {}", origin(first, "name"));
+            errors.push(ConfigError::new(origin(section, "name"), text));
+        }
+    }
+}
+
+fn exchange(section: &Section) -> ExchangeOptions {
+    ExchangeOptions {
+        name: ExchangeName::new(section.word("name")),
+        kind: match section.word("type") {
+            "topic" => ExchangeKind::Topic,
+            "fanout" => ExchangeKind::Fanout,
+            "headers" => ExchangeKind::Headers,
+            _ => ExchangeKind::Direct,
+        },
+        durable: section.truth("durable"),
+        auto_delete: section.truth("auto_delete"),
+    }
+}
+
+fn queue(section: &Section) -> QueueOptions {
+    QueueOptions {
+        name: QueueName::new(section.word("name")),
+        durable: section.truth("durable"),
+        exclusive: false,
+        auto_delete: section.truth("auto_delete"),
+        ready_max: section.number_if_set("max_length"),
+        ready_bytes_max: section.number_if_set("max_length_bytes"),
+    }
+}
+
+fn binding(section: &Section, exchanges: &[ExchangeOptions]) -> Result<Binding, ConfigError> {
+    let exchange = ExchangeName::new(section.word("exchange"));
+    let declared = exchanges.iter().find(|one| one.name == exchange).map(|one| one.kind);
+    // The exchange may also be one that the store has; then it is not known here what it is.
+    let is_headers = declared.is_none_or(|kind| kind == ExchangeKind::Headers)
+        && ![ExchangeName::TOPIC, ExchangeName::DIRECT, ExchangeName::FANOUT].contains(&exchange);
+    if let (Some((_, first)), false) = (section.names("arguments").first(), is_headers) {
+        let text = format!("binding.arguments mean nothing on {exchange:?}, which is no headers exchange");
+        return Err(ConfigError::new(&first.origin, text));
+    }
+    Ok(Binding {
+        exchange,
+        pattern: pattern(section.word("key")),
+        arguments: arguments(section)?,
+        queue: QueueName::new(section.word("queue")),
+        share: None,
+        grant: Grant::default(),
+    })
+}
+
+/// Reads the form that RabbitMQ's users write: words parted by `.`, `*` for one, `#` for any number. As at the STOMP
+/// door, `.` and `/` change places.
+fn pattern(key: &str) -> KeyPattern {
+    let level = |word: &str| match word {
+        "*" => Level::One,
+        "#" => Level::Many,
+        word => Level::Literal(word.replace('/', ".").into()),
+    };
+    KeyPattern::new(key.split('.').map(level).collect())
+}
+
+fn arguments(section: &Section) -> Result<HeaderMatch, ConfigError> {
+    let mut arguments = HeaderMatch::default();
+    for (name, given) in section.names("arguments") {
+        let value = given.text();
+        if name != "x-match" {
+            arguments.wanted.push((ByteString::from(name.as_str()), Some(ByteString::from(value))));
+            continue;
+        }
+        arguments.mode = match value {
+            "all" => MatchMode::All,
+            "any" => MatchMode::Any,
+            "all-with-x" => MatchMode::AllWithX,
+            "any-with-x" => MatchMode::AnyWithX,
+            _ => {
+                let text = format!("x-match is {value:?}; expected all, any, all-with-x or any-with-x");
+                return Err(ConfigError::new(&given.origin, text));
+            }
+        };
+    }
+    Ok(arguments)
+}
+
+fn origin<'a>(section: &'a Section, key: &str) -> &'a Origin {
+    &section.given(key).origin
+}
+
+#[cfg(test)]
+mod tests {
+    use model::key::RoutingKey;
+
+    use super::*;
+
+    #[test]
+    fn a_binding_key_is_dotted_as_in_rabbitmq() {
+        for (key, yes, no) in [
+            ("room.*", "room/1", "room/1/2"),
+            ("room.#", "room/1/2", "rooms"),
+            ("room.1", "room/1", "room.1"),
+            ("a/b", "a.b", "a/b"),
+            ("", "", "a"),
+        ] {
+            assert!(pattern(key).matches(&RoutingKey::from(yes)), "{key} takes {yes}");
+            assert!(!pattern(key).matches(&RoutingKey::from(no)), "{key} leaves {no}");
+        }
+    }
+}

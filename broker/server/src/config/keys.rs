@@ -1,0 +1,435 @@
+//! Keys: every key there is, with its type, its default and its meaning.
+
+use crate::config::schema::Default::{Is, Required, Unset};
+use crate::config::schema::{Key, Type};
+
+/// The whole of a configuration, in the order in which it is shown.
+pub(crate) const KEYS: &[Key] = &[
+    Key::table("node", NODE, "The broker itself."),
+    Key::table("log", LOG, "What is written to stderr."),
+    Key::table("auth", AUTH, "Who may enter."),
+    Key::table("durability", DURABILITY, "How what was acknowledged gets to the disk."),
+    Key::table("limits", LIMITS, "How much is held at most."),
+    Key::table("mqtt", MQTT, "What MQTT clients get."),
+    Key::table("stomp", STOMP, "What STOMP clients get."),
+    Key::tables(
+        "listener",
+        LISTENER,
+        "A place where clients come in. Where a file has none: MQTT on 127.0.0.1:1883, STOMP on 127.0.0.1:61613, \
+         WebSocket on 127.0.0.1:15674 and 127.0.0.1:15675, and with `dev` the admin pages on 127.0.0.1:15672.",
+    ),
+    Key::tables("exchange", EXCHANGE, "An exchange that is declared at start, if it does not exist."),
+    Key::tables("queue", QUEUE, "A queue that is declared at start, if it does not exist."),
+    Key::tables(
+        "binding",
+        BINDING,
+        "A line from an exchange to a queue, drawn at start. It is never removed by leaving it out.",
+    ),
+];
+
+const NODE: &[Key] = &[
+    Key::value("name", Type::Name, Is("duetmq"), "What this broker is called in its banner and its log."),
+    Key::value(
+        "data_dir",
+        Type::Text,
+        Is("duetmq-data"),
+        "Where everything that lasts is kept. A relative path starts at the working directory. Under systemd, \
+         `STATE_DIRECTORY` is the default. One broker at a time may use it.",
+    ),
+    Key::value(
+        "memory",
+        Type::Truth,
+        Is("false"),
+        "Store nothing: an acknowledgement then means that the broker has the message in memory, and nothing survives \
+         the end of the process.",
+    ),
+    Key::value(
+        "dev",
+        Type::Truth,
+        Is("false"),
+        "For development: the admin listener is among the default listeners, and serves the demo pages.",
+    ),
+    Key::value(
+        "host_names",
+        Type::Texts,
+        Is(""),
+        "The names that a STOMP client may give in `host`, besides `/`, `localhost` and addresses. Add the names under which \
+         clients know this broker.",
+    ),
+];
+
+const LOG: &[Key] = &[
+    Key::value(
+        "level",
+        Type::LogLevel,
+        Is("info"),
+        "What is written: a level, and others for targets after commas, such as `info,engine=debug`.",
+    ),
+    Key::value(
+        "format",
+        Type::OneOf(&["text", "json"]),
+        Is("text"),
+        "How a line looks. Both have the same keys.",
+    ),
+];
+
+const AUTH: &[Key] = &[
+    Key::value(
+        "anonymous",
+        Type::OneOf(&["loopback", "always", "never"]),
+        Is("loopback"),
+        "Whether clients without a user name are let in: those of this machine, all, or none. A proxy on this machine \
+         makes all its clients look as if they were here: use `never` behind one.",
+    ),
+    Key::value(
+        "guest_loopback",
+        Type::Truth,
+        Is("true"),
+        "Whether the user `guest` with the password `guest` is let in from this machine. From elsewhere it never is.",
+    ),
+];
+
+const DURABILITY: &[Key] = &[
+    Key::value(
+        "group_max_records",
+        Type::Count { min: 1, max: 1_000_000 },
+        Is("1024"),
+        "The most changes that share one write and one fdatasync.",
+    ),
+    Key::value(
+        "group_max_bytes",
+        Type::Size { min: 4096, max: 1 << 30 },
+        Is("1MiB"),
+        "The most bytes that share one write and one fdatasync; a single larger change is written by itself.",
+    ),
+];
+
+const LIMITS: &[Key] = &[
+    Key::value(
+        "connections",
+        Type::Count { min: 1, max: 10_000_000 },
+        Is("100000"),
+        "The most connections at a time, over all listeners. One more is closed at once.",
+    ),
+    Key::value(
+        "session_queue_messages",
+        Type::Count { min: 1, max: u64::MAX },
+        Is("10000"),
+        "The most messages that wait for one MQTT session or one STOMP subscription. Beyond it, new ones are dropped for \
+         that one alone, and counted.",
+    ),
+    Key::value(
+        "session_queue_bytes",
+        Type::Size { min: 1024, max: u64::MAX },
+        Is("64MiB"),
+        "The same in bytes of keys and payloads.",
+    ),
+    Key::value(
+        "queue_messages",
+        Type::Count { min: 1, max: u64::MAX },
+        Is("1000000"),
+        "The most messages that wait in a named queue that has no limit of its own. Beyond it, the publisher is refused.",
+    ),
+    Key::value(
+        "queue_bytes",
+        Type::Size { min: 1024, max: u64::MAX },
+        Is("1GiB"),
+        "The same in bytes of keys and payloads.",
+    ),
+    Key::value(
+        "subscriptions",
+        Type::Count { min: 1, max: 10_000_000 },
+        Is("10000"),
+        "The most subscriptions of one session.",
+    ),
+    Key::value(
+        "retained",
+        Type::Count { min: 0, max: 1_000_000_000 },
+        Is("1000000"),
+        "The most retained messages. Beyond it, a publish that would retain another one is refused.",
+    ),
+];
+
+const MQTT: &[Key] = &[
+    Key::value(
+        "versions",
+        Type::SomeOf(&["3.1", "3.1.1", "5"]),
+        Is("3.1,3.1.1,5"),
+        "The versions that are let in.",
+    ),
+    Key::value(
+        "connect_timeout",
+        Type::Duration { min_ms: 100, max_ms: 3_600_000 },
+        Is("10s"),
+        "How long a client may take from its first byte to the end of CONNECT.",
+    ),
+    Key::value(
+        "receive_max",
+        Type::Count { min: 1, max: 65_535 },
+        Is("64"),
+        "How many QoS 1 and QoS 2 messages of a 5.0 client may be under way to the broker: its Receive Maximum.",
+    ),
+    Key::value(
+        "inflight_max",
+        Type::Count { min: 1, max: 65_535 },
+        Is("64"),
+        "How many QoS 1 and QoS 2 messages may be under way to a client, however many it offers to take.",
+    ),
+    Key::value(
+        "max_packet",
+        Type::Size { min: 128, max: 268_435_460 },
+        Is("1MiB"),
+        "The largest packet that is read; a larger one ends the connection.",
+    ),
+    Key::value(
+        "topic_alias_max",
+        Type::Count { min: 0, max: 65_535 },
+        Is("32"),
+        "How many topic aliases there are each way.",
+    ),
+    Key::value(
+        "keep_alive_max",
+        Type::Seconds { min: 0, max: 65_535, never: false },
+        Is("10m"),
+        "The longest keep alive of a 5.0 client; zero is no limit. In 3.x it is not limited.",
+    ),
+    Key::value(
+        "session_expiry_max",
+        LIFETIME,
+        Is("7d"),
+        "How long the session of a 5.0 client may outlive its connection at most.",
+    ),
+    Key::value(
+        "session_expiry_v3",
+        LIFETIME,
+        Is("7d"),
+        "How long a session with Clean Session 0 outlives its connection in 3.x.",
+    ),
+    Key::value(
+        "max_topic",
+        Type::Size { min: 1, max: 65_535 },
+        Is("65535B"),
+        "The longest topic name and the longest filter.",
+    ),
+    Key::value(
+        "max_topic_levels",
+        Type::Count { min: 1, max: 65_536 },
+        Is("128"),
+        "The most levels of a topic name or a filter.",
+    ),
+    Key::value(
+        "subscriptions_per_packet",
+        Type::Count { min: 1, max: 65_535 },
+        Is("100"),
+        "The most filters in one SUBSCRIBE.",
+    ),
+    Key::value("max_client_id", Type::Size { min: 23, max: 65_535 }, Is("256B"), "The longest client id."),
+];
+
+const STOMP: &[Key] = &[
+    Key::value(
+        "versions",
+        Type::SomeOf(&["1.0", "1.1", "1.2"]),
+        Is("1.0,1.1,1.2"),
+        "The versions that are spoken.",
+    ),
+    Key::value(
+        "strict",
+        Type::Truth,
+        Is("false"),
+        "Whether SUBSCRIBE and UNSUBSCRIBE need an `id` from 1.1 on, as the specification says. Clients rely on doing without.",
+    ),
+    Key::value(
+        "connect_timeout",
+        Type::Duration { min_ms: 100, max_ms: 3_600_000 },
+        Is("10s"),
+        "How long a client may take until it is in, counted from the connection.",
+    ),
+    Key::value(
+        "heart_beat_min",
+        Type::Duration { min_ms: 10, max_ms: 3_600_000 },
+        Is("1s"),
+        "No heart-beat is promised or expected more often than this.",
+    ),
+    Key::value(
+        "heart_beat_tolerance",
+        Type::Ratio { min: 1.0, max: 100.0 },
+        Is("2.0"),
+        "How many intervals of silence are believed to be a slow network.",
+    ),
+    Key::value("max_body", Type::Size { min: 0, max: 1 << 30 }, Is("1MiB"), "The largest body of a frame."),
+    Key::value(
+        "max_login_body",
+        Type::Size { min: 0, max: 1 << 30 },
+        Is("64KiB"),
+        "The largest body of a frame before the client is in.",
+    ),
+    Key::value("max_headers", Type::Count { min: 1, max: 65_536 }, Is("128"), "The most headers of a frame."),
+    Key::value(
+        "max_header",
+        Type::Size { min: 128, max: 1 << 24 },
+        Is("8KiB"),
+        "The largest header, name and value.",
+    ),
+    Key::value(
+        "max_head",
+        Type::Size { min: 256, max: 1 << 26 },
+        Is("32KiB"),
+        "The largest head of a frame: all up to the body.",
+    ),
+    Key::value(
+        "transactions",
+        Type::Count { min: 0, max: 65_536 },
+        Is("16"),
+        "How many transactions a connection may have open.",
+    ),
+    Key::value(
+        "transaction_frames",
+        Type::Count { min: 1, max: 1_000_000 },
+        Is("1000"),
+        "How many frames one transaction may have.",
+    ),
+    Key::value(
+        "transaction_bytes",
+        Type::Size { min: 1024, max: 1 << 30 },
+        Is("8MiB"),
+        "How much one transaction may hold.",
+    ),
+    Key::value(
+        "transaction_timeout",
+        Type::Duration { min_ms: 100, max_ms: 86_400_000 },
+        Is("1m"),
+        "How long a transaction may stay open.",
+    ),
+    Key::tables(
+        "prefix",
+        PREFIX,
+        "Destinations that start alike, such as `/sub/chat/room/5`. `/topic/`, `/queue/`, `/amq/queue/` and `/exchange/` are always \
+         there.",
+    ),
+];
+
+const PREFIX: &[Key] = &[
+    Key::value("prefix", Type::Text, Required, "How they start: with a slash before and a slash behind, such as `/sub/`."),
+    Key::value(
+        "kind",
+        Type::OneOf(&["topic", "queue"]),
+        Is("topic"),
+        "What follows the prefix: a key of the topic exchange, or the name of a queue.",
+    ),
+    Key::value(
+        "separator",
+        Type::OneOf(&["/", "."]),
+        Is("/"),
+        "What parts the words: with `/`, `/sub/chat/5` is the MQTT topic `sub/chat/5`; with `.`, `/sub/chat.5` is.",
+    )
+    .only_where("kind", TOPIC),
+    Key::value(
+        "keep",
+        Type::Truth,
+        Is("true"),
+        "Whether the prefix is part of the key. Without it, `/sub/chat/5` and `/pub/chat/5` are both the MQTT topic `chat/5`.",
+    )
+    .only_where("kind", TOPIC),
+];
+
+const TOPIC: &[&str] = &["topic"];
+
+/// Sessions count their life in 32 bits of seconds, of which the last value is for ever.
+const LIFETIME: Type = Type::Seconds { min: 0, max: 4_294_967_294, never: true };
+
+const LISTENER: &[Key] = &[
+    Key::value(
+        "protocol",
+        Type::OneOf(&["mqtt", "stomp", "web", "auto", "admin"]),
+        Required,
+        "What is spoken there. `web` is WebSocket with MQTT or STOMP inside; `auto` finds out by the first bytes; `admin` \
+         is HTTP for people: `/healthz`, and with `dev` the demo pages.",
+    ),
+    Key::value(
+        "bind",
+        Type::Address,
+        Required,
+        "The address to listen on. `0.0.0.0` is every address of this machine; without an address, `:1883`, it is this \
+         machine alone. Port 0 takes any free one.",
+    ),
+    Key::value("name", Type::Name, Unset("protocol and number, such as mqtt-1"), "What the log calls it."),
+    Key::table("paths", PATHS, "Where WebSockets are opened.").only_where("protocol", WEB),
+    Key::value(
+        "origins",
+        Type::Texts,
+        Is(""),
+        "The pages whose scripts may open WebSockets here, such as `https://chat.example.org`, beside those of the same \
+         host; `*` is all. Programs that are no browsers send no origin, and are let in.",
+    )
+    .only_where("protocol", WEB),
+];
+
+const WEB: &[&str] = &["web", "auto"];
+
+const PATHS: &[Key] = &[
+    Key::value(
+        "ws",
+        Type::Path,
+        Is("/ws"),
+        "Where STOMP is spoken, unless the client's subprotocol says MQTT.",
+    ),
+    Key::value(
+        "mqtt",
+        Type::Path,
+        Is("/mqtt"),
+        "Where MQTT is spoken, unless the client's subprotocol says STOMP.",
+    ),
+];
+
+const EXCHANGE: &[Key] = &[
+    Key::value("name", Type::Name, Required, "Its name. Names that start with `amq.` are the broker's own."),
+    Key::value(
+        "type",
+        Type::OneOf(&["direct", "topic", "fanout", "headers"]),
+        Is("direct"),
+        "How it picks queues: equal keys, patterns, all of them, or headers.",
+    ),
+    Key::value("durable", Type::Truth, Is("true"), "Survives a restart."),
+    Key::value("auto_delete", Type::Truth, Is("false"), "Goes when its last binding goes."),
+];
+
+const QUEUE: &[Key] = &[
+    Key::value("name", Type::Name, Required, "Its name."),
+    Key::value("durable", Type::Truth, Is("true"), "Survives a restart, with its persistent messages."),
+    Key::value("auto_delete", Type::Truth, Is("false"), "Goes when its last consumer goes."),
+    Key::value(
+        "max_length",
+        Type::Count { min: 1, max: u64::MAX },
+        Unset("limits.queue_messages"),
+        "The most messages that wait in it.",
+    ),
+    Key::value(
+        "max_length_bytes",
+        Type::Size { min: 1, max: u64::MAX },
+        Unset("limits.queue_bytes"),
+        "The most bytes of keys and payloads that wait in it.",
+    ),
+];
+
+const BINDING: &[Key] = &[
+    Key::value(
+        "exchange",
+        Type::Text,
+        Required,
+        "From this exchange; `amq.topic` is where MQTT topics live.",
+    ),
+    Key::value("queue", Type::Name, Required, "To this queue."),
+    Key::value(
+        "key",
+        Type::Text,
+        Is(""),
+        "For messages with this routing key; on a topic exchange a pattern, `*` for one word and `#` for any number. \
+         Words are parted by `.`, as in RabbitMQ: the MQTT topic `room/1` is `room.1` here, and `room/+` is `room.*`.",
+    ),
+    Key::names(
+        "arguments",
+        "For messages with these headers, on a headers exchange: `{ x-match = \"all\", format = \"pdf\" }`. `x-match` is \
+         `all`, `any`, `all-with-x` or `any-with-x`.",
+    ),
+];

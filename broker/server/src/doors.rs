@@ -1,0 +1,87 @@
+//! Doors: where clients and people come in, opened all or none.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use admin::WebEndpoint;
+use engine::Broker;
+use gateway::{Gateway, Kind, Web};
+use telemetry::Metrics;
+use tokio::net::TcpListener;
+
+use crate::banner::Open;
+use crate::config::Config;
+use crate::config::settings::Section;
+use crate::failure::{Code, Failure};
+use crate::options;
+
+/// Every place that is listened on. Nobody is let in yet.
+pub(crate) struct Doors {
+    /// For clients.
+    pub(crate) gateway: Gateway,
+    /// For people.
+    pub(crate) admins: Vec<TcpListener>,
+    /// What the pages for people need to know.
+    pub(crate) admin: admin::Options,
+    /// All of them, in the order of the configuration, with the ports that they have now.
+    pub(crate) open: Vec<Open>,
+}
+
+impl Doors {
+    /// Listens everywhere.
+    ///
+    /// # Errors
+    ///
+    /// The first address that cannot be had.
+    pub(crate) fn open(config: &Config, broker: Broker, metrics: Arc<Metrics>) -> Result<Self, Failure> {
+        let (mqtt, stomp) = (Arc::new(options::mqtt(config)), Arc::new(options::stomp(config)));
+        let gateway =
+            Gateway::bind(&options::gateway(config), broker, mqtt, stomp, metrics).map_err(|e| cannot(&e))?;
+        let mut client_addresses = gateway.local_addrs().map_err(|error| cannot(&error))?.into_iter();
+        let (mut admins, mut open) = (Vec::new(), Vec::new());
+        for section in config.settings().sections("listener") {
+            let address = if options::kind(section).is_some() {
+                client_addresses.next()
+            } else {
+                let listener =
+                    transport::tcp::bind(options::bind(section)).map_err(|error| cannot(&error))?;
+                let address = listener.local_addr().map_err(|error| cannot(&error))?;
+                admins.push(listener);
+                Some(address)
+            };
+            open.extend(address.map(|address| describe(section, address)));
+        }
+        let admin = admin_options(config, &open);
+        Ok(Self { gateway, admins, admin, open })
+    }
+}
+
+fn cannot(error: &dyn std::error::Error) -> Failure {
+    Failure::new(Code::Bind, error.to_string())
+}
+
+fn describe(section: &Section, address: SocketAddr) -> Open {
+    let web = match options::kind(section) {
+        Some(Kind::Web(web) | Kind::Auto(web)) => Some(web),
+        Some(Kind::Mqtt | Kind::Stomp) | None => None,
+    };
+    Open {
+        name: section.word("name").to_owned(),
+        protocol: section.word("protocol").to_owned(),
+        address,
+        paths: web.map(|Web { ws_path, mqtt_path, .. }| (ws_path, mqtt_path)),
+    }
+}
+
+/// The demo pages find the WebSocket listeners by what is said here: STOMP on the first one and MQTT on the last one, as
+/// RabbitMQ's users expect.
+fn admin_options(config: &Config, open: &[Open]) -> admin::Options {
+    let mut web = open.iter().filter_map(|one| one.paths.as_ref().map(|paths| (one.address.port(), paths)));
+    let first = web.clone().next();
+    let endpoint = |port, path: &str| WebEndpoint { port, path: path.to_owned(), tls: false };
+    admin::Options {
+        dev: config.settings().section("node").truth("dev"),
+        mqtt_ws: web.next_back().map(|(port, (_, mqtt))| endpoint(port, mqtt)),
+        stomp_ws: first.map(|(port, (ws, _))| endpoint(port, ws)),
+    }
+}

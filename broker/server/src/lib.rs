@@ -1,0 +1,15 @@
+//! Wires the house, holds no opinion.
+//!
+//! Reads the arguments, the environment and one file into a [`config::Config`], builds the house from it, ground floor
+//! first, and waits for a signal to take it down again in order.
+
+pub mod arguments;
+pub mod config;
+pub mod failure;
+pub mod wiring;
+
+mod banner;
+mod doors;
+mod options;
+mod shutdown;
+mod store;

@@ -1,0 +1,316 @@
+//! Options: from settings to what each room of the house is started with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::Anonymous;
+use gateway::{Kind, ListenerOptions, Web};
+use mqtt::version::Version;
+use telemetry::Metrics;
+use telemetry::logging::{Format, Levels};
+
+use crate::config::Config;
+use crate::config::settings::Section;
+
+/// Which events are logged, and how.
+pub(crate) fn logging(config: &Config) -> (Levels, Format) {
+    let log = config.settings().section("log");
+    // It was checked when it was read; without a level, everything at INFO is logged.
+    let levels = log.word("level").parse().unwrap_or_default();
+    let format = if log.word("format") == "json" { Format::Json } else { Format::Text };
+    (levels, format)
+}
+
+pub(crate) fn auth(config: &Config) -> auth::Options {
+    let section = config.settings().section("auth");
+    auth::Options {
+        anonymous: match section.word("anonymous") {
+            "always" => Anonymous::Always,
+            "never" => Anonymous::Never,
+            _ => Anonymous::Loopback,
+        },
+        guest_loopback: section.truth("guest_loopback"),
+    }
+}
+
+/// `None`: nothing is stored.
+pub(crate) fn storage(config: &Config, metrics: &Arc<Metrics>) -> Option<storage::Options> {
+    let node = config.settings().section("node");
+    let durability = config.settings().section("durability");
+    (!node.truth("memory")).then(|| storage::Options {
+        group_records_max: count(durability, "group_max_records"),
+        group_bytes_max: count(durability, "group_max_bytes"),
+        metrics: Arc::clone(metrics),
+        ..storage::Options::new(PathBuf::from(node.word("data_dir")))
+    })
+}
+
+pub(crate) fn engine(config: &Config) -> engine::Options {
+    let limits = config.settings().section("limits");
+    engine::Options {
+        session_queue_messages_max: limits.number("session_queue_messages"),
+        session_queue_bytes_max: limits.number("session_queue_bytes"),
+        queue_messages_max: limits.number("queue_messages"),
+        queue_bytes_max: limits.number("queue_bytes"),
+        subscriptions_max: count(limits, "subscriptions"),
+        retained_max: count(limits, "retained"),
+        host_names: config.settings().section("node").texts("host_names").to_vec(),
+    }
+}
+
+pub(crate) fn mqtt(config: &Config) -> mqtt::Options {
+    let section = config.settings().section("mqtt");
+    let version = |text: &String| match text.as_str() {
+        "3.1" => Version::V31,
+        "3.1.1" => Version::V311,
+        _ => Version::V5,
+    };
+    mqtt::Options {
+        versions: section.texts("versions").iter().map(version).collect(),
+        connect_timeout: Duration::from_millis(section.number("connect_timeout")),
+        receive_maximum: narrow(section, "receive_max"),
+        inflight_max: narrow(section, "inflight_max"),
+        packet_max: narrow(section, "max_packet"),
+        topic_alias_max: narrow(section, "topic_alias_max"),
+        keep_alive_max_s: narrow(section, "keep_alive_max"),
+        session_expiry_max_s: narrow(section, "session_expiry_max"),
+        session_expiry_v3_s: narrow(section, "session_expiry_v3"),
+        topic_bytes_max: count(section, "max_topic"),
+        topic_levels_max: count(section, "max_topic_levels"),
+        subscriptions_per_packet: count(section, "subscriptions_per_packet"),
+        client_id_bytes_max: count(section, "max_client_id"),
+    }
+}
+
+pub(crate) fn stomp(config: &Config) -> stomp::options::Options {
+    let section = config.settings().section("stomp");
+    let duration = |key| Duration::from_millis(section.number(key));
+    let version = |text: &String| match text.as_str() {
+        "1.0" => stomp::version::Version::V1_0,
+        "1.1" => stomp::version::Version::V1_1,
+        _ => stomp::version::Version::V1_2,
+    };
+    stomp::options::Options {
+        versions: section.texts("versions").iter().map(version).collect(),
+        limits: stomp::decode::Limits {
+            headers_max: count(section, "max_headers"),
+            line_bytes_max: count(section, "max_header"),
+            head_bytes_max: count(section, "max_head"),
+            body_bytes_max: count(section, "max_body"),
+            ..stomp::decode::Limits::default()
+        },
+        login_body_bytes_max: count(section, "max_login_body"),
+        connect_timeout: duration("connect_timeout"),
+        strict: section.truth("strict"),
+        destinations: config.destinations().clone(),
+        host_names: config.settings().section("node").texts("host_names").to_vec(),
+        heart_beat_min: duration("heart_beat_min"),
+        heart_beat_tolerance: section.ratio("heart_beat_tolerance"),
+        subscriptions_max: count(config.settings().section("limits"), "subscriptions"),
+        transactions_max: count(section, "transactions"),
+        transaction_frames_max: count(section, "transaction_frames"),
+        transaction_bytes_max: count(section, "transaction_bytes"),
+        transaction_timeout: duration("transaction_timeout"),
+        ..stomp::options::Options::default()
+    }
+}
+
+pub(crate) fn gateway(config: &Config) -> gateway::Options {
+    let listeners = config.settings().sections("listener").iter().filter_map(|section| {
+        let kind = kind(section)?;
+        Some(ListenerOptions { name: section.word("name").to_owned(), kind, bind: bind(section) })
+    });
+    gateway::Options {
+        listeners: listeners.collect(),
+        connections_max: count(config.settings().section("limits"), "connections"),
+    }
+}
+
+/// What a listener for clients is for; `None`: it is for people.
+pub(crate) fn kind(section: &Section) -> Option<Kind> {
+    let web = || {
+        let paths = section.section("paths");
+        Web {
+            ws_path: paths.word("ws").to_owned(),
+            mqtt_path: paths.word("mqtt").to_owned(),
+            origins: section.texts("origins").to_vec(),
+        }
+    };
+    match section.word("protocol") {
+        "mqtt" => Some(Kind::Mqtt),
+        "stomp" => Some(Kind::Stomp),
+        "web" => Some(Kind::Web(web())),
+        "auto" => Some(Kind::Auto(web())),
+        _ => None,
+    }
+}
+
+/// Where a listener is.
+pub(crate) fn bind(section: &Section) -> SocketAddr {
+    // It was checked when it was read; no address of ours is ever taken by chance.
+    section.word("bind").parse().unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)))
+}
+
+/// A number that the schema keeps within the bounds of its type; the largest one stands for no end.
+fn narrow<T: TryFrom<u64> + Bounded>(section: &Section, key: &str) -> T {
+    T::try_from(section.number(key)).unwrap_or(T::MAX)
+}
+
+fn count(section: &Section, key: &str) -> usize {
+    narrow(section, key)
+}
+
+trait Bounded {
+    const MAX: Self;
+}
+
+impl Bounded for u16 {
+    const MAX: Self = Self::MAX;
+}
+
+impl Bounded for u32 {
+    const MAX: Self = Self::MAX;
+}
+
+impl Bounded for usize {
+    const MAX: Self = Self::MAX;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::ServeArgs;
+    use crate::config::Surroundings;
+
+    #[test]
+    fn the_defaults_of_the_configuration_are_those_of_the_rooms() {
+        let config =
+            Config::load(&ServeArgs::default(), &Surroundings::default()).expect("no configuration is one");
+        same(&auth(&config), &auth::Options::default());
+        same(&storage(&config, &Arc::default()), &Some(storage::Options::new("duetmq-data")));
+        same(&engine(&config), &engine::Options::default());
+        same(&mqtt(&config), &mqtt::Options::default());
+        same(&stomp(&config), &stomp::options::Options::default());
+    }
+
+    #[test]
+    fn listeners_become_what_the_gateway_listens_on_and_admin_is_not_its_business() {
+        let url = ["mqtt://:1", "stomp://:2", "http://:3", "auto://:4", "ws://0.0.0.0:5/chat"];
+        let arguments = ServeArgs {
+            listen: url.map(str::to_owned).to_vec(),
+            set: vec!["listener.4.origins=http://a,http://b".to_owned()],
+            ..ServeArgs::default()
+        };
+        let config =
+            Config::load(&arguments, &Surroundings::default()).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let web = |ws: &str, origins: &[&str]| Web {
+            ws_path: ws.to_owned(),
+            origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+            ..Web::default()
+        };
+        let expected = [
+            ("mqtt-1", Kind::Mqtt, "127.0.0.1:1"),
+            ("stomp-1", Kind::Stomp, "127.0.0.1:2"),
+            ("auto-1", Kind::Auto(web("/ws", &[])), "127.0.0.1:4"),
+            ("web-1", Kind::Web(web("/chat", &["http://a", "http://b"])), "0.0.0.0:5"),
+        ]
+        .map(|(name, kind, bind)| ListenerOptions {
+            name: name.to_owned(),
+            kind,
+            bind: bind.parse().expect("an address"),
+        });
+        assert_eq!(gateway(&config).listeners, expected);
+    }
+
+    #[track_caller]
+    fn same<T: std::fmt::Debug>(ours: &T, theirs: &T) {
+        assert_eq!(format!("{ours:#?}"), format!("{theirs:#?}"));
+    }
+
+    #[test]
+    fn every_key_reaches_the_room_it_is_for() {
+        let arguments = ServeArgs { set: EVERYTHING.map(str::to_owned).to_vec(), ..ServeArgs::default() };
+        let config =
+            Config::load(&arguments, &Surroundings::default()).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let shown = format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            logging(&config).1,
+            auth(&config),
+            storage(&config, &Arc::default()),
+            engine(&config),
+            mqtt(&config),
+            stomp(&config),
+            gateway(&config)
+        );
+        for number in
+            (10..=41).filter(|number| ![12, 14, 16, 21, 24, 29, 32, 33, 34, 36, 37, 40].contains(number))
+        {
+            assert!(shown.contains(&format!(": {number}")), "{number} in {shown}");
+        }
+        for number in [12, 14, 16, 21, 33, 34, 36, 37, 40] {
+            assert!(shown.contains(&format!(": {}", number * 1024)), "{number} KiB in {shown}");
+        }
+        for text in [
+            "Json",
+            "anonymous: Always",
+            "guest_loopback: false",
+            "\"broker\", \"other\"",
+            "versions: [V5]",
+            "session_expiry_max_s: 4294967295",
+            "session_expiry_v3_s: 2073600",
+            "connect_timeout: 2.9s",
+            "versions: [V1_1]",
+            "strict: true",
+            "heart_beat_tolerance: 3.2",
+        ] {
+            assert!(shown.contains(text), "{text} in {shown}");
+        }
+    }
+
+    /// Each number once, so that it can be found again.
+    const EVERYTHING: [&str; 41] = [
+        "log.level=trace",
+        "log.format=json",
+        "auth.anonymous=always",
+        "auth.guest_loopback=false",
+        "durability.group_max_records=11",
+        "durability.group_max_bytes=12KiB",
+        "limits.connections=10",
+        "limits.session_queue_messages=13",
+        "limits.session_queue_bytes=14KiB",
+        "limits.queue_messages=15",
+        "limits.queue_bytes=16KiB",
+        "limits.subscriptions=17",
+        "limits.retained=18",
+        "node.host_names=broker,other",
+        "mqtt.versions=5",
+        "mqtt.receive_max=19",
+        "mqtt.inflight_max=20",
+        "mqtt.max_packet=21KiB",
+        "mqtt.topic_alias_max=22",
+        "mqtt.keep_alive_max=23s",
+        "mqtt.session_expiry_max=never",
+        "mqtt.session_expiry_v3=24d",
+        "mqtt.max_topic=25",
+        "mqtt.max_topic_levels=26",
+        "mqtt.subscriptions_per_packet=27",
+        "mqtt.max_client_id=28",
+        "mqtt.connect_timeout=2900ms",
+        "stomp.versions=1.1",
+        "stomp.strict=true",
+        "stomp.connect_timeout=30s",
+        "stomp.heart_beat_min=31s",
+        "stomp.heart_beat_tolerance=3.2",
+        "stomp.max_body=33KiB",
+        "stomp.max_login_body=34KiB",
+        "stomp.max_headers=35",
+        "stomp.max_header=36KiB",
+        "stomp.max_head=37KiB",
+        "stomp.transactions=38",
+        "stomp.transaction_frames=39",
+        "stomp.transaction_bytes=40KiB",
+        "stomp.transaction_timeout=41s",
+    ];
+}

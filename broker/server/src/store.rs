@@ -1,0 +1,78 @@
+//! The store, opened and told to the world what went wrong with it.
+
+use std::process;
+use std::sync::Arc;
+
+use storage::{Options, Recovered, Store, StoreError};
+
+use crate::failure::{Code, Failure};
+
+/// Opens the store. Takes as long as there is to read.
+///
+/// # Errors
+///
+/// In words for people, with the code to end with.
+pub(crate) fn open(options: Options) -> Result<(Arc<Store>, Recovered), Failure> {
+    let (store, recovered) = Store::open(options, Box::new(end)).map_err(|error| failure(&error))?;
+    Ok((Arc::new(store), recovered))
+}
+
+/// The disk failed while the broker was running: nothing more is acknowledged, and only a new start reads what the disk
+/// really has.
+fn end(error: &StoreError) {
+    eprintln!(
+        "disk error: {error}; nothing was acknowledged that is not on disk; start again once the disk is well"
+    );
+    process::exit(Code::Disk as i32);
+}
+
+fn failure(error: &StoreError) -> Failure {
+    match error {
+        StoreError::Locked { directory, pid } => Failure::new(
+            Code::Locked,
+            format!(
+                "data dir {} locked by pid {pid}; a second broker needs its own --data-dir",
+                directory.display()
+            ),
+        ),
+        StoreError::Damaged { .. } | StoreError::UnknownVersion { .. } => {
+            Failure::new(Code::Damaged, error.to_string())
+        }
+        StoreError::Io { .. } | StoreError::State { .. } => Failure::new(Code::Disk, error.to_string()),
+        StoreError::TooLarge { .. } | StoreError::Fenced | StoreError::Ended { .. } => {
+            Failure::new(Code::Other, error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn each_trouble_has_its_exit_code() {
+        let directory = PathBuf::from("d");
+        let locked = failure(&StoreError::Locked { directory: directory.clone(), pid: "900".to_owned() });
+        assert_eq!(locked.code, Code::Locked);
+        assert_eq!(locked.text, "data dir d locked by pid 900; a second broker needs its own --data-dir");
+        let damaged = StoreError::Damaged { file: directory.clone(), offset: 1, what: "checksum" };
+        assert_eq!(failure(&damaged).code, Code::Damaged);
+        let full = StoreError::Io { doing: "write", path: directory, source: io::Error::other("full") };
+        assert_eq!(failure(&full).code, Code::Disk);
+    }
+
+    #[test]
+    fn a_second_broker_is_told_who_has_the_directory() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let options = || Options::new(directory.path().join("data"));
+        let (first, _) = open(options()).expect("free");
+        let error = open(options()).map(drop).expect_err("taken");
+        assert_eq!(error.code, Code::Locked);
+        assert!(error.text.contains(&format!("locked by pid {}", process::id())), "{error}");
+        first.close();
+        assert!(open(options()).is_ok(), "free again");
+    }
+}

@@ -1,0 +1,156 @@
+//! Wiring: builds the house, ground floor first, and takes it down in order.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::Guard;
+use engine::Broker;
+use storage::{Recovered, Store};
+use telemetry::Metrics;
+use telemetry::logging::Format;
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::banner::{Banner, Open};
+use crate::config::Config;
+use crate::doors::Doors;
+use crate::failure::{Code, Failure};
+use crate::shutdown::Signals;
+use crate::{options, store};
+
+/// Runs the broker until a signal stops it.
+///
+/// # Errors
+///
+/// What kept it from starting.
+pub fn run(config: &Config) -> Result<(), Failure> {
+    let (levels, format) = options::logging(config);
+    let other = |error: &dyn std::error::Error| Failure::new(Code::Other, error.to_string());
+    telemetry::logging::start(levels, format).map_err(|error| other(&error))?;
+    let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| other(&error))?;
+    let done = runtime.block_on(live(config, format));
+    // Tasks that wait for nobody any more are not waited for either.
+    runtime.shutdown_background();
+    done
+}
+
+async fn live(config: &Config, format: Format) -> Result<(), Failure> {
+    let mut signals = Signals::new().map_err(|error| Failure::new(Code::Other, error.to_string()))?;
+    let metrics = Arc::new(Metrics::default());
+    let store = tokio::select! {
+        store = open_store(config, &metrics) => store?,
+        // Whatever was being read is read again at the next start.
+        signal = signals.stop() => {
+            tracing::info!(signal, "stop.while_starting");
+            return Ok(());
+        }
+    };
+    let handle = store.as_ref().map(|(store, _)| Arc::clone(store));
+    let broker = build(config, store, Arc::clone(&metrics))?;
+    let Doors { gateway, admins, admin, open } = Doors::open(config, broker, metrics)?;
+    announce(config, format, &open);
+
+    let (stop, stopped) = watch::channel(false);
+    for listener in admins {
+        tokio::spawn(admin::serve(listener, admin.clone(), until(stopped.clone())));
+    }
+    let serving = gateway.run(until(stopped));
+    let stopping = async {
+        let signal = signals.stop().await;
+        tracing::info!(signal, "stop.begin");
+        signals.end_at_next();
+        // Nobody listens any more only if serving ended by itself.
+        let _ = stop.send(true);
+        tokio::time::sleep(PATIENCE).await;
+        tracing::warn!(seconds = PATIENCE.as_secs(), "stop.out_of_patience");
+    };
+    tokio::select! {
+        () = serving => {}
+        () = stopping => {}
+    }
+    close(handle).await;
+    tracing::info!("stop.end");
+    Ok(())
+}
+
+/// Reads what there is, on a thread that may wait.
+async fn open_store(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<(Arc<Store>, Recovered)>, Failure> {
+    let Some(options) = options::storage(config, metrics) else { return Ok(None) };
+    match spawn_blocking(|| store::open(options)).await {
+        Ok(opened) => opened.map(Some),
+        Err(panic) => Err(Failure::new(Code::Other, format!("the store could not be opened: {panic}"))),
+    }
+}
+
+fn build(
+    config: &Config,
+    store: Option<(Arc<Store>, Recovered)>,
+    metrics: Arc<Metrics>,
+) -> Result<Broker, Failure> {
+    let guard = Arc::new(Guard::new(options::auth(config)));
+    let broker = Broker::start(options::engine(config), store, guard, metrics).map_err(|refusal| {
+        Failure::new(Code::Other, format!("what the store remembers cannot be: {refusal}"))
+    })?;
+    broker.declare(config.definitions()).map_err(|refusal| {
+        Failure::new(Code::Usage, format!("the configuration declares what cannot be: {refusal}"))
+    })?;
+    Ok(broker)
+}
+
+/// For people on stderr; where lines are for programs, only there.
+fn announce(config: &Config, format: Format, open: &[Open]) {
+    let node = config.settings().section("node");
+    let auth = options::auth(config);
+    let banner = Banner {
+        name: node.word("name"),
+        dev: node.truth("dev"),
+        data_dir: (!node.truth("memory")).then(|| node.word("data_dir")),
+        auth: &auth,
+        listeners: open,
+    };
+    match format {
+        Format::Text => {
+            // Whoever closed stderr does not want to know.
+            let _ = io::stderr().write_all(banner.text().as_bytes());
+        }
+        Format::Json => {
+            for Open { name, protocol, address, .. } in open {
+                tracing::info!(listener = %name, proto = %protocol, bind = %address, "listener.open");
+            }
+            for warning in banner.warnings() {
+                tracing::warn!(text = warning, "server.warning");
+            }
+        }
+    }
+    let data_dir = banner.data_dir.unwrap_or("none");
+    tracing::info!(
+        name = banner.name,
+        version = env!("CARGO_PKG_VERSION"),
+        pid = std::process::id(),
+        data_dir,
+        durability = if banner.data_dir.is_some() { "disk" } else { "memory" },
+        "server.ready"
+    );
+}
+
+/// What was committed is written and synced before this is over.
+async fn close(store: Option<Arc<Store>>) {
+    if let Some(store) = store
+        && let Err(panic) = spawn_blocking(move || store.close()).await
+    {
+        tracing::error!(%panic, "store.not_closed");
+    }
+}
+
+/// Ready once the stop was asked for, or nobody is left who could ask.
+async fn until(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// How long clients may take to be told and to go; what is left of ten seconds is for the store.
+const PATIENCE: Duration = Duration::from_secs(8);
