@@ -71,13 +71,15 @@ pub(crate) struct Subscription {
     label: ByteString,
     /// The number of the first message that can be its own: earlier ones belonged to another of the same name.
     first: u64,
-    /// What waits for its ACK, in the order it was sent.
-    unsettled: VecDeque<Unsettled>,
+    /// What waits for its ACK, by number, in the order it was sent.
+    unsettled: VecDeque<(u64, DeliveryTag)>,
 }
 
 /// A message that waits for its ACK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unsettled {
+    /// Of which subscription.
+    pub(crate) consumer: ConsumerId,
     /// Counts up over the connection.
     pub(crate) number: u64,
     /// How the broker knows it.
@@ -180,7 +182,7 @@ impl Subscriptions {
         self.sent += 1;
         let settles = subscription.mode != AckMode::Auto && tag != NOTHING_TO_SETTLE;
         if settles && goes_on {
-            subscription.unsettled.push_back(Unsettled { number: self.sent, tag });
+            subscription.unsettled.push_back((self.sent, tag));
         }
         let number = MessageNumber { number: self.sent, settles };
         Some((number, subscription))
@@ -192,11 +194,7 @@ impl Subscriptions {
     /// # Errors
     ///
     /// No such message was sent, or it was settled before.
-    pub(crate) fn take(
-        &mut self,
-        id: &str,
-        connection: &str,
-    ) -> Result<(ConsumerId, Vec<Unsettled>), AckError> {
+    pub(crate) fn take(&mut self, id: &str, connection: &str) -> Result<Vec<Unsettled>, AckError> {
         let (rest, number) = id.rsplit_once(SEPARATOR).ok_or(AckError::Unknown)?;
         let (label, of_connection) = rest.rsplit_once(SEPARATOR).ok_or(AckError::Unknown)?;
         let number = MessageNumber::parse(number).ok_or(AckError::Unknown)?;
@@ -204,36 +202,37 @@ impl Subscriptions {
             return Err(AckError::Unknown);
         }
         let consumer = self.by_label.get(label).copied();
-        let ended = || Ok((ConsumerId(0), Vec::new()));
         let Some(subscription) = consumer.and_then(|consumer| self.by_consumer.get_mut(&consumer)) else {
-            return ended();
+            return Ok(Vec::new());
         };
         if number.number < subscription.first {
-            return ended();
+            return Ok(Vec::new());
         }
         let waiting = &mut subscription.unsettled;
-        let found = waiting.binary_search_by_key(&number.number, |unsettled| unsettled.number);
-        let settled = match (subscription.mode, found) {
+        let found = waiting.binary_search_by_key(&number.number, |(number, _)| *number);
+        let consumer = subscription.consumer;
+        let unsettled = |(number, tag)| Unsettled { consumer, number, tag };
+        Ok(match (subscription.mode, found) {
             (AckMode::Auto, _) => return Err(AckError::Auto),
             (AckMode::Client | AckMode::ClientIndividual, Err(_)) if number.settles => {
                 return Err(AckError::Unknown);
             }
-            (AckMode::Client, Ok(at)) => waiting.drain(..=at).collect(),
-            (AckMode::Client, Err(at)) => waiting.drain(..at).collect(),
-            (AckMode::ClientIndividual, Ok(at)) => waiting.remove(at).into_iter().collect(),
+            (AckMode::Client, Ok(at)) => waiting.drain(..=at).map(unsettled).collect(),
+            (AckMode::Client, Err(at)) => waiting.drain(..at).map(unsettled).collect(),
+            (AckMode::ClientIndividual, Ok(at)) => waiting.remove(at).map(unsettled).into_iter().collect(),
             (AckMode::ClientIndividual, Err(_)) => Vec::new(),
-        };
-        Ok((subscription.consumer, settled))
+        })
     }
 
     /// What a transaction had taken waits again.
-    pub(crate) fn put_back(&mut self, consumer: ConsumerId, unsettled: Unsettled) {
+    pub(crate) fn put_back(&mut self, unsettled: Unsettled) {
+        let Unsettled { consumer, number, tag } = unsettled;
         if self.goes_on(consumer)
             && let Some(subscription) = self.by_consumer.get_mut(&consumer)
         {
             let waiting = &mut subscription.unsettled;
-            let at = waiting.partition_point(|other| other.number < unsettled.number);
-            waiting.insert(at, unsettled);
+            let at = waiting.partition_point(|(other, _)| *other < number);
+            waiting.insert(at, (number, tag));
         }
     }
 }

@@ -92,7 +92,7 @@ impl Escapes {
             (Self::WithoutCr | Self::All, b':') => Some(b"\\c"),
             (Self::WithoutCr | Self::All, b'\\') => Some(b"\\\\"),
             (Self::All, b'\r') => Some(b"\\r"),
-            _ => None,
+            (Self::Off | Self::WithoutCr | Self::All, _) => None,
         }
     }
 }

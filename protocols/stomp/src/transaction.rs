@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use bytestring::ByteString;
 use model::delivery::Outcome;
-use model::name::ConsumerId;
 use model::properties::Properties;
 use model::request::Publish;
 
@@ -36,8 +35,6 @@ pub(crate) enum Step {
     Publish(Publish),
     /// ACK or NACK of one message.
     Settle {
-        /// Of which subscription.
-        consumer: ConsumerId,
         /// Which message.
         unsettled: Unsettled,
         /// How.

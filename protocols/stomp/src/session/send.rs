@@ -7,6 +7,7 @@ use model::outbox::Outbox;
 use model::request::{Operation, Publish, Settle};
 use smallvec::{SmallVec, smallvec};
 
+use crate::ack::Unsettled;
 use crate::convert::{sent, shared_queue};
 use crate::error_frame::Fault;
 use crate::frame::Frame;
@@ -72,9 +73,9 @@ pub(super) fn commit(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -
         match step {
             Step::Publish(publish) => operations.push(Operation::Publish(publish)),
             // What a subscription that has ended since had on loan is back in its queue already.
-            Step::Settle { consumer, unsettled, outcome } => {
+            Step::Settle { unsettled: Unsettled { consumer, tag, number: _ }, outcome } => {
                 if online.subscriptions.goes_on(consumer) {
-                    operations.push(Operation::Settle(Settle { consumer, tag: unsettled.tag, outcome }));
+                    operations.push(Operation::Settle(Settle { consumer, tag, outcome }));
                 }
             }
         }
@@ -95,9 +96,7 @@ pub(super) fn abort(online: &mut Online, frame: &Frame, out: &mut Outbox) -> Res
     for step in transaction.steps {
         match step {
             Step::Publish(_) => {}
-            Step::Settle { consumer, unsettled, outcome: _ } => {
-                online.subscriptions.put_back(consumer, unsettled);
-            }
+            Step::Settle { unsettled, outcome: _ } => online.subscriptions.put_back(unsettled),
         }
     }
     online.receipt(frame, out);

@@ -5,6 +5,7 @@ use model::outbox::Outbox;
 use model::request::{Operation, Settle};
 use smallvec::SmallVec;
 
+use crate::ack::Unsettled;
 use crate::error_frame::Fault;
 use crate::frame::{Command, Frame};
 use crate::session::online::{Online, receipts_of};
@@ -26,17 +27,19 @@ pub(super) fn settle(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -
         // Asked before anything is taken: an ACK for a transaction that is not open settles nothing.
         online.transactions.find(name)?;
     }
-    let (consumer, settled) = online.subscriptions.take(&id, &online.connection)?;
+    let settled = online.subscriptions.take(&id, &online.connection)?;
     let outcome = outcome(frame);
     let Some(name) = frame.header("transaction") else {
         let operations: SmallVec<[Operation; 1]> = settled
             .into_iter()
-            .map(|unsettled| Operation::Settle(Settle { consumer, tag: unsettled.tag, outcome }))
+            .map(|Unsettled { consumer, tag, number: _ }| {
+                Operation::Settle(Settle { consumer, tag, outcome })
+            })
             .collect();
         online.submit(operations, receipts_of(frame), frame, out);
         return Ok(());
     };
-    let steps = settled.into_iter().map(|unsettled| Step::Settle { consumer, unsettled, outcome });
+    let steps = settled.into_iter().map(|unsettled| Step::Settle { unsettled, outcome });
     online.transactions.find(name)?.add(steps, frame.header("receipt"), &online.options)?;
     Ok(())
 }

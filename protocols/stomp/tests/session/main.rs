@@ -12,5 +12,6 @@ mod leave;
 mod message;
 mod send;
 mod settle;
+mod soup;
 mod subscribe;
 mod transaction;
