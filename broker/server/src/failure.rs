@@ -1,5 +1,6 @@
 //! Failure: why the process ends before its time, in one line, and the code it ends with.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// Told on stderr; the code tells scripts what to do.
@@ -34,6 +35,12 @@ impl Failure {
     pub(crate) fn new(code: Code, text: impl Into<String>) -> Self {
         Self { code, text: text.into() }
     }
+}
+
+/// Says something on stderr. Where that cannot be written, by a full disk or a closed pipe, life goes on without:
+/// `eprintln!` would panic there, and what comes after it would never happen.
+pub fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 impl From<Code> for ExitCode {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use server::arguments::{Arguments, Command, ServeArgs};
 use server::config::{Config, Surroundings};
-use server::failure::{Code, Failure};
+use server::failure::{Code, Failure, tell};
 
 fn main() -> ExitCode {
     let around = Surroundings::here();
@@ -29,11 +29,11 @@ fn alone(around: &Surroundings) -> ExitCode {
             return report(serve(&dev, around));
         }
         Some(file) if is_person => {
-            eprintln!("{} is there; `duetmq serve` runs the broker with it\n", file.display())
+            tell(&format!("{} is there; `duetmq serve` runs the broker with it\n", file.display()))
         }
         Some(_) | None => {}
     }
-    eprint!("{}", Arguments::command().render_help());
+    tell(&Arguments::command().render_help().to_string());
     Code::Usage.into()
 }
 
@@ -67,7 +67,7 @@ fn report(done: Result<(), Failure>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            tell(&failure.to_string());
             failure.code.into()
         }
     }

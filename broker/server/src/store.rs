@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use storage::{Options, Recovered, Store, StoreError};
 
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, tell};
 
 /// Opens the store. Takes as long as there is to read.
 ///
@@ -20,9 +20,9 @@ pub(crate) fn open(options: Options) -> Result<(Arc<Store>, Recovered), Failure>
 /// The disk failed while the broker was running: nothing more is acknowledged, and only a new start reads what the disk
 /// really has.
 fn end(error: &StoreError) {
-    eprintln!(
+    tell(&format!(
         "disk error: {error}; nothing was acknowledged that is not on disk; start again once the disk is well"
-    );
+    ));
     process::exit(Code::Disk as i32);
 }
 
