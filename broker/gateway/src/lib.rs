@@ -1,1 +1,27 @@
-//! gateway
+//! Where clients come in: listeners, and the loop that each connection lives in.
+//!
+//! [`listener::Gateway`] listens, finds out what a new connection speaks and gives it a session. From then on one task per
+//! connection reads, lets the session work, asks the broker, takes deliveries and writes. Nothing in here knows a packet
+//! or a frame, and nothing here decides about a message.
+
+pub mod options;
+
+mod pacing;
+
+mod writer;
+
+mod workbench;
+
+mod detect;
+
+mod complaints;
+
+mod connection;
+
+mod reception;
+
+pub mod listener;
+
+pub use crate::listener::Gateway;
+pub use crate::options::{Kind, ListenerOptions, Options, Web};
+pub use transport::tcp::BindError;

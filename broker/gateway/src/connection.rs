@@ -1,0 +1,321 @@
+//! The loop: read, step, ask, take, write.
+
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use engine::Link;
+use model::outbox::{By, Hangup, Wire};
+use model::session::Session;
+use telemetry::Metrics;
+use tokio::time::Sleep;
+use transport::carrier::Carrier;
+
+use crate::connection::identity::Identity;
+use crate::pacing::{BACKLOG_WAIT, Load, TURNS_MAX};
+use crate::workbench::Workbench;
+use crate::writer;
+
+pub(crate) mod identity;
+
+/// A connection: what it holds between its turns.
+pub(crate) struct Connection {
+    carrier: Carrier,
+    session: Box<dyn Session>,
+    link: Link,
+    identity: Identity,
+    metrics: Arc<Metrics>,
+    /// What was read and the session has not taken: the beginning of a packet, or all there is while it waits.
+    unread: BytesMut,
+    /// What the network would not take.
+    unsent: Wire,
+    /// Whether the carrier holds back some of what was written.
+    unflushed: bool,
+    /// Never set back while the deadline only moves away: it rings early, and is set again then.
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// Nothing can be written any more. What the client sent before is still read: its good-bye may be in it.
+    broken: Option<Hangup>,
+    /// Nothing more will be read. What was read is still worked on: a client need not wait for an answer to its CONNECT
+    /// before it publishes, nor stay for one to what it published.
+    ended: Option<Hangup>,
+}
+
+impl Connection {
+    /// Puts the parts of a connection together.
+    pub(crate) fn new(
+        carrier: Carrier,
+        session: Box<dyn Session>,
+        link: Link,
+        identity: Identity,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            carrier,
+            session,
+            link,
+            identity,
+            metrics,
+            unread: BytesMut::new(),
+            unsent: Wire::default(),
+            unflushed: false,
+            alarm: None,
+            broken: None,
+            ended: None,
+        }
+    }
+
+    /// Lives until the client leaves, or is made to. What was written last is given two seconds to reach it.
+    pub(crate) async fn run(mut self) {
+        let hangup = poll_fn(|cx| self.poll(cx)).await;
+        self.identity.log_end(&hangup);
+        let Self { mut carrier, link, session, mut unsent, .. } = self;
+        // The broker need not wait for a slow good-bye: the client's session is free for its next connection.
+        drop((link, session));
+        finish(&mut carrier, &mut unsent).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
+        let mut bench = Workbench::borrow();
+        if !self.unsent.is_empty() {
+            bench.out.wire = std::mem::take(&mut self.unsent);
+        }
+        let verdict = self.turns(cx, &mut bench);
+        if !bench.out.wire.is_empty() {
+            self.unsent = std::mem::take(&mut bench.out.wire);
+        }
+        bench.give_back();
+        verdict
+    }
+
+    fn turns(&mut self, cx: &mut Context<'_>, bench: &mut Workbench) -> Poll<Hangup> {
+        for _ in 0..TURNS_MAX {
+            let now = Instant::now();
+            let held = !self.load(bench).may_read();
+            let read = self.read(cx, bench, now);
+            let delivered = self.deliver(bench, now);
+            let written = self.write(cx, bench);
+            if let Some(hangup) = bench.out.close.take() {
+                return Poll::Ready(hangup);
+            }
+            if !self.owes_answers()
+                && let Some(hangup) = self.ended.take()
+            {
+                return Poll::Ready(hangup);
+            }
+            if !(read || delivered || written) && self.wait(cx, bench, held).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        // There is more to do, but others on this worker wait too.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Whether the broker still works on what the session asked.
+    fn owes_answers(&self) -> bool {
+        self.identity.is_asking() || self.link.backlog() > 0
+    }
+
+    /// Reads what the socket has and lets the session work on it. Says whether there was anything.
+    fn read(&mut self, cx: &mut Context<'_>, bench: &mut Workbench, now: Instant) -> bool {
+        if self.ended.is_some() || (self.broken.is_none() && !self.load(bench).may_read()) {
+            return false;
+        }
+        let shares = self.unread.is_empty();
+        let outcome = if shares {
+            let outcome = self.carrier.poll_read(cx, bench.read_buffer());
+            if outcome.is_ready() {
+                self.unread = bench.take_read();
+            }
+            outcome
+        } else {
+            // Grows by what came, never by what a peer says will come.
+            self.unread.reserve(self.unread.len().clamp(GROW_BYTES_MIN, GROW_BYTES_MAX));
+            self.carrier.poll_read(cx, &mut self.unread)
+        };
+        let end = match outcome {
+            Poll::Pending => match self.broken.take() {
+                None => return false,
+                Some(hangup) => hangup,
+            },
+            Poll::Ready(Ok(0)) => hangup(By::Network, "closed by the peer"),
+            Poll::Ready(Err(error)) => self.broken.take().unwrap_or_else(|| lost(&error)),
+            Poll::Ready(Ok(count)) => {
+                self.metrics.bytes_received.add(count as u64);
+                self.step(bench, now, shares);
+                return true;
+            }
+        };
+        self.ended = Some(end);
+        true
+    }
+
+    /// Lets the session take from what was read, asks what it asks, tells it what is answered, and begins again with what
+    /// it had left, until nothing changes. `shares`: what was read lies in a buffer of the whole worker.
+    fn step(&mut self, bench: &mut Workbench, now: Instant, shares: bool) {
+        let before = self.unread.len();
+        loop {
+            if !self.unread.is_empty() && bench.out.close.is_none() {
+                self.session.receive(&mut self.unread, now, &mut bench.out);
+            }
+            self.ask(bench);
+            if bench.events.is_empty() || bench.out.close.is_some() {
+                break;
+            }
+            self.tell(bench, now);
+        }
+        bench.events.clear();
+        if self.unread.is_empty() {
+            self.unread = BytesMut::new();
+        } else if shares || self.unread.len() < before {
+            // The rest is small, what it was cut from is large and may be used again.
+            self.unread = BytesMut::from(&self.unread[..]);
+        }
+    }
+
+    fn ask(&mut self, bench: &mut Workbench) {
+        if !bench.out.requests.is_empty() {
+            self.identity.asks(&bench.out.requests);
+            self.link.ask(&mut bench.out.requests, &mut bench.events);
+        }
+    }
+
+    fn tell(&mut self, bench: &mut Workbench, now: Instant) {
+        for event in bench.events.drain(..) {
+            if bench.out.close.is_some() {
+                return;
+            }
+            self.identity.hears(&event);
+            self.session.notify(event, now, &mut bench.out);
+        }
+    }
+
+    /// Takes messages for the client, as many as it, its socket and the others on this worker allow.
+    fn deliver(&mut self, bench: &mut Workbench, now: Instant) -> bool {
+        let mut taken = 0;
+        while bench.out.close.is_none() && self.broken.is_none() && self.ended.is_none() {
+            let room = self.load(bench).may_take(self.session.window(), taken);
+            if room == 0 {
+                break;
+            }
+            self.link.take(room, &mut bench.deliveries);
+            let count = bench.deliveries.len();
+            if count > 0 {
+                self.session.deliver(&mut bench.deliveries, now, &mut bench.out);
+                bench.deliveries.clear();
+                taken += count;
+            }
+            if count < room {
+                break;
+            }
+        }
+        if !bench.out.requests.is_empty() {
+            self.step(bench, now, false);
+        }
+        taken > 0
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, bench: &mut Workbench) -> bool {
+        if self.broken.is_some() {
+            bench.out.wire = Wire::default();
+        }
+        if bench.out.wire.is_empty() && !self.unflushed {
+            return false;
+        }
+        match writer::write(&mut self.carrier, &mut bench.out.wire, cx) {
+            Ok(written) => {
+                self.unflushed = !written.done;
+                self.metrics.bytes_sent.add(written.bytes as u64);
+                written.bytes > 0
+            }
+            Err(error) => {
+                bench.out.wire = Wire::default();
+                self.unflushed = false;
+                self.broken = Some(lost(&error));
+                true
+            }
+        }
+    }
+
+    /// Nothing to read, to take or to write: waits for the broker and the clock as well. `held`: nothing was read for the
+    /// load there was.
+    fn wait(&mut self, cx: &mut Context<'_>, bench: &mut Workbench, held: bool) -> Poll<()> {
+        if self.link.poll(cx, &mut bench.events).is_ready() {
+            let now = Instant::now();
+            self.tell(bench, now);
+            self.step(bench, now, false);
+            return Poll::Ready(());
+        }
+        let load = self.load(bench);
+        if (held && load.may_read()) || (self.ended.is_some() && !self.owes_answers()) {
+            return Poll::Ready(());
+        }
+        if self.poll_alarm(cx, load).is_ready() {
+            let now = Instant::now();
+            self.session.expire(now, &mut bench.out);
+            self.step(bench, now, false);
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// Ready when the session's deadline has passed.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>, load: Load) -> Poll<()> {
+        let looks_again = load.waits_for_backlog() || self.ended.is_some();
+        loop {
+            let now = Instant::now();
+            let deadline = self.session.deadline();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return Poll::Ready(());
+            }
+            let look = looks_again.then(|| now + BACKLOG_WAIT);
+            let Some(next) = deadline.into_iter().chain(look).min() else { return Poll::Pending };
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next.into())));
+            if alarm.is_elapsed() || alarm.deadline() > next.into() {
+                alarm.as_mut().reset(next.into());
+            }
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn load(&self, bench: &Workbench) -> Load {
+        Load {
+            unsent_bytes: bench.out.wire.len(),
+            unread_bytes: self.unread.len(),
+            backlog: self.link.backlog(),
+            is_in: self.identity.is_in(),
+        }
+    }
+}
+
+/// Writes all that waits, then closes in the transport's own way, for two seconds at most.
+pub(crate) async fn finish(carrier: &mut Carrier, unsent: &mut Wire) {
+    let finished = poll_fn(|cx| writer::poll_finish(carrier, unsent, cx));
+    // Whether the peer heard it or not: it was told, and the connection is over.
+    let _ = tokio::time::timeout(FINISH_MAX, finished).await;
+}
+
+fn hangup(by: By, reason: impl Into<Cow<'static, str>>) -> Hangup {
+    Hangup { by, reason: reason.into() }
+}
+
+fn lost(error: &io::Error) -> Hangup {
+    let by = if error.kind() == io::ErrorKind::InvalidData { By::Broker } else { By::Network };
+    hangup(by, error.to_string())
+}
+
+const FINISH_MAX: Duration = Duration::from_secs(2);
+
+/// By how much the buffer of an incomplete packet grows at least, and at most, in bytes.
+const GROW_BYTES_MIN: usize = 4096;
+const GROW_BYTES_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! Whose connection it is, as far as it is known: for the log.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::event::Event;
+use model::name::{ClientId, UserName};
+use model::outbox::{By, Hangup};
+use model::request::Request;
+use transport::peer::Peer;
+
+use crate::complaints::Complaints;
+
+/// Who is at the other end: known from the start, or learned from what the session asks and hears.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    id: u64,
+    protocol: &'static str,
+    peer: Peer,
+    listener: Arc<str>,
+    complaints: Arc<Complaints>,
+    standing: Standing,
+    client: Option<ClientId>,
+    user: Option<UserName>,
+}
+
+/// How far a client came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It has not said who it is.
+    Unknown,
+    /// It has; whether it may enter is being looked up.
+    Asking,
+    /// It was let in.
+    In,
+}
+
+impl Identity {
+    /// A connection that has not said anything: the number of its link, what it speaks, where it comes from and by which
+    /// listener.
+    pub(crate) const fn new(
+        id: u64,
+        protocol: &'static str,
+        peer: Peer,
+        listener: Arc<str>,
+        complaints: Arc<Complaints>,
+    ) -> Self {
+        let standing = Standing::Unknown;
+        Self { id, protocol, peer, listener, complaints, standing, client: None, user: None }
+    }
+
+    /// Whether the client was let in.
+    pub(crate) fn is_in(&self) -> bool {
+        self.standing == Standing::In
+    }
+
+    /// Whether the client is being looked up.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.standing == Standing::Asking
+    }
+
+    /// Overhears what the session asks.
+    pub(crate) fn asks(&mut self, requests: &[Request]) {
+        if self.standing != Standing::Unknown {
+            return;
+        }
+        if let Some(Request::Open(open)) = requests.first() {
+            // Copies: what the client sent may lie in a read buffer.
+            self.client = open.credentials.client.as_ref().map(|client| ClientId::new(client.as_str()));
+            self.user = open.credentials.user.as_ref().map(|user| UserName::new(user));
+            self.standing = Standing::Asking;
+        }
+    }
+
+    /// Overhears what the session is told.
+    pub(crate) fn hears(&mut self, event: &Event) {
+        if self.standing == Standing::In {
+            return;
+        }
+        if let Event::Opened(opened) = event {
+            self.client = opened.client.clone().or(self.client.take());
+            self.standing = Standing::In;
+            tracing::info!(
+                id = self.id,
+                proto = self.protocol,
+                peer = %self.peer,
+                listener = &*self.listener,
+                client = self.client(),
+                user = self.user(),
+                "conn.open"
+            );
+        }
+    }
+
+    /// The connection ended.
+    pub(crate) fn log_end(&self, hangup: &Hangup) {
+        if self.is_in() {
+            tracing::info!(
+                id = self.id,
+                proto = self.protocol,
+                peer = %self.peer,
+                listener = &*self.listener,
+                client = self.client(),
+                user = self.user(),
+                reason = &*hangup.reason,
+                by = by(hangup.by),
+                "conn.close"
+            );
+        } else if hangup.by == By::Broker {
+            if let Some(withheld) = self.complaints.may_complain(Instant::now()) {
+                tracing::warn!(
+                    id = self.id,
+                    proto = self.protocol,
+                    peer = %self.peer,
+                    listener = &*self.listener,
+                    client = self.client(),
+                    user = self.user(),
+                    reason = &*hangup.reason,
+                    withheld,
+                    "conn.refused"
+                );
+            }
+        } else {
+            tracing::debug!(
+                id = self.id,
+                proto = self.protocol,
+                peer = %self.peer,
+                listener = &*self.listener,
+                reason = &*hangup.reason,
+                by = by(hangup.by),
+                "conn.close"
+            );
+        }
+    }
+
+    fn client(&self) -> Option<&str> {
+        self.client.as_ref().map(ClientId::as_str)
+    }
+
+    fn user(&self) -> Option<&str> {
+        self.user.as_ref().map(UserName::as_str)
+    }
+}
+
+const fn by(by: By) -> &'static str {
+    match by {
+        By::Client => "client",
+        By::Broker => "broker",
+        By::Network => "network",
+    }
+}

@@ -1,0 +1,135 @@
+//! Accept, limit, drain.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engine::Broker;
+use telemetry::Metrics;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use transport::peer::{Peer, Transport};
+use transport::tcp::{self, BindError};
+
+use crate::complaints::Complaints;
+use crate::options::Options;
+use crate::reception::{House, Reception};
+
+/// All listeners. Nobody is accepted before [`Gateway::run`].
+pub struct Gateway {
+    doors: Vec<(TcpListener, Arc<Reception>)>,
+    house: Arc<House>,
+    room: Arc<Semaphore>,
+    connections_max: u32,
+}
+
+impl Gateway {
+    /// Listens on every address, or on none. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// Names the first address that cannot be had, and who has it.
+    pub fn bind(
+        options: &Options,
+        broker: Broker,
+        mqtt: Arc<mqtt::Options>,
+        stomp: Arc<stomp::options::Options>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, BindError> {
+        let house = Arc::new(House { broker, mqtt, stomp, metrics, complaints: Arc::default() });
+        let doors = options.listeners.iter().map(|listener| {
+            let socket = tcp::bind(listener.bind)?;
+            let reception = Reception::new(Arc::clone(&house), &listener.name, listener.kind.clone());
+            Ok((socket, Arc::new(reception)))
+        });
+        let doors = doors.collect::<Result<_, _>>()?;
+        let connections_max = u32::try_from(options.connections_max).unwrap_or(u32::MAX).max(1);
+        let room = Arc::new(Semaphore::new(connections_max as usize));
+        Ok(Self { doors, house, room, connections_max })
+    }
+
+    /// Where it listens, in the order of the options; ports that the system chose are in it.
+    ///
+    /// # Errors
+    ///
+    /// As `getsockname(2)`.
+    pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        self.doors.iter().map(|(socket, _)| socket.local_addr()).collect()
+    }
+
+    /// Serves until `shutdown` is ready. Then nobody is accepted any more, the broker says good-bye to every client, and
+    /// those that are on their way out have five seconds.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let (stop, stopping) = watch::channel(false);
+        let mut accepting = JoinSet::new();
+        for (socket, reception) in self.doors {
+            let door = Door { reception, room: Arc::clone(&self.room), stopping: stopping.clone() };
+            accepting.spawn(door.accept_all(socket, Arc::clone(&self.house.complaints)));
+        }
+        shutdown.await;
+        accepting.shutdown().await;
+        // Whoever has not said yet what he speaks cannot be told anything.
+        stop.send_replace(true);
+        self.house.broker.shutdown(DRAIN_MAX).await;
+        // Every connection gives its place back when its last bytes are out.
+        let _ = tokio::time::timeout(DRAIN_MAX, self.room.acquire_many(self.connections_max)).await;
+    }
+}
+
+/// What every connection of a listener needs until it has a session.
+#[derive(Clone)]
+struct Door {
+    reception: Arc<Reception>,
+    room: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Door {
+    async fn accept_all(self, socket: TcpListener, complaints: Arc<Complaints>) {
+        loop {
+            match tcp::accept(&socket).await {
+                Ok((stream, address)) => {
+                    let peer = Peer { address, transport: Transport::Tcp };
+                    if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
+                        tokio::spawn(serve(stream, peer, self.clone(), place));
+                    } else if let Some(withheld) = complaints.may_complain(Instant::now()) {
+                        let reason = "there are as many connections as there may be (connections_max)";
+                        tracing::warn!(%peer, reason, withheld, "conn.refused");
+                    }
+                }
+                Err(error) if tcp::concerns_one_peer(&error) => {
+                    tracing::debug!(%error, "accept.failed");
+                }
+                Err(error) => {
+                    // No file descriptors or no memory: accepting on would only burn the processor that others need to
+                    // end.
+                    tracing::warn!(%error, "accept.paused");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// One connection, from its first byte to its last.
+async fn serve(stream: TcpStream, peer: Peer, door: Door, place: OwnedSemaphorePermit) {
+    // On the heap and gone afterwards: what it takes to get to know somebody is not kept for as long as he stays.
+    let connection = Box::pin(async move {
+        let Door { reception, mut stopping, .. } = door;
+        tokio::select! {
+            connection = reception.receive(stream, peer) => connection,
+            _ = stopping.wait_for(|stop| *stop) => None,
+        }
+    });
+    if let Some(connection) = connection.await {
+        connection.run().await;
+    }
+    drop(place);
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a stop waits for clients to be told.
+const DRAIN_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,59 @@
+//! What the gateway is told: where to listen, for what, and for how many.
+
+use std::net::SocketAddr;
+
+/// Settings of all listeners.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where clients may come in.
+    pub listeners: Vec<ListenerOptions>,
+    /// The most connections at a time, over all listeners; at least 1. One more is closed at once.
+    pub connections_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { listeners: Vec::new(), connections_max: 100_000 }
+    }
+}
+
+/// One address where clients may come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerOptions {
+    /// What log lines call it.
+    pub name: String,
+    /// What it is for.
+    pub kind: Kind,
+    /// Where it is; port 0 lets the system choose.
+    pub bind: SocketAddr,
+}
+
+/// What a listener is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// MQTT over plain TCP.
+    Mqtt,
+    /// STOMP over plain TCP.
+    Stomp,
+    /// Either of them over WebSocket.
+    Web(Web),
+    /// All of these: the first bytes tell.
+    Auto(Web),
+}
+
+/// How WebSockets are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// Where STOMP is spoken, unless the client names another subprotocol.
+    pub ws_path: String,
+    /// Where MQTT is spoken, unless the client names another subprotocol.
+    pub mqtt_path: String,
+    /// Origins whose pages may connect beside those of the host itself: `https://example.org`, or `*` for all.
+    pub origins: Vec<String>,
+}
+
+impl Default for Web {
+    fn default() -> Self {
+        Self { ws_path: "/ws".to_owned(), mqtt_path: "/mqtt".to_owned(), origins: Vec::new() }
+    }
+}
