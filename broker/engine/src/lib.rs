@@ -10,6 +10,7 @@ pub mod link;
 pub mod policy;
 
 mod clock;
+mod core;
 mod durable;
 mod mailbox;
 mod numbers;

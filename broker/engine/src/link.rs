@@ -14,8 +14,8 @@ use model::request::{Close, Request};
 use model::time::WallMs;
 use routing::{Taken, Wakes};
 
-use crate::broker::Broker;
 use crate::clock;
+use crate::core::Core;
 use crate::mailbox::{Mailbox, Note};
 use crate::parts::Parts;
 use crate::publish::Publisher;
@@ -42,7 +42,7 @@ pub struct Arrival {
 /// will is published, what it had not settled returns to its queues.
 pub struct Link {
     id: u64,
-    broker: Broker,
+    core: Arc<Core>,
     mailbox: Arc<Mailbox>,
     state: State,
     /// Consumers that may have something.
@@ -81,12 +81,12 @@ struct Turn<'a> {
 }
 
 impl Link {
-    pub(crate) fn new(id: u64, broker: Broker, mailbox: Arc<Mailbox>) -> Self {
-        broker.parts().metrics.connections_opened.increment();
-        broker.parts().metrics.connections.increment();
+    pub(crate) fn new(id: u64, core: Arc<Core>, mailbox: Arc<Mailbox>) -> Self {
+        core.parts.metrics.connections_opened.increment();
+        core.parts.metrics.connections.increment();
         Self {
             id,
-            broker,
+            core,
             mailbox,
             state: State::New,
             pending: Vec::new(),
@@ -177,7 +177,7 @@ impl Link {
     }
 
     fn count_taken(&mut self) {
-        let metrics = &self.broker.parts().metrics;
+        let metrics = &self.core.parts.metrics;
         metrics.messages_delivered.add(self.taken.deliveries.len() as u64);
         let again = self.taken.deliveries.iter().filter(|delivery| delivery.attempts > 0).count();
         if again > 0 {
@@ -234,8 +234,8 @@ impl Link {
         event: Option<Event>,
     ) {
         self.under_way += 1;
-        let (parts, mailbox) = (Arc::clone(self.broker.parts()), Arc::clone(&self.mailbox));
-        self.broker.parts().durable.commit_then(changeset, move || {
+        let (parts, mailbox) = (Arc::clone(&self.core.parts), Arc::clone(&self.mailbox));
+        self.core.parts.durable.commit_then(changeset, move || {
             let mut wakes = Wakes::default();
             show(&parts, &mut wakes);
             wakes.flush();
@@ -245,13 +245,13 @@ impl Link {
 
     fn commit_removals(&mut self) {
         if !self.removals.is_empty() {
-            self.broker.parts().durable.commit_soon(std::mem::take(&mut self.removals));
+            self.core.parts.durable.commit_soon(std::mem::take(&mut self.removals));
         }
     }
 
     fn leave(&mut self, close: Option<Close>, wakes: &mut Wakes) {
         let State::In(member) = std::mem::replace(&mut self.state, State::Out) else { return };
-        let parts = self.broker.parts();
+        let parts = &self.core.parts;
         for (id, attached) in &member.consumers {
             if *id != ConsumerId::SESSION || member.session.is_none() {
                 subscribe::leave(parts, attached, false, wakes);
@@ -259,10 +259,10 @@ impl Link {
         }
         // Whoever is cut off because the broker stops is treated at its next start: until then the journal calls him
         // connected, and his will may be deferred (MQTT 5.0, 3.1.2.5).
-        let deferred = close.is_none() && self.broker.is_stopping();
+        let deferred = close.is_none() && self.core.is_stopping();
         if let (Some(session), false) = (&member.session, deferred) {
             let now = (Instant::now(), clock::wall_now());
-            let aftermath = self.broker.registry().close(parts, session, self.id, close, now, wakes);
+            let aftermath = self.core.registry.close(parts, session, self.id, close, now, wakes);
             wills::settle(parts, aftermath);
         }
     }
@@ -274,8 +274,8 @@ impl Drop for Link {
         let mut wakes = Wakes::default();
         self.leave(None, &mut wakes);
         wakes.flush();
-        self.broker.forget(self.id);
-        self.broker.parts().metrics.connections_closed.increment();
-        self.broker.parts().metrics.connections.decrement();
+        self.core.links().remove(&self.id);
+        self.core.parts.metrics.connections_closed.increment();
+        self.core.parts.metrics.connections.decrement();
     }
 }

@@ -32,7 +32,7 @@ impl Link {
         if !matches!(self.state, State::New) {
             return;
         }
-        let access = Arc::clone(self.broker.access());
+        let access = Arc::clone(&self.core.access);
         self.state = State::Admitting(Box::pin(async move {
             let verdict = access.admit(&open.credentials).await;
             Answered { open, verdict }
@@ -47,7 +47,7 @@ impl Link {
         let entered =
             verdict.and_then(|(principal, permissions)| self.enter(open, &principal, permissions, &mut turn));
         if let Err(refusal) = entered {
-            self.broker.parts().metrics.auth_refused.increment();
+            self.core.parts.metrics.auth_refused.increment();
             turn.events.push(Event::Refused(refusal));
         }
         turn.wakes.flush();
@@ -60,8 +60,8 @@ impl Link {
         permissions: Permissions,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
-        let parts = Arc::clone(self.broker.parts());
-        if self.broker.is_stopping() {
+        let parts = Arc::clone(&self.core.parts);
+        if self.core.is_stopping() {
             return Err(Refusal::ShuttingDown);
         }
         if let Some(name) =
@@ -103,12 +103,12 @@ impl Link {
         permissions: Permissions,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
-        let parts = Arc::clone(self.broker.parts());
+        let parts = Arc::clone(&self.core.parts);
         let will =
             will.map(|will| wills::keep(&parts, Some(client.clone()), &permissions, *will)).transpose()?;
         let (link, mailbox) = (self.id, &self.mailbox);
         let arriving = Arriving { client: client.clone(), clean_start, expiry_s, will, link, mailbox };
-        let arrived = self.broker.registry().open(&parts, arriving, &mut turn.wakes)?;
+        let arrived = self.core.registry.open(&parts, arriving, &mut turn.wakes)?;
         let Arrived { session, consumer, present, unreleased, mut aftermath } = arrived;
         self.state = State::In(Box::new(Member {
             publisher: Publisher::new(Some(client.clone()), permissions),

@@ -39,14 +39,14 @@ impl Link {
             let Some(mut state) = session.state_for(self.id) else { return };
             if !state.unreleased.insert(id) {
                 drop(state);
-                self.broker.parts().metrics.duplicates_suppressed.increment();
+                self.core.parts.metrics.duplicates_suppressed.increment();
                 return self.barrier(wanted);
             }
             lasting = state.queue.options().durable.then(|| (session.client.clone(), id));
         }
         let unimportant = publish.qos == Qos::AtMostOnce;
         let in_turn = lasting.is_some() || (self.under_way > 0 && !unimportant);
-        let parts = self.broker.parts();
+        let parts = &self.core.parts;
         let result =
             publish::publish(parts, &mut member.publisher, publish, in_turn, turn.now, &mut turn.wakes);
         match result {
@@ -103,7 +103,7 @@ impl Link {
     fn settle_into(&self, one: Settle, changeset: &mut Changeset, turn: &mut Turn<'_>) {
         let State::In(member) = &self.state else { return };
         if let Some(consumer) = member.consumers.get(&one.consumer) {
-            settle::settle(self.broker.parts(), consumer, one, changeset, &mut turn.wakes);
+            settle::settle(&self.core.parts, consumer, one, changeset, &mut turn.wakes);
         }
     }
 
@@ -151,7 +151,7 @@ impl Link {
 
     fn plan(&mut self, publish: Publish, turn: &mut Turn<'_>) -> Result<Option<Plan>, Refusal> {
         let State::In(member) = &mut self.state else { return Ok(None) };
-        let parts = self.broker.parts();
+        let parts = &self.core.parts;
         match publish::publish(parts, &mut member.publisher, publish, true, turn.now, &mut turn.wakes)? {
             Published::Planned(plan) => Ok(Some(plan)),
             Published::Shown { .. } => Ok(None),

@@ -1,5 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE, from the question to the answer.
 
+use std::sync::Arc;
+
 use model::event::Event;
 use model::request::{Subscribe, Target, Unsubscribe};
 
@@ -9,7 +11,7 @@ use crate::subscribe::{Subscribed, Subscriber};
 
 impl Link {
     pub(super) fn subscribe(&mut self, request: Subscribe, turn: &mut Turn<'_>) {
-        let parts = self.broker.parts().clone();
+        let parts = Arc::clone(&self.core.parts);
         let State::In(member) = &mut self.state else { return };
         let named = |target: &Target| matches!(target, Target::Declare(options) if options.durable);
         let lasting =
@@ -41,7 +43,7 @@ impl Link {
     }
 
     pub(super) fn unsubscribe(&mut self, request: Unsubscribe, turn: &mut Turn<'_>) {
-        let parts = self.broker.parts().clone();
+        let parts = Arc::clone(&self.core.parts);
         let State::In(member) = &mut self.state else { return };
         let lasting = is_durable(member, self.id);
         let mut subscriber = Subscriber {
