@@ -13,3 +13,5 @@ pub mod http;
 pub mod websocket;
 
 pub mod carrier;
+
+pub mod ws_client;
