@@ -1,1 +1,23 @@
-//! cli
+//! Commands for people: what they ask of a broker from outside, in either protocol.
+//!
+//! | file | what it is for |
+//! | --- | --- |
+//! | `failure` | why a command ends before its time, and its exit code |
+//! | `message` | a message, whatever the protocol |
+//! | `output` | messages as lines, by a format or as JSON |
+//! | `client` | a small MQTT and STOMP client |
+//! | `pubsub` | pub and sub |
+//! | `command` | arguments to commands |
+//!
+//! Nothing in here knows our broker: the commands work against any broker that speaks the protocols.
+
+mod client;
+mod command;
+mod failure;
+mod message;
+mod output;
+#[cfg(test)]
+mod peer;
+mod pubsub;
+
+pub use command::{PubArgs, SubArgs, run_pub, run_sub};

@@ -1,0 +1,4 @@
+//! Pub and sub.
+
+pub(crate) mod publish;
+pub(crate) mod subscribe;
