@@ -9,7 +9,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use clap::{ArgGroup, Args};
 use model::qos::Qos;
-use mqtt::topic::TopicFilter;
+use mqtt::topic::{TopicFilter, check_name};
 use mqtt::version::Version;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -165,6 +165,7 @@ impl PubArgs {
         if is_stomp && self.retain {
             return Err(Failure::usage("STOMP has no retained messages; use --mqtt 5 with a topic"));
         }
+        check_topic(entry.protocol, &self.destination)?;
         check_properties(entry.protocol, &self.properties)?;
         let source = match (self.file, self.lines) {
             (Some(file), _) if file.as_os_str() == "-" => publish::Source::Input,
@@ -190,7 +191,7 @@ impl SubArgs {
         let entry = self.broker.entry(first, expiry, PATIENCE)?;
         check_properties(entry.protocol, &self.properties)?;
         for destination in &self.destinations {
-            check_destination(entry.protocol, destination)?;
+            check_filter(entry.protocol, destination)?;
         }
         if entry.protocol == Protocol::Stomp && self.no_clean {
             return Err(Failure::usage(
@@ -260,7 +261,15 @@ impl BrokerArgs {
     }
 }
 
-fn check_destination(protocol: Protocol, text: &str) -> Result<(), Failure> {
+fn check_topic(protocol: Protocol, text: &str) -> Result<(), Failure> {
+    match protocol {
+        Protocol::Stomp => Ok(()),
+        Protocol::Mqtt(_) => check_name(text)
+            .map_err(|error| Failure::usage(format!("{text:?} is no topic to publish to: {error}"))),
+    }
+}
+
+fn check_filter(protocol: Protocol, text: &str) -> Result<(), Failure> {
     match protocol {
         Protocol::Stomp => Ok(()),
         Protocol::Mqtt(_) => TopicFilter::parse(text, usize::MAX)
@@ -366,6 +375,7 @@ mod tests {
         refused("pub -r -t /topic/a -m x", "retained");
         refused("sub -i me --no-clean -t /queue/a", "durable:true");
         refused("sub -t a/#/b", "topic filter");
+        refused("pub -t a/+ -m x", "wildcard");
         refused("sub -t a --format %z", "%z");
         for line in [
             "pub -t a",

@@ -40,7 +40,7 @@ impl Door {
         self.0.accept().await.expect("a client").0
     }
 
-    /// An MQTT client that was let in, with what it said.
+    /// An MQTT client that knocks, with what it said.
     pub(crate) async fn mqtt(&self, version: Version) -> (MqttPeer, Connect) {
         let mut peer = MqttPeer { stream: self.accept().await, buf: BytesMut::new(), version: None };
         let Packet::Connect(connect) = peer.hear().await else { panic!("no CONNECT") };
@@ -48,10 +48,16 @@ impl Door {
         (peer, *connect)
     }
 
-    /// A STOMP client that was let in with `version`, with what it said.
-    pub(crate) async fn stomp(&self, version: &str) -> (StompPeer, Frame) {
+    /// A STOMP client that knocks, with what it said.
+    pub(crate) async fn stomp_connect(&self) -> (StompPeer, Frame) {
         let mut peer = StompPeer { stream: self.accept().await, buf: BytesMut::new() };
         let connect = peer.hear(Command::Connect).await;
+        (peer, connect)
+    }
+
+    /// A STOMP client that was let in with `version`, with what it said.
+    pub(crate) async fn stomp(&self, version: &str) -> (StompPeer, Frame) {
+        let (mut peer, connect) = self.stomp_connect().await;
         peer.say(&Frame::new(Command::Connected).with("version", version)).await;
         (peer, connect)
     }

@@ -51,10 +51,7 @@ impl StompClient {
                 client.connected(&answer)?;
                 Ok(client)
             } else if answer.command == Command::Error {
-                let text = refusal("not let in", &answer);
-                // The versions that the broker has stand there only where it found none in common.
-                let is_version = answer.header("version").is_some();
-                Err(if is_version { Failure::runtime(text) } else { Failure::refused(text) })
+                Err(judge("not let in", &answer))
             } else {
                 Err(Failure::runtime(format!("the broker answered CONNECT with {}", answer.command)))
             }
@@ -124,7 +121,7 @@ impl StompClient {
                 return Ok(received(frame, self.version, self.acknowledges));
             }
             if frame.command == Command::Error {
-                return Err(Failure::runtime(refusal("the connection ended", &frame)));
+                return Err(judge("the connection ended", &frame));
             }
         }
     }
@@ -222,28 +219,29 @@ fn received(frame: Frame, version: Version, acknowledges: bool) -> Received {
     }
 }
 
-/// ERROR ends the connection; who is not allowed to do what he asked for gets to know that he is not.
+/// ERROR ends the connection; whoever is not let in, or not allowed to do what he asked for, gets to know that it is that.
 fn judge(otherwise: &str, frame: &Frame) -> Failure {
-    let text = refusal(otherwise, frame);
-    let is_denied =
-        frame.header("message").is_some_and(|message| DENIED.iter().any(|word| message.contains(word)));
-    if is_denied { Failure::refused(text) } else { Failure::runtime(text) }
-}
-
-fn refusal(otherwise: &str, frame: &Frame) -> String {
     let message = frame.header("message").map_or("ERROR without a message", |message| message.as_ref());
     let body = String::from_utf8_lossy(&frame.body);
-    match body.trim() {
-        "" => format!("{otherwise}: {message}"),
-        body if body == message => format!("{otherwise}: {message}"),
-        body => format!("{otherwise}: {message}\n{body}"),
+    let mut text = format!("{otherwise}: {message}");
+    // Some brokers repeat the message in the body, and quote the frame that they were sent: we know that one.
+    let details = body.lines().take_while(|line| !line.starts_with("The frame:") && !line.starts_with("---"));
+    for line in details.filter(|line| !line.is_empty() && line.trim_end_matches('.') != message) {
+        text.push('\n');
+        text.push_str(line);
+    }
+    let words = text.to_lowercase();
+    if DENIED.iter().any(|denied| words.contains(denied)) {
+        Failure::refused(text)
+    } else {
+        Failure::runtime(text)
     }
 }
 
 /// Headers that are told in other ways.
 const OURS: [&str; 5] = ["destination", "subscription", "ack", "content-length", "redelivered"];
-/// How brokers say that somebody may not.
-const DENIED: [&str; 3] = ["not allowed", "access refused", "denied"];
+/// How brokers say that somebody may not; the protocol has no code for it.
+const DENIED: [&str; 3] = ["access refused", "not allowed", "denied"];
 const HEART_BEAT_MS: u64 = 10_000;
 /// What a broker that was chosen by its user may send.
 const LIMITS: Limits = Limits {

@@ -249,6 +249,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn in_stomp_whoever_is_not_let_in_gets_a_code_of_its_own() {
+        let body = "Access refused for user 'bob'\n";
+        for (message, body, code) in
+            [("Bad CONNECT", body, Code::Refused), ("Supported versions are 1.0", "", Code::Runtime)]
+        {
+            let door = Door::open().await;
+            let job = job(door.entry(Protocol::Stomp), "/topic/a", &["x"]);
+            let broker = async {
+                let (mut peer, _) = door.stomp_connect().await;
+                peer.say(&Frame::new(Command::Error).with("message", message).with_body(body)).await;
+            };
+            let failure = tokio::join!(run(job, Cursor::new("")), broker).0.expect_err("refused");
+            assert_eq!(failure.code, code);
+            assert_eq!(failure.text, format!("not let in: {message}\n{body}").trim_end());
+        }
+    }
+
+    #[tokio::test]
     async fn in_stomp_an_error_is_told_in_the_brokers_words() {
         let door = Door::open().await;
         let job = job(door.entry(Protocol::Stomp), "/topic/a", &["x"]);
@@ -256,7 +274,8 @@ mod tests {
             let (mut peer, _) = door.stomp("1.2").await;
             peer.hear(Command::Send).await;
             let error = Frame::new(Command::Error).with("message", "not allowed to SEND /topic/a");
-            peer.say(&error.with_body("rule 7\n")).await;
+            let body = "not allowed to SEND /topic/a.\nrule 7\nThe frame:\n-----\nSEND\n";
+            peer.say(&error.with_body(body)).await;
         };
         let failure = tokio::join!(run(job, Cursor::new("")), broker).0.expect_err("refused");
         assert_eq!(failure.code, Code::Refused);
