@@ -50,8 +50,6 @@ struct BrokerArgs {
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = PUB_EXAMPLES, group(ArgGroup::new("source").args(["message", "file", "lines"]).required(true)))]
 pub struct PubArgs {
-    #[command(flatten)]
-    broker: BrokerArgs,
     /// An MQTT topic (chat/room/5) or a STOMP destination (/topic/chat.room.5).
     #[arg(short = 't', long = "to", value_name = "DEST")]
     destination: String,
@@ -77,14 +75,15 @@ pub struct PubArgs {
     /// How long to wait for each answer of the broker.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     timeout: Duration,
+    // Last: its heading stands above all that follows.
+    #[command(flatten)]
+    broker: BrokerArgs,
 }
 
 /// Subscribe, and print a line for each message.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = SUB_EXAMPLES)]
 pub struct SubArgs {
-    #[command(flatten)]
-    broker: BrokerArgs,
     /// An MQTT topic filter (chat/room/+) or a STOMP destination (/topic/chat.room.*); may be given several times.
     #[arg(short = 't', long = "to", value_name = "DEST", required = true)]
     destinations: Vec<String>,
@@ -119,6 +118,9 @@ pub struct SubArgs {
     /// Fail (exit code 7) if --count messages did not come by then.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
+    // Last: its heading stands above all that follows.
+    #[command(flatten)]
+    broker: BrokerArgs,
 }
 
 /// Publishes, as the arguments say; exit code 0, 1, 2, 5 or 7.
