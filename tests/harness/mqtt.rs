@@ -6,6 +6,7 @@ pub mod property;
 pub mod version;
 pub mod write;
 
+use std::collections::VecDeque;
 use std::io::{self, Error};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct Client {
     pub socket: Socket,
     version: Version,
     last_id: u16,
+    /// Messages that came while an acknowledgement was waited for, in their order.
+    aside: VecDeque<Publish>,
 }
 
 impl Client {
@@ -32,7 +35,7 @@ impl Client {
     ///
     /// If nobody answers.
     pub fn dial(address: SocketAddr, version: Version) -> io::Result<Self> {
-        Ok(Self { socket: Socket::dial(address)?, version, last_id: 0 })
+        Ok(Self { socket: Socket::dial(address)?, version, last_id: 0, aside: VecDeque::new() })
     }
 
     /// Connects and gets in.
@@ -76,6 +79,13 @@ impl Client {
     ///
     /// If what came is no packet.
     pub fn next(&mut self, within: Duration) -> io::Result<Next<Packet>> {
+        if let Some(publish) = self.aside.pop_front() {
+            return Ok(Next::Some(Packet::Publish(publish)));
+        }
+        self.read(within)
+    }
+
+    fn read(&mut self, within: Duration) -> io::Result<Next<Packet>> {
         let version = self.version;
         self.socket.next(within, |buffer| cut(buffer, version))
     }
@@ -86,10 +96,15 @@ impl Client {
     ///
     /// If none comes.
     pub fn packet(&mut self) -> io::Result<Packet> {
-        match self.next(SOON)? {
-            Next::Some(packet) => Ok(packet),
-            Next::Silence => Err(Error::other(format!("nothing came in {SOON:?}"))),
-            Next::Closed => Err(Error::other("the broker closed the connection")),
+        came(self.next(SOON)?)
+    }
+
+    /// The next packet that is no PUBLISH: messages may come at any time, and are kept for later.
+    fn answer(&mut self) -> io::Result<Packet> {
+        loop {
+            let packet = came(self.read(SOON)?)?;
+            let Packet::Publish(publish) = packet else { return Ok(packet) };
+            self.aside.push_back(publish);
         }
     }
 
@@ -110,11 +125,11 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// If SUBACK is not the next packet.
+    /// If another answer comes.
     pub fn subscribe(&mut self, filter: &str, options: u8) -> io::Result<Vec<u8>> {
         let id = self.id();
         self.send(&subscribe(self.version, id, &[(filter, options)], &[]))?;
-        let packet = self.packet()?;
+        let packet = self.answer()?;
         if let Packet::Suback { id: of, codes, .. } = &packet
             && *of == id
         {
@@ -123,11 +138,11 @@ impl Client {
         Err(unexpected(&format!("SUBACK {id}"), &packet))
     }
 
-    /// Publishes, and goes through the handshake of its QoS, whose packets must be the next ones.
+    /// Publishes, and goes through the handshake of its QoS.
     ///
     /// # Errors
     ///
-    /// If other packets come, or a refusal.
+    /// If other answers come, or a refusal.
     pub fn publish(&mut self, topic: &str, payload: &[u8], qos: u8) -> io::Result<()> {
         let id = if qos > 0 { self.id() } else { 0 };
         let message = Publish::new(topic, payload, qos).with_id(id);
@@ -147,7 +162,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// If other packets come.
+    /// If other packets come than that and more messages.
     pub fn take(&mut self) -> io::Result<Publish> {
         let publish = self.publication()?;
         match publish.qos {
@@ -162,13 +177,13 @@ impl Client {
         Ok(publish)
     }
 
-    /// The next packet is this acknowledgement, with success.
+    /// The next packet but for messages is this acknowledgement, with success.
     ///
     /// # Errors
     ///
     /// If it is not.
     pub fn expect_ack(&mut self, kind: u8, id: u16) -> io::Result<()> {
-        let packet = self.packet()?;
+        let packet = self.answer()?;
         if let Packet::Ack { kind: came, id: of, reason } = packet
             && (came, of) == (kind, id)
             && reason < 0x80
@@ -191,6 +206,14 @@ impl Client {
     pub fn id(&mut self) -> u16 {
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
         self.last_id
+    }
+}
+
+fn came(next: Next<Packet>) -> io::Result<Packet> {
+    match next {
+        Next::Some(packet) => Ok(packet),
+        Next::Silence => Err(Error::other(format!("nothing came in {SOON:?}"))),
+        Next::Closed => Err(Error::other("the broker closed the connection")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A STOMP client that sends what it is told and shows all that comes.
 
+use std::collections::VecDeque;
 use std::io::{self, Error};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -73,6 +74,8 @@ impl Frame {
 pub struct Client {
     /// What carries it.
     pub socket: Socket,
+    /// Messages that came while a receipt was waited for, in their order.
+    aside: VecDeque<Frame>,
 }
 
 impl Client {
@@ -82,7 +85,7 @@ impl Client {
     ///
     /// If nobody answers.
     pub fn dial(address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { socket: Socket::dial(address)? })
+        Ok(Self { socket: Socket::dial(address)?, aside: VecDeque::new() })
     }
 
     /// Connects with these versions and gets in; gives CONNECTED.
@@ -121,6 +124,9 @@ impl Client {
     ///
     /// If what came is no frame.
     pub fn next(&mut self, within: Duration) -> io::Result<Next<Frame>> {
+        if let Some(frame) = self.aside.pop_front() {
+            return Ok(Next::Some(frame));
+        }
         self.socket.next(within, cut)
     }
 
@@ -130,34 +136,32 @@ impl Client {
     ///
     /// If none comes.
     pub fn frame(&mut self) -> io::Result<Frame> {
-        match self.next(SOON)? {
-            Next::Some(frame) => Ok(frame),
-            Next::Silence => Err(Error::other(format!("nothing came in {SOON:?}"))),
-            Next::Closed => Err(Error::other("the broker closed the connection")),
-        }
+        came(self.next(SOON)?)
     }
 
-    /// The next frame, which must be one of these.
+    /// The next frame, which must be of that kind.
     ///
     /// # Errors
     ///
     /// If another comes, or none.
     pub fn expect(&mut self, command: &str) -> io::Result<Frame> {
-        let frame = self.frame()?;
-        if frame.command == command {
-            return Ok(frame);
-        }
-        Err(Error::other(format!("instead of {command} came {frame:?} {:?}", frame.text())))
+        named(self.frame()?, command)
     }
 
-    /// Sends a frame with a receipt, and waits for the RECEIPT, which must be the next frame.
+    /// Sends a frame with a receipt, and waits for the RECEIPT. Messages may come before it, and are kept for later.
     ///
     /// # Errors
     ///
-    /// If it is not.
+    /// If something else comes.
     pub fn request(&mut self, frame: Frame) -> io::Result<()> {
         self.send(&frame.with("receipt", "asked"))?;
-        let receipt = self.expect("RECEIPT")?;
+        let receipt = loop {
+            let frame = came(self.socket.next(SOON, cut)?)?;
+            if frame.command != "MESSAGE" {
+                break named(frame, "RECEIPT")?;
+            }
+            self.aside.push_back(frame);
+        };
         match receipt.header("receipt-id") {
             Some("asked") => Ok(()),
             other => Err(Error::other(format!("receipt-id is {other:?}"))),
@@ -201,6 +205,21 @@ impl Client {
     pub fn closes(&mut self, within: Duration) -> io::Result<bool> {
         self.socket.closes(within)
     }
+}
+
+fn came(next: Next<Frame>) -> io::Result<Frame> {
+    match next {
+        Next::Some(frame) => Ok(frame),
+        Next::Silence => Err(Error::other(format!("nothing came in {SOON:?}"))),
+        Next::Closed => Err(Error::other("the broker closed the connection")),
+    }
+}
+
+fn named(frame: Frame, command: &str) -> io::Result<Frame> {
+    if frame.command == command {
+        return Ok(frame);
+    }
+    Err(Error::other(format!("instead of {command} came {frame:?} {:?}", frame.text())))
 }
 
 /// Cuts a frame from the front of `buffer`; `None`: it is not all there.

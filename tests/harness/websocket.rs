@@ -25,6 +25,59 @@ pub fn upgrade(address: SocketAddr, path: &str, subprotocols: &str) -> io::Resul
     }
 }
 
+/// A WebSocket whose messages are one stream of bytes.
+#[derive(Debug)]
+pub struct WebSocket {
+    socket: Socket,
+    /// What came in messages and was not yet taken.
+    pub bytes: Vec<u8>,
+}
+
+impl WebSocket {
+    /// After the upgrade.
+    pub const fn new(socket: Socket) -> Self {
+        Self { socket, bytes: Vec::new() }
+    }
+
+    /// Sends a binary message.
+    ///
+    /// # Errors
+    ///
+    /// If the peer is gone.
+    pub fn send(&mut self, payload: &[u8]) -> io::Result<()> {
+        self.socket.write(&binary(payload))
+    }
+
+    /// Waits for a message.
+    ///
+    /// # Errors
+    ///
+    /// If none comes, or one that is neither binary nor whole.
+    pub fn receive(&mut self) -> io::Result<()> {
+        match self.socket.next(SOON, message)? {
+            Next::Some(message) => {
+                self.bytes.extend(message);
+                Ok(())
+            }
+            Next::Silence | Next::Closed => Err(Error::other("no message in the WebSocket")),
+        }
+    }
+}
+
+/// A message of the broker's in one frame, which is not masked (RFC 6455, 5.2).
+fn message(buffer: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+    let (size, head) = match buffer.as_slice() {
+        [0x82, short @ 0..=125, ..] => (usize::from(*short), 2),
+        [0x82, 126, high, low, ..] => (usize::from(*high) << 8 | usize::from(*low), 4),
+        [0x82, 126, ..] | [] | [0x82] => return Ok(None),
+        other => return Err(Error::other(format!("no short binary message: {other:?}"))),
+    };
+    if buffer.len() < head + size {
+        return Ok(None);
+    }
+    Ok(Some(buffer.drain(..head + size).skip(head).collect()))
+}
+
 /// A binary message in one masked frame (RFC 6455, 5.2).
 pub fn binary(payload: &[u8]) -> Vec<u8> {
     let mask = [0x37, 0xfa, 0x21, 0x3d];

@@ -135,11 +135,11 @@ const CONFIG: &str = r#"
 [limits]
 session_queue_messages = 10000000
 session_queue_bytes = "8GiB"
-queue_messages = 10000000
-queue_bytes = "8GiB"
 
 [[queue]]
 name = "crash"
+max_length = 10000000
+max_length_bytes = "8GiB"
 
 [[binding]]
 exchange = "amq.topic"

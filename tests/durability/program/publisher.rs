@@ -118,7 +118,9 @@ impl Publisher {
             return;
         };
         let Some(flight) = self.flights.get_mut(at) else { return };
-        if reason >= 0x80 {
+        // A PUBREL that is sent again after a crash may find its id released already (MQTT 5.0, 3.7.2.1).
+        let is_released = kind == ack::PUBCOMP && reason == 0x92;
+        if reason >= 0x80 && !is_released {
             scene.complain(format!("{} for {} refused it: {reason:#04x}", ack::name(kind), flight.number));
         } else if kind != ack::PUBCOMP {
             scene.ledger().acknowledge(self.me, flight.number);

@@ -1,0 +1,153 @@
+//! Direct, topic, fanout and headers: a message goes to the queues that its exchange picks, whichever door it came through.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use harness::broker::{Broker, Setup};
+use harness::door::Door;
+use harness::mqtt::Client as Mqtt;
+use harness::mqtt::packet::Publish;
+use harness::mqtt::property::Property;
+use harness::mqtt::version::Version;
+use harness::mqtt::write::{ack, publish};
+use harness::socket::Next;
+use harness::stomp::{Client as Stomp, Frame};
+use harness::wait::SOON;
+
+use crate::exchanges_setup::{CONFIG, QUEUES};
+
+#[test]
+fn a_direct_exchange_compares_keys() -> Result<()> {
+    let mut house = House::new()?;
+    house.check("t.direct", "red", &[], &["direct-red", "direct-both"])?;
+    house.check("t.direct", "blue", &[], &["direct-blue", "direct-both"])?;
+    house.check("t.direct", "green", &[], &[])?;
+    house.check("t.direct", "red.blue", &[], &[])
+}
+
+#[test]
+fn a_topic_exchange_matches_patterns() -> Result<()> {
+    let mut house = House::new()?;
+    house.check("t.topic", "room.1", &[], &["topic-one", "topic-many", "topic-exact"])?;
+    house.check("t.topic", "room.2", &[], &["topic-one", "topic-many"])?;
+    house.check("t.topic", "room.1.2", &[], &["topic-many"])?;
+    house.check("t.topic", "room", &[], &["topic-many"])?;
+    house.check("t.topic", "방.1", &[], &[])
+}
+
+#[test]
+fn a_fanout_exchange_takes_every_queue() -> Result<()> {
+    let mut house = House::new()?;
+    house.check("t.fanout", "anything", &[], &["fanout-a", "fanout-b"])?;
+    house.check("t.fanout", "any.thing.else", &[("format", "pdf")], &["fanout-a", "fanout-b"])
+}
+
+#[test]
+fn a_headers_exchange_compares_headers() -> Result<()> {
+    let mut house = House::new()?;
+    let pdf = ("format", "pdf");
+    let report = ("kind", "report");
+    house.check("t.headers", "k", &[pdf, report], &["headers-all", "headers-any"])?;
+    house.check("t.headers", "k", &[pdf, report, ("more", "of it")], &["headers-all", "headers-any"])?;
+    house.check("t.headers", "k", &[pdf], &["headers-any"])?;
+    house.check("t.headers", "k", &[("kind", "letter"), pdf], &["headers-any"])?;
+    house.check("t.headers", "k", &[("format", "PDF")], &[])?;
+    house.check("t.headers", "k", &[("format", "한글")], &["headers-has"])?;
+    house.check("t.headers", "k", &[], &[])
+}
+
+#[test]
+fn the_exchanges_that_are_always_there_work_too() -> Result<()> {
+    let broker = Broker::new()?;
+    for (exchange, pattern, key, comes) in [
+        ("amq.direct", "a.b", "a.b", true),
+        ("amq.direct", "a.*", "a.b", false),
+        ("amq.topic", "a.*", "a.b", true),
+        ("amq.fanout", "x", "a.b", true),
+    ] {
+        let mut client = Stomp::new(broker.at(Door::Stomp))?;
+        client.subscribe("s", &format!("/exchange/{exchange}/{pattern}"), "auto")?;
+        client.send(
+            &Frame::new("SEND").with("destination", &format!("/exchange/{exchange}/{key}")).body(b"x"),
+        )?;
+        let patience = if comes { SOON } else { Duration::from_millis(200) };
+        let came = matches!(client.next(patience)?, Next::Some(frame) if frame.command == "MESSAGE");
+        ensure!(came == comes, "{exchange} {pattern} {key}: a message came: {came}");
+    }
+    Ok(())
+}
+
+/// A broker with the exchanges, a consumer of every queue, and a publisher at each door.
+struct House {
+    consumer: Stomp,
+    stomp: Stomp,
+    mqtt: Mqtt,
+    // Last: it is stopped after its clients are gone.
+    _broker: Broker,
+}
+
+impl House {
+    fn new() -> Result<Self> {
+        let broker = Setup::new().config(CONFIG).start()?;
+        let mut consumer = Stomp::new(broker.at(Door::Stomp))?;
+        for queue in QUEUES {
+            consumer.subscribe(queue, &format!("/amq/queue/{queue}"), "auto")?;
+        }
+        let stomp = Stomp::new(broker.at(Door::Stomp))?;
+        let mqtt = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "exchanges")?;
+        Ok(Self { consumer, stomp, mqtt, _broker: broker })
+    }
+
+    /// Publishes by both doors, and compares the queues that got it: `key` is in STOMP's words.
+    fn check(
+        &mut self,
+        exchange: &str,
+        key: &str,
+        headers: &[(&str, &str)],
+        expected: &[&str],
+    ) -> Result<()> {
+        let mut send = Frame::new("SEND").with("destination", &format!("/exchange/{exchange}/{key}"));
+        for (name, value) in headers {
+            send = send.with(name, value);
+        }
+        self.stomp.request(send.body(b"by STOMP"))?;
+        self.arrived("by STOMP", expected, &format!("SEND {exchange} {key} {headers:?}"))?;
+
+        let topic = format!("$exchange/{exchange}/{}", key.replace('.', "/"));
+        let id = self.mqtt.id();
+        let mut message = Publish::new(&topic, b"by MQTT", 1).with_id(id);
+        for (name, value) in headers {
+            message = message.with(Property::Pair((*name).to_owned(), (*value).to_owned()));
+        }
+        self.mqtt.send(&publish(Version::V5, &message))?;
+        self.mqtt.expect_ack(ack::PUBACK, id)?;
+        self.arrived("by MQTT", expected, &format!("PUBLISH {topic} {headers:?}"))
+    }
+
+    /// Whoever published has its acknowledgement, so what is sent to each queue now comes behind it.
+    fn arrived(&mut self, body: &str, expected: &[&str], what: &str) -> Result<()> {
+        for queue in QUEUES {
+            let fence = Frame::new("SEND").with("destination", &format!("/amq/queue/{queue}"));
+            self.stomp.request(fence.body(b"fence"))?;
+        }
+        let mut got = Vec::new();
+        let mut fences = 0;
+        while fences < QUEUES.len() {
+            let message = self.consumer.expect("MESSAGE")?;
+            let queue = message.header("subscription").unwrap_or_default().to_owned();
+            match message.text().as_str() {
+                "fence" => fences += 1,
+                other if other == body => got.push(queue),
+                other => anyhow::bail!("{what}: {queue} got {other:?}"),
+            }
+        }
+        let queues: BTreeSet<&str> = got.iter().map(String::as_str).collect();
+        ensure!(queues.len() == got.len(), "{what}: a queue got it twice: {got:?}");
+        ensure!(
+            queues == expected.iter().copied().collect(),
+            "{what} went to {queues:?} instead of {expected:?}"
+        );
+        Ok(())
+    }
+}
