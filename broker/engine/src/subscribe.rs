@@ -11,7 +11,7 @@ use model::queue::QueueOptions;
 use model::refusal::Refusal;
 use model::request::{Consumer, Replay, Source, Subscription, Target, Unsubscription};
 use model::time::WallMs;
-use routing::{ConsumerOptions, Owner, Queue, Route, Settles, Wakes};
+use routing::{ConsumerOptions, Owner, Queue, Readiness, Route, Settles, Wakes};
 
 use crate::mailbox::Mailbox;
 use crate::parts::Parts;
@@ -28,6 +28,8 @@ pub(crate) struct Subscriber<'a> {
     pub(crate) session: Option<&'a Arc<Session>>,
     pub(crate) consumers: &'a mut HashMap<ConsumerId, Attached>,
     pub(crate) now: WallMs,
+    /// Consumers, of any link, whose queue was deleted by what this one asked.
+    pub(crate) cancelled: Vec<(Arc<Readiness>, ConsumerId)>,
 }
 
 /// What a request for subscriptions comes to.
@@ -184,21 +186,27 @@ impl Subscriber<'_> {
             }
             Unsubscription::Consumer { id, delete_queue } => {
                 let Some(attached) = self.consumers.remove(&id) else { return false };
-                leave(parts, &attached, delete_queue, wakes);
+                self.cancelled.extend(leave(parts, &attached, delete_queue, wakes));
                 true
             }
         }
     }
 }
 
-/// A consumer goes; its queue goes too, if nobody else wants it.
-pub(crate) fn leave(parts: &Parts, attached: &Attached, delete_queue: bool, wakes: &mut Wakes) {
+/// A consumer goes; its queue goes too, if nobody else wants it. Returns who else consumed that.
+pub(crate) fn leave(
+    parts: &Parts,
+    attached: &Attached,
+    delete_queue: bool,
+    wakes: &mut Wakes,
+) -> Vec<(Arc<Readiness>, ConsumerId)> {
     let left = attached.queue.detach(attached.key, wakes);
     let options = attached.queue.options();
     if delete_queue || (left == 0 && options.auto_delete) || matches!(attached.queue.owner(), Owner::Link(_))
     {
-        topology::delete_queue(parts, &attached.queue);
+        return topology::delete_queue(parts, &attached.queue);
     }
+    Vec::new()
 }
 
 fn private_name(parts: &Parts) -> QueueName {

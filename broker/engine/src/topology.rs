@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use model::change::{BindingKey, Change, QueueRecord};
+use model::name::ConsumerId;
 use model::queue::{Binding, ExchangeOptions, QueueOptions};
 use model::refusal::Refusal;
-use routing::{Owner, Queue};
+use routing::{Owner, Queue, Readiness};
 
 use crate::parts::Parts;
 
@@ -25,6 +26,10 @@ pub(crate) fn declare_queue(
     mut options: QueueOptions,
     owner: Owner,
 ) -> Result<(Arc<Queue>, bool), Refusal> {
+    // Nearly every time it exists: a SEND to `/queue/…` declares with each message.
+    if let Some(queue) = parts.vhost.router.queue(&options.name) {
+        return Ok((queue, false));
+    }
     let _order = parts.vhost.order();
     if let Some(queue) = parts.vhost.router.queue(&options.name) {
         return Ok((queue, false));
@@ -50,15 +55,16 @@ pub(crate) fn declare_queue(
     Ok((queue, true))
 }
 
-/// Takes a queue away, with all that is in it.
-pub(crate) fn delete_queue(parts: &Parts, queue: &Queue) {
+/// Takes a queue away, with all that is in it. Returns who consumed it, by the readiness of the link and the consumer.
+pub(crate) fn delete_queue(parts: &Parts, queue: &Queue) -> Vec<(Arc<Readiness>, ConsumerId)> {
     let _order = parts.vhost.order();
     // Closed first: routes may lead there until the last of its bindings is cut.
-    queue.close();
+    let cancelled = queue.close();
     parts.vhost.router.remove_queue(&queue.options().name);
     if queue.options().durable {
         parts.durable.record(Change::DeleteQueue(queue.id()));
     }
+    cancelled
 }
 
 /// Binds `queue`; `false`: it was bound like that before, and has the new grant now.

@@ -69,7 +69,8 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
                 seen.first(Known::ReplyTo, || properties.reply_to = Some(to));
             }
             "message-id" => return Err(HeaderError::NotAllowed("message-id")),
-            other if is_ours(other) || is_secret(other) || OF_SEND.contains(&other) => {}
+            other if is_ours(other) || is_secret(other) => {}
+            other if OF_SEND.contains(&other) || UNSUPPORTED.contains(&other) => {}
             other if properties.headers.iter().any(|(name, _)| name == other) => {}
             _ => properties.headers.push((name.clone(), value.clone())),
         }
@@ -224,24 +225,37 @@ const OF_MESSAGE: [&str; 6] =
     ["content-type", "correlation-id", "reply-to", "persistent", "priority", "expiration"];
 
 /// The headers of SEND that are for the broker alone, nearly all about the queue it may make.
-const OF_SEND: [&str; 12] = [
-    "login",
-    "durable",
-    "auto-delete",
-    "exclusive",
+const OF_SEND: [&str; 7] =
+    ["login", "durable", "auto-delete", "exclusive", "x-max-length", "x-max-length-bytes", "x-queue-type"];
+
+/// The headers of SUBSCRIBE that mean something by themselves: all others are arguments of the binding.
+const OF_SUBSCRIBE: [&str; 6] =
+    ["id", "prefetch-count", "x-queue-name", "x-match", "persistent", "content-type"];
+
+/// What RabbitMQ does for a queue or a subscription, and we do not.
+const UNSUPPORTED: [&str; 8] = [
     "x-message-ttl",
     "x-expires",
-    "x-max-length",
-    "x-max-length-bytes",
+    "x-overflow",
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
     "x-max-priority",
-    "x-queue-type",
+    "x-queue-mode",
+    "selector",
 ];
 
-/// The headers of SUBSCRIBE that mean something by themselves: all others are arguments of the binding.
-const OF_SUBSCRIBE: [&str; 7] =
-    ["id", "selector", "prefetch-count", "x-queue-name", "x-match", "persistent", "content-type"];
+/// Refuses what would otherwise be ignored in silence. `x-queue-type` may say what every queue here is anyway.
+///
+/// # Errors
+///
+/// One of those headers is there.
+pub(crate) fn refuse_unsupported(headers: &Headers) -> Result<(), HeaderError> {
+    if let Some(kind) = headers.get("x-queue-type").filter(|kind| &***kind != "classic") {
+        return Err(HeaderError::value("x-queue-type", kind, "classic"));
+    }
+    let asked = UNSUPPORTED.into_iter().find(|name| headers.get(name).is_some());
+    asked.map_or(Ok(()), |name| Err(HeaderError::Unsupported(name)))
+}
 
 /// The options of the queue of that name that SEND or SUBSCRIBE to `/queue/…` makes: durable and shared, unless its
 /// headers say otherwise. As in RabbitMQ, one that is not durable is the connection's own and goes with it.
@@ -279,6 +293,7 @@ pub(crate) fn is_durable(headers: &Headers) -> bool {
 }
 
 fn limited(name: QueueName, headers: &Headers) -> Result<QueueOptions, HeaderError> {
+    refuse_unsupported(headers)?;
     let limit = |header| headers.get(header).map(|value| number(header, value)).transpose();
     Ok(QueueOptions {
         name,
@@ -359,6 +374,9 @@ pub(crate) enum HeaderError {
     /// Only the broker may set it.
     #[error("'{0}' is not allowed on 'SEND': the broker sets it on MESSAGE.")]
     NotAllowed(&'static str),
+    /// It asks for something that this broker does not do; ignoring it would break a promise that was never given.
+    #[error("header {0} is not supported by this broker; leave it out.")]
+    Unsupported(&'static str),
     /// `reply-to` names a queue that cannot be.
     #[error("header reply-to: {0}")]
     ReplyTo(DestinationError),
@@ -372,7 +390,7 @@ impl HeaderError {
     /// A few words for the `message` header.
     pub(crate) const fn summary(&self) -> &'static str {
         match self {
-            Self::Value { .. } | Self::NotAllowed(_) => "Invalid header",
+            Self::Value { .. } | Self::NotAllowed(_) | Self::Unsupported(_) => "Invalid header",
             Self::ReplyTo(_) => "Unsupported destination",
         }
     }

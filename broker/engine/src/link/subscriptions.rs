@@ -23,6 +23,7 @@ impl Link {
             session: member.session.as_ref(),
             consumers: &mut member.consumers,
             now: turn.now,
+            cancelled: Vec::new(),
         };
         let mut done = Subscribed::default();
         for subscription in request.subscriptions {
@@ -53,12 +54,14 @@ impl Link {
             session: member.session.as_ref(),
             consumers: &mut member.consumers,
             now: turn.now,
+            cancelled: Vec::new(),
         };
         let existed = request
             .subscriptions
             .into_iter()
             .map(|ending| subscriber.unsubscribe(&parts, ending, &mut turn.wakes))
             .collect();
+        self.core.tell_cancelled(subscriber.cancelled);
         let event = Event::Unsubscribed { ticket: request.ticket, existed };
         if lasting {
             self.commit(Default::default(), |_, _| (), Some(event));

@@ -35,6 +35,7 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
         frame.header("destination").ok_or_else(|| Fault::missing(frame.command, "destination"))?.clone();
     let id = frame.header("id").cloned();
     check_id(online, frame, id.as_deref())?;
+    convert::refuse_unsupported(&frame.headers)?;
     let origin = online.options.destinations.origin(&destination)?;
     let mode = AckMode::parse(frame.header("ack").map(|mode| &**mode)).ok_or_else(|| {
         let mode = frame.header("ack").map_or("", |mode| mode);

@@ -141,6 +141,24 @@ fn ack_and_prefetch_make_the_consumer() {
 }
 
 #[test]
+fn what_is_not_done_is_refused_and_not_ignored() {
+    for header in
+        ["x-message-ttl:1000", "x-dead-letter-exchange:dlx", "selector:a = 1", "x-queue-type:quorum"]
+    {
+        for frame in [
+            format!("SUBSCRIBE\nid:0\ndestination:/queue/a\n{header}\n\n\0"),
+            format!("SUBSCRIBE\nid:0\ndestination:/topic/a\n{header}\n\n\0"),
+            format!("SEND\ndestination:/queue/a\n{header}\n\n\0"),
+        ] {
+            assert_eq!(Peer::online(Version::V1_2).refused(&frame), "Invalid header", "{frame}");
+        }
+    }
+    let mut peer = Peer::online(Version::V1_2);
+    peer.feed("SUBSCRIBE\nid:0\ndestination:/queue/a\nx-queue-type:classic\n\n\0");
+    peer.subscription();
+}
+
+#[test]
 fn the_receipt_comes_when_the_subscription_holds() {
     let mut peer = Peer::online(Version::V1_2);
     peer.feed("SUBSCRIBE\nid:0\ndestination:/topic/a\nreceipt:s\n\n\0");

@@ -1,0 +1,58 @@
+//! What the broker and all of its links share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use model::access::AccessControl;
+use model::event::Event;
+use model::name::ConsumerId;
+use routing::Readiness;
+
+use crate::mailbox::{Mailbox, Note};
+use crate::parts::Parts;
+use crate::registry::Registry;
+
+/// Lives as long as any link does.
+pub(crate) struct Core {
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) registry: Registry,
+    pub(crate) access: Arc<dyn AccessControl>,
+    links: Mutex<HashMap<u64, Arc<Mailbox>>>,
+    stopping: AtomicBool,
+}
+
+impl Core {
+    pub(crate) fn new(parts: Arc<Parts>, registry: Registry, access: Arc<dyn AccessControl>) -> Self {
+        Self { parts, registry, access, links: Mutex::default(), stopping: AtomicBool::new(false) }
+    }
+
+    /// From now on nobody is let in.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Tells consumers that somebody deleted their queue.
+    pub(crate) fn tell_cancelled(&self, cancelled: Vec<(Arc<Readiness>, ConsumerId)>) {
+        if cancelled.is_empty() {
+            return;
+        }
+        let links = self.links();
+        for (readiness, consumer) in cancelled {
+            // Rare enough to look at all links for the one that it is.
+            let link = links.values().find(|mailbox| Arc::ptr_eq(&mailbox.readiness, &readiness));
+            if let Some(mailbox) = link {
+                mailbox.post(Note::News(Event::ConsumerCancelled(consumer)));
+            }
+        }
+    }
+
+    /// The mailboxes of all links, by the numbers of the links.
+    pub(crate) fn links(&self) -> MutexGuard<'_, HashMap<u64, Arc<Mailbox>>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
