@@ -43,10 +43,8 @@ impl Follower {
             Err(_) => "panic".to_owned(),
         };
         self.statistics.state_failures.add(1);
-        tracing::error!(
-            error = failed,
-            "the state no longer follows the journal, whose files stay until the next start; nothing is lost"
-        );
+        // Nothing is lost: the journal's files stay until the next start.
+        tracing::error!(error = failed, "store.state_behind");
     }
 
     fn work(&mut self) -> Result<(), StoreError> {

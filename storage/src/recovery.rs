@@ -111,7 +111,8 @@ pub(crate) fn recover(
     let found = match attempt(options, directory) {
         Err(Trouble::Unusable(why)) => {
             let aside = directory.set_state_aside()?;
-            tracing::warn!(why, set_aside = %aside.display(), "the state is rebuilt from the journal, which has everything");
+            // From the journal, which has everything.
+            tracing::warn!(why, set_aside = %aside.display(), "store.state_rebuilt");
             rebuilt = true;
             attempt(options, directory)
         }
@@ -127,7 +128,8 @@ pub(crate) fn recover(
     recovered.report.state_rebuilt |= rebuilt;
     recovered.report.seconds = start.elapsed().as_secs_f64();
     let RecoveryReport { seconds, segments, entries, cut_bytes, state_rebuilt } = recovered.report;
-    tracing::info!(seconds, segments, entries, cut_bytes, state_rebuilt, "the store is open");
+    let seconds = format_args!("{seconds:.3}");
+    tracing::info!(%seconds, segments, entries, cut_bytes, state_rebuilt, "store.open");
     Ok((state, journal, recovered))
 }
 

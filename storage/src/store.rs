@@ -150,7 +150,7 @@ impl Store {
         self.inbox.close();
         for (thread, name) in [(committer, "committer"), (completer, "completer"), (follower, "follower")] {
             if thread.join().is_err() {
-                tracing::error!(thread = name, "a thread of the store panicked");
+                tracing::error!(thread = name, "store.thread_panicked");
             }
         }
         drop(directory);
@@ -174,7 +174,7 @@ fn commit_until_closed(committer: Committer, failed: &AtomicBool, on_failure: &O
     // Should the thread panic, nothing may go on as if it were there.
     let _guard = Abandon(&inbox);
     if let Err(error) = committer.run(failed) {
-        tracing::error!(%error, "the journal cannot go on; nothing more is acknowledged");
+        tracing::error!(%error, "store.failed");
         on_failure(&error);
     }
 }

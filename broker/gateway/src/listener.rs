@@ -95,8 +95,8 @@ impl Door {
                     if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
                         tokio::spawn(serve(stream, peer, self.clone(), place));
                     } else if let Some(withheld) = complaints.may_complain(Instant::now()) {
-                        let reason = "there are as many connections as there may be (connections_max)";
-                        tracing::warn!(%peer, reason, withheld, "conn.refused");
+                        let reason = "there are as many connections as there may be (limits.connections)";
+                        tracing::warn!(peer = %peer.address, reason, withheld, "conn.refused");
                     }
                 }
                 Err(error) if tcp::concerns_one_peer(&error) => {

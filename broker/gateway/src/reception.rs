@@ -113,13 +113,13 @@ impl Reception {
 
     /// Something that a health check or a scanner does all day.
     fn pass_by(&self, peer: Peer, reason: &str) -> Option<Connection> {
-        tracing::debug!(%peer, listener = &*self.name, reason, "conn.refused");
+        tracing::debug!(peer = %peer.address, listener = &*self.name, reason, "conn.refused");
         None
     }
 
     fn refuse(&self, peer: Peer, reason: &str) -> Option<Connection> {
         if let Some(withheld) = self.house.complaints.may_complain(Instant::now()) {
-            tracing::warn!(%peer, listener = &*self.name, reason, withheld, "conn.refused");
+            tracing::warn!(peer = %peer.address, listener = &*self.name, reason, withheld, "conn.refused");
         }
         None
     }

@@ -145,7 +145,8 @@ fn join(thread: JoinHandle<Result<Segment, StoreError>>) -> Result<Segment, Stor
 }
 
 fn warn(error: &StoreError) {
-    tracing::warn!(%error, "the next journal file could not be made ahead of need; it is tried again when it is needed");
+    // It is tried again when it is needed.
+    tracing::warn!(%error, "store.next_file_failed");
 }
 
 /// Positions are 32 bits wide.

@@ -83,7 +83,7 @@ impl Identity {
             tracing::info!(
                 id = self.id,
                 proto = self.protocol,
-                peer = %self.peer,
+                peer = %self.peer.address,
                 listener = &*self.listener,
                 client = self.client(),
                 user = self.user(),
@@ -98,7 +98,7 @@ impl Identity {
             tracing::info!(
                 id = self.id,
                 proto = self.protocol,
-                peer = %self.peer,
+                peer = %self.peer.address,
                 listener = &*self.listener,
                 client = self.client(),
                 user = self.user(),
@@ -111,7 +111,7 @@ impl Identity {
                 tracing::warn!(
                     id = self.id,
                     proto = self.protocol,
-                    peer = %self.peer,
+                    peer = %self.peer.address,
                     listener = &*self.listener,
                     client = self.client(),
                     user = self.user(),
@@ -124,7 +124,7 @@ impl Identity {
             tracing::debug!(
                 id = self.id,
                 proto = self.protocol,
-                peer = %self.peer,
+                peer = %self.peer.address,
                 listener = &*self.listener,
                 reason = &*hangup.reason,
                 by = by(hangup.by),
