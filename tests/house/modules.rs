@@ -18,6 +18,8 @@ pub(crate) struct Crate {
     /// The member's folder, from the root of the workspace.
     pub(crate) folder: String,
     modules: BTreeMap<String, Source>,
+    /// Those of them that exist in tests only.
+    of_tests: BTreeSet<String>,
 }
 
 impl Crate {
@@ -27,9 +29,9 @@ impl Crate {
         for member in crates()? {
             let folder = member.folder.strip_prefix(root())?.to_string_lossy().into_owned();
             for root_file in roots(&member.folder)? {
-                let modules = modules(&root_file)?;
+                let (modules, of_tests) = modules(&root_file)?;
                 let shown = root_file.strip_prefix(root())?.display().to_string();
-                found.push(Self { name: shown, folder: folder.clone(), modules });
+                found.push(Self { name: shown, folder: folder.clone(), modules, of_tests });
             }
         }
         Ok(found)
@@ -40,10 +42,15 @@ impl Crate {
         self.modules.keys().map(String::as_str).filter(|name| !name.is_empty())
     }
 
+    /// Whether a module exists in tests only: what those lean on is no part of what the crate is built on.
+    pub(crate) fn is_of_tests(&self, name: &str) -> bool {
+        self.of_tests.contains(name)
+    }
+
     /// Which other modules each module imports from.
     pub(crate) fn edges(&self) -> BTreeMap<&str, BTreeSet<String>> {
         let mut edges: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        for (name, _, target) in self.imports() {
+        for (name, _, target) in self.imports().filter(|(name, ..)| !self.is_of_tests(name)) {
             let to = edges.entry(name).or_default();
             if let Some(target) = target.filter(|target| target != name && !target.is_empty()) {
                 to.insert(target);
@@ -168,32 +175,39 @@ fn roots(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The root and every file that a `mod` line leads to.
-fn modules(root_file: &Path) -> Result<BTreeMap<String, Source>> {
-    let mut modules = BTreeMap::new();
+/// The root and every file that a `mod` line leads to; and which of them exist in tests only.
+fn modules(root_file: &Path) -> Result<(BTreeMap<String, Source>, BTreeSet<String>)> {
+    let (mut modules, mut of_tests) = (BTreeMap::new(), BTreeSet::new());
     let folder = root_file.parent().unwrap_or(root_file).to_owned();
     let mut open = vec![(String::new(), root_file.to_owned(), folder)];
     while let Some((name, file, folder)) = open.pop() {
         let source = read(&file)?;
-        for child in declared(&source.plain) {
+        for (child, is_test) in declared(&source.plain) {
             let file = folder.join(format!("{child}.rs"));
             if file.exists() {
-                let name = if name.is_empty() { child.clone() } else { format!("{name}::{child}") };
-                open.push((name, file, folder.join(child)));
+                let path = if name.is_empty() { child.clone() } else { format!("{name}::{child}") };
+                if is_test || of_tests.contains(&name) {
+                    of_tests.insert(path.clone());
+                }
+                open.push((path, file, folder.join(child)));
             }
         }
         modules.insert(name, source);
     }
-    Ok(modules)
+    Ok((modules, of_tests))
 }
 
-fn declared(plain: &str) -> Vec<String> {
-    let lines = plain.lines().map(str::trim).filter_map(|line| line.strip_suffix(';'));
-    let names = lines.filter_map(|line| {
-        let (before, name) = line.split_once("mod ")?;
-        (before.is_empty() || before.starts_with("pub")).then(|| name.trim().to_owned())
-    });
-    names.collect()
+/// What `mod` lines name, and whether for tests only.
+fn declared(plain: &str) -> Vec<(String, bool)> {
+    let mut names = Vec::new();
+    let mut is_test = false;
+    for line in plain.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let item = line.strip_suffix(';').and_then(|line| line.split_once("mod "));
+        let item = item.filter(|(before, _)| before.is_empty() || before.starts_with("pub"));
+        names.extend(item.map(|(_, name)| (name.trim().to_owned(), is_test)));
+        is_test = line == "#[cfg(test)]" || (is_test && line.starts_with("#["));
+    }
+    names
 }
 
 #[cfg(test)]
@@ -231,6 +245,6 @@ mod tests {
         let mut modules: BTreeMap<String, Source> =
             files.iter().map(|(name, text)| ((*name).to_owned(), source(text))).collect();
         modules.insert(String::new(), source(""));
-        Crate { name: "x".to_owned(), folder: "x".to_owned(), modules }
+        Crate { name: "x".to_owned(), folder: "x".to_owned(), modules, of_tests: BTreeSet::new() }
     }
 }

@@ -33,10 +33,12 @@ pub(crate) fn broken(found: &Crate, list: &[String]) -> Vec<String> {
         }
     };
     let mut broken = Vec::new();
-    for name in found.names().filter(|name| entry(name).is_none()) {
+    for name in found.names().filter(|name| entry(name).is_none() && !found.is_of_tests(name)) {
         broken.push(format!("{}: docs/architecture.md does not list {name}", found.name));
     }
-    for name in list.iter().filter(|listed| !found.names().any(|name| name == listed.as_str())) {
+    // Where a program is a few lines that start a library, `main` stands in the list as well.
+    let absent = |listed: &&String| *listed != "main" && !found.names().any(|name| name == listed.as_str());
+    for name in list.iter().filter(absent) {
         broken.push(format!("{}: docs/architecture.md lists {name}, which does not exist", found.name));
     }
     for (from, targets) in found.edges() {

@@ -1,1 +1,8 @@
-//! Being written.
+//! The process itself: what it says, what it refuses, how it ends, and its commands.
+
+mod check;
+mod commands;
+mod refusals;
+mod run;
+mod start;
+mod stop;
