@@ -15,7 +15,7 @@ const { values: options } = parseArgs({
 });
 
 const GUESTS = [
-  { name: "Mina", page: "chat.html", language: "ko", says: ["안녕하세요! 방 5에 오신 것을 환영해요 🎉", "STOMP로 말하고 있어요."] },
+  { name: "Mina", page: "chat.html", language: "ko", says: ["안녕하세요! 방 5에 오신 것을 환영해요", "STOMP로 말하고 있어요."] },
   { name: "Jun", page: "mqtt.html", language: "ko", says: ["반가워요! 저는 MQTT 5로 들어왔어요.", "메시지가 바로 오네요."] },
   { name: "Alex", page: "chat.html", language: "en", says: ["Hello from a third window!", "One room, two protocols."] },
 ];
