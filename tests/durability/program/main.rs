@@ -4,6 +4,7 @@
 //! if every promise was kept, 1 if not, 2 if the arguments make no sense.
 
 mod consumer;
+mod encore;
 mod ledger;
 mod options;
 mod payload;
@@ -61,6 +62,8 @@ fn run(options: &Options) -> Result<bool> {
     });
     told?;
     let status = broker.stop()?;
+    broker.start()?;
+    encore::listen(&scene)?;
     let verdict = scene.verdict();
     print!("{verdict}");
     println!("the broker ended with {status} when it was asked to");

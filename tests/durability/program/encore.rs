@@ -1,0 +1,33 @@
+//! After all is over and the broker has stopped and started in order: what was settled does not come back.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use harness::mqtt::Client as Mqtt;
+use harness::mqtt::version::Version;
+use harness::mqtt::write::Connect;
+use harness::socket::Next;
+use harness::stomp::{Client as Stomp, Frame};
+
+use crate::scene::Scene;
+
+/// Everybody who listened comes once more, and must hear nothing.
+pub(crate) fn listen(scene: &Scene) -> Result<()> {
+    for (name, version) in [("subscriber-qos1", Version::V311), ("subscriber-qos2", Version::V5)] {
+        let (mut client, connack) = Mqtt::connect(scene.mqtt, &Connect::lasting(version, name))?;
+        if !connack.session_present {
+            scene.complain(format!("{name}: its session was gone in the end"));
+        }
+        while let Next::Some(packet) = client.next(PATIENCE)? {
+            scene.complain(format!("{name} had settled everything, and got {packet:?}"));
+        }
+    }
+    let mut client = Stomp::new(scene.stomp)?;
+    client.send(&Frame::new("SUBSCRIBE").with("id", "0").with("destination", "/queue/crash"))?;
+    while let Next::Some(frame) = client.next(PATIENCE)? {
+        scene.complain(format!("the consumer had settled everything, and got {frame:?}"));
+    }
+    Ok(())
+}
+
+const PATIENCE: Duration = Duration::from_millis(500);
