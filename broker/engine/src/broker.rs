@@ -82,6 +82,8 @@ impl Broker {
     /// Says good-bye to every client and waits until they are gone, but no longer than `patience`.
     pub async fn shutdown(&self, patience: Duration) {
         self.core.stop();
+        // The task that looks after timers ends.
+        self.core.registry.wake();
         for mailbox in self.core.links().values() {
             mailbox.post(Note::News(Event::Closing(Farewell::ShuttingDown)));
         }
@@ -95,9 +97,7 @@ impl Broker {
 /// Ends what has come to its end, until the broker stops.
 async fn look_after(core: Arc<Core>) {
     while !core.is_stopping() {
-        for aftermath in core.registry.expire(&core.parts, Instant::now()) {
-            wills::settle(&core.parts, aftermath);
-        }
+        core.registry.expire(&core.parts, Instant::now());
         core.registry.wait().await;
     }
 }

@@ -26,7 +26,14 @@ impl Definitions {
         for options in &self.queues {
             let (queue, new) = topology::declare_queue(parts, options.clone(), Owner::Nobody)?;
             if !new {
-                Router::check_queue(queue.options(), options)?;
+                let existing = queue.options();
+                // A limit that is not given was the default when the queue was made, whatever that is now.
+                let asked = QueueOptions {
+                    ready_max: options.ready_max.or(existing.ready_max),
+                    ready_bytes_max: options.ready_bytes_max.or(existing.ready_bytes_max),
+                    ..options.clone()
+                };
+                Router::check_queue(existing, &asked)?;
             }
         }
         for binding in &self.bindings {

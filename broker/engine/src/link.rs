@@ -21,7 +21,7 @@ use crate::parts::Parts;
 use crate::publish::Publisher;
 use crate::registry::Session;
 use crate::settle::Attached;
-use crate::{subscribe, wills};
+use crate::subscribe;
 
 mod admission;
 mod submit;
@@ -49,6 +49,10 @@ pub struct Link {
     pending: Vec<ConsumerId>,
     /// Commits under way, each of which will leave a note. While there are any, answers queue up behind them.
     under_way: usize,
+    /// How many commits there were.
+    commits: u64,
+    /// The number of the last commit that holds a message at QoS 0: until it is done, others of that kind stay behind it.
+    deferred: u64,
     notes: Vec<Note>,
     taken: Taken,
     /// Removals that nobody waits for, gathered for one commit per turn.
@@ -91,6 +95,8 @@ impl Link {
             state: State::New,
             pending: Vec::new(),
             under_way: 0,
+            commits: 0,
+            deferred: 0,
             notes: Vec::new(),
             taken: Taken::default(),
             removals: Changeset::default(),
@@ -150,8 +156,12 @@ impl Link {
         }
         let now = clock::wall_now();
         let mut turn = 0;
-        while let (Some(id), true) = (self.pending.get(turn), self.taken.deliveries.len() < max) {
-            let left = max - self.taken.deliveries.len();
+        let known = deliveries.len();
+        // Lent by the caller: an idle link holds no list.
+        std::mem::swap(deliveries, &mut self.taken.deliveries);
+        let end = known.saturating_add(max);
+        while let (Some(id), true) = (self.pending.get(turn), self.taken.deliveries.len() < end) {
+            let left = end - self.taken.deliveries.len();
             let more = member
                 .consumers
                 .get(id)
@@ -166,8 +176,8 @@ impl Link {
         if turn > 0 {
             self.pending.rotate_left(1);
         }
-        self.count_taken();
-        deliveries.append(&mut self.taken.deliveries);
+        std::mem::swap(deliveries, &mut self.taken.deliveries);
+        self.count_taken(deliveries.get(known..).unwrap_or_default());
         self.commit_removals();
     }
 
@@ -176,10 +186,10 @@ impl Link {
         self.under_way
     }
 
-    fn count_taken(&mut self) {
+    fn count_taken(&mut self, deliveries: &[Delivery]) {
         let metrics = &self.core.parts.metrics;
-        metrics.messages_delivered.add(self.taken.deliveries.len() as u64);
-        let again = self.taken.deliveries.iter().filter(|delivery| delivery.attempts > 0).count();
+        metrics.messages_delivered.add(deliveries.len() as u64);
+        let again = deliveries.iter().filter(|delivery| delivery.attempts > 0).count();
         if again > 0 {
             metrics.messages_redelivered.add(again as u64);
         }
@@ -188,20 +198,13 @@ impl Link {
             self.taken.expired = 0;
         }
         self.removals.changes.extend(self.taken.removed.drain(..).map(model::change::Change::Remove));
+        self.taken.removed.shrink_to(KEPT_MAX);
     }
 
     fn mark_pending(&mut self) {
-        let known = self.pending.len();
+        // A queue marks a consumer once until it was taken from. One that left and came again under its old name may be
+        // mentioned twice: the second time there is nothing to take.
         self.mailbox.readiness.drain(&mut self.pending);
-        // A consumer that is known to have something may have been marked again; one mention is enough.
-        let mut index = known;
-        while let Some(id) = self.pending.get(index) {
-            if self.pending[..index].contains(id) {
-                self.pending.swap_remove(index);
-            } else {
-                index += 1;
-            }
-        }
     }
 
     fn collect(&mut self, events: &mut Vec<Event>) {
@@ -215,6 +218,7 @@ impl Link {
                 Note::News(event) => events.push(event),
             }
         }
+        self.notes.shrink_to(KEPT_MAX);
     }
 
     /// Answers, behind whatever is still on its way to the disk.
@@ -234,6 +238,7 @@ impl Link {
         event: Option<Event>,
     ) {
         self.under_way += 1;
+        self.commits += 1;
         let (parts, mailbox) = (Arc::clone(&self.core.parts), Arc::clone(&self.mailbox));
         self.core.parts.durable.commit_then(changeset, move || {
             let mut wakes = Wakes::default();
@@ -254,7 +259,7 @@ impl Link {
         let parts = &self.core.parts;
         for (id, attached) in &member.consumers {
             if *id != ConsumerId::SESSION || member.session.is_none() {
-                subscribe::leave(parts, attached, false, wakes);
+                self.core.tell_cancelled(subscribe::leave(parts, attached, false, wakes));
             }
         }
         // Whoever is cut off because the broker stops is treated at its next start: until then the journal calls him
@@ -262,11 +267,13 @@ impl Link {
         let deferred = close.is_none() && self.core.is_stopping();
         if let (Some(session), false) = (&member.session, deferred) {
             let now = (Instant::now(), clock::wall_now());
-            let aftermath = self.core.registry.close(parts, session, self.id, close, now, wakes);
-            wills::settle(parts, aftermath);
+            self.core.registry.close(parts, session, self.id, close, now, wakes);
         }
     }
 }
+
+/// A list that is empty keeps room for so many: with ten thousand links, more would add up.
+const KEPT_MAX: usize = 16;
 
 impl Drop for Link {
     fn drop(&mut self) {

@@ -34,8 +34,11 @@ impl Mailbox {
         }
     }
 
-    /// Takes all notes, in the order they came.
+    /// Takes all notes, in the order they came, into an empty list; its room is left for the next ones.
     pub(crate) fn empty_into(&self, into: &mut Vec<Note>) {
-        into.append(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !notes.is_empty() {
+            std::mem::swap(into, &mut notes);
+        }
     }
 }

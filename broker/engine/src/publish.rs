@@ -8,7 +8,7 @@ use model::change::{Change, Changeset, Entry, Place};
 use model::delivery::Stage;
 use model::key::RoutingKey;
 use model::message::Message;
-use model::name::ClientId;
+use model::name::{ClientId, ExchangeName, QueueName};
 use model::principal::Permissions;
 use model::qos::Qos;
 use model::refusal::Refusal;
@@ -52,7 +52,8 @@ struct Target {
 }
 
 /// Publishes a message that nothing holds back, straight to its queues; or plans it, where it has to be on disk first,
-/// or where `in_turn` says that it must not overtake others.
+/// or where `in_turn` says that it must not overtake others. One that is to be retained is published under
+/// [`crate::vhost::Vhost::retaining`].
 pub(crate) fn publish(
     parts: &Parts,
     publisher: &mut Publisher,
@@ -68,8 +69,10 @@ pub(crate) fn publish(
         topology::declare_queue(parts, (**options).clone(), Owner::Nobody)?;
     }
     if publish.retain && !publish.payload.is_empty() {
-        let retained = parts.vhost.retained(&publish.exchange).map_or(0, |retained| retained.len());
-        if retained >= parts.vhost.options.retained_max {
+        let is_one_too_many = parts.vhost.retained(&publish.exchange).is_some_and(|retained| {
+            retained.len() >= parts.vhost.options.retained_max && !retained.contains(&publish.key)
+        });
+        if is_one_too_many {
             return Err(Refusal::LimitReached("retained messages ([mqtt] retained_max)"));
         }
     }
@@ -82,6 +85,12 @@ pub(crate) fn publish(
         cache,
     )?;
     let targets: SmallVec<[&Route; 4]> = routes.targets().collect();
+    if publish.exchange == ExchangeName::DEFAULT
+        && targets.iter().any(|route| matches!(route.queue.owner(), Owner::Session(_)))
+    {
+        // Only its subscriptions decide what comes into it.
+        return Err(Refusal::Exclusive(QueueName::new(publish.key.as_str())));
+    }
     let retain = publish.retain;
     let lasting = publish.persistent && targets.iter().any(|route| route.queue.options().durable);
     let message = Arc::new(to_message(publish, client.clone(), ids.next(&parts.numbers), now));
@@ -127,6 +136,11 @@ impl Plan {
         plan
     }
 
+    /// Whether it is to be the retained message of its key.
+    pub(crate) const fn retains(&self) -> bool {
+        self.retain
+    }
+
     /// Whether at least one queue gets it.
     pub(crate) fn routed(&self) -> bool {
         !self.targets.is_empty()
@@ -156,8 +170,9 @@ impl Plan {
         }
     }
 
-    /// Adds what must last of it.
-    pub(crate) fn record(&self, changeset: &mut Changeset) {
+    /// Adds what must last of it. From now on it is the retained message of its key: whoever gets it as such is shown it
+    /// behind the commit that follows.
+    pub(crate) fn record(&self, parts: &Parts, changeset: &mut Changeset) {
         let entries: SmallVec<[Entry; 1]> = self
             .targets
             .iter()
@@ -174,6 +189,7 @@ impl Plan {
             changeset.changes.push(Change::Enqueue { message: Arc::clone(&self.message), entries });
         }
         if self.retain {
+            self.keep(parts);
             changeset.changes.push(if self.message.payload.is_empty() {
                 Change::Unretain { exchange: self.message.exchange.clone(), key: self.message.key.clone() }
             } else {
@@ -182,17 +198,22 @@ impl Plan {
         }
     }
 
+    fn keep(&self, parts: &Parts) {
+        parts.vhost.not_yet_shown();
+        let retained = parts.vhost.retained_mut(&self.message.exchange);
+        if self.message.payload.is_empty() {
+            if retained.remove(&self.message.key).is_some() {
+                parts.metrics.retained.decrement();
+            }
+        } else if retained.set(Arc::clone(&self.message)).is_none() {
+            parts.metrics.retained.increment();
+        }
+    }
+
     /// Lets everybody see it.
     pub(crate) fn show(self, parts: &Parts, wakes: &mut Wakes) {
         if self.retain {
-            let retained = parts.vhost.retained_mut(&self.message.exchange);
-            if self.message.payload.is_empty() {
-                if retained.remove(&self.message.key).is_some() {
-                    parts.metrics.retained.decrement();
-                }
-            } else if retained.set(Arc::clone(&self.message)).is_none() {
-                parts.metrics.retained.increment();
-            }
+            parts.vhost.shown();
         }
         for target in self.targets {
             match target.sequence {

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::change::Change;
+use model::change::{BindingKey, Change};
 use model::delivery::Stage;
 use model::name::{ClientId, QueueId};
+use model::queue::Binding;
 use model::refusal::Refusal;
 use routing::{Item, Owner, Queue};
 use storage::{Recovered, RecoveredQueue};
 
 use crate::clock;
 use crate::parts::Parts;
-use crate::registry::{Aftermath, Registry};
+use crate::registry::Registry;
+use crate::wills::Aftermath;
 
 /// Rebuilds what the store remembers. What it returns has the wills that are due: of clients that were connected when the
 /// broker died, and of those whose time came while it was down (MQTT 5.0, 3.1.2.5).
@@ -30,14 +32,24 @@ pub(crate) fn recover(
         recovered.sessions.iter().map(|session| (session.record.queue, &session.record.client)).collect();
     let mut queues: HashMap<QueueId, Arc<Queue>> = HashMap::new();
     for queue in recovered.queues {
-        let owner =
-            owners.get(&queue.record.id).map_or(Owner::Nobody, |client| Owner::Session((*client).clone()));
+        let owner = match owners.get(&queue.record.id) {
+            Some(client) => Owner::Session((*client).clone()),
+            // A session's whose record did not reach the disk, or a connection's: neither is there any more.
+            None if queue.record.options.exclusive => {
+                parts.durable.record(Change::DeleteQueue(queue.record.id));
+                continue;
+            }
+            None => Owner::Nobody,
+        };
         let queue = restore_queue(queue, owner);
         router.insert_queue(Arc::clone(&queue));
         queues.insert(queue.id(), queue);
     }
-    for (_, binding) in recovered.bindings {
-        router.bind(binding)?;
+    for (id, binding) in recovered.bindings.into_iter().filter(|(id, _)| queues.contains_key(id)) {
+        if let Err(refusal) = router.bind(binding.clone()) {
+            tracing::warn!(exchange = %binding.exchange, queue = %binding.queue, reason = %refusal, "binding.dropped");
+            parts.durable.record(Change::Unbind(Box::new(key_of(id, binding))));
+        }
     }
     parts.metrics.retained.add(recovered.retained.len() as u64);
     for message in recovered.retained {
@@ -60,6 +72,11 @@ pub(crate) fn recover(
         }
     }
     Ok(all)
+}
+
+fn key_of(queue_id: QueueId, binding: Binding) -> BindingKey {
+    let Binding { exchange, pattern, arguments, queue, share, grant: _ } = binding;
+    BindingKey { exchange, pattern, arguments, share, queue, queue_id }
 }
 
 fn restore_queue(recovered: RecoveredQueue, owner: Owner) -> Arc<Queue> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use model::change::{Change, Changeset, SessionRecord, WillRecord};
+use model::change::{Change, SessionRecord, WillRecord};
 use model::event::{Event, Farewell};
 use model::name::{ClientId, ConsumerId, QueueName};
 use model::queue::QueueOptions;
@@ -12,14 +12,19 @@ use model::refusal::Refusal;
 use model::request::Close;
 use model::time::WallMs;
 use routing::{ConsumerOptions, Owner, Queue, Settles, Wakes};
+use smallvec::SmallVec;
 
 use crate::mailbox::{Mailbox, Note};
 use crate::parts::Parts;
 use crate::settle::Attached;
-use crate::timers::{Due, Timers};
+use crate::timers::{Asked, Due, Timers};
 use crate::topology;
+use crate::wills::{self, Aftermath};
 
 /// All sessions of MQTT clients, with a connection or without.
+///
+/// What happens to a session is handed to the journal before the lock of all sessions is given back: of two connections
+/// of one client, the one that came later also stands later in the journal.
 #[derive(Default)]
 pub(crate) struct Registry {
     sessions: Mutex<HashMap<ClientId, Arc<Session>>>,
@@ -47,6 +52,8 @@ pub(crate) struct State {
     will: Option<Box<WillRecord>>,
     /// Raised whenever a connection comes or goes: timers of an earlier life mean nothing.
     life: u64,
+    /// The timers of this life.
+    due: SmallVec<[Asked; 2]>,
 }
 
 struct Attachment {
@@ -63,14 +70,6 @@ pub(crate) struct Arriving<'a> {
     pub(crate) will: Option<Box<WillRecord>>,
     pub(crate) link: u64,
     pub(crate) mailbox: &'a Arc<Mailbox>,
-}
-
-/// What the end of a connection, or of a session, leaves to be done: in one commit, so that a will is neither lost nor
-/// published twice.
-#[derive(Default)]
-pub(crate) struct Aftermath {
-    pub(crate) will: Option<Box<WillRecord>>,
-    pub(crate) changeset: Changeset,
 }
 
 /// A client that got in.
@@ -108,18 +107,21 @@ impl State {
 }
 
 impl Registry {
-    /// Lets a client in: ends the connection it had, resumes its session or makes a new one (MQTT 5.0, 3.1.4).
+    /// Lets a client in: ends the connection it had, resumes its session or makes a new one (MQTT 5.0, 3.1.4). `commit` is
+    /// to hand to the journal what has to last of that.
     pub(crate) fn open(
         &self,
         parts: &Parts,
         arriving: Arriving<'_>,
         wakes: &mut Wakes,
-    ) -> Result<Arrived, Refusal> {
+        commit: impl FnOnce(Arrived),
+    ) -> Result<(), Refusal> {
         let mut sessions = self.lock();
         let mut aftermath = Aftermath::default();
         let mut old = sessions.get(&arriving.client).map(Arc::clone);
         if let Some(session) = &old {
             let mut state = session.lock();
+            self.forget_timers(&mut state);
             if let Some(attached) = state.attached.take() {
                 attached.mailbox.post(Note::News(Event::Closing(Farewell::TakenOver)));
                 attached.consumer.queue.detach(attached.consumer.key, wakes);
@@ -132,7 +134,7 @@ impl Registry {
                 .filter(|will| ends || (state.disconnected_at.is_none() && will.delay_s == 0));
             if ends {
                 drop(state);
-                end(parts, &mut sessions, session, &mut aftermath.changeset);
+                self.end(parts, &mut sessions, session, &mut aftermath);
                 old = None;
             }
         }
@@ -159,7 +161,8 @@ impl Registry {
             }
             (consumer, state.unreleased.iter().copied().collect())
         };
-        Ok(Arrived { session, consumer, present, unreleased, aftermath })
+        commit(Arrived { session, consumer, present, unreleased, aftermath });
+        Ok(())
     }
 
     fn make(
@@ -190,6 +193,7 @@ impl Registry {
                 disconnected_at: None,
                 will: None,
                 life: 0,
+                due: SmallVec::new(),
             }),
         });
         sessions.insert(arriving.client.clone(), Arc::clone(&session));
@@ -197,19 +201,19 @@ impl Registry {
         Ok(session)
     }
 
-    /// The connection of `link` is gone.
+    /// The connection of `link` is gone. What that means is handed to the journal.
     pub(crate) fn close(
         &self,
-        parts: &Parts,
+        parts: &Arc<Parts>,
         session: &Arc<Session>,
         link: u64,
         close: Option<Close>,
         now: (Instant, WallMs),
         wakes: &mut Wakes,
-    ) -> Aftermath {
+    ) {
         let mut aftermath = Aftermath::default();
         let mut sessions = self.lock();
-        let Some(mut state) = session.state_for(link) else { return aftermath };
+        let Some(mut state) = session.state_for(link) else { return };
         if let Some(attached) = state.attached.take() {
             attached.consumer.queue.detach(attached.consumer.key, wakes);
         }
@@ -225,25 +229,34 @@ impl Registry {
         aftermath.will = state.will.take_if(|_| delay_s == 0);
         if state.expiry_s == 0 {
             drop(state);
-            end(parts, &mut sessions, session, &mut aftermath.changeset);
-            return aftermath;
+            self.end(parts, &mut sessions, session, &mut aftermath);
+        } else {
+            if state.recorded {
+                aftermath.changeset.changes.push(state.record(&session.client));
+            }
+            self.schedule(&session.client, &mut state, delay_s, now.0);
+            drop(state);
         }
-        if state.recorded {
-            aftermath.changeset.changes.push(state.record(&session.client));
-        }
-        self.schedule(&session.client, &state, delay_s, now.0);
-        aftermath
+        wills::settle(parts, aftermath);
     }
 
-    fn schedule(&self, client: &ClientId, state: &State, delay_s: u32, now: Instant) {
+    fn schedule(&self, client: &ClientId, state: &mut State, delay_s: u32, now: Instant) {
         let (client, life) = (client.clone(), state.life);
         if state.will.is_some() {
             let when = now + Duration::from_secs(delay_s.into());
-            self.timers.at(when, Due::Will { client: client.clone(), life });
+            let due = self.timers.at(when, Due::Will { client: client.clone(), life });
+            state.due.push(due);
         }
         if state.expiry_s < u32::MAX {
             let when = now + Duration::from_secs(state.expiry_s.into());
-            self.timers.at(when, Due::Expire { client, life });
+            let due = self.timers.at(when, Due::Expire { client, life });
+            state.due.push(due);
+        }
+    }
+
+    fn forget_timers(&self, state: &mut State) {
+        for asked in state.due.drain(..) {
+            self.timers.cancel(asked);
         }
     }
 
@@ -252,9 +265,13 @@ impl Registry {
         self.timers.wait().await;
     }
 
-    /// Ends the sessions whose time is up.
-    pub(crate) fn expire(&self, parts: &Parts, now: Instant) -> Vec<Aftermath> {
-        let mut all = Vec::new();
+    /// Whoever waits looks again now.
+    pub(crate) fn wake(&self) {
+        self.timers.wake();
+    }
+
+    /// Ends the sessions whose time is up, and publishes the wills whose time has come.
+    pub(crate) fn expire(&self, parts: &Arc<Parts>, now: Instant) {
         for due in self.timers.take(now) {
             let mut sessions = self.lock();
             let (Due::Expire { client, life } | Due::Will { client, life }) = &due;
@@ -264,20 +281,20 @@ impl Registry {
                 continue;
             }
             // Whichever comes first, the delay or the end of the session (MQTT 5.0, 3.1.3.2.2).
-            let mut aftermath = Aftermath { will: state.will.take(), changeset: Changeset::default() };
+            let mut aftermath = Aftermath { will: state.will.take(), ..Aftermath::default() };
             match due {
                 Due::Expire { .. } => {
                     drop(state);
-                    end(parts, &mut sessions, &session, &mut aftermath.changeset);
+                    self.end(parts, &mut sessions, &session, &mut aftermath);
                 }
                 Due::Will { .. } if state.recorded => {
                     aftermath.changeset.changes.push(state.record(&session.client));
+                    drop(state);
                 }
-                Due::Will { .. } => {}
+                Due::Will { .. } => drop(state),
             }
-            all.push(aftermath);
+            wills::settle(parts, aftermath);
         }
-        all
     }
 
     /// A session as the store remembers it.
@@ -302,6 +319,7 @@ impl Registry {
             disconnected_at: Some(disconnected_at),
             will: record.will,
             life: 1,
+            due: SmallVec::new(),
         };
         let gone_s = u32::try_from(now.1.since(disconnected_at).as_secs()).unwrap_or(u32::MAX);
         let delay_s = state.will.as_ref().map_or(0, |will| will.delay_s.min(state.expiry_s));
@@ -311,7 +329,7 @@ impl Registry {
         let left_s =
             if state.expiry_s == u32::MAX { u32::MAX } else { state.expiry_s.saturating_sub(gone_s) };
         let expiry_s = std::mem::replace(&mut state.expiry_s, left_s);
-        self.schedule(&record.client, &state, delay_s.saturating_sub(gone_s), now.0);
+        self.schedule(&record.client, &mut state, delay_s.saturating_sub(gone_s), now.0);
         state.expiry_s = expiry_s;
         let session = Arc::new(Session { client: record.client.clone(), state: Mutex::new(state) });
         self.lock().insert(record.client, session);
@@ -319,24 +337,26 @@ impl Registry {
         aftermath
     }
 
+    fn end(
+        &self,
+        parts: &Parts,
+        sessions: &mut HashMap<ClientId, Arc<Session>>,
+        session: &Arc<Session>,
+        aftermath: &mut Aftermath,
+    ) {
+        let mut state = session.lock();
+        self.forget_timers(&mut state);
+        topology::delete_queue(parts, &state.queue);
+        if state.recorded {
+            aftermath.changeset.changes.push(Change::DropSession(session.client.clone()));
+        }
+        if sessions.remove(&session.client).is_some() {
+            parts.metrics.sessions.decrement();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<ClientId, Arc<Session>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn end(
-    parts: &Parts,
-    sessions: &mut HashMap<ClientId, Arc<Session>>,
-    session: &Arc<Session>,
-    changeset: &mut Changeset,
-) {
-    let state = session.lock();
-    topology::delete_queue(parts, &state.queue);
-    if state.recorded {
-        changeset.changes.push(Change::DropSession(session.client.clone()));
-    }
-    if sessions.remove(&session.client).is_some() {
-        parts.metrics.sessions.decrement();
     }
 }
 
@@ -353,5 +373,5 @@ fn attach(queue: &Arc<Queue>, arriving: &Arriving<'_>, wakes: &mut Wakes) -> Res
 
 /// The name of a session's own queue.
 fn queue_name(client: &ClientId) -> QueueName {
-    QueueName::new(&format!("mqtt.{client}"))
+    QueueName::new(&format!("{}{client}", topology::SESSION_QUEUES))
 }

@@ -30,6 +30,8 @@ pub(crate) struct Subscriber<'a> {
     pub(crate) now: WallMs,
     /// Consumers, of any link, whose queue was deleted by what this one asked.
     pub(crate) cancelled: Vec<(Arc<Readiness>, ConsumerId)>,
+    /// Whether a durable queue lost a binding, or was deleted.
+    pub(crate) lost_durably: bool,
 }
 
 /// What a request for subscriptions comes to.
@@ -39,6 +41,8 @@ pub(crate) struct Subscribed {
     /// Retained messages, to be shown after the commit.
     pub(crate) replays: Vec<Plan>,
     pub(crate) changeset: Changeset,
+    /// Whether the answer waits for what was handed to the journal before.
+    pub(crate) lasting: bool,
 }
 
 impl Subscriber<'_> {
@@ -73,11 +77,12 @@ impl Subscriber<'_> {
         }
         let own = matches!(queue, Target::Private);
         let queue = self.queue(parts, queue)?;
+        done.lasting |= queue.options().durable;
         let bound =
             source.map_or(Ok(Qos::ExactlyOnce), |source| self.bind(parts, &queue, source, retained, done));
         match (bound, consumer) {
             (Ok(qos), Some(consumer)) => self.attach(&queue, consumer, wakes).map(|()| qos),
-            (Err(refusal), _) if own => {
+            (Err(refusal), _) if own || matches!(queue.owner(), Owner::Link(_)) && !queue.has_consumers() => {
                 topology::delete_queue(parts, &queue);
                 Err(refusal)
             }
@@ -108,7 +113,11 @@ impl Subscriber<'_> {
                 let owner = if options.exclusive { Owner::Link(self.link) } else { Owner::Nobody };
                 Ok(topology::declare_queue(parts, *options, owner)?.0)
             }
-            Target::Existing(name) => parts.vhost.router.queue(&name).ok_or(Refusal::NoQueue(name)),
+            Target::Existing(name) => {
+                let queue = parts.vhost.router.queue(&name).ok_or(Refusal::NoQueue(name))?;
+                topology::check_owner(&queue, &Owner::Link(self.link))?;
+                Ok(queue)
+            }
         }
     }
 
@@ -149,11 +158,17 @@ impl Subscriber<'_> {
         if let Some(retained) = parts.vhost.retained(&source.exchange) {
             retained.matching(&source.pattern, self.now, &mut messages);
         }
+        // More than the queue may hold would only be made to be dropped.
+        let max =
+            queue.options().ready_max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
+        parts.metrics.messages_dropped.add(messages.len().saturating_sub(max) as u64);
         let route = Route { queue: Arc::clone(queue), grant: source.grant };
-        for message in messages {
+        for message in messages.into_iter().take(max) {
             let plan = Plan::replay(parts, message, &route);
-            plan.record(&mut done.changeset);
-            done.replays.push(plan);
+            if plan.routed() {
+                plan.record(parts, &mut done.changeset);
+                done.replays.push(plan);
+            }
         }
     }
 
@@ -182,11 +197,13 @@ impl Subscriber<'_> {
                 };
                 let existed = topology::unbind(parts, &state.queue, key);
                 state.subscriptions -= usize::from(existed);
+                self.lost_durably |= existed && state.queue.options().durable;
                 existed
             }
             Unsubscription::Consumer { id, delete_queue } => {
                 let Some(attached) = self.consumers.remove(&id) else { return false };
                 self.cancelled.extend(leave(parts, &attached, delete_queue, wakes));
+                self.lost_durably |= attached.queue.options().durable;
                 true
             }
         }

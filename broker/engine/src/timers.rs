@@ -16,6 +16,10 @@ pub(crate) enum Due {
     Will { client: ClientId, life: u64 },
 }
 
+/// Names what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked((Instant, u64));
+
 /// All that is due, by time.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
@@ -31,17 +35,29 @@ struct Wheel {
 }
 
 impl Timers {
-    pub(crate) fn at(&self, when: Instant, due: Due) {
-        let first = {
+    /// Asks for something to be looked at then. What it returns takes that back.
+    pub(crate) fn at(&self, when: Instant, due: Due) -> Asked {
+        let (key, first) = {
             let mut wheel = self.wheel.lock().unwrap_or_else(PoisonError::into_inner);
             wheel.asked += 1;
             let key = (when, wheel.asked);
             wheel.due.insert(key, due);
-            wheel.due.first_key_value().is_some_and(|(first, _)| *first == key)
+            (key, wheel.due.first_key_value().is_some_and(|(first, _)| *first == key))
         };
         if first {
             self.sooner.notify_one();
         }
+        Asked(key)
+    }
+
+    /// It need not be looked at any more: a client that comes and goes all day must not leave a timer each time.
+    pub(crate) fn cancel(&self, asked: Asked) {
+        self.wheel.lock().unwrap_or_else(PoisonError::into_inner).due.remove(&asked.0);
+    }
+
+    /// Whoever waits looks again now.
+    pub(crate) fn wake(&self) {
+        self.sooner.notify_one();
     }
 
     /// Takes what is due at `now`.
@@ -83,5 +99,16 @@ mod tests {
         assert_eq!(timers.take(start), []);
         assert_eq!(timers.take(start + Duration::from_secs(2)), [due(1), due(2)]);
         assert_eq!(timers.take(start + Duration::from_secs(2)), []);
+    }
+
+    #[test]
+    fn what_was_taken_back_holds_no_memory() {
+        let (timers, start) = (Timers::default(), Instant::now());
+        for life in 0..1000 {
+            let asked = timers.at(start, Due::Will { client: ClientId::known("c"), life });
+            timers.cancel(asked);
+        }
+        assert!(timers.wheel.lock().unwrap_or_else(PoisonError::into_inner).due.is_empty());
+        assert_eq!(timers.take(start), []);
     }
 }

@@ -1,9 +1,10 @@
 //! Declare, bind, delete.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::change::{BindingKey, Change, QueueRecord};
-use model::name::ConsumerId;
+use model::name::{ConsumerId, ExchangeName};
 use model::queue::{Binding, ExchangeOptions, QueueOptions};
 use model::refusal::Refusal;
 use routing::{Owner, Queue, Readiness};
@@ -28,11 +29,17 @@ pub(crate) fn declare_queue(
 ) -> Result<(Arc<Queue>, bool), Refusal> {
     // Nearly every time it exists: a SEND to `/queue/…` declares with each message.
     if let Some(queue) = parts.vhost.router.queue(&options.name) {
-        return Ok((queue, false));
+        return check_owner(&queue, &owner).map(|()| (queue, false));
+    }
+    if !matches!(owner, Owner::Session(_)) && options.name.as_str().starts_with(SESSION_QUEUES) {
+        return Err(Refusal::Denied {
+            action: "declare",
+            target: format!("queue {:?}: names like this are for sessions", options.name),
+        });
     }
     let _order = parts.vhost.order();
     if let Some(queue) = parts.vhost.router.queue(&options.name) {
-        return Ok((queue, false));
+        return check_owner(&queue, &owner).map(|()| (queue, false));
     }
     let limits = &parts.vhost.options;
     let own = !matches!(owner, Owner::Nobody);
@@ -55,36 +62,76 @@ pub(crate) fn declare_queue(
     Ok((queue, true))
 }
 
+/// What comes into a session's queue, and who takes from it, is the session's business alone.
+pub(crate) fn check_owner(queue: &Queue, asking: &Owner) -> Result<(), Refusal> {
+    match queue.owner() {
+        Owner::Session(_) if queue.owner() != asking => Err(Refusal::Exclusive(queue.options().name.clone())),
+        Owner::Session(_) | Owner::Nobody | Owner::Link(_) => Ok(()),
+    }
+}
+
 /// Takes a queue away, with all that is in it. Returns who consumed it, by the readiness of the link and the consumer.
 pub(crate) fn delete_queue(parts: &Parts, queue: &Queue) -> Vec<(Arc<Readiness>, ConsumerId)> {
     let _order = parts.vhost.order();
+    let router = &parts.vhost.router;
+    let name = &queue.options().name;
+    // It may be gone already, and another one have its name.
+    if router.queue(name).is_none_or(|found| found.id() != queue.id()) {
+        return Vec::new();
+    }
+    // A session is bound to the broker's own exchanges only, which stay.
+    let exchanges: HashSet<_> = match queue.owner() {
+        Owner::Session(_) => HashSet::new(),
+        Owner::Nobody | Owner::Link(_) => {
+            router.bindings_of(name).into_iter().map(|binding| binding.exchange).collect()
+        }
+    };
     // Closed first: routes may lead there until the last of its bindings is cut.
     let cancelled = queue.close();
-    parts.vhost.router.remove_queue(&queue.options().name);
+    router.remove_queue(name);
     if queue.options().durable {
         parts.durable.record(Change::DeleteQueue(queue.id()));
     }
+    for exchange in exchanges {
+        record_exchange_gone(parts, exchange);
+    }
     cancelled
+}
+
+/// An exchange that is `auto_delete` goes with its last binding: was this the last?
+fn record_exchange_gone(parts: &Parts, exchange: ExchangeName) {
+    if parts.vhost.router.exchange(&exchange).is_none() {
+        parts.durable.record(Change::DeleteExchange(exchange));
+    }
 }
 
 /// Binds `queue`; `false`: it was bound like that before, and has the new grant now.
 pub(crate) fn bind(parts: &Parts, queue: &Queue, binding: Binding) -> Result<bool, Refusal> {
     let _order = parts.vhost.order();
-    if parts.vhost.router.exchange(&binding.exchange).is_none() {
+    let Some(exchange) = parts.vhost.router.exchange(&binding.exchange) else {
         return Err(Refusal::NoExchange(binding.exchange));
+    };
+    // What was refused is not recorded: the next start would fail on it.
+    let new = parts.vhost.router.bind(binding.clone())?;
+    if queue.options().durable && exchange.durable {
+        parts.durable.record(Change::Bind { queue: queue.id(), binding: Box::new(binding) });
     }
-    if queue.options().durable {
-        parts.durable.record(Change::Bind { queue: queue.id(), binding: Box::new(binding.clone()) });
-    }
-    parts.vhost.router.bind(binding)
+    Ok(new)
 }
 
 /// Ends a binding; `false`: there was none.
 pub(crate) fn unbind(parts: &Parts, queue: &Queue, key: BindingKey) -> bool {
     let _order = parts.vhost.order();
     let existed = parts.vhost.router.unbind(&key);
+    let exchange = key.exchange.clone();
     if existed && queue.options().durable {
         parts.durable.record(Change::Unbind(Box::new(key)));
     }
+    if existed {
+        record_exchange_gone(parts, exchange);
+    }
     existed
 }
+
+/// How the names of sessions' own queues begin.
+pub(crate) const SESSION_QUEUES: &str = "mqtt.";

@@ -1,6 +1,7 @@
 //! A namespace: its router, its retained messages.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use model::name::ExchangeName;
@@ -14,17 +15,50 @@ pub(crate) struct Vhost {
     pub(crate) options: Options,
     retained: RwLock<HashMap<ExchangeName, Arc<Retained>>>,
     order: Mutex<()>,
+    retaining: Mutex<()>,
+    unshown: AtomicUsize,
 }
 
 impl Vhost {
     pub(crate) fn new(options: Options) -> Self {
-        Self { router: Router::new(), options, retained: RwLock::default(), order: Mutex::new(()) }
+        Self {
+            router: Router::new(),
+            options,
+            retained: RwLock::default(),
+            order: Mutex::new(()),
+            retaining: Mutex::new(()),
+            unshown: AtomicUsize::new(0),
+        }
     }
 
     /// Held while the topology changes: a declaration is handed to the journal before anyone can route by it, so that
     /// no entry stands in the journal before its queue.
     pub(crate) fn order(&self) -> MutexGuard<'_, ()> {
         self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held by whoever publishes a message to be retained, from asking for its queues until it is handed to the journal,
+    /// and by whoever subscribes and wants retained messages, from binding to the same point. So a subscriber meets each
+    /// of them either as retained or as it is published, the older one first; and of two publishers of one key the last
+    /// one is the last one in the journal too. Taken before the lock of a session, and before `order`.
+    pub(crate) fn retaining(&self) -> MutexGuard<'_, ()> {
+        self.retaining.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something of retained messages is on its way to the disk, and until [`Self::shown`] whatever else there is about
+    /// them goes the same way. To be called while `retaining` is held.
+    pub(crate) fn not_yet_shown(&self) {
+        self.unshown.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// It arrived, and is shown.
+    pub(crate) fn shown(&self) {
+        self.unshown.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether something of retained messages is on its way to the disk. To be asked while `retaining` is held.
+    pub(crate) fn has_unshown(&self) -> bool {
+        self.unshown.load(Ordering::Acquire) > 0
     }
 
     /// The retained messages of an exchange, if it ever had any.

@@ -1,8 +1,8 @@
 //! Wills: made at CONNECT, published when a client is lost.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
-use model::change::WillRecord;
+use model::change::{Changeset, WillRecord};
 use model::message::Message;
 use model::name::ClientId;
 use model::principal::Permissions;
@@ -15,7 +15,14 @@ use crate::clock;
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
 use crate::publish::{self, Plan, Published, Publisher};
-use crate::registry::Aftermath;
+
+/// What the end of a connection, or of a session, leaves to be done: in one commit, so that a will is neither lost nor
+/// published twice.
+#[derive(Default)]
+pub(crate) struct Aftermath {
+    pub(crate) will: Option<Box<WillRecord>>,
+    pub(crate) changeset: Changeset,
+}
 
 /// The will as it is kept until then. Whoever may not publish it gets in, but without it being kept would be a trap:
 /// so he is refused.
@@ -38,11 +45,17 @@ pub(crate) fn keep(
 
 /// Publishes the will that is due, together with the other changes that belong to the same moment.
 pub(crate) fn settle(parts: &Arc<Parts>, mut aftermath: Aftermath) {
+    let _retaining = retaining(parts, aftermath.will.as_deref());
     let plan = aftermath.will.take().and_then(|will| plan(parts, &will));
     let Some(plan) = plan else { return parts.durable.commit_soon(aftermath.changeset) };
-    plan.record(&mut aftermath.changeset);
+    plan.record(parts, &mut aftermath.changeset);
     let shown = Arc::clone(parts);
     parts.durable.commit_then(aftermath.changeset, move || plan.show(&shown, &mut Wakes::default()));
+}
+
+/// What has to be held while such a will is published.
+pub(crate) fn retaining<'a>(parts: &'a Parts, will: Option<&WillRecord>) -> Option<MutexGuard<'a, ()>> {
+    will.is_some_and(|will| will.message.retain).then(|| parts.vhost.retaining())
 }
 
 /// The will as a message that takes its places. A refusal has nobody to be told: it is logged.

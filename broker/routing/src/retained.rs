@@ -66,6 +66,11 @@ impl Retained {
         }
     }
 
+    /// Whether there is one for that key, expired or not.
+    pub fn contains(&self, key: &RoutingKey) -> bool {
+        self.read().by_key.contains_key(key.as_str())
+    }
+
     /// How many there are, expired ones among them.
     pub fn len(&self) -> usize {
         self.read().by_key.len()

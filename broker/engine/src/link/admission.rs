@@ -106,9 +106,22 @@ impl Link {
         let parts = Arc::clone(&self.core.parts);
         let will =
             will.map(|will| wills::keep(&parts, Some(client.clone()), &permissions, *will)).transpose()?;
-        let (link, mailbox) = (self.id, &self.mailbox);
+        let (core, mailbox) = (Arc::clone(&self.core), Arc::clone(&self.mailbox));
+        let (link, mailbox) = (self.id, &mailbox);
         let arriving = Arriving { client: client.clone(), clean_start, expiry_s, will, link, mailbox };
-        let arrived = self.core.registry.open(&parts, arriving, &mut turn.wakes)?;
+        let events = &mut *turn.events;
+        let settle_in = |arrived| self.settle_in(client, permissions, arrived, events);
+        core.registry.open(&parts, arriving, &mut turn.wakes, settle_in)
+    }
+
+    fn settle_in(
+        &mut self,
+        client: ClientId,
+        permissions: Permissions,
+        arrived: Arrived,
+        events: &mut Vec<Event>,
+    ) {
+        let parts = Arc::clone(&self.core.parts);
         let Arrived { session, consumer, present, unreleased, mut aftermath } = arrived;
         self.state = State::In(Box::new(Member {
             publisher: Publisher::new(Some(client.clone()), permissions),
@@ -118,13 +131,13 @@ impl Link {
         let connection = parts.numbers.link_name(self.id);
         let opened = Opened { client: Some(client), session_present: present, unreleased, connection };
         let opened = Event::Opened(Box::new(opened));
+        let _retaining = wills::retaining(&parts, aftermath.will.as_deref());
         let will = aftermath.will.and_then(|will| wills::plan(&parts, &will));
         if aftermath.changeset.is_empty() && will.is_none() {
-            turn.events.push(opened);
-            return Ok(());
+            return events.push(opened);
         }
         if let Some(will) = &will {
-            will.record(&mut aftermath.changeset);
+            will.record(&parts, &mut aftermath.changeset);
         }
         let show = move |parts: &_, wakes: &mut _| {
             if let Some(will) = will {
@@ -132,7 +145,6 @@ impl Link {
             }
         };
         self.commit(aftermath.changeset, show, Some(opened));
-        Ok(())
     }
 
     /// An id for a client that has none: nobody else can guess it.

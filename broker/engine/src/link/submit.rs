@@ -1,5 +1,7 @@
 //! Publish and settle: one by one, or as a transaction.
 
+use std::sync::Arc;
+
 use model::change::{Change, Changeset};
 use model::event::{Event, Submitted};
 use model::name::ClientId;
@@ -10,17 +12,31 @@ use smallvec::SmallVec;
 
 use super::{Link, State, Turn};
 use crate::publish::{self, Plan, Published};
+use crate::registry::State as SessionState;
 use crate::settle;
 
 impl Link {
     pub(super) fn submit(&mut self, submit: Submit, turn: &mut Turn<'_>) {
-        if !matches!(self.state, State::In(_)) {
-            return;
-        }
+        let State::In(member) = &self.state else { return };
         let Submit { ticket, answer, mut operations } = submit;
+        let core = Arc::clone(&self.core);
+        let retains = |one: &Operation| matches!(one, Operation::Publish(publish) if publish.retain);
+        let _retaining = operations.iter().any(retains).then(|| core.parts.vhost.retaining());
+        let session = member.session.clone();
+        // Held until all is handed to the journal. Of a connection that is taken over, what came before that is done, and
+        // done before the new connection hears anything; what came after is said again on the new one.
+        let mut state = match &session {
+            Some(session) => match session.state_for(self.id) {
+                Some(state) => Some(state),
+                None => return,
+            },
+            None => None,
+        };
         let wanted = answer.then_some(ticket);
         match (operations.len(), operations.pop()) {
-            (1, Some(Operation::Publish(publish))) => self.publish(ticket, wanted, publish, turn),
+            (1, Some(Operation::Publish(publish))) => {
+                self.publish(ticket, wanted, publish, state.as_deref_mut(), turn);
+            }
             (1, Some(Operation::Settle(one))) => self.settle(wanted, one, turn),
             (_, None) => self.barrier(wanted),
             (_, Some(last)) => {
@@ -30,22 +46,28 @@ impl Link {
         }
     }
 
-    fn publish(&mut self, ticket: Ticket, wanted: Option<Ticket>, publish: Publish, turn: &mut Turn<'_>) {
+    fn publish(
+        &mut self,
+        ticket: Ticket,
+        wanted: Option<Ticket>,
+        publish: Publish,
+        mut state: Option<&mut SessionState>,
+        turn: &mut Turn<'_>,
+    ) {
         let State::In(member) = &mut self.state else { return };
         let remember = publish.remember;
         let mut lasting = None;
-        if let (Some(id), Some(session)) = (remember, &member.session) {
-            // Taken over: the client says all this again on its new connection.
-            let Some(mut state) = session.state_for(self.id) else { return };
+        if let (Some(id), Some(state)) = (remember, state.as_deref_mut()) {
             if !state.unreleased.insert(id) {
-                drop(state);
                 self.core.parts.metrics.duplicates_suppressed.increment();
                 return self.barrier(wanted);
             }
-            lasting = state.queue.options().durable.then(|| (session.client.clone(), id));
+            let client = member.publisher.client.clone().filter(|_| state.queue.options().durable);
+            lasting = client.map(|client| (client, id));
         }
         let unimportant = publish.qos == Qos::AtMostOnce;
-        let in_turn = lasting.is_some() || (self.under_way > 0 && !unimportant);
+        let is_behind = self.commits - (self.under_way as u64) < self.deferred;
+        let in_turn = lasting.is_some() || if unimportant { is_behind } else { self.under_way > 0 };
         let parts = &self.core.parts;
         let result =
             publish::publish(parts, &mut member.publisher, publish, in_turn, turn.now, &mut turn.wakes);
@@ -55,18 +77,26 @@ impl Link {
                     self.answer(submitted(ticket, routed), turn);
                 }
             }
-            Ok(Published::Planned(plan)) if unimportant => {
-                // Retained at QoS 0: nobody waits for the disk.
-                let mut changeset = Changeset::default();
-                plan.record(&mut changeset);
-                plan.show(parts, &mut turn.wakes);
+            Ok(Published::Planned(plan))
+                if unimportant && !is_behind && !(plan.retains() && parts.vhost.has_unshown()) =>
+            {
+                // Retained at QoS 0: nobody waits for the disk, unless older retained messages do.
+                let (mut changeset, routed) = (Changeset::default(), plan.routed());
+                plan.record(parts, &mut changeset);
                 parts.durable.commit_soon(changeset);
+                plan.show(parts, &mut turn.wakes);
+                if let Some(ticket) = wanted {
+                    self.answer(submitted(ticket, routed), turn);
+                }
             }
-            Ok(Published::Planned(plan)) => self.commit_plan(plan, lasting, wanted),
+            Ok(Published::Planned(plan)) => {
+                self.commit_plan(plan, lasting, wanted);
+                if unimportant {
+                    self.deferred = self.commits;
+                }
+            }
             Err(refusal) => {
-                if let (Some(id), Some(session)) = (remember, &member.session)
-                    && let Some(mut state) = session.state_for(self.id)
-                {
+                if let (Some(id), Some(state)) = (remember, state) {
                     state.unreleased.remove(&id);
                 }
                 self.answer(Event::Submitted { ticket, result: Err(refusal) }, turn);
@@ -77,7 +107,7 @@ impl Link {
     fn commit_plan(&mut self, plan: Plan, remember: Option<(ClientId, u16)>, wanted: Option<Ticket>) {
         let routed = plan.routed();
         let mut changeset = Changeset::default();
-        plan.record(&mut changeset);
+        plan.record(&self.core.parts, &mut changeset);
         changeset.changes.extend(remember.map(|(client, id)| Change::Remember { client, id }));
         let event = wanted.map(|ticket| submitted(ticket, routed));
         self.commit(changeset, move |parts, wakes| plan.show(parts, wakes), event);
@@ -138,7 +168,7 @@ impl Link {
         // Nothing can fail from here on.
         let mut changeset = Changeset::default();
         for plan in &plans {
-            plan.record(&mut changeset);
+            plan.record(&self.core.parts, &mut changeset);
         }
         for one in settles {
             self.settle_into(one, &mut changeset, turn);
@@ -161,11 +191,12 @@ impl Link {
     pub(super) fn release(&mut self, release: Release, turn: &mut Turn<'_>) {
         let State::In(member) = &self.state else { return };
         let Some(session) = &member.session else { return };
+        let session = Arc::clone(session);
+        // Held until it is handed to the journal, as in `submit`.
         let Some(mut state) = session.state_for(self.id) else { return };
         let known = state.unreleased.remove(&release.id);
         let durable = known && state.queue.options().durable;
         let client = session.client.clone();
-        drop(state);
         let event = Event::Released { ticket: release.ticket, id: release.id, known };
         if durable {
             let mut changeset = Changeset::default();

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 
 use model::event::Event;
-use model::request::{Subscribe, Target, Unsubscribe};
+use model::request::{Replay, Subscribe, Subscription, Unsubscribe};
 
 use super::{Link, Member, State, Turn};
+use crate::parts::Parts;
 use crate::publish::Plan;
 use crate::subscribe::{Subscribed, Subscriber};
 
 impl Link {
     pub(super) fn subscribe(&mut self, request: Subscribe, turn: &mut Turn<'_>) {
         let parts = Arc::clone(&self.core.parts);
+        let _retaining = request.subscriptions.iter().any(replays).then(|| parts.vhost.retaining());
         let State::In(member) = &mut self.state else { return };
-        let named = |target: &Target| matches!(target, Target::Declare(options) if options.durable);
-        let lasting =
-            request.subscriptions.iter().any(|one| named(&one.queue)) || is_durable(member, self.id);
+        if is_taken_over(member, self.id) {
+            return;
+        }
         let mut subscriber = Subscriber {
             link: self.id,
             mailbox: &self.mailbox,
@@ -24,16 +26,26 @@ impl Link {
             consumers: &mut member.consumers,
             now: turn.now,
             cancelled: Vec::new(),
+            lost_durably: false,
         };
         let mut done = Subscribed::default();
         for subscription in request.subscriptions {
             subscriber.subscribe(&parts, subscription, &mut done, &mut turn.wakes);
         }
-        let Subscribed { results, replays, changeset } = done;
+        let Subscribed { results, replays, changeset, lasting } = done;
         let event = Event::Subscribed { ticket: request.ticket, results };
-        if lasting || !changeset.is_empty() {
-            let show =
-                |parts: &_, wakes: &mut _| replays.into_iter().for_each(|plan: Plan| plan.show(parts, wakes));
+        let is_behind = !replays.is_empty() && parts.vhost.has_unshown();
+        if lasting || is_behind || !changeset.is_empty() {
+            let waits = !replays.is_empty();
+            if waits {
+                parts.vhost.not_yet_shown();
+            }
+            let show = move |parts: &Parts, wakes: &mut _| {
+                replays.into_iter().for_each(|plan: Plan| plan.show(parts, wakes));
+                if waits {
+                    parts.vhost.shown();
+                }
+            };
             self.commit(changeset, show, Some(event));
         } else {
             self.answer(event, turn);
@@ -46,7 +58,9 @@ impl Link {
     pub(super) fn unsubscribe(&mut self, request: Unsubscribe, turn: &mut Turn<'_>) {
         let parts = Arc::clone(&self.core.parts);
         let State::In(member) = &mut self.state else { return };
-        let lasting = is_durable(member, self.id);
+        if is_taken_over(member, self.id) {
+            return;
+        }
         let mut subscriber = Subscriber {
             link: self.id,
             mailbox: &self.mailbox,
@@ -55,12 +69,16 @@ impl Link {
             consumers: &mut member.consumers,
             now: turn.now,
             cancelled: Vec::new(),
+            lost_durably: false,
         };
         let existed = request
             .subscriptions
             .into_iter()
             .map(|ending| subscriber.unsubscribe(&parts, ending, &mut turn.wakes))
             .collect();
+        let lasting = subscriber.lost_durably;
+        let consumers = &*subscriber.consumers;
+        self.pending.retain(|id| consumers.contains_key(id));
         self.core.tell_cancelled(subscriber.cancelled);
         let event = Event::Unsubscribed { ticket: request.ticket, existed };
         if lasting {
@@ -71,8 +89,12 @@ impl Link {
     }
 }
 
-/// Whether the client's session outlives its connection: then its subscriptions do, and the answer waits for the disk.
-fn is_durable(member: &Member, link: u64) -> bool {
-    let state = member.session.as_ref().and_then(|session| session.state_for(link));
-    state.is_some_and(|state| state.queue.options().durable)
+/// Whether it may get retained messages.
+fn replays(subscription: &Subscription) -> bool {
+    subscription.source.is_some() && !matches!(subscription.retained, Replay::Never)
+}
+
+/// Whether another connection speaks for the session now: then the client says all this again there, where it wants it.
+fn is_taken_over(member: &Member, link: u64) -> bool {
+    member.session.as_ref().is_some_and(|session| session.state_for(link).is_none())
 }

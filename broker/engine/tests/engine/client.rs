@@ -1,0 +1,263 @@
+//! A client of the engine, and a broker on a real store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::{Arrival, Broker, Link, Options};
+use model::access::{AccessControl, Admission};
+use model::delivery::{Delivery, Outcome};
+use model::event::{Event, Opened};
+use model::grant::Grant;
+use model::key::{KeyPattern, Level, RoutingKey};
+use model::name::{ClientId, ConsumerId, ExchangeName};
+use model::principal::{Credentials, Permissions, Principal};
+use model::qos::Qos;
+use model::refusal::Refusal;
+use model::request::{
+    Consumer, Identity, Open, Operation, Publish, Release, Replay, Request, Settle, Source, Submit,
+    Subscribe, Subscription, Target, Ticket, Unsubscribe, Unsubscription, Will,
+};
+use telemetry::Metrics;
+
+/// A client with a session, as its protocol would speak for it.
+pub(crate) struct Client {
+    pub(crate) link: Link,
+    pub(crate) opened: Opened,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Client {
+    pub(crate) async fn open(broker: &Broker, name: &str, clean_start: bool, expiry_s: u32) -> Self {
+        Self::open_with(broker, name, clean_start, expiry_s, None).await
+    }
+
+    pub(crate) async fn open_with(
+        broker: &Broker,
+        name: &str,
+        clean_start: bool,
+        expiry_s: u32,
+        will: Option<Box<Will>>,
+    ) -> Self {
+        let identity = Identity::Session { client: Some(ClientId::new(name)), clean_start, expiry_s };
+        Self::enter(broker, identity, will).await
+    }
+
+    /// A client without a session, as STOMP's are.
+    pub(crate) async fn connect(broker: &Broker) -> Self {
+        Self::enter(broker, Identity::Connection, None).await
+    }
+
+    async fn enter(broker: &Broker, identity: Identity, will: Option<Box<Will>>) -> Self {
+        let about = Arrival { address: None, protocol: "test", listener: "test".into() };
+        let opened = Opened {
+            client: None,
+            session_present: false,
+            unreleased: Vec::new(),
+            connection: String::new(),
+        };
+        let mut client = Self { link: broker.connect(&about), opened, events: Vec::new() };
+        client.ask(Request::Open(Box::new(Open {
+            credentials: Credentials::default(),
+            identity,
+            vhost: None,
+            will,
+        })));
+        match client.event().await {
+            Event::Opened(opened) => client.opened = *opened,
+            other => panic!("not let in: {other:?}"),
+        }
+        client
+    }
+
+    pub(crate) fn ask(&mut self, request: Request) {
+        self.link.ask(&mut vec![request], &mut self.events);
+    }
+
+    pub(crate) async fn event(&mut self) -> Event {
+        let wait = std::future::poll_fn(|cx: &mut Context<'_>| {
+            let polled = self.link.poll(cx, &mut self.events);
+            if self.events.is_empty() && polled.is_ready() {
+                // Deliveries: nothing to see here.
+                cx.waker().wake_by_ref();
+            }
+            if self.events.is_empty() { Poll::Pending } else { Poll::Ready(self.events.remove(0)) }
+        });
+        tokio::time::timeout(Duration::from_secs(10), wait).await.expect("an event")
+    }
+
+    pub(crate) async fn subscribe(&mut self, filter: &str, qos: Qos) {
+        self.begin_to_subscribe(filter, qos);
+        assert!(matches!(self.event().await, Event::Subscribed { results, .. } if results == [Ok(qos)]));
+    }
+
+    /// Subscribes, and does not wait for the answer.
+    pub(crate) fn begin_to_subscribe(&mut self, filter: &str, qos: Qos) {
+        let levels = filter.split('/').map(|level| match level {
+            "+" => Level::One,
+            "#" => Level::Many,
+            text => Level::Literal(text.into()),
+        });
+        let source = Source {
+            exchange: ExchangeName::TOPIC,
+            pattern: KeyPattern::new(levels.collect()),
+            arguments: Default::default(),
+            share: None,
+            grant: Grant { qos, ..Grant::default() },
+        };
+        let queue = Target::Session;
+        self.ask_for(Subscription { source: Some(source), queue, consumer: None, retained: Replay::Always });
+    }
+
+    fn ask_for(&mut self, subscription: Subscription) {
+        let subscriptions = vec![subscription];
+        self.ask(Request::Subscribe(Box::new(Subscribe { ticket: Ticket(1), subscriptions })));
+    }
+
+    pub(crate) async fn subscribe_to(&mut self, subscription: Subscription) -> Result<Qos, Refusal> {
+        self.ask_for(subscription);
+        match self.event().await {
+            Event::Subscribed { mut results, .. } => results.remove(0),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Consumes a queue as it is, or makes it.
+    pub(crate) async fn consume(&mut self, id: u32, queue: Target) -> Result<Qos, Refusal> {
+        let consumer = Consumer { id: ConsumerId(id), acknowledges: false, prefetch: None };
+        let retained = Replay::Never;
+        self.subscribe_to(Subscription { source: None, queue, consumer: Some(consumer), retained }).await
+    }
+
+    /// Ends a consumer, and deletes its queue.
+    pub(crate) async fn delete(&mut self, id: u32) {
+        let subscriptions = vec![Unsubscription::Consumer { id: ConsumerId(id), delete_queue: true }];
+        self.ask(Request::Unsubscribe(Box::new(Unsubscribe { ticket: Ticket(1), subscriptions })));
+        assert!(matches!(self.event().await, Event::Unsubscribed { .. }));
+    }
+
+    pub(crate) async fn publish(
+        &mut self,
+        key: &str,
+        text: &str,
+        qos: Qos,
+        id: Option<u16>,
+    ) -> Result<bool, Refusal> {
+        self.submit(vec![Operation::Publish(publish(key, text, qos, id))]).await
+    }
+
+    pub(crate) async fn submit(&mut self, operations: Vec<Operation>) -> Result<bool, Refusal> {
+        self.ask(Request::Submit(Submit { ticket: Ticket(2), answer: true, operations: operations.into() }));
+        match self.event().await {
+            Event::Submitted { result, .. } => result.map(|submitted| submitted.routed),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn release(&mut self, id: u16) -> Option<bool> {
+        self.ask(Request::Release(Release { ticket: Ticket(3), id }));
+        match self.event().await {
+            Event::Released { known, .. } => Some(known),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<Delivery> {
+        let mut deliveries = Vec::new();
+        self.link.take(100, &mut deliveries);
+        deliveries
+    }
+
+    /// Waits for deliveries.
+    pub(crate) async fn wait(&mut self) -> Vec<Delivery> {
+        for _ in 0..500 {
+            let deliveries = self.take();
+            if !deliveries.is_empty() {
+                return deliveries;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Vec::new()
+    }
+
+    pub(crate) fn settle(&mut self, delivery: &Delivery, outcome: Outcome) {
+        let operations = [Self::settling(delivery, outcome)].into_iter().collect();
+        self.ask(Request::Submit(Submit { ticket: Ticket(4), answer: false, operations }));
+    }
+
+    pub(crate) fn settling(delivery: &Delivery, outcome: Outcome) -> Operation {
+        Operation::Settle(Settle { consumer: delivery.consumer, tag: delivery.tag, outcome })
+    }
+}
+
+struct Everyone;
+
+impl AccessControl for Everyone {
+    fn admit<'a>(&'a self, _: &'a Credentials) -> Admission<'a> {
+        Box::pin(async { Ok((Principal { user: None }, Permissions::everything())) })
+    }
+}
+
+pub(crate) fn start(directory: &Path) -> (Broker, Arc<storage::Store>) {
+    let options = storage::Options::new(directory);
+    let (store, recovered) = storage::Store::open(options, Box::new(|error| panic!("{error}"))).unwrap();
+    let store = Arc::new(store);
+    let broker = Broker::start(
+        Options::default(),
+        Some((Arc::clone(&store), recovered)),
+        Arc::new(Everyone),
+        Arc::new(Metrics::default()),
+    );
+    (broker.unwrap(), store)
+}
+
+/// What a process that was killed now would leave behind.
+pub(crate) fn crash(directory: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    // Not sled: it may be in the middle of writing, and the journal alone is enough.
+    for name in ["format", "journal"] {
+        copy_all(&directory.join(name), &copy.path().join(name));
+    }
+    copy
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    if from.is_dir() {
+        std::fs::create_dir(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy_all(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        std::fs::copy(from, to).unwrap();
+    }
+}
+
+pub(crate) fn publish(key: &str, text: &str, qos: Qos, remember: Option<u16>) -> Publish {
+    Publish {
+        exchange: ExchangeName::TOPIC,
+        key: RoutingKey::from(key),
+        payload: Bytes::copy_from_slice(text.as_bytes()),
+        qos,
+        retain: false,
+        persistent: qos > Qos::AtMostOnce,
+        expiry_ms: None,
+        properties: None,
+        remember,
+        declare: None,
+    }
+}
+
+pub(crate) fn retained(key: &str, text: &str, qos: Qos) -> Vec<Operation> {
+    vec![Operation::Publish(Publish { retain: true, ..publish(key, text, qos, None) })]
+}
+
+pub(crate) fn texts(deliveries: &[Delivery]) -> Vec<String> {
+    deliveries.iter().map(|one| String::from_utf8_lossy(&one.message.payload).into_owned()).collect()
+}
+
+pub(crate) fn keys(deliveries: &[Delivery]) -> Vec<String> {
+    deliveries.iter().map(|one| one.message.key.to_string()).collect()
+}

@@ -1,0 +1,139 @@
+//! What the engine promises.
+
+use std::time::Duration;
+
+use model::delivery::Outcome;
+use model::event::{Event, Farewell};
+use model::name::ExchangeName;
+use model::qos::Qos;
+use model::refusal::Refusal;
+use model::request::{Close, Operation, Publish, Request, Will};
+
+use crate::client::{Client, keys, publish, start, texts};
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, store) = start(directory.path());
+    let mut ann = Client::open(&broker, "ann", true, 3600).await;
+    ann.subscribe("room/#", Qos::ExactlyOnce).await;
+    drop(ann);
+    let mut bob = Client::open(&broker, "bob", true, 0).await;
+    for text in ["one", "two"] {
+        assert_eq!(bob.publish("room/5", text, Qos::AtLeastOnce, None).await, Ok(true));
+    }
+    drop(bob);
+    drop(broker);
+    store.close();
+    drop(store);
+
+    let (broker, _store) = start(directory.path());
+    let mut ann = Client::open(&broker, "ann", false, 3600).await;
+    assert!(ann.opened.session_present);
+    let deliveries = ann.take();
+    assert_eq!(texts(&deliveries), ["one", "two"]);
+    ann.settle(&deliveries[0], Outcome::Accepted);
+    drop(ann);
+    let mut ann = Client::open(&broker, "ann", false, 3600).await;
+    let again = ann.take();
+    assert_eq!(texts(&again), ["two"]);
+    assert!(again[0].attempts > 0);
+}
+
+#[tokio::test]
+async fn a_qos_2_id_is_not_routed_again_until_it_is_released() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start(directory.path());
+    let mut sub = Client::open(&broker, "sub", true, 0).await;
+    sub.subscribe("a", Qos::ExactlyOnce).await;
+    let mut old = Client::open(&broker, "pub", true, 3600).await;
+    assert_eq!(old.publish("a", "first", Qos::ExactlyOnce, Some(7)).await, Ok(true));
+    // Another connection of the same client, which never saw PUBREC.
+    let mut new = Client::open(&broker, "pub", false, 3600).await;
+    assert_eq!(new.opened.unreleased, [7]);
+    assert!(matches!(old.event().await, Event::Closing(Farewell::TakenOver)));
+    assert_eq!(new.publish("a", "first", Qos::ExactlyOnce, Some(7)).await, Ok(true));
+    assert_eq!(new.release(7).await, Some(true));
+    assert_eq!(new.release(7).await, Some(false));
+    assert_eq!(new.publish("a", "second", Qos::ExactlyOnce, Some(7)).await, Ok(true));
+    assert_eq!(texts(&sub.take()), ["first", "second"]);
+}
+
+#[tokio::test]
+async fn a_transaction_takes_effect_as_a_whole_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start(directory.path());
+    let mut sub = Client::open(&broker, "sub", true, 3600).await;
+    sub.subscribe("a", Qos::AtLeastOnce).await;
+    let mut client = Client::open(&broker, "pub", true, 0).await;
+    let good = || Operation::Publish(publish("a", "x", Qos::AtLeastOnce, None));
+    let bad = Operation::Publish(Publish {
+        exchange: ExchangeName::known("nowhere"),
+        ..publish("a", "x", Qos::AtLeastOnce, None)
+    });
+    assert_eq!(
+        client.submit(vec![good(), bad]).await,
+        Err(Refusal::NoExchange(ExchangeName::known("nowhere")))
+    );
+    assert_eq!(texts(&sub.take()), [""; 0]);
+    assert_eq!(client.submit(vec![good(), good()]).await, Ok(true));
+    assert_eq!(texts(&sub.take()), ["x", "x"]);
+}
+
+#[tokio::test]
+async fn a_will_is_published_when_the_client_is_lost_and_not_when_it_leaves() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, store) = start(directory.path());
+    let mut sub = Client::open(&broker, "sub", true, 3600).await;
+    sub.subscribe("gone/+", Qos::AtLeastOnce).await;
+    let will = |key: &str| {
+        Some(Box::new(Will { publish: publish(key, "will", Qos::AtLeastOnce, None), delay_s: 0 }))
+    };
+    drop(Client::open_with(&broker, "lost", true, 0, will("gone/lost")).await);
+    let mut polite = Client::open_with(&broker, "polite", true, 0, will("gone/polite")).await;
+    polite.ask(Request::Close(Close { discard_will: true, expiry_s: None }));
+    drop(polite);
+    assert_eq!(keys(&sub.wait().await), ["gone/lost"]);
+    // And when the broker dies before the client does.
+    let cut_off = Client::open_with(&broker, "cut-off", true, 0, will("gone/cut-off")).await;
+    store.close();
+    drop((cut_off, sub, broker, store));
+
+    let (broker, _store) = start(directory.path());
+    let mut sub = Client::open(&broker, "sub", false, 3600).await;
+    let keys = keys(&sub.wait().await);
+    assert!(keys.contains(&"gone/cut-off".to_owned()), "{keys:?}");
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_time_is_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start(directory.path());
+    drop(Client::open(&broker, "brief", true, 1).await);
+    assert!(Client::open(&broker, "brief", false, 1).await.opened.session_present);
+    tokio::time::sleep(Duration::from_millis(1300)).await;
+    assert!(!Client::open(&broker, "brief", false, 1).await.opened.session_present);
+}
+
+#[tokio::test]
+async fn retained_messages_meet_new_subscriptions() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start(directory.path());
+    let mut client = Client::open(&broker, "pub", true, 0).await;
+    let retained = |text: &str| {
+        let publish = Publish { retain: true, ..publish("state/lamp", text, Qos::AtLeastOnce, None) };
+        vec![Operation::Publish(publish)]
+    };
+    client.submit(retained("on")).await.unwrap();
+    let mut sub = Client::open(&broker, "sub", true, 0).await;
+    sub.subscribe("state/#", Qos::AtLeastOnce).await;
+    let deliveries = sub.take();
+    assert_eq!(texts(&deliveries), ["on"]);
+    assert!(deliveries[0].retain);
+    // An empty one deletes it, and is passed on live.
+    client.submit(retained("")).await.unwrap();
+    assert_eq!(texts(&sub.take()), [""]);
+    let mut late = Client::open(&broker, "late", true, 0).await;
+    late.subscribe("state/#", Qos::AtLeastOnce).await;
+    assert_eq!(texts(&late.take()), [""; 0]);
+}

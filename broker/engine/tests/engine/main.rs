@@ -1,0 +1,12 @@
+//! What the engine promises, asked through its public door, against a real store.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that meets anything else has failed"
+)]
+
+mod client;
+mod laws;
+mod races;
+mod retained;
+mod topology;

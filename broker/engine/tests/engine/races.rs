@@ -1,0 +1,75 @@
+//! Several connections at once, and what a restart makes of it.
+
+use std::sync::{Arc, Barrier};
+
+use model::delivery::Outcome;
+use model::event::Event;
+use model::qos::Qos;
+use model::request::{Operation, Request, Submit, Ticket, Will};
+
+use crate::client::{Client, publish, start, texts};
+
+const ROUNDS: usize = 150;
+
+/// Many clients whose first connection, that ends its session, is lost at the moment when their second one, with a session
+/// that lasts, comes in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_was_opened_last_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, store) = start(directory.path());
+    for round in 0..ROUNDS {
+        let name = format!("c{round}");
+        let will = Will { publish: publish("gone", "will", Qos::AtMostOnce, None), delay_s: 0 };
+        let first = Client::open_with(&broker, &name, true, 0, Some(Box::new(will))).await;
+        let gate = Arc::new(Barrier::new(2));
+        let lost = {
+            let gate = Arc::clone(&gate);
+            std::thread::spawn(move || {
+                gate.wait();
+                drop(first);
+            })
+        };
+        gate.wait();
+        drop(Client::open(&broker, &name, false, 3600).await);
+        lost.join().unwrap();
+    }
+    drop(broker);
+    store.close();
+    drop(store);
+
+    let (broker, _store) = start(directory.path());
+    let mut missing = Vec::new();
+    for round in 0..ROUNDS {
+        if !Client::open(&broker, &format!("c{round}"), false, 3600).await.opened.session_present {
+            missing.push(round);
+        }
+    }
+    assert_eq!(missing, [0; 0]);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_taken_over_has_no_say_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start(directory.path());
+    let mut sub = Client::open(&broker, "sub", true, 0).await;
+    sub.subscribe("a", Qos::ExactlyOnce).await;
+    let mut old = Client::open(&broker, "pub", true, 3600).await;
+    old.subscribe("own", Qos::ExactlyOnce).await;
+    sub.publish("own", "to old", Qos::ExactlyOnce, None).await.unwrap();
+    let taken = old.take();
+    let _new = Client::open(&broker, "pub", false, 3600).await;
+    // What it had sent before it knew: the client says it again on its new connection, so a part of it that is done here
+    // would come before what it sent first.
+    assert!(matches!(old.event().await, Event::Closing(_)));
+    for (text, id) in [("first", Some(1)), ("second", None)] {
+        let qos = if id.is_some() { Qos::ExactlyOnce } else { Qos::AtLeastOnce };
+        let operations = [Operation::Publish(publish("a", text, qos, id))].into_iter().collect();
+        old.ask(Request::Submit(Submit { ticket: Ticket(9), answer: true, operations }));
+    }
+    // PUBREC for what is delivered again on the other connection: no PUBREL from this one.
+    let operations = [Client::settling(&taken[0], Outcome::Received)].into_iter().collect();
+    old.ask(Request::Submit(Submit { ticket: Ticket(9), answer: true, operations }));
+    sub.publish("a", "third", Qos::AtLeastOnce, None).await.unwrap();
+    assert_eq!(texts(&sub.take()), ["third"]);
+    assert!(old.events.is_empty(), "{:?}", old.events);
+}

@@ -1,0 +1,149 @@
+//! Exchanges, queues and bindings, and what a restart makes of them.
+
+use engine::Definitions;
+use model::change::{Change, Changeset, QueueRecord};
+use model::key::{KeyPattern, Level};
+use model::name::{ExchangeName, QueueId, QueueName};
+use model::qos::Qos;
+use model::queue::{Binding, ExchangeKind, ExchangeOptions, QueueOptions};
+use model::refusal::Refusal;
+use model::request::{Operation, Publish, Target};
+use storage::Urgency;
+
+use crate::client::{Client, crash, publish, start, texts};
+
+fn queue(name: &str, durable: bool, auto_delete: bool) -> QueueOptions {
+    let name = QueueName::new(name);
+    QueueOptions { name, durable, exclusive: false, auto_delete, ready_max: None, ready_bytes_max: None }
+}
+
+fn bound(exchange: ExchangeName, name: &str) -> Binding {
+    let (pattern, queue) = (KeyPattern::new(vec![Level::Literal("k".into())]), QueueName::new(name));
+    Binding {
+        exchange,
+        pattern,
+        arguments: Default::default(),
+        queue,
+        share: None,
+        grant: Default::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_binding_that_was_refused_does_not_keep_the_broker_from_starting() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, store) = start(directory.path());
+    let bindings = vec![bound(ExchangeName::DEFAULT, "q")];
+    let definitions =
+        Definitions { queues: vec![queue("q", true, false)], bindings, ..Definitions::default() };
+    assert!(broker.declare(&definitions).is_err());
+    drop(broker);
+    store.close();
+    drop(store);
+    drop(start(directory.path()));
+}
+
+#[tokio::test]
+async fn a_binding_to_an_exchange_that_does_not_last_does_not_keep_the_broker_from_starting() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = ExchangeName::new("brief");
+    let exchange = ExchangeOptions {
+        name: name.clone(),
+        kind: ExchangeKind::Direct,
+        durable: false,
+        auto_delete: false,
+    };
+    let definitions = Definitions {
+        exchanges: vec![exchange],
+        queues: vec![queue("q", true, false)],
+        bindings: vec![bound(name, "q")],
+    };
+    for _ in 0..2 {
+        let (broker, store) = start(directory.path());
+        broker.declare(&definitions).unwrap();
+        drop(broker);
+        store.close();
+    }
+}
+
+#[tokio::test]
+async fn nobody_but_its_client_has_to_do_with_a_sessions_queue() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start(directory.path());
+    let mut thief = Client::connect(&broker).await;
+    let name = QueueName::new("mqtt.ann");
+    let declare = || Target::Declare(Box::new(queue("mqtt.ann", true, false)));
+    // Neither before there is one,
+    assert!(thief.consume(1, declare()).await.is_err());
+    let mut ann = Client::open(&broker, "ann", true, 3600).await;
+    // nor then.
+    let refused = Err(Refusal::Exclusive(name.clone()));
+    assert_eq!(thief.consume(1, declare()).await, refused);
+    assert_eq!(thief.consume(1, Target::Existing(name.clone())).await, refused);
+    let exchange = ExchangeName::DEFAULT;
+    let into = Publish { exchange, ..publish("mqtt.ann", "x", Qos::AtLeastOnce, None) };
+    assert_eq!(thief.submit(vec![Operation::Publish(into)]).await, Err(Refusal::Exclusive(name)));
+    ann.subscribe("a", Qos::AtLeastOnce).await;
+    thief.publish("a", "for ann", Qos::AtLeastOnce, None).await.unwrap();
+    assert_eq!(texts(&ann.take()), ["for ann"]);
+}
+
+#[tokio::test]
+async fn a_queue_whose_session_did_not_reach_the_disk_is_gone_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, store) = start(directory.path());
+    drop(broker);
+    let options = QueueOptions { exclusive: true, ..queue("mqtt.ann", true, false) };
+    let record = QueueRecord { id: QueueId(99), options };
+    let changes = [Change::DeclareQueue(Box::new(record))].into_iter().collect();
+    store.commit(Changeset { changes }, Urgency::Now, None);
+    store.close();
+    drop(store);
+
+    let (broker, store) = start(directory.path());
+    let mut ann = Client::open(&broker, "ann", false, 3600).await;
+    assert!(!ann.opened.session_present);
+    ann.subscribe("a", Qos::AtLeastOnce).await;
+    let mut bob = Client::connect(&broker).await;
+    bob.publish("a", "x", Qos::AtLeastOnce, None).await.unwrap();
+    drop((ann, bob, broker));
+    store.close();
+    drop(store);
+
+    let (broker, _store) = start(directory.path());
+    assert_eq!(texts(&Client::open(&broker, "ann", false, 3600).await.take()), ["x"]);
+}
+
+#[tokio::test]
+async fn a_queue_that_has_the_name_of_a_deleted_one_stays_when_the_consumers_of_that_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start(directory.path());
+    let declare = || Target::Declare(Box::new(queue("q", false, true)));
+    let (mut first, mut second) = (Client::connect(&broker).await, Client::connect(&broker).await);
+    first.consume(1, declare()).await.unwrap();
+    second.consume(1, declare()).await.unwrap();
+    second.delete(1).await;
+    let mut third = Client::connect(&broker).await;
+    third.consume(1, declare()).await.unwrap();
+    drop(first);
+    let exchange = ExchangeName::DEFAULT;
+    let into = Publish { exchange, ..publish("q", "x", Qos::AtLeastOnce, None) };
+    assert_eq!(second.submit(vec![Operation::Publish(into)]).await, Ok(true));
+    assert_eq!(texts(&third.take()), ["x"]);
+}
+
+#[tokio::test]
+async fn a_deleted_queue_stays_deleted_once_its_client_was_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start(directory.path());
+    let mut client = Client::connect(&broker).await;
+    client.consume(1, Target::Declare(Box::new(queue("q", true, false)))).await.unwrap();
+    client.delete(1).await;
+
+    let copy = crash(directory.path());
+    let (broker, _store) = start(copy.path());
+    let mut client = Client::connect(&broker).await;
+    let exchange = ExchangeName::DEFAULT;
+    let into = Publish { exchange, ..publish("q", "x", Qos::AtLeastOnce, None) };
+    assert_eq!(client.submit(vec![Operation::Publish(into)]).await, Ok(false));
+}
