@@ -88,6 +88,16 @@ impl Client {
         tokio::time::timeout(Duration::from_secs(10), wait).await.expect("an event")
     }
 
+    /// Events that are there already, and whatever has been handed to the broker's tasks.
+    pub(crate) async fn poll(&mut self) -> Vec<Event> {
+        std::future::poll_fn(|cx| {
+            let _ = self.link.poll(cx, &mut self.events);
+            Poll::Ready(())
+        })
+        .await;
+        std::mem::take(&mut self.events)
+    }
+
     pub(crate) async fn subscribe(&mut self, filter: &str, qos: Qos) {
         self.begin_to_subscribe(filter, qos);
         assert!(matches!(self.event().await, Event::Subscribed { results, .. } if results == [Ok(qos)]));
@@ -201,7 +211,10 @@ impl AccessControl for Everyone {
 }
 
 pub(crate) fn start(directory: &Path) -> (Broker, Arc<storage::Store>) {
-    let options = storage::Options::new(directory);
+    start_with(storage::Options::new(directory))
+}
+
+pub(crate) fn start_with(options: storage::Options) -> (Broker, Arc<storage::Store>) {
     let (store, recovered) = storage::Store::open(options, Box::new(|error| panic!("{error}"))).unwrap();
     let store = Arc::new(store);
     let broker = Broker::start(
@@ -215,23 +228,19 @@ pub(crate) fn start(directory: &Path) -> (Broker, Arc<storage::Store>) {
 
 /// What a process that was killed now would leave behind.
 pub(crate) fn crash(directory: &Path) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    // Not sled: it may be in the middle of writing, and the journal alone is enough.
-    for name in ["format", "journal"] {
-        copy_all(&directory.join(name), &copy.path().join(name));
-    }
-    copy
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    if from.is_dir() {
-        std::fs::create_dir(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
+    loop {
+        let copy = tempfile::tempdir().unwrap();
+        // Not sled: it may be in the middle of writing, and the journal alone is enough.
+        std::fs::copy(directory.join("format"), copy.path().join("format")).unwrap();
+        std::fs::create_dir(copy.path().join("journal")).unwrap();
+        let copied = std::fs::read_dir(directory.join("journal")).unwrap().all(|entry| {
             let entry = entry.unwrap();
-            copy_all(&entry.path(), &to.join(entry.file_name()));
+            std::fs::copy(entry.path(), copy.path().join("journal").join(entry.file_name())).is_ok()
+        });
+        // Otherwise a file was given up meanwhile, and what was alive in it is somewhere else.
+        if copied {
+            return copy;
         }
-    } else {
-        std::fs::copy(from, to).unwrap();
     }
 }
 

@@ -9,4 +9,5 @@ mod client;
 mod laws;
 mod races;
 mod retained;
+mod seeded;
 mod topology;

@@ -9,7 +9,8 @@ use model::request::{Operation, Request, Submit, Ticket, Will};
 
 use crate::client::{Client, publish, start, texts};
 
-const ROUNDS: usize = 150;
+const ROUNDS: usize = 100;
+const AUDIENCE: usize = 300;
 
 /// Many clients whose first connection, that ends its session, is lost at the moment when their second one, with a session
 /// that lasts, comes in.
@@ -17,6 +18,13 @@ const ROUNDS: usize = 150;
 async fn a_session_that_was_opened_last_is_there_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let (broker, store) = start(directory.path());
+    // A will that many get takes its time.
+    let mut audience = Vec::new();
+    for member in 0..AUDIENCE {
+        let mut client = Client::open(&broker, &format!("a{member}"), true, 0).await;
+        client.subscribe("gone", Qos::AtMostOnce).await;
+        audience.push(client);
+    }
     for round in 0..ROUNDS {
         let name = format!("c{round}");
         let will = Will { publish: publish("gone", "will", Qos::AtMostOnce, None), delay_s: 0 };
@@ -33,7 +41,7 @@ async fn a_session_that_was_opened_last_is_there_after_a_restart() {
         drop(Client::open(&broker, &name, false, 3600).await);
         lost.join().unwrap();
     }
-    drop(broker);
+    drop((audience, broker));
     store.close();
     drop(store);
 
