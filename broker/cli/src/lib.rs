@@ -8,11 +8,13 @@
 //! | `client` | a small MQTT and STOMP client |
 //! | `pubsub` | pub and sub |
 //! | `command` | arguments to commands |
+//! | `conform` | what a specification asks, case by case |
 //!
 //! Nothing in here knows our broker: the commands work against any broker that speaks the protocols.
 
 mod client;
 mod command;
+mod conform;
 mod failure;
 mod message;
 mod output;
@@ -21,3 +23,4 @@ mod peer;
 mod pubsub;
 
 pub use command::{PubArgs, SubArgs, run_pub, run_sub};
+pub use conform::{ConformArgs, run_conform};

@@ -26,6 +26,8 @@ pub enum Command {
     Pub(cli::PubArgs),
     /// Subscribe, and print what comes.
     Sub(cli::SubArgs),
+    /// Run our conformance cases against a broker.
+    Conform(cli::ConformArgs),
 }
 
 /// What is said about the configuration; stronger than the environment, which is stronger than the file.

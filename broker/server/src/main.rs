@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Some(Command::Check(arguments)) => check(&arguments, &around),
         Some(Command::Pub(arguments)) => return ask(cli::run_pub(arguments)),
         Some(Command::Sub(arguments)) => return ask(cli::run_sub(arguments)),
+        Some(Command::Conform(arguments)) => return cli::run_conform(&arguments),
         None => return alone(&around),
     };
     report(done)

@@ -1,0 +1,39 @@
+//! What MQTT 3.1.1 and 5.0 ask of a server, as cases.
+
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "whatever else a server says than what was asked for is a failure"
+)]
+
+mod client;
+mod connect;
+mod delivery;
+mod fields;
+mod headers;
+mod input;
+mod packet;
+mod refused;
+mod row;
+mod session;
+mod subscribe;
+mod write;
+
+use ::mqtt::version::Version;
+
+use crate::conform::case::Case;
+use crate::conform::mqtt_cases::row::Row;
+
+/// All cases for this version.
+pub(crate) fn cases(version: Version) -> Vec<Case> {
+    ROWS.iter().flat_map(|rows| rows.iter()).filter_map(|row| row.case(version)).collect()
+}
+
+const ROWS: &[&[Row]] = &[
+    input::ROWS,
+    headers::ROWS,
+    fields::ROWS,
+    connect::ROWS,
+    session::ROWS,
+    subscribe::ROWS,
+    delivery::ROWS,
+];
