@@ -97,7 +97,10 @@ impl Broker {
 /// Ends what has come to its end, until the broker stops.
 async fn look_after(core: Arc<Core>) {
     while !core.is_stopping() {
-        core.registry.expire(&core.parts, Instant::now());
-        core.registry.wait().await;
+        if core.registry.expire(&core.parts, Instant::now()) {
+            tokio::task::yield_now().await;
+        } else {
+            core.registry.wait().await;
+        }
     }
 }

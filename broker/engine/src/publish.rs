@@ -46,7 +46,7 @@ pub(crate) struct Plan {
 
 struct Target {
     queue: Arc<Queue>,
-    /// The reserved place; `None` in a queue, or for a message, that does not last.
+    /// The reserved place; `None` at QoS 0.
     sequence: Option<u64>,
     item: Item,
 }
@@ -99,7 +99,8 @@ pub(crate) fn publish(
     if !routed {
         parts.metrics.messages_unroutable.increment();
     }
-    if !lasting && !retain && !in_turn {
+    let is_direct = !lasting && !retain && !in_turn;
+    if is_direct && (message.qos == Qos::AtMostOnce || targets.len() < 2) {
         for route in targets {
             push(parts, &route.queue, item(&message, route, false), wakes)?;
         }
@@ -111,6 +112,10 @@ pub(crate) fn publish(
             plan.give_up();
             return Err(refusal);
         }
+    }
+    if is_direct {
+        plan.show(parts, wakes);
+        return Ok(Published::Shown { routed });
     }
     Ok(Published::Planned(plan))
 }
@@ -150,7 +155,8 @@ impl Plan {
         let queue = &route.queue;
         let qos = self.message.qos.min(route.grant.qos);
         let durable = self.message.persistent && queue.options().durable && qos > Qos::AtMostOnce;
-        let sequence = if durable {
+        // What the publisher is told must be true of a queue that does not last, too.
+        let sequence = if qos > Qos::AtMostOnce {
             match queue.reserve(self.message.size_bytes()) {
                 Ok(sequence) => Some(sequence),
                 Err(_) => return overflow(parts, queue),
@@ -176,6 +182,7 @@ impl Plan {
         let entries: SmallVec<[Entry; 1]> = self
             .targets
             .iter()
+            .filter(|target| target.item.durable)
             .filter_map(|target| {
                 Some(Entry {
                     place: Place { queue: target.queue.id(), sequence: target.sequence? },

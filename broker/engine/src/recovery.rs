@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::change::{BindingKey, Change};
+use model::change::Change;
 use model::delivery::Stage;
 use model::name::{ClientId, QueueId};
-use model::queue::Binding;
 use model::refusal::Refusal;
 use routing::{Item, Owner, Queue};
 use storage::{Recovered, RecoveredQueue};
@@ -15,6 +14,7 @@ use storage::{Recovered, RecoveredQueue};
 use crate::clock;
 use crate::parts::Parts;
 use crate::registry::Registry;
+use crate::topology;
 use crate::wills::Aftermath;
 
 /// Rebuilds what the store remembers. What it returns has the wills that are due: of clients that were connected when the
@@ -48,7 +48,7 @@ pub(crate) fn recover(
     for (id, binding) in recovered.bindings.into_iter().filter(|(id, _)| queues.contains_key(id)) {
         if let Err(refusal) = router.bind(binding.clone()) {
             tracing::warn!(exchange = %binding.exchange, queue = %binding.queue, reason = %refusal, "binding.dropped");
-            parts.durable.record(Change::Unbind(Box::new(key_of(id, binding))));
+            parts.durable.record(Change::Unbind(Box::new(topology::key_of(id, binding))));
         }
     }
     parts.metrics.retained.add(recovered.retained.len() as u64);
@@ -72,11 +72,6 @@ pub(crate) fn recover(
         }
     }
     Ok(all)
-}
-
-fn key_of(queue_id: QueueId, binding: Binding) -> BindingKey {
-    let Binding { exchange, pattern, arguments, queue, share, grant: _ } = binding;
-    BindingKey { exchange, pattern, arguments, share, queue, queue_id }
 }
 
 fn restore_queue(recovered: RecoveredQueue, owner: Owner) -> Arc<Queue> {

@@ -270,9 +270,12 @@ impl Registry {
         self.timers.wake();
     }
 
-    /// Ends the sessions whose time is up, and publishes the wills whose time has come.
-    pub(crate) fn expire(&self, parts: &Arc<Parts>, now: Instant) {
-        for due in self.timers.take(now) {
+    /// Ends sessions whose time is up, and publishes wills whose time has come. Whether there may be more of them: no call
+    /// takes long.
+    pub(crate) fn expire(&self, parts: &Arc<Parts>, now: Instant) -> bool {
+        let all = self.timers.take(now, EXPIRE_MAX);
+        let more = all.len() == EXPIRE_MAX;
+        for due in all {
             let mut sessions = self.lock();
             let (Due::Expire { client, life } | Due::Will { client, life }) = &due;
             let Some(session) = sessions.get(client).map(Arc::clone) else { continue };
@@ -295,6 +298,7 @@ impl Registry {
             }
             wills::settle(parts, aftermath);
         }
+        more
     }
 
     /// A session as the store remembers it.
@@ -370,6 +374,9 @@ fn attach(queue: &Arc<Queue>, arriving: &Arriving<'_>, wakes: &mut Wakes) -> Res
     let key = queue.attach(options, &arriving.mailbox.readiness, wakes)?;
     Ok(Attached { queue: Arc::clone(queue), key })
 }
+
+/// How many sessions end at once, before others on the same worker have their turn.
+const EXPIRE_MAX: usize = 64;
 
 /// The name of a session's own queue.
 fn queue_name(client: &ClientId) -> QueueName {

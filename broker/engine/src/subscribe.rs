@@ -130,14 +130,15 @@ impl Subscriber<'_> {
         done: &mut Subscribed,
     ) -> Result<Qos, Refusal> {
         let mut state = self.session.and_then(|session| session.state_for(self.link));
-        if let Some(state) = &state
-            && state.subscriptions >= parts.vhost.options.subscriptions_max
-        {
-            return Err(Refusal::LimitReached("subscriptions of one session ([limits] subscriptions)"));
-        }
         let qos = source.grant.qos;
-        let new = topology::bind(parts, queue, source.to_binding(queue.options().name.clone()))?;
+        let binding = source.to_binding(queue.options().name.clone());
+        let new = topology::bind(parts, queue, binding.clone())?;
         if let (Some(state), true) = (&mut state, new) {
+            // One that was there may always be made anew.
+            if state.subscriptions >= parts.vhost.options.subscriptions_max {
+                topology::unbind(parts, queue, topology::key_of(queue.id(), binding));
+                return Err(Refusal::LimitReached("subscriptions of one session ([limits] subscriptions)"));
+            }
             state.subscriptions += 1;
         }
         drop(state);

@@ -60,11 +60,17 @@ impl Timers {
         self.sooner.notify_one();
     }
 
-    /// Takes what is due at `now`.
-    pub(crate) fn take(&self, now: Instant) -> Vec<Due> {
+    /// Takes what is due at `now`, the first of it first, no more than `max`.
+    pub(crate) fn take(&self, now: Instant, max: usize) -> Vec<Due> {
         let mut wheel = self.wheel.lock().unwrap_or_else(PoisonError::into_inner);
-        let later = wheel.due.split_off(&(now, u64::MAX));
-        std::mem::replace(&mut wheel.due, later).into_values().collect()
+        let mut taken = Vec::new();
+        while taken.len() < max
+            && let Some(first) = wheel.due.first_entry()
+            && first.key().0 <= now
+        {
+            taken.push(first.remove());
+        }
+        taken
     }
 
     /// Waits until something may be due.
@@ -96,9 +102,10 @@ mod tests {
         timers.at(start + Duration::from_secs(2), due(2));
         timers.at(start + Duration::from_secs(1), due(1));
         timers.at(start + Duration::from_secs(9), due(9));
-        assert_eq!(timers.take(start), []);
-        assert_eq!(timers.take(start + Duration::from_secs(2)), [due(1), due(2)]);
-        assert_eq!(timers.take(start + Duration::from_secs(2)), []);
+        assert_eq!(timers.take(start, 9), []);
+        assert_eq!(timers.take(start + Duration::from_secs(2), 1), [due(1)]);
+        assert_eq!(timers.take(start + Duration::from_secs(2), 9), [due(2)]);
+        assert_eq!(timers.take(start + Duration::from_secs(2), 9), []);
     }
 
     #[test]
@@ -109,6 +116,6 @@ mod tests {
             timers.cancel(asked);
         }
         assert!(timers.wheel.lock().unwrap_or_else(PoisonError::into_inner).due.is_empty());
-        assert_eq!(timers.take(start), []);
+        assert_eq!(timers.take(start, 9), []);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::change::{BindingKey, Change, QueueRecord};
-use model::name::{ConsumerId, ExchangeName};
+use model::name::{ConsumerId, ExchangeName, QueueId};
 use model::queue::{Binding, ExchangeOptions, QueueOptions};
 use model::refusal::Refusal;
 use routing::{Owner, Queue, Readiness};
@@ -131,6 +131,12 @@ pub(crate) fn unbind(parts: &Parts, queue: &Queue, key: BindingKey) -> bool {
         record_exchange_gone(parts, exchange);
     }
     existed
+}
+
+/// What makes that binding of that queue this one and no other.
+pub(crate) fn key_of(queue_id: QueueId, binding: Binding) -> BindingKey {
+    let Binding { exchange, pattern, arguments, queue, share, grant: _ } = binding;
+    BindingKey { exchange, pattern, arguments, share, queue, queue_id }
 }
 
 /// How the names of sessions' own queues begin.

@@ -19,9 +19,9 @@ impl Link {
     pub(super) fn submit(&mut self, submit: Submit, turn: &mut Turn<'_>) {
         let State::In(member) = &self.state else { return };
         let Submit { ticket, answer, mut operations } = submit;
-        let core = Arc::clone(&self.core);
         let retains = |one: &Operation| matches!(one, Operation::Publish(publish) if publish.retain);
-        let _retaining = operations.iter().any(retains).then(|| core.parts.vhost.retaining());
+        let core = operations.iter().any(retains).then(|| Arc::clone(&self.core));
+        let _retaining = core.as_ref().map(|core| core.parts.vhost.retaining());
         let session = member.session.clone();
         // Held until all is handed to the journal. Of a connection that is taken over, what came before that is done, and
         // done before the new connection hears anything; what came after is said again on the new one.

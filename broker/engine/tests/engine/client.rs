@@ -215,10 +215,14 @@ pub(crate) fn start(directory: &Path) -> (Broker, Arc<storage::Store>) {
 }
 
 pub(crate) fn start_with(options: storage::Options) -> (Broker, Arc<storage::Store>) {
+    start_limited(options, Options::default())
+}
+
+pub(crate) fn start_limited(options: storage::Options, limits: Options) -> (Broker, Arc<storage::Store>) {
     let (store, recovered) = storage::Store::open(options, Box::new(|error| panic!("{error}"))).unwrap();
     let store = Arc::new(store);
     let broker = Broker::start(
-        Options::default(),
+        limits,
         Some((Arc::clone(&store), recovered)),
         Arc::new(Everyone),
         Arc::new(Metrics::default()),

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use engine::{Definitions, Options};
 use model::delivery::Outcome;
 use model::event::{Event, Farewell};
-use model::name::ExchangeName;
+use model::key::KeyPattern;
+use model::name::{ExchangeName, QueueName};
 use model::qos::Qos;
+use model::queue::{Binding, QueueOptions};
 use model::refusal::Refusal;
-use model::request::{Close, Operation, Publish, Request, Will};
+use model::request::{Close, Operation, Publish, Request, Target, Will};
 
-use crate::client::{Client, keys, publish, start, texts};
+use crate::client::{Client, keys, publish, retained, start, start_limited, texts};
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_restart() {
@@ -136,4 +139,62 @@ async fn retained_messages_meet_new_subscriptions() {
     let mut late = Client::open(&broker, "late", true, 0).await;
     late.subscribe("state/#", Qos::AtLeastOnce).await;
     assert_eq!(texts(&late.take()), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_message_that_is_refused_reaches_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start(directory.path());
+    let queue = |name: &str, ready_max| QueueOptions {
+        name: QueueName::new(name),
+        durable: false,
+        exclusive: false,
+        auto_delete: false,
+        ready_max,
+        ready_bytes_max: None,
+    };
+    let bound = |name: &str| Binding {
+        exchange: ExchangeName::FANOUT,
+        pattern: KeyPattern::new(Vec::new()),
+        arguments: Default::default(),
+        queue: QueueName::new(name),
+        share: None,
+        grant: Default::default(),
+    };
+    let definitions = Definitions {
+        exchanges: Vec::new(),
+        queues: vec![queue("large", None), queue("small", Some(1))],
+        bindings: vec![bound("large"), bound("small")],
+    };
+    broker.declare(&definitions).unwrap();
+    let mut client = Client::connect(&broker).await;
+    let message =
+        |text| Publish { exchange: ExchangeName::FANOUT, ..publish("k", text, Qos::AtLeastOnce, None) };
+    assert_eq!(client.submit(vec![Operation::Publish(message("first"))]).await, Ok(true));
+    let refused = client.submit(vec![Operation::Publish(message("second"))]).await;
+    assert!(matches!(refused, Err(Refusal::LimitReached(_))));
+    // Nor does it in a transaction, whatever the queue is.
+    let refused =
+        client.submit(vec![Operation::Publish(message("x")), Operation::Publish(message("y"))]).await;
+    assert!(matches!(refused, Err(Refusal::LimitReached(_))));
+    client.consume(1, Target::Existing(QueueName::new("large"))).await.unwrap();
+    assert_eq!(texts(&client.take()), ["first"]);
+}
+
+#[tokio::test]
+async fn at_a_limit_what_is_there_may_still_be_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = Options { subscriptions_max: 1, retained_max: 1, ..Options::default() };
+    let (broker, _store) = start_limited(storage::Options::new(directory.path()), limits);
+    let mut client = Client::open(&broker, "c", true, 3600).await;
+    client.subscribe("a", Qos::AtLeastOnce).await;
+    client.subscribe("a", Qos::AtMostOnce).await;
+    client.begin_to_subscribe("b", Qos::AtMostOnce);
+    assert!(
+        matches!(client.event().await, Event::Subscribed { results, .. } if matches!(results[..], [Err(_)]))
+    );
+    client.submit(retained("k", "1", Qos::AtLeastOnce)).await.unwrap();
+    client.submit(retained("k", "2", Qos::AtLeastOnce)).await.unwrap();
+    assert!(client.submit(retained("l", "1", Qos::AtLeastOnce)).await.is_err());
+    assert_eq!(client.publish("b", "x", Qos::AtLeastOnce, None).await, Ok(false));
 }

@@ -56,6 +56,8 @@ struct Publisher {
     /// Taken over, and perhaps not read to the end.
     former: Vec<Client>,
     tickets: u64,
+    /// The last one that was answered: answers come in order.
+    answered: u64,
     numbers: HashMap<usize, u32>,
     /// In the order of publishing.
     unfinished: BTreeMap<u64, Exchange>,
@@ -80,6 +82,8 @@ struct Subscriber {
     holding: BTreeSet<u64>,
     receiving: HashMap<u64, Delivery>,
     unsettled: Vec<Delivery>,
+    /// PUBREL came, PUBCOMP is due.
+    completing: Vec<Delivery>,
     tickets: u64,
     got: HashMap<Text, u32>,
     last: HashMap<(usize, usize, bool), u32>,
@@ -213,7 +217,7 @@ impl Publisher {
     fn new(number: usize) -> Self {
         let (client, former, tickets) = (None, Vec::new(), 0);
         let (numbers, unfinished) = (HashMap::new(), BTreeMap::new());
-        Self { name: format!("p{number}"), client, former, tickets, numbers, unfinished }
+        Self { name: format!("p{number}"), client, former, tickets, answered: 0, numbers, unfinished }
     }
 
     /// Without `is_noticed`, the broker learns of it by the next connection only.
@@ -266,7 +270,11 @@ impl Publisher {
         let Some(client) = &mut self.client else { return acknowledged };
         for event in client.poll().await {
             let (ticket, is_done) = match event {
-                Event::Submitted { ticket, result } => (ticket, result.is_err()),
+                Event::Submitted { ticket, result } => {
+                    assert!(ticket.0 > self.answered, "{}: {ticket:?} after {}", self.name, self.answered);
+                    self.answered = ticket.0;
+                    (ticket, result.is_err())
+                }
                 Event::Released { ticket, .. } => (ticket, true),
                 other => panic!("{}: {other:?}", self.name),
             };
@@ -314,6 +322,7 @@ impl Subscriber {
             holding: BTreeSet::new(),
             receiving: HashMap::new(),
             unsettled: Vec::new(),
+            completing: Vec::new(),
             tickets: 0,
             got: HashMap::new(),
             last: HashMap::new(),
@@ -324,6 +333,7 @@ impl Subscriber {
         self.client = None;
         self.receiving.clear();
         self.unsettled.clear();
+        self.completing.clear();
     }
 
     async fn connect(&mut self, broker: &Broker, is_first: bool) {
@@ -344,20 +354,26 @@ impl Subscriber {
         let Some(client) = &mut self.client else { return false };
         for event in client.poll().await {
             let Event::Submitted { ticket, result: Ok(_) } = event else { panic!("{event:?}") };
-            // PUBREL: the id is free, and the client says so.
+            // PUBREL: the id is free, and in the end the client says so.
             if let Some(delivery) = self.receiving.remove(&ticket.0) {
                 self.holding.remove(&delivery.tag.0);
-                client.settle(&delivery, Outcome::Accepted);
+                self.completing.push(delivery);
             }
         }
         let mut deliveries = Vec::new();
         client.link.take(max, &mut deliveries);
-        let is_busy = !deliveries.is_empty() || !self.unsettled.is_empty() || !self.receiving.is_empty();
+        let is_busy = !(deliveries.is_empty()
+            && self.unsettled.is_empty()
+            && self.receiving.is_empty()
+            && self.completing.is_empty());
         for delivery in deliveries {
             self.take(&delivery, seed);
             self.unsettled.push(delivery);
         }
         let Some(client) = self.client.as_mut().filter(|_| is_answering) else { return is_busy };
+        for delivery in self.completing.drain(..) {
+            client.settle(&delivery, Outcome::Accepted);
+        }
         for delivery in self.unsettled.drain(..) {
             match (delivery.qos, delivery.stage) {
                 (Qos::AtMostOnce, _) => {}
