@@ -20,7 +20,7 @@ use crate::parts::Parts;
 use crate::policy::Options;
 use crate::registry::Registry;
 use crate::vhost::Vhost;
-use crate::{recovery, wills};
+use crate::{expiry, recovery, wills};
 
 /// The engine. Cloning it clones the handle.
 #[derive(Clone)]
@@ -56,6 +56,7 @@ impl Broker {
             wills::settle(&core.parts, aftermath);
         }
         tokio::spawn(look_after(Arc::clone(&core)));
+        tokio::spawn(expiry::sweep(Arc::downgrade(&core)));
         Ok(Self { core })
     }
 

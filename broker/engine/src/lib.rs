@@ -12,6 +12,7 @@ pub mod policy;
 mod clock;
 mod core;
 mod durable;
+mod expiry;
 mod mailbox;
 mod numbers;
 mod parts;

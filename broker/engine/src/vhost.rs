@@ -66,6 +66,12 @@ impl Vhost {
         self.retained.read().unwrap_or_else(PoisonError::into_inner).get(exchange).map(Arc::clone)
     }
 
+    /// The retained messages of every exchange that ever had any.
+    pub(crate) fn all_retained(&self) -> Vec<(ExchangeName, Arc<Retained>)> {
+        let all = self.retained.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(exchange, retained)| (exchange.clone(), Arc::clone(retained))).collect()
+    }
+
     /// The retained messages of an exchange, to add to them.
     pub(crate) fn retained_mut(&self, exchange: &ExchangeName) -> Arc<Retained> {
         self.retained(exchange).unwrap_or_else(|| {

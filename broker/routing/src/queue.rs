@@ -294,7 +294,7 @@ impl Queue {
         gone.iter().filter_map(|entry| self.durable_place(entry)).collect()
     }
 
-    /// Drops what has expired without waiting for somebody to take it. Looks at all that waits.
+    /// Drops what has expired without waiting for somebody to take it. Costs nothing while nothing can have.
     pub fn expire(&self, now: WallMs, out: &mut Taken) {
         let gone = {
             let mut state = self.lock();

@@ -25,6 +25,8 @@ pub struct Retained {
 struct Kept {
     by_key: BTreeMap<ByteString, Arc<Message>>,
     bytes: u64,
+    /// Nothing expires before; `None`: nothing ever does.
+    expires_first: Option<WallMs>,
 }
 
 impl Retained {
@@ -32,6 +34,7 @@ impl Retained {
     pub fn set(&self, message: Arc<Message>) -> Option<Arc<Message>> {
         let mut kept = self.write();
         kept.bytes += message.size_bytes() as u64;
+        kept.expires_first = kept.expires_first.into_iter().chain(message.expires_at).min();
         // The old key's text goes with the old message, so that neither holds on to the other's buffer.
         let old = kept.take(&message.key);
         kept.by_key.insert(message.key.as_byte_string().clone(), message);
@@ -64,6 +67,20 @@ impl Retained {
             }
             return;
         }
+    }
+
+    /// Forgets what has expired, and returns it. Costs nothing while nothing can have.
+    pub fn expire(&self, now: WallMs) -> Vec<Arc<Message>> {
+        if self.read().expires_first.is_none_or(|first| first > now) {
+            return Vec::new();
+        }
+        let mut kept = self.write();
+        let gone: Vec<_> = kept.by_key.values().filter(|message| message.is_expired(now)).cloned().collect();
+        for message in &gone {
+            kept.take(&message.key);
+        }
+        kept.expires_first = kept.by_key.values().filter_map(|message| message.expires_at).min();
+        gone
     }
 
     /// Whether there is one for that key, expired or not.
@@ -198,6 +215,10 @@ mod tests {
         retained.set(kept("a", Some(NOW)));
         retained.set(kept("b", Some(WallMs(NOW.0 + 1))));
         assert_eq!(texts(&found(&retained, "#")), ["b"]);
+        assert_eq!(texts(&retained.expire(NOW)), ["a"]);
+        assert_eq!(texts(&retained.expire(NOW)), [""; 0]);
+        assert_eq!(texts(&retained.expire(WallMs(NOW.0 + 1))), ["b"]);
+        assert_eq!((retained.len(), retained.bytes()), (0, 0));
     }
 
     #[test]

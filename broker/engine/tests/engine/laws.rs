@@ -198,3 +198,31 @@ async fn at_a_limit_what_is_there_may_still_be_made_anew() {
     assert!(client.submit(retained("l", "1", Qos::AtLeastOnce)).await.is_err());
     assert_eq!(client.publish("b", "x", Qos::AtLeastOnce, None).await, Ok(false));
 }
+
+#[tokio::test]
+async fn what_has_expired_makes_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let limits = Options { session_queue_messages_max: 2, retained_max: 1, ..Options::default() };
+    let (broker, _store) = start_limited(storage::Options::new(directory.path()), limits);
+    let mut away = Client::open(&broker, "away", true, 3600).await;
+    away.subscribe("a", Qos::AtLeastOnce).await;
+    drop(away);
+    let mut client = Client::open(&broker, "c", true, 0).await;
+    let brief = |key, retain| {
+        Operation::Publish(Publish {
+            expiry_ms: Some(1),
+            retain,
+            ..publish(key, "brief", Qos::AtLeastOnce, None)
+        })
+    };
+    for (key, retain) in [("a", false), ("a", false), ("k", true)] {
+        client.submit(vec![brief(key, retain)]).await.unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(5));
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    tokio::time::resume();
+    client.publish("a", "stays", Qos::AtLeastOnce, None).await.unwrap();
+    client.submit(retained("l", "1", Qos::AtLeastOnce)).await.unwrap();
+    assert_eq!(texts(&Client::open(&broker, "away", false, 3600).await.take()), ["stays"]);
+}

@@ -9,8 +9,8 @@ use model::request::{Operation, Request, Submit, Ticket, Will};
 
 use crate::client::{Client, publish, start, texts};
 
-const ROUNDS: usize = 100;
-const AUDIENCE: usize = 300;
+const ROUNDS: usize = 30;
+const AUDIENCE: usize = 1000;
 
 /// Many clients whose first connection, that ends its session, is lost at the moment when their second one, with a session
 /// that lasts, comes in.

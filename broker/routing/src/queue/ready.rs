@@ -55,11 +55,13 @@ pub(crate) struct Ready {
     /// False after `restore`, until somebody wants the order.
     sorted: bool,
     bytes: u64,
+    /// Nothing expires before; `None`: nothing ever does.
+    expires_first: Option<WallMs>,
 }
 
 impl Default for Ready {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), sorted: true, bytes: 0 }
+        Self { entries: VecDeque::new(), sorted: true, bytes: 0, expires_first: None }
     }
 }
 
@@ -76,7 +78,7 @@ impl Ready {
     /// Puts an entry in its place.
     pub(crate) fn insert(&mut self, entry: Entry) {
         self.sort();
-        self.bytes += entry.item.message.size_bytes() as u64;
+        self.note(&entry);
         if self.entries.back().is_none_or(|last| last.sequence < entry.sequence) {
             self.entries.push_back(entry);
         } else if self.entries.front().is_some_and(|first| entry.sequence < first.sequence) {
@@ -90,8 +92,15 @@ impl Ready {
     /// Adds an entry in any order, for many at once: they are sorted when the first is wanted.
     pub(crate) fn restore(&mut self, entry: Entry) {
         self.sorted &= self.entries.back().is_none_or(|last| last.sequence < entry.sequence);
-        self.bytes += entry.item.message.size_bytes() as u64;
+        self.note(&entry);
         self.entries.push_back(entry);
+    }
+
+    fn note(&mut self, entry: &Entry) {
+        self.bytes += entry.item.message.size_bytes() as u64;
+        if let Some(end) = entry.item.message.expires_at {
+            self.expires_first = Some(self.expires_first.map_or(end, |first| first.min(end)));
+        }
     }
 
     /// Takes the oldest entry.
@@ -105,18 +114,22 @@ impl Ready {
         Some(entry)
     }
 
-    /// Takes out all that has expired, oldest first.
+    /// Takes out all that has expired, oldest first. Looks at nothing if nothing can have expired.
     pub(crate) fn expire(&mut self, now: WallMs) -> Vec<Entry> {
-        self.sort();
-        if !self.entries.iter().any(|entry| entry.item.is_expired(now)) {
+        if self.expires_first.is_none_or(|first| first > now) {
             return Vec::new();
         }
+        self.sort();
+        self.expires_first = None;
         let all = std::mem::take(&mut self.entries);
         let mut gone = Vec::new();
         for entry in all {
             if entry.item.is_expired(now) {
                 gone.push(entry);
             } else {
+                // What a client has begun to receive does not expire: its time is up already.
+                let end = entry.item.message.expires_at.filter(|end| *end > now);
+                self.expires_first = self.expires_first.into_iter().chain(end).min();
                 self.entries.push_back(entry);
             }
         }
