@@ -5,12 +5,14 @@ mod mqtt_cases;
 mod peer;
 mod report;
 mod runner;
+mod stomp;
 
 use std::io::{self, Write};
 use std::net::ToSocketAddrs;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ::stomp::version::Version as StompVersion;
 use clap::Args;
 use mqtt::version::Version;
 
@@ -88,7 +90,12 @@ impl ConformArgs {
     fn cases(&self, url: &Url) -> Result<(String, Protocol, Vec<Case>), Failure> {
         let is_stomp = self.stomp.is_some() || url.scheme == Scheme::Stomp && self.mqtt.is_none();
         if is_stomp {
-            return Err(Failure::usage("there are no cases for STOMP"));
+            let version = match self.stomp.as_deref() {
+                Some("1.0") => StompVersion::V1_0,
+                Some("1.1") => StompVersion::V1_1,
+                Some(_) | None => StompVersion::V1_2,
+            };
+            return Ok((format!("STOMP {version}"), Protocol::Stomp, stomp::cases(version)));
         }
         let version = if self.mqtt.as_deref() == Some("3.1.1") { Version::V311 } else { Version::V5 };
         Ok((format!("MQTT {version}"), Protocol::Mqtt(version), mqtt_cases::cases(version)))
@@ -109,8 +116,9 @@ Examples:
   duetmq conform mqtt://127.0.0.1:1883                     what MQTT 5.0 asks of a broker, statement by statement
   duetmq conform mqtt://127.0.0.1:1883 --mqtt 3.1.1 --json
   duetmq conform mqtt://127.0.0.1:1883 --only 3.3.1        the statements about the flags of PUBLISH
+  duetmq conform stomp://127.0.0.1:61613 --stomp 1.1       what STOMP 1.1 asks; docs/protocols/stomp.md numbers it
 
-The cases use client ids and topics of their own (conform/...), and leave sessions and retained messages as they found
-them. A statement passes if every case that shows it passes.
+The cases use client ids, topics and queues of their own (conform...), and leave sessions and retained messages as they
+found them; the queues of STOMP cases stay, empty, where the broker keeps queues that nobody uses. A statement passes if every case that shows it passes.
 
 Exit codes: 0 nothing failed, 1 no connection, 2 usage, 8 a statement failed.";

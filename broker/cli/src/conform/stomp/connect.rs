@@ -7,7 +7,6 @@ use crate::conform::peer::Next;
 use crate::conform::stomp::client::Client;
 use crate::conform::stomp::place::{Place, ensure};
 
-
 /// CONNECTED comes, with its headers.
 pub(crate) fn connected(place: Place<'_>) -> Outcome {
     let mut client = Client::dial(place)?;

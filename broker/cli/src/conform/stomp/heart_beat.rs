@@ -34,7 +34,9 @@ pub(crate) fn server_beats(place: Place<'_>) -> Outcome {
         match client.bytes(interval + SLACK)? {
             Next::Some(bytes) => {
                 let is_line_end = bytes.iter().all(|byte| matches!(byte, b'\n' | b'\r'));
-                ensure(is_line_end && bytes.contains(&b'\n'), || format!("a beat is a line end; came {bytes:?}"))?;
+                ensure(is_line_end && bytes.contains(&b'\n'), || {
+                    format!("a beat is a line end; came {bytes:?}")
+                })?;
             }
             Next::Silence => {
                 let silence_ms = heard_at.elapsed().as_millis();
@@ -58,9 +60,13 @@ pub(crate) fn client_beats(place: Place<'_>) -> Outcome {
         while let Next::Some(_) = client.bytes(until.saturating_duration_since(Instant::now()))? {}
         match client.bytes(Duration::from_millis(1))? {
             Next::Some(_) | Next::Silence if round % 2 == 0 => client.raw(b"\n"),
-            Next::Some(_) | Next::Silence => client.say(&format!("SEND\ndestination:{}", place.topic()), "alive"),
+            Next::Some(_) | Next::Silence => {
+                client.say(&format!("SEND\ndestination:{}", place.topic()), "alive")
+            }
             Next::End => {
-                return Err(Short::failed(format!("cut off; {interval:?} were agreed, it beat every {late:?}")));
+                return Err(Short::failed(format!(
+                    "cut off; {interval:?} were agreed, it beat every {late:?}"
+                )));
             }
         }
     }
@@ -87,7 +93,9 @@ fn agreed(one_ms: u64, two_ms: u64) -> Result<Duration, Short> {
         return Err(Short::NotApplicable("the broker has no heart-beats this way".into()));
     }
     if interval > INTERVAL_MAX {
-        return Err(Short::NotApplicable(format!("the broker beats every {interval:?}, too seldom to wait for")));
+        return Err(Short::NotApplicable(format!(
+            "the broker beats every {interval:?}, too seldom to wait for"
+        )));
     }
     Ok(interval)
 }
