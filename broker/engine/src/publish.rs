@@ -46,7 +46,7 @@ pub(crate) struct Plan {
 
 struct Target {
     queue: Arc<Queue>,
-    /// The reserved place; `None` at QoS 0.
+    /// The reserved place; `None` where nothing was promised.
     sequence: Option<u64>,
     item: Item,
 }
@@ -100,7 +100,9 @@ pub(crate) fn publish(
         parts.metrics.messages_unroutable.increment();
     }
     let is_direct = !lasting && !retain && !in_turn;
-    if is_direct && (message.qos == Qos::AtMostOnce || targets.len() < 2) {
+    // Only a declared queue can refuse; where several get it, it must do so before the first has it.
+    let refuses = |route: &&Route| matches!(route.queue.owner(), Owner::Nobody);
+    if is_direct && (message.qos == Qos::AtMostOnce || targets.len() < 2 || !targets.iter().any(refuses)) {
         for route in targets {
             push(parts, &route.queue, item(&message, route, false), wakes)?;
         }
@@ -155,8 +157,9 @@ impl Plan {
         let queue = &route.queue;
         let qos = self.message.qos.min(route.grant.qos);
         let durable = self.message.persistent && queue.options().durable && qos > Qos::AtMostOnce;
-        // What the publisher is told must be true of a queue that does not last, too.
-        let sequence = if qos > Qos::AtMostOnce {
+        // What the publisher is told must be true of a declared queue that does not last, too.
+        let is_declared = matches!(queue.owner(), Owner::Nobody);
+        let sequence = if durable || (is_declared && qos > Qos::AtMostOnce) {
             match queue.reserve(self.message.size_bytes()) {
                 Ok(sequence) => Some(sequence),
                 Err(_) => return overflow(parts, queue),
