@@ -119,6 +119,7 @@ Examples:
   duetmq conform stomp://127.0.0.1:61613 --stomp 1.1       what STOMP 1.1 asks; docs/protocols/stomp.md numbers it
 
 The cases use client ids, topics and queues of their own (conform...), and leave sessions and retained messages as they
-found them; the queues of STOMP cases stay, empty, where the broker keeps queues that nobody uses. A statement passes if every case that shows it passes.
+found them; queues of STOMP cases stay where the broker keeps queues that nobody uses. A statement passes if every case
+that shows it passes.
 
 Exit codes: 0 nothing failed, 1 no connection, 2 usage, 8 a statement failed.";

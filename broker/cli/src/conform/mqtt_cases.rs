@@ -9,13 +9,18 @@ mod client;
 mod connect;
 mod delivery;
 mod fields;
+mod flow;
+mod forward;
 mod headers;
 mod input;
 mod packet;
 mod refused;
+mod retained;
 mod row;
 mod session;
+mod shared;
 mod subscribe;
+mod will;
 mod write;
 
 use ::mqtt::version::Version;
@@ -36,4 +41,9 @@ const ROWS: &[&[Row]] = &[
     session::ROWS,
     subscribe::ROWS,
     delivery::ROWS,
+    flow::ROWS,
+    retained::ROWS,
+    will::ROWS,
+    forward::ROWS,
+    shared::ROWS,
 ];

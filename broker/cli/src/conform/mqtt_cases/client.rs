@@ -116,6 +116,19 @@ impl Client {
         self.read(within)
     }
 
+    /// The next packet with its length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// What came is no packet that a server may send.
+    pub(crate) fn sized(&mut self, within: Duration) -> Result<Next<(Packet, usize)>, Short> {
+        let version = self.version;
+        self.peer.next(within, |incoming| {
+            let before = incoming.len();
+            Ok(cut(incoming, version)?.map(|packet| (packet, before - incoming.len())))
+        })
+    }
+
     fn read(&mut self, within: Duration) -> Result<Next<Packet>, Short> {
         let version = self.version;
         self.peer.next(within, |incoming| cut(incoming, version))

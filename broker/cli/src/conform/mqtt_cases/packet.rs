@@ -29,6 +29,8 @@ pub(crate) struct Connack {
     pub(crate) present: bool,
     pub(crate) code: u8,
     pub(crate) properties: Properties,
+    /// How long the packet was, in bytes.
+    pub(crate) size: usize,
 }
 
 /// A message.
@@ -147,6 +149,7 @@ fn read(first: u8, body: &[u8], size: usize, version: Version) -> Read<Packet> {
                 present: flags == 1,
                 code,
                 properties: reader.block(is_5, IN_CONNACK)?,
+                size,
             })
         }
         0x30..=0x3f => Packet::Publish(publish(first, reader, size, is_5)?),

@@ -100,18 +100,21 @@ fn unsuback(target: &Target, version: Version) -> Outcome {
 fn unsubscribed(target: &Target, version: Version) -> Outcome {
     let name = target.fresh();
     let mut client = Client::clean(target, version)?;
-    client.subscribe(&format!("{name}/+"), 1)?;
-    client.subscribe(&format!("{name}/a"), 1)?;
-    // Filters are compared, not matched: this one is nobody's.
-    client.unsubscribe(&[&format!("{name}/#"), &format!("{name}/A")])?;
-    client.tell(&format!("{name}/a"), b"one", 0)?;
+    let (below, single) = (format!("{name}/+/x"), format!("{name}/a"));
+    client.subscribe(&below, 1)?;
+    client.subscribe(&single, 1)?;
+    // Filters are compared, not matched: these are nobody's.
+    client.unsubscribe(&[&format!("{name}/#"), &format!("{name}/A"), &format!("{name}/b/x")])?;
+    client.tell(&single, b"one", 0)?;
     client.expect_message(b"one")?;
-    client.unsubscribe(&[&format!("{name}/+")])?;
-    client.tell(&format!("{name}/a"), b"two", 0)?;
-    client.tell(&format!("{name}/b"), b"nobody", 0)?;
+    client.tell(&format!("{name}/b/x"), b"two", 0)?;
     client.expect_message(b"two")?;
-    client.unsubscribe(&[&format!("{name}/a")])?;
-    client.tell(&format!("{name}/a"), b"nobody", 1)?;
+    client.unsubscribe(&[&below])?;
+    client.tell(&format!("{name}/b/x"), b"nobody", 0)?;
+    client.tell(&single, b"three", 0)?;
+    client.expect_message(b"three")?;
+    client.unsubscribe(&[&single])?;
+    client.tell(&single, b"nobody", 1)?;
     client.quiet()
 }
 
