@@ -45,7 +45,8 @@ createInterface({ input: process.stdin }).once("line", async () => {
   }
   if (bodies.length < total) await Promise.race([all, pause(Number(options.seconds) * 1000)]);
   await pause(500);
-  console.log(JSON.stringify(bodies));
+  // More than a pipe holds: it must be written before the end.
+  await new Promise((resolve) => process.stdout.write(`${JSON.stringify(bodies)}\n`, resolve));
   await client.deactivate();
   process.exit(0);
 });
