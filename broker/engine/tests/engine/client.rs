@@ -51,6 +51,28 @@ impl Client {
     }
 
     async fn enter(broker: &Broker, identity: Identity, will: Option<Box<Will>>) -> Self {
+        let mut client = Self::ask_in(broker, identity, will);
+        match client.event().await {
+            Event::Opened(opened) => client.opened = *opened,
+            other => panic!("not let in: {other:?}"),
+        }
+        client
+    }
+
+    /// Asks to be let in, and does not wait for the answer.
+    pub(crate) fn begin(broker: &Broker, name: &str, expiry_s: u32, will: Option<Box<Will>>) -> Self {
+        let client = Some(ClientId::new(name));
+        Self::ask_in(broker, Identity::Session { client, clean_start: false, expiry_s }, will)
+    }
+
+    /// Whether it was let in, or another connection of the same name was.
+    pub(crate) async fn begin_and_wait(broker: &Broker, name: &str) -> Self {
+        let mut client = Self::begin(broker, name, 0, None);
+        client.event().await;
+        client
+    }
+
+    fn ask_in(broker: &Broker, identity: Identity, will: Option<Box<Will>>) -> Self {
         let about = Arrival { address: None, protocol: "test", listener: "test".into() };
         let opened = Opened {
             client: None,
@@ -65,10 +87,6 @@ impl Client {
             vhost: None,
             will,
         })));
-        match client.event().await {
-            Event::Opened(opened) => client.opened = *opened,
-            other => panic!("not let in: {other:?}"),
-        }
         client
     }
 
@@ -216,6 +234,10 @@ pub(crate) fn start(directory: &Path) -> (Broker, Arc<storage::Store>) {
 
 pub(crate) fn start_with(options: storage::Options) -> (Broker, Arc<storage::Store>) {
     start_limited(options, Options::default())
+}
+
+pub(crate) fn start_without_store(metrics: Arc<Metrics>) -> Broker {
+    Broker::start(Options::default(), None, Arc::new(Everyone), metrics).unwrap()
 }
 
 pub(crate) fn start_limited(options: storage::Options, limits: Options) -> (Broker, Arc<storage::Store>) {
