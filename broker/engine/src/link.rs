@@ -1,7 +1,9 @@
 //! The broker's end of a connection.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -10,7 +12,9 @@ use model::change::Changeset;
 use model::delivery::Delivery;
 use model::event::Event;
 use model::name::ConsumerId;
-use model::request::{Close, Request};
+use model::principal::{Permissions, Principal};
+use model::refusal::Refusal;
+use model::request::{Close, Open, Request};
 use model::time::WallMs;
 use routing::{Taken, Wakes};
 
@@ -59,11 +63,20 @@ pub struct Link {
     removals: Changeset,
 }
 
+/// The question who this is, under way; with what the client asked for.
+type Asking = Pin<Box<dyn Future<Output = Answered> + Send>>;
+
+/// The question, answered.
+struct Answered {
+    open: Open,
+    verdict: Result<(Principal, Permissions), Refusal>,
+}
+
 enum State {
     /// Nothing was asked yet.
     New,
     /// Somebody is being asked who this is.
-    Admitting(admission::Asking),
+    Admitting(Asking),
     /// In.
     In(Box<Member>),
     /// Out, or never in.

@@ -1,8 +1,6 @@
 //! Who is that? CONNECT, from the question to the answer.
 
-use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -12,20 +10,11 @@ use model::principal::{Permissions, Principal};
 use model::refusal::Refusal;
 use model::request::{Identity, Open, Will};
 
-use super::{Link, Member, State, Turn};
+use super::{Answered, Link, Member, State, Turn};
 use crate::clock;
 use crate::publish::Publisher;
 use crate::registry::{Arrived, Arriving};
 use crate::wills;
-
-/// The question, under way; with what the client asked for.
-pub(super) type Asking = Pin<Box<dyn Future<Output = Answered> + Send>>;
-
-/// The question, answered.
-pub(super) struct Answered {
-    open: Open,
-    verdict: Result<(Principal, Permissions), Refusal>,
-}
 
 impl Link {
     pub(super) fn admit(&mut self, open: Open) {
