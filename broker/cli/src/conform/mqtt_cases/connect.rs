@@ -22,7 +22,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "flags_and_fields_of_connect_agree",
         "3.1.2-16 3.1.2-17 3.1.2-18 3.1.2-19 3.1.3-1 3.1.3-3 3.1.4-1",
-        "3.1.2-18 3.1.2-19 3.1.2-20 3.1.2-21 3.1.3-1 3.1.3-3 3.1.4-1",
+        "3.1.2-18 3.1.2-19 3.1.2-20 3.1.2-21 3.1.3-1 3.1.3-3 3.1.4-1 3.2.2-6",
         fields_agree,
     ),
     row("a_password_without_a_user_name_is_refused", "", "3.1.2-22", password_alone),
@@ -39,7 +39,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "connack_is_the_first_packet_and_says_success",
         "3.1.4-5 3.2.0-1 3.2.0-2 3.2.2-1 4.2-1",
-        "3.1.4-4 3.2.0-1 7.1.1-1",
+        "3.1.4-4 3.2.0-1 7.0.0-2 7.1.1-1",
         connack,
     ),
     row("a_client_may_speak_before_connack", "3.1.4-5 3.2.0-1", "3.1.4-4 3.2.0-1", at_once),
@@ -52,7 +52,12 @@ pub(crate) const ROWS: &[Row] = &[
         empty_lasting,
     ),
     row("client_ids_of_23_letters_and_digits_work", "3.1.3-5", "3.1.3-5", ids),
-    row("a_take_over_ends_the_older_connection", "3.1.4-3 4.13.2-1", "3.1.4-2", take_over),
+    row(
+        "a_take_over_ends_the_older_connection",
+        "3.1.4-3 3.14.2-1 3.14.2-2 3.14.4-1 4.13.2-1",
+        "3.1.4-2",
+        take_over,
+    ),
     row("pingreq_is_answered", "3.12.4-1", "3.12.4-1", ping),
     row("disconnect_ends_the_connection", "3.14.4-2", "3.14.4-1", disconnect),
     row("an_unknown_authentication_method_is_refused", "4.12.0-1", "", unknown_method),

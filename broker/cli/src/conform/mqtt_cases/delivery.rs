@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use ::mqtt::version::Version;
 
-use crate::conform::case::{Outcome, Target};
-use crate::conform::mqtt_cases::client::{Client, expect};
-use crate::conform::mqtt_cases::packet::Publish;
+use crate::conform::case::{Outcome, Short, Target};
+use crate::conform::mqtt_cases::client::{Client, expect, unexpected};
+use crate::conform::mqtt_cases::packet::{Packet, Publish};
 use crate::conform::mqtt_cases::row::{Row, row};
 use crate::conform::mqtt_cases::session::forget;
 use crate::conform::mqtt_cases::write::{Message, PUBACK, PUBCOMP, PUBREC, PUBREL, ack, ack_with, prop};
@@ -17,11 +17,17 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "a_message_is_answered_by_its_qos",
         "2.2.1-5 3.3.4-1 3.4.2-1 3.5.2-1 3.7.2-1 4.3.2-4 4.3.3-8 4.3.3-11",
-        "2.3.1-6 3.3.4-1 4.3.2-2 4.3.3-2",
+        "2.2.2-1 2.3.1-6 3.3.4-1 4.3.2-2 4.3.3-2",
         answers,
     ),
     row("an_id_is_free_after_puback", "4.3.2-5", "4.3.2-2", free_after_puback),
     row("an_id_is_free_after_pubcomp", "4.3.3-12", "4.3.3-2", free_after_pubcomp),
+    row(
+        "a_message_that_is_not_allowed_is_answered_or_ends_the_connection",
+        "4.3.3-9",
+        "3.3.5-2",
+        not_allowed,
+    ),
     row("qos_2_is_delivered_once", "4.3.3-10", "4.3.3-2", once),
     row(
         "qos_2_is_delivered_once_over_connections",
@@ -39,7 +45,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "what_was_not_acknowledged_comes_again",
         "3.3.1-1 4.3.2-3 4.3.3-3 4.4.0-1",
-        "3.3.1.-1 4.4.0-1 4.3.2-1 4.3.3-1",
+        "3.3.1-1 4.4.0-1 4.3.2-1 4.3.3-1",
         again,
     ),
     row(
@@ -119,6 +125,36 @@ fn free_after_pubcomp(target: &Target, version: Version) -> Outcome {
         reader.expect_message(b"x")?;
     }
     Ok(())
+}
+
+fn not_allowed(target: &Target, version: Version) -> Outcome {
+    let topic = target.fresh();
+    let mut reader = Client::clean(target, version)?;
+    reader.subscribe(&topic, 0)?;
+    let mut client = Client::clean(target, version)?;
+    // What is below $SYS is the server's own, on most of them.
+    for _ in 0..2 {
+        client.say(&Message::new(&format!("$SYS/{topic}"), b"x", 2, 5));
+        let refusal = match client.next(target.patience)? {
+            Next::Some(Packet::Ack(refusal)) if refusal.first == PUBREC && refusal.id == 5 => refusal,
+            Next::Some(Packet::Disconnect { .. }) | Next::End => {
+                return Err(Short::NotApplicable("the server closes the connection".to_owned()));
+            }
+            other => return Err(Short::failed(format!("expected PUBREC 5, and {other:?} came"))),
+        };
+        if !version.has_properties() {
+            return Ok(());
+        }
+        if refusal.code < 0x80 {
+            return Err(Short::NotApplicable("the server allows it".to_owned()));
+        }
+    }
+    // The id is free: this is a new message.
+    client.say(&Message::new(&topic, b"new", 2, 5));
+    client.expect_ack(PUBREC, 5)?;
+    client.send(&ack(PUBREL, 5));
+    client.expect_ack(PUBCOMP, 5)?;
+    reader.expect_message(b"new").map(drop)
 }
 
 fn once(target: &Target, version: Version) -> Outcome {
@@ -396,9 +432,9 @@ fn no_expiry(target: &Target, version: Version) -> Outcome {
     let mut wanted = vec![(PUBREL, first.id), (0, second.id)];
     while !wanted.is_empty() {
         let came = match reader.packet(&format!("packet of the exchanges {wanted:?}"))? {
-            crate::conform::mqtt_cases::packet::Packet::Ack(ack) => (ack.first, ack.id),
-            crate::conform::mqtt_cases::packet::Packet::Publish(publish) => (0, publish.id),
-            other => return Err(crate::conform::mqtt_cases::client::unexpected("PUBREL or PUBLISH", &other)),
+            Packet::Ack(ack) => (ack.first, ack.id),
+            Packet::Publish(publish) => (0, publish.id),
+            other => return Err(unexpected("PUBREL or PUBLISH", &other)),
         };
         expect(wanted.contains(&came), || format!("{came:?} came, expected are {wanted:?}"))?;
         wanted.retain(|one| *one != came);

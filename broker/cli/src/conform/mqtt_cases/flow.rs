@@ -23,7 +23,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("a_message_that_is_too_large_for_a_client_is_left_out", "3.1.2-24 3.1.2-25", "", too_large),
     row(
         "no_text_that_makes_an_answer_too_large",
-        "3.1.2-24 3.2.2-19 3.2.2-20 3.4.2-2 3.4.2-3 3.5.2-2 3.5.2-3 3.7.2-2 3.7.2-3 3.9.2-1 3.9.2-2 3.11.2-1 \
+        "3.1.2-24 3.2.2-19 3.2.2-20 3.4.2-2 3.4.2-3 3.5.2-2 3.5.2-3 3.6.2-2 3.6.2-3 3.7.2-2 3.7.2-3 3.9.2-1 3.9.2-2 3.11.2-1 \
          3.11.2-2 3.14.2-3 3.14.2-4",
         "",
         small_answers,
@@ -183,10 +183,11 @@ fn small_answers(target: &Target, version: Version) -> Outcome {
     let connect =
         |id: &str, maximum| Connect::new(version, id).with(&prop::u32(prop::MAXIMUM_PACKET, maximum));
     // Answers of all kinds to a client that takes short ones, each with something to complain about.
-    let questions: [(&str, Vec<u8>); 7] = [
+    let questions: [(&str, Vec<u8>); 8] = [
         ("PUBACK", Message::new(&name, b"x", 1, 1).bytes(version)),
         ("PUBREC", Message::new(&name, b"x", 2, 2).bytes(version)),
         ("PUBCOMP", ack(PUBREL, 9)),
+        ("PUBREL", ack(PUBREC, 9)),
         ("SUBACK", subscribe(version, 3, &[], &[(b"a/#/b", 0)])),
         ("UNSUBACK", unsubscribe(version, 4, &[name.as_bytes()])),
         ("DISCONNECT", framed(0x30, &[&[0, 1], b"#", &[0]])),

@@ -14,6 +14,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("each_message_goes_to_one_of_a_group", "4.8.2-1 4.8.2-2", "", one_of_all),
     row("a_member_gets_messages_with_its_own_qos", "4.8.2-3", "", granted),
     row("what_a_member_had_begun_stays_with_it", "4.8.2-4", "", begun),
+    row("what_a_member_had_begun_ends_with_its_session", "4.8.2-5", "", begun_and_gone),
     row("what_a_member_refused_goes_to_nobody", "4.8.2-6", "", refused),
 ];
 
@@ -81,6 +82,24 @@ fn begun(target: &Target, version: Version) -> Outcome {
     other.quiet()?;
     member.leave()?;
     forget(target, version, &id)
+}
+
+fn begun_and_gone(target: &Target, version: Version) -> Outcome {
+    let (topic, id) = (target.fresh(), target.fresh());
+    let group = format!("$share/g/{topic}");
+    let mut member = Client::lasting(target, version, &id, false)?;
+    member.subscribe(&group, 2)?;
+    let mut writer = Client::clean(target, version)?;
+    writer.tell(&topic, b"begun", 2)?;
+    member.expect_message(b"begun")?;
+    let mut other = Client::clean(target, version)?;
+    other.subscribe(&group, 2)?;
+    member.vanish();
+    forget(target, version, &id)?;
+    // What comes later is the other's; what had begun is nobody's.
+    writer.tell(&topic, b"later", 2)?;
+    other.take(b"later")?;
+    other.quiet()
 }
 
 fn refused(target: &Target, version: Version) -> Outcome {

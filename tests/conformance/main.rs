@@ -1,0 +1,4 @@
+//! Our conformance cases against our own broker, and the pages that say what they show.
+
+mod mqtt;
+mod stomp;
