@@ -230,7 +230,9 @@ impl Plan {
                 Some(sequence) => target.queue.show(sequence, target.item, wakes),
                 None => {
                     // Nothing was promised for this place: a full queue drops and counts.
-                    if target.queue.push(target.item, wakes).is_err() {
+                    if is_for_nobody(&target.queue, target.item.qos)
+                        || target.queue.push(target.item, wakes).is_err()
+                    {
                         parts.metrics.messages_dropped.increment();
                     }
                 }
@@ -239,8 +241,18 @@ impl Plan {
     }
 }
 
+/// At most once means now or never: for a session without a connection nothing is stored, so that what must wait for it
+/// has the room (MQTT 5.0, 4.3.1).
+fn is_for_nobody(queue: &Queue, qos: Qos) -> bool {
+    qos == Qos::AtMostOnce && matches!(queue.owner(), Owner::Session(_)) && !queue.has_consumers()
+}
+
 fn push(parts: &Parts, queue: &Queue, item: Item, wakes: &mut Wakes) -> Result<(), Refusal> {
     let qos = item.qos;
+    if is_for_nobody(queue, qos) {
+        parts.metrics.messages_dropped.increment();
+        return Ok(());
+    }
     match queue.push(item, wakes) {
         Ok(()) => Ok(()),
         Err(_) if qos == Qos::AtMostOnce => {

@@ -200,6 +200,22 @@ async fn at_a_limit_what_is_there_may_still_be_made_anew() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_away_misses_what_is_sent_at_most_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start(directory.path());
+    let mut sub = Client::open(&broker, "sub", true, 3600).await;
+    sub.subscribe("a", Qos::AtLeastOnce).await;
+    let mut client = Client::open(&broker, "pub", true, 0).await;
+    let at_most_once = || vec![Operation::Publish(publish("a", "now or never", Qos::AtMostOnce, None))];
+    assert_eq!(client.submit(at_most_once()).await, Ok(true));
+    assert_eq!(texts(&sub.take()), ["now or never"]);
+    drop(sub);
+    assert_eq!(client.submit(at_most_once()).await, Ok(true));
+    assert_eq!(client.publish("a", "kept", Qos::AtLeastOnce, None).await, Ok(true));
+    assert_eq!(texts(&Client::open(&broker, "sub", false, 3600).await.take()), ["kept"]);
+}
+
+#[tokio::test]
 async fn what_has_expired_makes_room() {
     let directory = tempfile::tempdir().unwrap();
     let limits = Options { session_queue_messages_max: 2, retained_max: 1, ..Options::default() };
