@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn texts_may_name_the_environment() {
-        let variable = |name: &str| (name == "HOME").then(|| "/root".to_owned());
+        let variable = |name: &str| (name == "HOME").then(|| "/home/ann".to_owned());
         let expand = |text: &str| {
             let table = read("f.toml", &format!("a = '{text}'"), &variable)?;
             match table.get("a").map(|node| node.value.clone()) {
@@ -222,7 +222,7 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(expand("${HOME}/x/${HOME}"), Ok("/root/x//root".to_owned()));
+        assert_eq!(expand("${HOME}/x/${HOME}"), Ok("/home/ann/x//home/ann".to_owned()));
         assert_eq!(expand("$HOME $${HOME} $5 안녕"), Ok("$HOME ${HOME} $5 안녕".to_owned()));
         let text =
             |result: Result<String, Vec<ConfigError>>| result.expect_err("no such variable")[0].to_string();
