@@ -149,7 +149,9 @@ fn run() -> Result<Vec<(&'static str, Value)>> {
     let url = format!("mqtt://{}", broker.at(Door::Mqtt));
     let mut found = Vec::new();
     for (version, argument) in [("5.0", "5"), ("3.1.1", "3.1.1")] {
-        let output = duetmq_command()?.args(["conform", &url, "--mqtt", argument, "--json"]).output()?;
+        let output = duetmq_command()?
+            .args(["conform", &url, "--mqtt", argument, "--json", "--patience", "10"])
+            .output()?;
         let report = serde_json::from_slice(&output.stdout);
         found.push((version, report.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?));
     }

@@ -26,6 +26,7 @@ pub(crate) const ROWS: &[Row] = &[
         fields_agree,
     ),
     row("a_password_without_a_user_name_is_refused", "", "3.1.2-22", password_alone),
+    row("a_password_may_come_without_a_user_name", "3.1.2-16 3.1.2-19", "", password_alone_is_fine),
     row("a_second_connect_ends_the_connection", "3.1.0-2 3.2.0-2", "3.1.0-2", second),
     row("a_connection_begins_with_connect", "3.1.0-1", "3.1.0-1", first),
     row("another_protocol_is_turned_away", "3.1.2-1", "3.1.2-1", other_protocol),
@@ -112,6 +113,18 @@ fn fields_agree(target: &Target, version: Version) -> Outcome {
 fn password_alone(target: &Target, version: Version) -> Outcome {
     let connect = Connect { password: Some(b"x".to_vec()), ..Connect::new(version, &target.fresh()) };
     each_turned_away(target, version, &[4, 5], &[("a password alone", connect.bytes())])
+}
+
+fn password_alone_is_fine(target: &Target, version: Version) -> Outcome {
+    let connect = Connect { password: Some(b"x".to_vec()), ..Connect::new(version, &target.fresh()) };
+    let mut client = Client::knock(target, version, &connect)?;
+    match client.packet("CONNACK")? {
+        // Whether it is the right one is another matter.
+        Packet::Connack(connack) => expect(matches!(connack.code, 0 | 0x86 | 0x87 | 0x8c), || {
+            format!("CONNACK {:#04x}", connack.code)
+        }),
+        other => Err(unexpected("CONNACK", &other)),
+    }
 }
 
 fn second(target: &Target, version: Version) -> Outcome {

@@ -30,6 +30,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row("aliases_to_a_client_are_within_its_limit", "3.1.2-26 3.3.2-11", "", alias_limit),
     row("no_aliases_to_a_client_that_takes_none", "3.1.2-27", "", no_alias),
+    row("a_message_that_comes_again_has_its_whole_topic", "3.1.2-26 3.3.2-7", "", alias_again),
     row("pingreq_is_answered_with_a_full_window", "3.12.4-1 4.9.0-3", "", ping),
 ];
 
@@ -265,6 +266,27 @@ fn alias_limit(target: &Target, version: Version) -> Outcome {
         expect(found == topic, || format!("{topic} came as {found:?}"))?;
     }
     Ok(())
+}
+
+fn alias_again(target: &Target, version: Version) -> Outcome {
+    let (id, topic) = (target.fresh(), target.fresh());
+    let connect = Connect::lasting(version, &id).with(&prop::u16(prop::ALIAS_MAXIMUM, 8));
+    let (mut reader, _) = Client::join(target, version, &connect)?;
+    reader.subscribe(&topic, 1)?;
+    let mut writer = Client::clean(target, version)?;
+    for number in 0..3u8 {
+        writer.tell(&topic, &[number], 1)?;
+        reader.expect_message(&[number])?;
+    }
+    reader.vanish();
+    // This connection knows no aliases, and takes none.
+    let mut reader = Client::lasting(target, version, &id, true)?;
+    for number in 0..3u8 {
+        let message = reader.take(&[number])?;
+        expect(message.topic == topic, || format!("it came again with the topic {:?}", message.topic))?;
+    }
+    reader.leave()?;
+    forget(target, version, &id)
 }
 
 fn no_alias(target: &Target, version: Version) -> Outcome {

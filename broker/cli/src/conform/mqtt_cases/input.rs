@@ -23,6 +23,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("an_empty_topic_or_filter_is_refused", "4.7.3-1", "4.7.3-1", empty),
     row("a_wildcard_has_its_level_to_itself", "4.7.1-1 4.7.1-2", "4.7.1-2 4.7.1-3", misplaced_wildcard),
     row("a_topic_of_the_greatest_length_works", "4.7.3-3", "4.7.3-3", longest),
+    row("a_topic_of_very_many_levels_does_no_harm", "4.7.3-3", "4.7.3-3", levels),
     row("a_topic_is_matched_byte_for_byte", "4.7.3-4", "4.7.3-4", byte_exact),
     row("a_filter_matches_its_topics_and_no_others", "3.3.2-3", "3.3.2-3 3.8.3-2", matching),
     row("a_wildcard_in_front_does_not_match_a_dollar", "4.7.2-1", "4.7.2-1", dollar),
@@ -166,6 +167,18 @@ fn longest(target: &Target, version: Version) -> Outcome {
     client.tell(&topic, b"far", 0)?;
     let message = client.take(b"far")?;
     expect(message.topic == topic, || format!("the topic came with {} bytes", message.topic.len()))
+}
+
+fn levels(target: &Target, version: Version) -> Outcome {
+    let deepest = "/".repeat(65_535);
+    // A server may have a limit: it says so, or hangs up. What counts is that it lives.
+    let mut client = Client::clean(target, version)?;
+    client.send(&subscribe(version, 1, &[], &[(deepest.as_bytes(), 0)]));
+    client.send(&Message::new(&deepest, b"deep", 0, 0).retained().bytes(version));
+    client.send(&Message::new(&deepest, b"", 0, 0).retained().bytes(version));
+    let _ = client.quiet();
+    let mut other = Client::clean(target, version)?;
+    other.quiet()
 }
 
 fn byte_exact(target: &Target, version: Version) -> Outcome {

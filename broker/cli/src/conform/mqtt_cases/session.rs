@@ -197,10 +197,11 @@ fn silent(target: &Target, version: Version) -> Outcome {
 }
 
 fn pings(target: &Target, version: Version) -> Outcome {
-    let connect = Connect { keep_alive_s: 1, ..Connect::new(version, &target.fresh()) };
+    let connect = Connect { keep_alive_s: 2, ..Connect::new(version, &target.fresh()) };
     let (mut client, _) = Client::join(target, version, &connect)?;
-    for _ in 0..5 {
-        sleep(Duration::from_millis(700));
+    // Longer in all than the server's patience with silence.
+    for _ in 0..4 {
+        sleep(Duration::from_secs(1));
         client.quiet()?;
     }
     Ok(())

@@ -268,6 +268,8 @@ fn no_local(target: &Target, version: Version) -> Outcome {
     client.quiet()?;
     other.tell(&topic, b"theirs", 1)?;
     client.take(b"theirs")?;
+    // So that the acknowledgement was read before the connection goes.
+    client.quiet()?;
     client.vanish();
     // It is a matter of the client, not of the connection.
     let mut client = Client::lasting(target, version, &id, true)?;

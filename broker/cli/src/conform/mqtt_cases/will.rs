@@ -22,6 +22,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("no_will_without_will_flag", "3.1.2-7", "3.1.2-12", none),
     row("a_will_has_its_retain_flag", "3.1.2-14 3.1.2-15", "3.1.2-16 3.1.2-17", retain),
     row("a_take_over_publishes_the_will", "3.1.2-8 3.1.4-3", "3.1.2-8 3.1.4-2", take_over),
+    row("a_clean_start_ends_the_session_and_so_publishes_its_will", "3.1.3-9 3.1.2-8", "", by_clean_start),
     row("a_will_waits_for_its_delay", "3.1.2-8 3.1.3-9", "", delay),
     row("a_will_does_not_wait_longer_than_its_session", "3.1.3-9", "", session_end),
     row("a_new_connection_cancels_a_will_that_waits", "3.1.3-9", "", cancelled),
@@ -177,6 +178,15 @@ fn delay(target: &Target, version: Version) -> Outcome {
 
 fn session_end(target: &Target, version: Version) -> Outcome {
     comes_after(target, version, 60, 2, 2)
+}
+
+fn by_clean_start(target: &Target, version: Version) -> Outcome {
+    let (topic, id) = (target.fresh(), target.fresh());
+    let mut reader = Client::clean(target, version)?;
+    reader.subscribe(&topic, 1)?;
+    let _old = delayed(target, &id, &topic, 600, 600)?;
+    let (_new, _) = Client::join(target, version, &Connect::new(version, &id))?;
+    reader.take(b"will").map(drop)
 }
 
 fn cancelled(target: &Target, version: Version) -> Outcome {
