@@ -281,6 +281,7 @@ fn item(message: &Arc<Message>, route: &Route, durable: bool) -> Item {
         subscription_ids: route.grant.subscription_ids.clone(),
         durable,
         attempts: 0,
+        was_sent: false,
         stage: Stage::Published,
     }
 }

@@ -86,6 +86,7 @@ fn restore_queue(recovered: RecoveredQueue, owner: Owner) -> Arc<Queue> {
             durable: true,
             // Whether it was sent before the broker died, nobody knows: so it may have been.
             attempts: 1,
+            was_sent: false,
             stage: if entry.received { Stage::Received } else { Stage::Published },
         };
         queue.restore(entry.sequence, item);

@@ -29,7 +29,7 @@ pub(crate) fn declare_queue(
 ) -> Result<(Arc<Queue>, bool), Refusal> {
     // Nearly every time it exists: a SEND to `/queue/…` declares with each message.
     if let Some(queue) = parts.vhost.router.queue(&options.name) {
-        return check_owner(&queue, &owner).map(|()| (queue, false));
+        return agree(&queue, &options, &owner).map(|()| (queue, false));
     }
     if !matches!(owner, Owner::Session(_)) && options.name.as_str().starts_with(SESSION_QUEUES) {
         return Err(Refusal::Denied {
@@ -39,7 +39,7 @@ pub(crate) fn declare_queue(
     }
     let _order = parts.vhost.order();
     if let Some(queue) = parts.vhost.router.queue(&options.name) {
-        return check_owner(&queue, &owner).map(|()| (queue, false));
+        return agree(&queue, &options, &owner).map(|()| (queue, false));
     }
     let limits = &parts.vhost.options;
     let own = !matches!(owner, Owner::Nobody);
@@ -60,6 +60,29 @@ pub(crate) fn declare_queue(
     let queue = Queue::new(id, options, owner);
     parts.vhost.router.insert_queue(Arc::clone(&queue));
     Ok((queue, true))
+}
+
+/// Whether a queue that exists will do for who asks for it. Limits that were asked for must be its limits; nobody can say
+/// of the rest whether it was asked for or left out.
+fn agree(queue: &Queue, asked: &QueueOptions, asking: &Owner) -> Result<(), Refusal> {
+    check_owner(queue, asking)?;
+    let there = queue.options();
+    let limits = [
+        ("max_length", there.ready_max, asked.ready_max),
+        ("max_length_bytes", there.ready_bytes_max, asked.ready_bytes_max),
+    ];
+    for (name, there, asked) in limits {
+        if let (Some(there), Some(asked)) = (there, asked)
+            && there != asked
+        {
+            let what = format!("queue {:?}", queue.options().name);
+            return Err(Refusal::Inequivalent {
+                what,
+                difference: format!("{name} is {there}, not {asked}"),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// What comes into a session's queue, and who takes from it, is the session's business alone.

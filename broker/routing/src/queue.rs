@@ -373,6 +373,7 @@ impl State {
 /// An entry that comes back.
 fn again(mut entry: Entry) -> Entry {
     entry.item.attempts = entry.item.attempts.saturating_add(1);
+    entry.item.was_sent = true;
     entry
 }
 

@@ -43,6 +43,7 @@ pub(crate) fn item(key: &str) -> Item {
         subscription_ids: Default::default(),
         durable: false,
         attempts: 0,
+        was_sent: false,
         stage: Stage::Published,
     }
 }

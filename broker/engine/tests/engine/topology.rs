@@ -150,3 +150,22 @@ async fn a_deleted_queue_stays_deleted_once_its_client_was_told() {
     let into = Publish { exchange, ..publish("q", "x", Qos::AtLeastOnce, None) };
     assert_eq!(client.submit(vec![Operation::Publish(into)]).await, Ok(false));
 }
+
+#[tokio::test]
+async fn a_queue_with_another_limit_than_asked_for_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start(directory.path());
+    let mut client = Client::connect(&broker).await;
+    let limited =
+        |ready_max| Target::Declare(Box::new(QueueOptions { ready_max, ..queue("limited", true, false) }));
+    client.consume(1, limited(Some(5))).await.unwrap();
+    client.consume(2, limited(Some(5))).await.unwrap();
+    client.consume(3, limited(None)).await.unwrap();
+    assert_eq!(
+        client.consume(4, limited(Some(6))).await,
+        Err(Refusal::Inequivalent {
+            what: "queue \"limited\"".into(),
+            difference: "max_length is 5, not 6".into()
+        })
+    );
+}

@@ -23,18 +23,23 @@ pub struct Item {
     pub subscription_ids: SmallVec<[u32; 1]>,
     /// Whether the journal knows this entry, so that its end must be written too.
     pub durable: bool,
-    /// How often it was delivered before.
+    /// How often it was delivered before, or may have been.
     pub attempts: u32,
+    /// Whether it was delivered before in this life of the broker.
+    pub was_sent: bool,
     /// How far a client has come with it.
     pub stage: Stage,
 }
 
 impl Item {
-    /// Whether it must not be delivered any more. Once the exchange has begun it is brought to its end (MQTT 5.0,
-    /// 4.3.3), expired or not.
+    /// Whether it must not be delivered any more. Once an exchange at QoS 2 has begun it is brought to its end, expired or
+    /// not [MQTT-4.3.3-7].
     pub(crate) fn is_expired(&self, now: WallMs) -> bool {
         match self.stage {
-            Stage::Published => self.message.is_expired(now),
+            Stage::Published => {
+                let has_begun = self.was_sent && self.qos == Qos::ExactlyOnce;
+                !has_begun && self.message.is_expired(now)
+            }
             Stage::Received => false,
         }
     }

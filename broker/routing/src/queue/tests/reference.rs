@@ -277,7 +277,8 @@ fn again((sequence, held): (u64, Held)) -> (u64, Held) {
 }
 
 fn expired(held: &Held, now: WallMs) -> bool {
-    held.stage == Stage::Published && held.expires_at.is_some_and(|end| end <= now)
+    let has_begun = held.attempts > 0 && held.qos == Qos::ExactlyOnce;
+    held.stage == Stage::Published && !has_begun && held.expires_at.is_some_and(|end| end <= now)
 }
 
 /// What a reserved entry turns out to be.
