@@ -111,6 +111,10 @@ impl Connection {
                 return Poll::Pending;
             }
         }
+        // What the last turn heard while it waited may have been its end; the workbench does not keep that.
+        if let Some(hangup) = bench.out.close.take() {
+            return Poll::Ready(hangup);
+        }
         // There is more to do, but others on this worker wait too.
         cx.waker().wake_by_ref();
         Poll::Pending
