@@ -73,7 +73,7 @@ pub(crate) fn publish(
             retained.len() >= parts.vhost.options.retained_max && !retained.contains(&publish.key)
         });
         if is_one_too_many {
-            return Err(Refusal::LimitReached("retained messages ([mqtt] retained_max)"));
+            return Err(Refusal::LimitReached("retained messages ([limits] retained)"));
         }
     }
     let Publisher { client, cache, ids, .. } = publisher;

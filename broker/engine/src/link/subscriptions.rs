@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use model::event::Event;
 use model::request::{Replay, Subscribe, Subscription, Unsubscribe};
+use model::time::WallMs;
 
 use super::{Link, Member, State, Turn};
+use crate::mailbox::Mailbox;
 use crate::parts::Parts;
 use crate::publish::Plan;
 use crate::subscribe::{Subscribed, Subscriber};
@@ -18,16 +20,7 @@ impl Link {
         if is_taken_over(member, self.id) {
             return;
         }
-        let mut subscriber = Subscriber {
-            link: self.id,
-            mailbox: &self.mailbox,
-            permissions: &member.publisher.permissions,
-            session: member.session.as_ref(),
-            consumers: &mut member.consumers,
-            now: turn.now,
-            cancelled: Vec::new(),
-            lost_durably: false,
-        };
+        let mut subscriber = subscriber(self.id, &self.mailbox, member, turn.now);
         let mut done = Subscribed::default();
         for subscription in request.subscriptions {
             subscriber.subscribe(&parts, subscription, &mut done, &mut turn.wakes);
@@ -61,16 +54,7 @@ impl Link {
         if is_taken_over(member, self.id) {
             return;
         }
-        let mut subscriber = Subscriber {
-            link: self.id,
-            mailbox: &self.mailbox,
-            permissions: &member.publisher.permissions,
-            session: member.session.as_ref(),
-            consumers: &mut member.consumers,
-            now: turn.now,
-            cancelled: Vec::new(),
-            lost_durably: false,
-        };
+        let mut subscriber = subscriber(self.id, &self.mailbox, member, turn.now);
         let existed = request
             .subscriptions
             .into_iter()
@@ -86,6 +70,24 @@ impl Link {
         } else {
             self.answer(event, turn);
         }
+    }
+}
+
+fn subscriber<'a>(
+    link: u64,
+    mailbox: &'a Arc<Mailbox>,
+    member: &'a mut Member,
+    now: WallMs,
+) -> Subscriber<'a> {
+    Subscriber {
+        link,
+        mailbox,
+        permissions: &member.publisher.permissions,
+        session: member.session.as_ref(),
+        consumers: &mut member.consumers,
+        now,
+        cancelled: Vec::new(),
+        lost_durably: false,
     }
 }
 
