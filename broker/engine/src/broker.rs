@@ -19,6 +19,7 @@ use crate::numbers::Numbers;
 use crate::parts::Parts;
 use crate::policy::Options;
 use crate::registry::Registry;
+use crate::timers::{Due, Once};
 use crate::vhost::Vhost;
 use crate::{expiry, recovery, wills};
 
@@ -56,7 +57,6 @@ impl Broker {
             wills::settle(&core.parts, aftermath);
         }
         tokio::spawn(look_after(Arc::clone(&core)));
-        tokio::spawn(expiry::sweep(Arc::downgrade(&core)));
         Ok(Self { core })
     }
 
@@ -84,7 +84,7 @@ impl Broker {
     pub async fn shutdown(&self, patience: Duration) {
         self.core.stop();
         // The task that looks after timers ends.
-        self.core.registry.wake();
+        self.core.parts.vhost.timers.wake();
         for mailbox in self.core.links().values() {
             mailbox.post(Note::News(Event::Closing(Farewell::ShuttingDown)));
         }
@@ -95,13 +95,32 @@ impl Broker {
     }
 }
 
-/// Ends what has come to its end, until the broker stops.
+/// Does what is due, until the broker stops.
 async fn look_after(core: Arc<Core>) {
+    let timers = &core.parts.vhost.timers;
     while !core.is_stopping() {
-        if core.registry.expire(&core.parts, Instant::now()) {
-            tokio::task::yield_now().await;
-        } else {
-            core.registry.wait().await;
+        let all = timers.take(Instant::now(), AT_ONCE);
+        if all.is_empty() {
+            timers.wait().await;
+            continue;
         }
+        for due in all {
+            act(&core, due);
+        }
+        tokio::task::yield_now().await;
     }
 }
+
+/// Each kind of thing that can be due is done here, and nowhere else.
+fn act(core: &Core, due: Due) {
+    let (parts, registry) = (&core.parts, &core.registry);
+    match due {
+        Due::Expire { client, life } => registry.expire(parts, &client, life, true),
+        Due::Will { client, life } => registry.expire(parts, &client, life, false),
+        Due::Once(Once::Messages(queue)) => expiry::expire_messages(parts, &queue),
+        Due::Once(Once::Retained(exchange)) => expiry::expire_retained(parts, &exchange),
+    }
+}
+
+/// How much that is due is done before others on the same worker have their turn.
+const AT_ONCE: usize = 64;

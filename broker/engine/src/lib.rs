@@ -24,6 +24,7 @@ mod subscribe;
 mod timers;
 mod topology;
 mod vhost;
+mod wheel;
 mod wills;
 
 pub use crate::broker::Broker;

@@ -20,7 +20,7 @@ use smallvec::SmallVec;
 
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
-use crate::topology;
+use crate::{expiry, topology};
 
 /// Whoever publishes, and what is kept for him between two messages.
 pub(crate) struct Publisher {
@@ -215,8 +215,13 @@ impl Plan {
             if retained.remove(&self.message.key).is_some() {
                 parts.metrics.retained.decrement();
             }
-        } else if retained.set(Arc::clone(&self.message)).is_none() {
-            parts.metrics.retained.increment();
+        } else {
+            if retained.set(Arc::clone(&self.message)).is_none() {
+                parts.metrics.retained.increment();
+            }
+            if let Some(end) = self.message.expires_at {
+                expiry::watch_retained(parts, &self.message.exchange, end);
+            }
         }
     }
 
@@ -226,17 +231,17 @@ impl Plan {
             parts.vhost.shown();
         }
         for target in self.targets {
-            match target.sequence {
-                Some(sequence) => target.queue.show(sequence, target.item, wakes),
+            let Target { queue, sequence, item } = target;
+            match sequence {
+                Some(sequence) => queue.show(sequence, item, wakes),
                 None => {
                     // Nothing was promised for this place: a full queue drops and counts.
-                    if is_for_nobody(&target.queue, target.item.qos)
-                        || target.queue.push(target.item, wakes).is_err()
-                    {
+                    if is_for_nobody(&queue, item.qos) || queue.push(item, wakes).is_err() {
                         parts.metrics.messages_dropped.increment();
                     }
                 }
             }
+            expiry::watch(parts, &queue);
         }
     }
 }
@@ -254,7 +259,10 @@ fn push(parts: &Parts, queue: &Queue, item: Item, wakes: &mut Wakes) -> Result<(
         return Ok(());
     }
     match queue.push(item, wakes) {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            expiry::watch(parts, queue);
+            Ok(())
+        }
         Err(_) if qos == Qos::AtMostOnce => {
             parts.metrics.messages_dropped.increment();
             Ok(())

@@ -14,8 +14,8 @@ use storage::{Recovered, RecoveredQueue};
 use crate::clock;
 use crate::parts::Parts;
 use crate::registry::Registry;
-use crate::topology;
 use crate::wills::Aftermath;
+use crate::{expiry, topology};
 
 /// Rebuilds what the store remembers. What it returns has the wills that are due: of clients that were connected when the
 /// broker died, and of those whose time came while it was down (MQTT 5.0, 3.1.2.5).
@@ -43,6 +43,7 @@ pub(crate) fn recover(
         };
         let queue = restore_queue(queue, owner);
         router.insert_queue(Arc::clone(&queue));
+        expiry::watch(parts, &queue);
         queues.insert(queue.id(), queue);
     }
     for (id, binding) in recovered.bindings.into_iter().filter(|(id, _)| queues.contains_key(id)) {
@@ -53,6 +54,9 @@ pub(crate) fn recover(
     }
     parts.metrics.retained.add(recovered.retained.len() as u64);
     for message in recovered.retained {
+        if let Some(end) = message.expires_at {
+            expiry::watch_retained(parts, &message.exchange, end);
+        }
         parts.vhost.retained_mut(&message.exchange).set(message);
     }
     let now = (Instant::now(), clock::wall_now());

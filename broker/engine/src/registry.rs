@@ -17,9 +17,9 @@ use smallvec::SmallVec;
 use crate::mailbox::{Mailbox, Note};
 use crate::parts::Parts;
 use crate::settle::Attached;
-use crate::timers::{Asked, Due, Timers};
-use crate::topology;
+use crate::timers::{Asked, Due};
 use crate::wills::{self, Aftermath};
+use crate::{expiry, topology};
 
 /// All sessions of MQTT clients, with a connection or without.
 ///
@@ -28,7 +28,6 @@ use crate::wills::{self, Aftermath};
 #[derive(Default)]
 pub(crate) struct Registry {
     sessions: Mutex<HashMap<ClientId, Arc<Session>>>,
-    timers: Timers,
 }
 
 /// One client's session.
@@ -60,6 +59,14 @@ struct Attachment {
     link: u64,
     mailbox: Arc<Mailbox>,
     consumer: Attached,
+}
+
+impl Attachment {
+    /// What the client had not settled waits again.
+    fn leave(&self, parts: &Parts, wakes: &mut Wakes) {
+        self.consumer.queue.detach(self.consumer.key, wakes);
+        expiry::watch(parts, &self.consumer.queue);
+    }
 }
 
 /// A client that wants in.
@@ -121,10 +128,10 @@ impl Registry {
         let mut old = sessions.get(&arriving.client).map(Arc::clone);
         if let Some(session) = &old {
             let mut state = session.lock();
-            self.forget_timers(&mut state);
+            forget_timers(parts, &mut state);
             if let Some(attached) = state.attached.take() {
                 attached.mailbox.post(Note::News(Event::Closing(Farewell::TakenOver)));
-                attached.consumer.queue.detach(attached.consumer.key, wakes);
+                attached.leave(parts, wakes);
             }
             let ends = arriving.clean_start || state.expiry_s == 0;
             // A will that waits is cancelled by the client's return, unless its session ends now (3.1.2.5, 3.1.3.2.2).
@@ -215,7 +222,7 @@ impl Registry {
         let mut sessions = self.lock();
         let Some(mut state) = session.state_for(link) else { return };
         if let Some(attached) = state.attached.take() {
-            attached.consumer.queue.detach(attached.consumer.key, wakes);
+            attached.leave(parts, wakes);
         }
         state.life += 1;
         state.disconnected_at = Some(now.1);
@@ -234,71 +241,32 @@ impl Registry {
             if state.recorded {
                 aftermath.changeset.changes.push(state.record(&session.client));
             }
-            self.schedule(&session.client, &mut state, delay_s, now.0);
+            schedule(parts, &session.client, &mut state, delay_s, now.0);
             drop(state);
         }
         wills::settle(parts, aftermath);
     }
 
-    fn schedule(&self, client: &ClientId, state: &mut State, delay_s: u32, now: Instant) {
-        let (client, life) = (client.clone(), state.life);
-        if state.will.is_some() {
-            let when = now + Duration::from_secs(delay_s.into());
-            let due = self.timers.at(when, Due::Will { client: client.clone(), life });
-            state.due.push(due);
+    /// A session's time is up, or that of its will has come, unless its client came back meanwhile.
+    pub(crate) fn expire(&self, parts: &Arc<Parts>, client: &ClientId, life: u64, ends: bool) {
+        let mut sessions = self.lock();
+        let Some(session) = sessions.get(client).map(Arc::clone) else { return };
+        let mut state = session.lock();
+        if state.life != life {
+            return;
         }
-        if state.expiry_s < u32::MAX {
-            let when = now + Duration::from_secs(state.expiry_s.into());
-            let due = self.timers.at(when, Due::Expire { client, life });
-            state.due.push(due);
-        }
-    }
-
-    fn forget_timers(&self, state: &mut State) {
-        for asked in state.due.drain(..) {
-            self.timers.cancel(asked);
-        }
-    }
-
-    /// Waits until something may be due.
-    pub(crate) async fn wait(&self) {
-        self.timers.wait().await;
-    }
-
-    /// Whoever waits looks again now.
-    pub(crate) fn wake(&self) {
-        self.timers.wake();
-    }
-
-    /// Ends sessions whose time is up, and publishes wills whose time has come. Whether there may be more of them: no call
-    /// takes long.
-    pub(crate) fn expire(&self, parts: &Arc<Parts>, now: Instant) -> bool {
-        let all = self.timers.take(now, EXPIRE_MAX);
-        let more = all.len() == EXPIRE_MAX;
-        for due in all {
-            let mut sessions = self.lock();
-            let (Due::Expire { client, life } | Due::Will { client, life }) = &due;
-            let Some(session) = sessions.get(client).map(Arc::clone) else { continue };
-            let mut state = session.lock();
-            if state.life != *life {
-                continue;
+        // Whichever comes first, the delay or the end of the session (MQTT 5.0, 3.1.3.2.2).
+        let mut aftermath = Aftermath { will: state.will.take(), ..Aftermath::default() };
+        if ends {
+            drop(state);
+            self.end(parts, &mut sessions, &session, &mut aftermath);
+        } else {
+            if state.recorded {
+                aftermath.changeset.changes.push(state.record(&session.client));
             }
-            // Whichever comes first, the delay or the end of the session (MQTT 5.0, 3.1.3.2.2).
-            let mut aftermath = Aftermath { will: state.will.take(), ..Aftermath::default() };
-            match due {
-                Due::Expire { .. } => {
-                    drop(state);
-                    self.end(parts, &mut sessions, &session, &mut aftermath);
-                }
-                Due::Will { .. } if state.recorded => {
-                    aftermath.changeset.changes.push(state.record(&session.client));
-                    drop(state);
-                }
-                Due::Will { .. } => drop(state),
-            }
-            wills::settle(parts, aftermath);
+            drop(state);
         }
-        more
+        wills::settle(parts, aftermath);
     }
 
     /// A session as the store remembers it.
@@ -333,7 +301,7 @@ impl Registry {
         let left_s =
             if state.expiry_s == u32::MAX { u32::MAX } else { state.expiry_s.saturating_sub(gone_s) };
         let expiry_s = std::mem::replace(&mut state.expiry_s, left_s);
-        self.schedule(&record.client, &mut state, delay_s.saturating_sub(gone_s), now.0);
+        schedule(parts, &record.client, &mut state, delay_s.saturating_sub(gone_s), now.0);
         state.expiry_s = expiry_s;
         let session = Arc::new(Session { client: record.client.clone(), state: Mutex::new(state) });
         self.lock().insert(record.client, session);
@@ -349,7 +317,7 @@ impl Registry {
         aftermath: &mut Aftermath,
     ) {
         let mut state = session.lock();
-        self.forget_timers(&mut state);
+        forget_timers(parts, &mut state);
         topology::delete_queue(parts, &state.queue);
         if state.recorded {
             aftermath.changeset.changes.push(Change::DropSession(session.client.clone()));
@@ -364,6 +332,25 @@ impl Registry {
     }
 }
 
+/// Asks for what will be due in this life of a session, if its client stays away.
+fn schedule(parts: &Parts, client: &ClientId, state: &mut State, delay_s: u32, now: Instant) {
+    let (timers, life) = (&parts.vhost.timers, state.life);
+    if state.will.is_some() {
+        let when = now + Duration::from_secs(delay_s.into());
+        state.due.push(timers.at(when, Due::Will { client: client.clone(), life }));
+    }
+    if state.expiry_s < u32::MAX {
+        let when = now + Duration::from_secs(state.expiry_s.into());
+        state.due.push(timers.at(when, Due::Expire { client: client.clone(), life }));
+    }
+}
+
+fn forget_timers(parts: &Parts, state: &mut State) {
+    for asked in state.due.drain(..) {
+        parts.vhost.timers.cancel(asked);
+    }
+}
+
 fn attach(queue: &Arc<Queue>, arriving: &Arriving<'_>, wakes: &mut Wakes) -> Result<Attached, Refusal> {
     let options = ConsumerOptions {
         id: ConsumerId::SESSION,
@@ -374,9 +361,6 @@ fn attach(queue: &Arc<Queue>, arriving: &Arriving<'_>, wakes: &mut Wakes) -> Res
     let key = queue.attach(options, &arriving.mailbox.readiness, wakes)?;
     Ok(Attached { queue: Arc::clone(queue), key })
 }
-
-/// How many sessions end at once, before others on the same worker have their turn.
-const EXPIRE_MAX: usize = 64;
 
 /// The name of a session's own queue.
 fn queue_name(client: &ClientId) -> QueueName {

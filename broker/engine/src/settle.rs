@@ -7,6 +7,7 @@ use model::delivery::Outcome;
 use model::request::Settle;
 use routing::{ConsumerKey, Queue, Settled, Wakes};
 
+use crate::expiry;
 use crate::parts::Parts;
 
 /// A consumer of a link: where it takes from, and as whom.
@@ -28,7 +29,10 @@ pub(crate) fn settle(
         // Settled before, or taken over: saying it again changes nothing.
         Settled::Unknown => {}
         Settled::Received { durable } => changeset.changes.extend(durable.map(Change::Receive)),
-        Settled::Requeued => parts.metrics.messages_redelivered.increment(),
+        Settled::Requeued => {
+            parts.metrics.messages_redelivered.increment();
+            expiry::watch(parts, &consumer.queue);
+        }
         Settled::Removed { durable, message: _ } => {
             match settle.outcome {
                 Outcome::Accepted | Outcome::Received => parts.metrics.messages_acked.increment(),

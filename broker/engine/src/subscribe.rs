@@ -18,7 +18,7 @@ use crate::parts::Parts;
 use crate::publish::Plan;
 use crate::registry::Session;
 use crate::settle::Attached;
-use crate::topology;
+use crate::{expiry, topology};
 
 /// A link, as far as subscriptions are concerned.
 pub(crate) struct Subscriber<'a> {
@@ -219,6 +219,7 @@ pub(crate) fn leave(
     wakes: &mut Wakes,
 ) -> Vec<(Arc<Readiness>, ConsumerId)> {
     let left = attached.queue.detach(attached.key, wakes);
+    expiry::watch(parts, &attached.queue);
     let options = attached.queue.options();
     if delete_queue || (left == 0 && options.auto_delete) || matches!(attached.queue.owner(), Owner::Link(_))
     {

@@ -10,6 +10,7 @@ use model::refusal::Refusal;
 use routing::{Owner, Queue, Readiness};
 
 use crate::parts::Parts;
+use crate::timers::Once;
 
 /// Makes an exchange, if there is none of that name.
 pub(crate) fn declare_exchange(parts: &Parts, options: ExchangeOptions) -> Result<bool, Refusal> {
@@ -112,6 +113,7 @@ pub(crate) fn delete_queue(parts: &Parts, queue: &Queue) -> Vec<(Arc<Readiness>,
     // Closed first: routes may lead there until the last of its bindings is cut.
     let cancelled = queue.close();
     router.remove_queue(name);
+    parts.vhost.timers.cancel_once(&Once::Messages(name.clone()));
     if queue.options().durable {
         parts.durable.record(Change::DeleteQueue(queue.id()));
     }

@@ -1,18 +1,21 @@
-//! A namespace: its router, its retained messages.
+//! A namespace: its router, its retained messages, what is due in it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use model::name::ExchangeName;
 use routing::{Retained, Router};
 
 use crate::policy::Options;
+use crate::timers::Timers;
 
 /// One namespace. Its parts lock for themselves; `order` is what keeps the journal and the router in step.
 pub(crate) struct Vhost {
     pub(crate) router: Router,
     pub(crate) options: Options,
+    pub(crate) timers: Timers,
     retained: RwLock<HashMap<ExchangeName, Arc<Retained>>>,
     order: Mutex<()>,
     retaining: Mutex<()>,
@@ -24,6 +27,7 @@ impl Vhost {
         Self {
             router: Router::new(),
             options,
+            timers: Timers::new(Instant::now()),
             retained: RwLock::default(),
             order: Mutex::new(()),
             retaining: Mutex::new(()),
@@ -64,12 +68,6 @@ impl Vhost {
     /// The retained messages of an exchange, if it ever had any.
     pub(crate) fn retained(&self, exchange: &ExchangeName) -> Option<Arc<Retained>> {
         self.retained.read().unwrap_or_else(PoisonError::into_inner).get(exchange).map(Arc::clone)
-    }
-
-    /// The retained messages of every exchange that ever had any.
-    pub(crate) fn all_retained(&self) -> Vec<(ExchangeName, Arc<Retained>)> {
-        let all = self.retained.read().unwrap_or_else(PoisonError::into_inner);
-        all.iter().map(|(exchange, retained)| (exchange.clone(), Arc::clone(retained))).collect()
     }
 
     /// The retained messages of an exchange, to add to them.

@@ -5,7 +5,7 @@ pub(crate) mod limits;
 pub(crate) mod ready;
 pub(crate) mod unacked;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::change::Place;
@@ -31,6 +31,10 @@ pub struct Queue {
     owner: Owner,
     /// How many consumers there are, to be seen without the lock.
     attached: AtomicUsize,
+    /// When the first of what waits expires, in wall-clock milliseconds, and for when somebody was asked to look;
+    /// `u64::MAX`: never.
+    expires_first: AtomicU64,
+    expiry_asked: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -103,7 +107,15 @@ pub struct QueueStats {
 impl Queue {
     /// An empty queue. Limits that are `None` in `options` do not exist.
     pub fn new(id: QueueId, options: QueueOptions, owner: Owner) -> Arc<Self> {
-        Arc::new(Self { id, options, owner, attached: AtomicUsize::new(0), state: Mutex::default() })
+        Arc::new(Self {
+            id,
+            options,
+            owner,
+            attached: AtomicUsize::new(0),
+            expires_first: AtomicU64::new(u64::MAX),
+            expiry_asked: AtomicU64::new(u64::MAX),
+            state: Mutex::default(),
+        })
     }
 
     /// The number that the journal knows it by.
@@ -151,6 +163,7 @@ impl Queue {
         let mut state = self.lock();
         state.limits.unreserve(item.message.size_bytes());
         state.add(Entry { sequence, item }, wakes);
+        self.note_expiry(&state);
     }
 
     /// Adds an entry that may be taken at once.
@@ -164,6 +177,7 @@ impl Queue {
         state.sequence += 1;
         let sequence = state.sequence;
         state.add(Entry { sequence, item }, wakes);
+        self.note_expiry(&state);
         Ok(())
     }
 
@@ -173,6 +187,7 @@ impl Queue {
         let mut state = self.lock();
         state.sequence = state.sequence.max(sequence);
         state.ready.restore(Entry { sequence, item });
+        self.note_expiry(&state);
     }
 
     /// The next entry gets at least this number: those below were used in an earlier life.
@@ -215,6 +230,7 @@ impl Queue {
             for entry in gone.unacked.into_newest_first() {
                 state.ready.insert(again(entry));
             }
+            self.note_expiry(&state);
             state.offer(wakes);
         }
         state.consumers.len()
@@ -259,6 +275,7 @@ impl Queue {
         let settled = match outcome {
             Outcome::Requeued => {
                 state.ready.insert(again(Entry { sequence: tag.0, item }));
+                self.note_expiry(state);
                 Settled::Requeued
             }
             Outcome::Accepted | Outcome::Rejected | Outcome::Received => {
@@ -294,11 +311,24 @@ impl Queue {
         gone.iter().filter_map(|entry| self.durable_place(entry)).collect()
     }
 
-    /// Drops what has expired without waiting for somebody to take it. Costs nothing while nothing can have.
+    /// When to call [`Self::expire`], if that is sooner than what was said before; or `None`. To be asked whenever an entry
+    /// came in or came back.
+    pub fn ask_expiry(&self) -> Option<WallMs> {
+        let first = self.expires_first.load(Ordering::Acquire);
+        if first >= self.expiry_asked.load(Ordering::Acquire) {
+            return None;
+        }
+        (self.expiry_asked.fetch_min(first, Ordering::AcqRel) > first).then_some(WallMs(first))
+    }
+
+    /// Drops what has expired without waiting for somebody to take it. Costs nothing while nothing can have. Whoever was to
+    /// call it has done so: [`Self::ask_expiry`] says when to come again.
     pub fn expire(&self, now: WallMs, out: &mut Taken) {
         let gone = {
             let mut state = self.lock();
             let gone = state.ready.expire(now);
+            self.expiry_asked.store(u64::MAX, Ordering::Release);
+            self.note_expiry(&state);
             let waiting = state.ready.len();
             state.consumers.trim(waiting);
             gone
@@ -342,6 +372,12 @@ impl Queue {
             expires_in_ms: item.message.expires_at.map(left),
             message: item.message,
         });
+    }
+
+    /// To be called under the lock when an entry joined those that wait.
+    fn note_expiry(&self, state: &State) {
+        let first = state.ready.expires_first().map_or(u64::MAX, |end| end.0);
+        self.expires_first.store(first, Ordering::Release);
     }
 
     fn durable_place(&self, entry: &Entry) -> Option<Place> {

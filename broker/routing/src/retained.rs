@@ -1,7 +1,7 @@
 //! The last message per key.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -25,8 +25,8 @@ pub struct Retained {
 struct Kept {
     by_key: BTreeMap<ByteString, Arc<Message>>,
     bytes: u64,
-    /// Nothing expires before; `None`: nothing ever does.
-    expires_first: Option<WallMs>,
+    /// Those that expire, the first of them first.
+    ends: BTreeSet<(WallMs, ByteString)>,
 }
 
 impl Retained {
@@ -34,9 +34,11 @@ impl Retained {
     pub fn set(&self, message: Arc<Message>) -> Option<Arc<Message>> {
         let mut kept = self.write();
         kept.bytes += message.size_bytes() as u64;
-        kept.expires_first = kept.expires_first.into_iter().chain(message.expires_at).min();
         // The old key's text goes with the old message, so that neither holds on to the other's buffer.
         let old = kept.take(&message.key);
+        if let Some(end) = message.expires_at {
+            kept.ends.insert((end, message.key.as_byte_string().clone()));
+        }
         kept.by_key.insert(message.key.as_byte_string().clone(), message);
         old
     }
@@ -69,18 +71,25 @@ impl Retained {
         }
     }
 
-    /// Forgets what has expired, and returns it. Costs nothing while nothing can have.
-    pub fn expire(&self, now: WallMs) -> Vec<Arc<Message>> {
-        if self.read().expires_first.is_none_or(|first| first > now) {
-            return Vec::new();
-        }
+    /// Forgets what has expired, the first of it first and no more than `max`, and returns it. Looks at nothing else.
+    pub fn expire(&self, now: WallMs, max: usize) -> Vec<Arc<Message>> {
         let mut kept = self.write();
-        let gone: Vec<_> = kept.by_key.values().filter(|message| message.is_expired(now)).cloned().collect();
-        for message in &gone {
-            kept.take(&message.key);
+        let mut gone = Vec::new();
+        while gone.len() < max
+            && let Some((end, key)) = kept.ends.pop_first()
+        {
+            if end > now {
+                kept.ends.insert((end, key));
+                break;
+            }
+            gone.extend(kept.take(&RoutingKey::new(key)));
         }
-        kept.expires_first = kept.by_key.values().filter_map(|message| message.expires_at).min();
         gone
+    }
+
+    /// When the first one expires; `None`: none ever does.
+    pub fn expires_first(&self) -> Option<WallMs> {
+        self.read().ends.first().map(|(end, _)| *end)
     }
 
     /// Whether there is one for that key, expired or not.
@@ -116,6 +125,9 @@ impl Kept {
     fn take(&mut self, key: &RoutingKey) -> Option<Arc<Message>> {
         let old = self.by_key.remove(key.as_str())?;
         self.bytes -= old.size_bytes() as u64;
+        if let Some(end) = old.expires_at {
+            self.ends.remove(&(end, old.key.as_byte_string().clone()));
+        }
         Some(old)
     }
 }
@@ -215,9 +227,18 @@ mod tests {
         retained.set(kept("a", Some(NOW)));
         retained.set(kept("b", Some(WallMs(NOW.0 + 1))));
         assert_eq!(texts(&found(&retained, "#")), ["b"]);
-        assert_eq!(texts(&retained.expire(NOW)), ["a"]);
-        assert_eq!(texts(&retained.expire(NOW)), [""; 0]);
-        assert_eq!(texts(&retained.expire(WallMs(NOW.0 + 1))), ["b"]);
+        assert_eq!(retained.expires_first(), Some(NOW));
+        assert_eq!(texts(&retained.expire(NOW, 9)), ["a"]);
+        assert_eq!(texts(&retained.expire(NOW, 9)), [""; 0]);
+        // One that replaces it has an end of its own, or none.
+        retained.set(kept("b", Some(WallMs(NOW.0 + 2))));
+        retained.set(kept("c", Some(WallMs(NOW.0 + 1))));
+        retained.set(kept("c", None));
+        assert_eq!(retained.expires_first(), Some(WallMs(NOW.0 + 2)));
+        assert_eq!(texts(&retained.expire(WallMs(NOW.0 + 9), 0)), [""; 0]);
+        assert_eq!(texts(&retained.expire(WallMs(NOW.0 + 9), 1)), ["b"]);
+        assert!(retained.remove(&RoutingKey::from("c")).is_some());
+        assert_eq!(retained.expires_first(), None);
         assert_eq!((retained.len(), retained.bytes()), (0, 0));
     }
 

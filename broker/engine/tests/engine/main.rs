@@ -6,6 +6,7 @@
 )]
 
 mod client;
+mod due;
 mod laws;
 mod races;
 mod retained;

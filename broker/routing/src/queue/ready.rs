@@ -1,6 +1,7 @@
 //! Waiting, in order.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -60,13 +61,15 @@ pub(crate) struct Ready {
     /// False after `restore`, until somebody wants the order.
     sorted: bool,
     bytes: u64,
-    /// Nothing expires before; `None`: nothing ever does.
-    expires_first: Option<WallMs>,
+    /// When entries expire, and which, the first on top. Those that were taken meanwhile are still in it.
+    ends: BinaryHeap<Reverse<(WallMs, u64)>>,
+    /// How many of the entries expire at all.
+    expiring: usize,
 }
 
 impl Default for Ready {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), sorted: true, bytes: 0, expires_first: None }
+        Self { entries: VecDeque::new(), sorted: true, bytes: 0, ends: BinaryHeap::new(), expiring: 0 }
     }
 }
 
@@ -104,42 +107,99 @@ impl Ready {
     fn note(&mut self, entry: &Entry) {
         self.bytes += entry.item.message.size_bytes() as u64;
         if let Some(end) = entry.item.message.expires_at {
-            self.expires_first = Some(self.expires_first.map_or(end, |first| first.min(end)));
+            self.expiring += 1;
+            self.ends.push(Reverse((end, entry.sequence)));
         }
+    }
+
+    /// Forgets an entry that is taken out.
+    fn forget(&mut self, entry: &Entry) {
+        self.bytes -= entry.item.message.size_bytes() as u64;
+        if entry.item.message.expires_at.is_some() {
+            self.expiring -= 1;
+            // Whoever takes all before its time must not pile up the ends of what he took.
+            if self.ends.len() > 2 * self.expiring + STALE_ENDS_MIN {
+                self.rebuild_ends();
+            }
+        }
+    }
+
+    /// How many ends are remembered, those of entries that are gone among them.
+    #[cfg(test)]
+    pub(crate) fn ends_len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn rebuild_ends(&mut self) {
+        let ends = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.item.message.expires_at.map(|end| Reverse((end, entry.sequence))));
+        self.ends = ends.collect();
+    }
+
+    /// Nothing expires before; `None`: nothing ever does.
+    pub(crate) fn expires_first(&self) -> Option<WallMs> {
+        self.ends.peek().map(|Reverse((end, _))| *end)
     }
 
     /// Takes the oldest entry.
     pub(crate) fn pop(&mut self) -> Option<Entry> {
         self.sort();
         let entry = self.entries.pop_front()?;
-        self.bytes -= entry.item.message.size_bytes() as u64;
+        self.forget(&entry);
         if self.entries.is_empty() && self.entries.capacity() > KEPT_ENTRIES_MAX {
             self.entries.shrink_to(KEPT_ENTRIES_MAX);
         }
         Some(entry)
     }
 
-    /// Takes out all that has expired, oldest first. Looks at nothing if nothing can have expired.
+    /// Takes out all that has expired, oldest first. Looks at no more than what can have.
     pub(crate) fn expire(&mut self, now: WallMs) -> Vec<Entry> {
-        if self.expires_first.is_none_or(|first| first > now) {
+        let mut due = Vec::new();
+        while let Some(Reverse((end, sequence))) = self.ends.peek().copied()
+            && end <= now
+        {
+            self.ends.pop();
+            due.push(sequence);
+        }
+        if due.is_empty() {
             return Vec::new();
         }
         self.sort();
-        self.expires_first = None;
-        let all = std::mem::take(&mut self.entries);
+        due.sort_unstable();
         let mut gone = Vec::new();
-        for entry in all {
-            if entry.item.is_expired(now) {
+        if due.len() <= ONE_BY_ONE_MAX {
+            for sequence in due {
+                gone.extend(self.take_out(sequence, now));
+            }
+        } else {
+            self.take_out_all(&due, now, &mut gone);
+        }
+        for entry in &gone {
+            self.forget(entry);
+        }
+        gone
+    }
+
+    fn take_out(&mut self, sequence: u64, now: WallMs) -> Option<Entry> {
+        let at = self.entries.partition_point(|entry| entry.sequence < sequence);
+        // It may have been taken before; and what a client has begun to receive does not expire.
+        self.entries.get(at).filter(|entry| entry.sequence == sequence && entry.item.is_expired(now))?;
+        self.entries.remove(at)
+    }
+
+    /// The same for many, in one pass.
+    fn take_out_all(&mut self, due: &[u64], now: WallMs, gone: &mut Vec<Entry>) {
+        let mut due = due.iter().peekable();
+        for entry in std::mem::take(&mut self.entries) {
+            while due.next_if(|sequence| **sequence < entry.sequence).is_some() {}
+            if due.peek() == Some(&&entry.sequence) && entry.item.is_expired(now) {
                 gone.push(entry);
             } else {
-                // What a client has begun to receive does not expire: its time is up already.
-                let end = entry.item.message.expires_at.filter(|end| *end > now);
-                self.expires_first = self.expires_first.into_iter().chain(end).min();
                 self.entries.push_back(entry);
             }
         }
-        self.bytes -= gone.iter().map(|entry| entry.item.message.size_bytes() as u64).sum::<u64>();
-        gone
     }
 
     fn sort(&mut self) {
@@ -158,3 +218,9 @@ impl Ready {
 
 /// An empty queue keeps room for this many entries, and gives back what it had beyond.
 const KEPT_ENTRIES_MAX: usize = 1024;
+
+/// So many ends of entries that are gone are never worth a clean-up.
+const STALE_ENDS_MIN: usize = 64;
+
+/// More than so many are taken out together, in one pass over all.
+const ONE_BY_ONE_MAX: usize = 8;

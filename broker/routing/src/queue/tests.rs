@@ -112,6 +112,44 @@ fn what_has_expired_is_removed_and_not_delivered() {
 }
 
 #[test]
+fn a_queue_asks_once_for_what_expires_first() {
+    let queue = queue(1, "q");
+    let push = |ms| {
+        let message = Arc::new(Message { expires_at: Some(WallMs(NOW.0 + ms)), ..message("a") });
+        queue.push(Item { message, ..item("a") }, &mut Wakes::default()).unwrap();
+        queue.ask_expiry().map(|end| end.0 - NOW.0)
+    };
+    queue.push(item("for ever"), &mut Wakes::default()).unwrap();
+    assert_eq!(queue.ask_expiry(), None);
+    assert_eq!([push(500), push(600), push(500), push(400)], [Some(500), None, None, Some(400)]);
+    let one = Taker::attach(&queue, Settles::Always, None);
+    assert_eq!(one.take(2).len(), 2);
+    let expire = |ms| {
+        let mut taken = Taken::default();
+        queue.expire(WallMs(NOW.0 + ms), &mut taken);
+        (taken.expired, queue.ask_expiry().map(|end| end.0 - NOW.0))
+    };
+    assert_eq!(expire(400), (1, Some(500)));
+    // The first at 500 is on loan; it comes back too late to be delivered, and is to be looked after all the same.
+    assert_eq!(expire(550), (1, Some(600)));
+    one.settle(2, Outcome::Requeued);
+    assert_eq!(queue.ask_expiry(), Some(WallMs(NOW.0 + 500)));
+    assert_eq!(expire(601), (2, None));
+}
+
+#[test]
+fn what_was_taken_in_time_leaves_no_end_behind() {
+    let queue = queue(1, "q");
+    let one = Taker::attach(&queue, Settles::BySending, None);
+    for n in 0..10_000 {
+        let message = Arc::new(Message { expires_at: Some(WallMs(NOW.0 + 1_000_000 + n)), ..message("a") });
+        queue.push(Item { message, ..item("a") }, &mut Wakes::default()).unwrap();
+        assert_eq!(one.take(1).len(), 1);
+    }
+    assert!(queue.lock().ready.ends_len() < 200);
+}
+
+#[test]
 fn limits_count_what_waits_and_what_is_on_its_way_to_the_disk() {
     let mut limited = options("q");
     limited.ready_max = Some(3);
