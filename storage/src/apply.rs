@@ -154,6 +154,8 @@ impl State {
             Change::Enqueue { .. }
             | Change::Remember { .. }
             | Change::Forget { .. }
+            | Change::RememberPublication { .. }
+            | Change::ForgetPublication { .. }
             | Change::Retain(_)
             | Change::Unretain { .. }
             | Change::PutSession(_)

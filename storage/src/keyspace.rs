@@ -18,6 +18,7 @@ pub(crate) mod kind {
     pub(crate) const BINDING: u8 = b'b';
     pub(crate) const SESSION: u8 = b's';
     pub(crate) const DEDUP: u8 = b'd';
+    pub(crate) const PUBLICATION: u8 = b'p';
     pub(crate) const RETAINED: u8 = b'r';
 }
 

@@ -21,6 +21,7 @@ mod follower;
 mod inbox;
 mod journal;
 mod keyspace;
+mod publications;
 mod queues;
 mod record;
 mod retained;
@@ -44,6 +45,8 @@ pub use completion::Completion;
 pub use error::StoreError;
 pub use inbox::Urgency;
 pub use options::Options;
-pub use recovery::{Recovered, RecoveredEntry, RecoveredQueue, RecoveredSession, RecoveryReport};
+pub use recovery::{
+    Recovered, RecoveredEntry, RecoveredPublication, RecoveredQueue, RecoveredSession, RecoveryReport,
+};
 pub use statistics::Statistics;
 pub use store::{OnFailure, Store};

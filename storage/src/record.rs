@@ -14,7 +14,8 @@ use std::sync::Arc;
 use model::change::{Change, Changeset, Entry};
 use model::key::RoutingKey;
 use model::message::Message;
-use model::name::{ClientId, Incarnation, QueueId};
+use model::name::{ClientId, Incarnation, PublicationId, PublisherName, QueueId};
+use model::time::WallMs;
 use smallvec::SmallVec;
 
 use crate::record::message::{put_exchange_name, put_message, read_exchange_name, read_message};
@@ -133,6 +134,15 @@ impl<'a> Items<'a> {
             tag::REMOVE => Change::Remove(read_place(from)?),
             tag::REMEMBER => Change::Remember { client: ClientId::new(from.str()?), id: from.u16()? },
             tag::FORGET => Change::Forget { client: ClientId::new(from.str()?), id: from.u16()? },
+            tag::REMEMBER_PUBLICATION => Change::RememberPublication {
+                publisher: PublisherName::new(from.str()?),
+                id: PublicationId::new(from.str()?),
+                at: WallMs(from.u64()?),
+            },
+            tag::FORGET_PUBLICATION => Change::ForgetPublication {
+                publisher: PublisherName::new(from.str()?),
+                id: PublicationId::new(from.str()?),
+            },
             tag::RETAIN => {
                 let length = from.fixed_u32()? as usize;
                 Change::Retain(read_message(from.take(length)?)?)
@@ -192,16 +202,10 @@ fn put_change(out: &mut Vec<u8>, change: &Change, before: &[Change]) {
             out.push(tag::REMOVE);
             put_place(out, place);
         }
-        Change::Remember { client, id } => {
-            out.push(tag::REMEMBER);
-            put_str(out, client.as_str());
-            put_u64(out, (*id).into());
-        }
-        Change::Forget { client, id } => {
-            out.push(tag::FORGET);
-            put_str(out, client.as_str());
-            put_u64(out, (*id).into());
-        }
+        Change::Remember { .. }
+        | Change::Forget { .. }
+        | Change::RememberPublication { .. }
+        | Change::ForgetPublication { .. } => put_id(out, change),
         Change::Retain(message) => put_retain(out, message, before),
         Change::Unretain { exchange, key } => {
             out.push(tag::UNRETAIN);
@@ -222,6 +226,46 @@ fn put_change(out: &mut Vec<u8>, change: &Change, before: &[Change]) {
         | Change::DeleteQueue(_)
         | Change::Bind { .. }
         | Change::Unbind(_) => put_topology(out, change),
+    }
+}
+
+/// What came in, or may come in again.
+fn put_id(out: &mut Vec<u8>, change: &Change) {
+    match change {
+        Change::Remember { client, id } => {
+            out.push(tag::REMEMBER);
+            put_str(out, client.as_str());
+            put_u64(out, (*id).into());
+        }
+        Change::Forget { client, id } => {
+            out.push(tag::FORGET);
+            put_str(out, client.as_str());
+            put_u64(out, (*id).into());
+        }
+        Change::RememberPublication { publisher, id, at } => {
+            out.push(tag::REMEMBER_PUBLICATION);
+            put_str(out, publisher.as_str());
+            put_str(out, id.as_str());
+            put_u64(out, at.0);
+        }
+        Change::ForgetPublication { publisher, id } => {
+            out.push(tag::FORGET_PUBLICATION);
+            put_str(out, publisher.as_str());
+            put_str(out, id.as_str());
+        }
+        Change::Enqueue { .. }
+        | Change::Receive(_)
+        | Change::Remove(_)
+        | Change::Retain(_)
+        | Change::Unretain { .. }
+        | Change::PutSession(_)
+        | Change::DropSession(_)
+        | Change::DeclareExchange(_)
+        | Change::DeleteExchange(_)
+        | Change::DeclareQueue(_)
+        | Change::DeleteQueue(_)
+        | Change::Bind { .. }
+        | Change::Unbind(_) => {}
     }
 }
 
@@ -275,6 +319,8 @@ fn put_topology(out: &mut Vec<u8>, change: &Change) {
         | Change::Remove(_)
         | Change::Remember { .. }
         | Change::Forget { .. }
+        | Change::RememberPublication { .. }
+        | Change::ForgetPublication { .. }
         | Change::Retain(_)
         | Change::Unretain { .. }
         | Change::PutSession(_)
@@ -305,4 +351,6 @@ mod tag {
     pub(super) const RETAIN_ENQUEUED: u8 = 16;
     pub(super) const FLOOR: u8 = 17;
     pub(super) const INCARNATION: u8 = 18;
+    pub(super) const REMEMBER_PUBLICATION: u8 = 40;
+    pub(super) const FORGET_PUBLICATION: u8 = 41;
 }

@@ -11,9 +11,10 @@ use std::time::Instant;
 
 use model::change::{Change, QueueRecord, SessionRecord};
 use model::message::Message;
-use model::name::{ClientId, Incarnation, QueueId};
+use model::name::{ClientId, Incarnation, PublicationId, PublisherName, QueueId};
 use model::qos::Qos;
 use model::queue::{Binding, ExchangeOptions};
+use model::time::WallMs;
 use smallvec::SmallVec;
 
 use crate::apply::State;
@@ -45,6 +46,8 @@ pub struct Recovered {
     pub sessions: Vec<RecoveredSession>,
     /// The retained messages.
     pub retained: Vec<Arc<Message>>,
+    /// The ids that publishers gave their messages, in the order they came in.
+    pub publications: Vec<RecoveredPublication>,
     /// How it went.
     pub report: RecoveryReport,
 }
@@ -84,6 +87,17 @@ pub struct RecoveredSession {
     pub record: SessionRecord,
     /// The QoS 2 ids that are not released, in ascending order.
     pub unreleased: Vec<u16>,
+}
+
+/// The id of a message that came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveredPublication {
+    /// Who sent it.
+    pub publisher: PublisherName,
+    /// What he called it.
+    pub id: PublicationId,
+    /// When it came in.
+    pub at: WallMs,
 }
 
 /// How recovery went.
@@ -234,7 +248,7 @@ fn load(state: &mut State, log: &dyn Log) -> Result<Recovered, StoreError> {
     }
     let mut objects = Objects::default();
     let mut orphans: Vec<Key> = Vec::new();
-    for kind in [kind::EXCHANGE, kind::QUEUE, kind::BINDING, kind::SESSION, kind::DEDUP, kind::RETAINED] {
+    for kind in KINDS {
         for item in state.keyspace.scan(&[kind]) {
             let (key, value) = item?;
             let Some((stored, record)) = read_value(&value) else {
@@ -253,6 +267,7 @@ fn load(state: &mut State, log: &dyn Log) -> Result<Recovered, StoreError> {
     for key in orphans {
         state.delete(key, state.applied)?;
     }
+    objects.publications.sort_by_key(|publication| publication.at);
     let mut entries = read_entries(state, log)?;
     let count = entries.values().map(Vec::len).sum();
     let queues = objects.queues.into_iter().map(|record| RecoveredQueue {
@@ -273,6 +288,7 @@ fn load(state: &mut State, log: &dyn Log) -> Result<Recovered, StoreError> {
         bindings: objects.bindings,
         sessions: sessions.collect(),
         retained: objects.retained,
+        publications: objects.publications,
         report: RecoveryReport { entries: count, ..RecoveryReport::default() },
     })
 }
@@ -300,7 +316,19 @@ struct Objects {
     sessions: Vec<SessionRecord>,
     unreleased: HashMap<ClientId, Vec<u16>>,
     retained: Vec<Arc<Message>>,
+    publications: Vec<RecoveredPublication>,
 }
+
+/// Of which there are objects; what belongs to something comes behind it.
+const KINDS: [u8; 7] = [
+    kind::EXCHANGE,
+    kind::QUEUE,
+    kind::BINDING,
+    kind::SESSION,
+    kind::DEDUP,
+    kind::RETAINED,
+    kind::PUBLICATION,
+];
 
 impl Objects {
     /// `false`: it belongs to something that does not exist.
@@ -317,10 +345,14 @@ impl Objects {
             Change::PutSession(session) => self.sessions.push(*session),
             Change::Remember { client, id } => self.unreleased.entry(client).or_default().push(id),
             Change::Retain(message) => self.retained.push(message),
+            Change::RememberPublication { publisher, id, at } => {
+                self.publications.push(RecoveredPublication { publisher, id, at });
+            }
             Change::Enqueue { .. }
             | Change::Receive(_)
             | Change::Remove(_)
             | Change::Forget { .. }
+            | Change::ForgetPublication { .. }
             | Change::Unretain { .. }
             | Change::DropSession(_)
             | Change::DeleteExchange(_)

@@ -3,7 +3,7 @@
 use model::change::Change;
 
 use crate::keyspace::Key;
-use crate::{dedup, retained, sessions, topology};
+use crate::{dedup, publications, retained, sessions, topology};
 
 /// What a change does to the objects that sled keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,12 @@ pub(crate) fn of(salt: u64, change: &Change) -> Subject {
     match change {
         Change::Remember { client, id } => Subject::Put(dedup::key(salt, client, *id)),
         Change::Forget { client, id } => Subject::Delete(dedup::key(salt, client, *id)),
+        Change::RememberPublication { publisher, id, at: _ } => {
+            Subject::Put(publications::key(salt, publisher, id))
+        }
+        Change::ForgetPublication { publisher, id } => {
+            Subject::Delete(publications::key(salt, publisher, id))
+        }
         Change::Retain(message) => Subject::Put(retained::key(salt, &message.exchange, &message.key)),
         Change::Unretain { exchange, key } => Subject::Delete(retained::key(salt, exchange, key)),
         Change::PutSession(session) => Subject::Put(sessions::key(salt, &session.client)),

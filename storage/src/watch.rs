@@ -66,6 +66,8 @@ impl Watch {
                 }
                 Change::Remember { .. }
                 | Change::Forget { .. }
+                | Change::RememberPublication { .. }
+                | Change::ForgetPublication { .. }
                 | Change::Retain(_)
                 | Change::Unretain { .. }
                 | Change::PutSession(_)
@@ -108,6 +110,8 @@ impl Watch {
             }
             Change::DeclareQueue(queue) => self.queues.contains(&queue.id),
             Change::Forget { .. }
+            | Change::RememberPublication { .. }
+            | Change::ForgetPublication { .. }
             | Change::Retain(_)
             | Change::Unretain { .. }
             | Change::PutSession(_)

@@ -1,4 +1,4 @@
-//! Killed while six clients use it, the broker loses nothing, doubles nothing, and keeps the order.
+//! Killed while eight clients use it, the broker loses nothing, doubles nothing, and keeps the order.
 
 use std::process::Command;
 

@@ -7,6 +7,7 @@ mod delivery;
 mod exchanges;
 mod exchanges_setup;
 mod mapping;
+mod once;
 mod retained;
 mod room;
 mod sessions;

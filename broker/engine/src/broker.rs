@@ -119,6 +119,7 @@ fn act(core: &Core, due: Due) {
         Due::Will { client, life } => registry.expire(parts, &client, life, false),
         Due::Once(Once::Messages(queue)) => expiry::expire_messages(parts, &queue),
         Due::Once(Once::Retained(exchange)) => expiry::expire_retained(parts, &exchange),
+        Due::Once(Once::Publications) => expiry::forget_publications(parts),
     }
 }
 

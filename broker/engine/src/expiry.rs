@@ -1,6 +1,7 @@
 //! What nobody took before its time was up is taken away: it must not fill a queue, or count as retained, for ever.
 //!
-//! A queue, and the retained messages of an exchange, each ask for one timer: that of what expires first.
+//! A queue, and the retained messages of an exchange, each ask for one timer: that of what expires first. The ids of
+//! publications are looked at now and then, while there are any.
 
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,23 @@ pub(crate) fn expire_retained(parts: &Parts, exchange: &ExchangeName) {
     }
 }
 
+/// To be called when an id of a publication is remembered.
+pub(crate) fn watch_publications(parts: &Parts) {
+    if parts.vhost.publications.asks_for_sweep() {
+        parts.vhost.timers.once(Instant::now() + SWEEP_EVERY, Once::Publications);
+    }
+}
+
+/// Forgets ids of publications that are out of their window.
+pub(crate) fn forget_publications(parts: &Parts) {
+    let publications = &parts.vhost.publications;
+    let more = publications.sweep(clock::wall_now(), |forgotten| parts.durable.commit_soon(forgotten));
+    let pause = if more { PAUSE } else { SWEEP_EVERY };
+    if publications.goes_on_sweeping() {
+        parts.vhost.timers.once(Instant::now() + pause, Once::Publications);
+    }
+}
+
 /// The moment of this life that a wall-clock time will be, if nobody sets the clock. Never earlier: it is looked at the
 /// clock again then.
 fn instant_of(end: WallMs) -> Instant {
@@ -70,6 +88,9 @@ fn instant_of(end: WallMs) -> Instant {
 
 /// How long a queue that something expired in is left alone, though more may expire.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// How often ids of publications are looked at.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// So many removals go into one changeset.
 const REMOVED_MAX: usize = 4096;

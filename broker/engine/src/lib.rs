@@ -16,6 +16,7 @@ mod expiry;
 mod mailbox;
 mod numbers;
 mod parts;
+mod publications;
 mod publish;
 mod recovery;
 mod registry;

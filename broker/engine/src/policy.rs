@@ -1,5 +1,7 @@
 //! Limits and habits.
 
+use std::time::Duration;
+
 /// What the engine is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -16,6 +18,12 @@ pub struct Options {
     pub subscriptions_max: usize,
     /// The most retained messages; beyond it, a publish that would retain another one is refused.
     pub retained_max: usize,
+    /// How long an id that a publisher gave a message is remembered, at most.
+    pub publications_window: Duration,
+    /// How many ids of one publisher are remembered; beyond it, the oldest is forgotten.
+    pub publications_per_publisher_max: usize,
+    /// How many are remembered in all; beyond it, a publish under a new one is refused.
+    pub publications_max: usize,
     /// Names that stand for the default namespace, beside `/`.
     pub host_names: Vec<String>,
 }
@@ -29,6 +37,9 @@ impl Default for Options {
             queue_bytes_max: 1 << 30,
             subscriptions_max: 10_000,
             retained_max: 1_000_000,
+            publications_window: Duration::from_secs(3600),
+            publications_per_publisher_max: 100_000,
+            publications_max: 1_000_000,
             host_names: Vec::new(),
         }
     }

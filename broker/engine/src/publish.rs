@@ -8,7 +8,7 @@ use model::change::{Change, Changeset, Entry, Place};
 use model::delivery::Stage;
 use model::key::RoutingKey;
 use model::message::Message;
-use model::name::{ClientId, ExchangeName, QueueName};
+use model::name::{ClientId, ExchangeName, PublisherName, QueueName};
 use model::principal::Permissions;
 use model::qos::Qos;
 use model::refusal::Refusal;
@@ -25,14 +25,16 @@ use crate::{expiry, topology};
 /// Whoever publishes, and what is kept for him between two messages.
 pub(crate) struct Publisher {
     pub(crate) client: Option<ClientId>,
+    /// Under which name the ids of its publications are remembered.
+    pub(crate) name: PublisherName,
     pub(crate) permissions: Permissions,
     pub(crate) cache: RouteCache,
     pub(crate) ids: MessageIds,
 }
 
 impl Publisher {
-    pub(crate) fn new(client: Option<ClientId>, permissions: Permissions) -> Self {
-        Self { client, permissions, cache: RouteCache::new(), ids: MessageIds::default() }
+    pub(crate) fn new(client: Option<ClientId>, name: PublisherName, permissions: Permissions) -> Self {
+        Self { client, name, permissions, cache: RouteCache::new(), ids: MessageIds::default() }
     }
 }
 

@@ -9,7 +9,7 @@ use model::delivery::Stage;
 use model::name::{ClientId, QueueId};
 use model::refusal::Refusal;
 use routing::{Item, Owner, Queue};
-use storage::{Recovered, RecoveredQueue};
+use storage::{Recovered, RecoveredPublication, RecoveredQueue};
 
 use crate::clock;
 use crate::parts::Parts;
@@ -58,6 +58,10 @@ pub(crate) fn recover(
             expiry::watch_retained(parts, &message.exchange, end);
         }
         parts.vhost.retained_mut(&message.exchange).set(message);
+    }
+    for RecoveredPublication { publisher, id, at } in recovered.publications {
+        parts.vhost.publications.restore(&publisher, id, at);
+        expiry::watch_publications(parts);
     }
     let now = (Instant::now(), clock::wall_now());
     let mut all = Vec::new();

@@ -27,6 +27,8 @@ pub(crate) enum Once {
     Messages(QueueName),
     /// Retained messages of an exchange expire.
     Retained(ExchangeName),
+    /// Ids of publications are forgotten.
+    Publications,
 }
 
 /// Names what was asked for.

@@ -1,4 +1,4 @@
-//! A namespace: its router, its retained messages, what is due in it.
+//! A namespace: its router, its retained messages, what publishers called theirs, what is due in it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,12 +9,14 @@ use model::name::ExchangeName;
 use routing::{Retained, Router};
 
 use crate::policy::Options;
+use crate::publications::Publications;
 use crate::timers::Timers;
 
 /// One namespace. Its parts lock for themselves; `order` is what keeps the journal and the router in step.
 pub(crate) struct Vhost {
     pub(crate) router: Router,
     pub(crate) options: Options,
+    pub(crate) publications: Publications,
     pub(crate) timers: Timers,
     retained: RwLock<HashMap<ExchangeName, Arc<Retained>>>,
     order: Mutex<()>,
@@ -26,6 +28,7 @@ impl Vhost {
     pub(crate) fn new(options: Options) -> Self {
         Self {
             router: Router::new(),
+            publications: Publications::new(&options),
             options,
             timers: Timers::new(Instant::now()),
             retained: RwLock::default(),

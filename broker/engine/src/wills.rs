@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard};
 
 use model::change::{Changeset, WillRecord};
 use model::message::Message;
-use model::name::ClientId;
+use model::name::{ClientId, PublisherName};
 use model::principal::Permissions;
 use model::refusal::Refusal;
 use model::request::{Publish, Will};
@@ -72,9 +72,10 @@ pub(crate) fn plan(parts: &Parts, will: &WillRecord) -> Option<Plan> {
         expiry_ms: will.expiry_ms,
         properties: properties.clone(),
         remember: None,
+        publication: None,
         declare: None,
     };
-    let mut publisher = Publisher::new(publisher.clone(), Permissions::everything());
+    let mut publisher = Publisher::new(publisher.clone(), NOBODY, Permissions::everything());
     let mut wakes = Wakes::default();
     match publish::publish(parts, &mut publisher, publish, true, clock::wall_now(), &mut wakes) {
         Ok(Published::Planned(plan)) => Some(plan),
@@ -85,3 +86,6 @@ pub(crate) fn plan(parts: &Parts, will: &WillRecord) -> Option<Plan> {
         }
     }
 }
+
+/// A will has no id of its publisher: it is published once by itself.
+const NOBODY: PublisherName = PublisherName::known("");

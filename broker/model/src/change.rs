@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::key::{KeyPattern, RoutingKey};
 use crate::message::Message;
-use crate::name::{ClientId, ExchangeName, QueueId, QueueName, ShareName};
+use crate::name::{ClientId, ExchangeName, PublicationId, PublisherName, QueueId, QueueName, ShareName};
 use crate::qos::Qos;
 use crate::queue::{Binding, ExchangeOptions, HeaderMatch, QueueOptions};
 use crate::time::WallMs;
@@ -54,6 +54,22 @@ pub enum Change {
         client: ClientId,
         /// The packet id.
         id: u16,
+    },
+    /// A publisher's message came in under that id; until it is forgotten, another one under it is not routed.
+    RememberPublication {
+        /// Whose.
+        publisher: PublisherName,
+        /// What he called it.
+        id: PublicationId,
+        /// When it came in.
+        at: WallMs,
+    },
+    /// The id may be used again.
+    ForgetPublication {
+        /// Whose.
+        publisher: PublisherName,
+        /// What he called it.
+        id: PublicationId,
     },
     /// The last message of its key.
     Retain(Arc<Message>),

@@ -99,6 +99,26 @@ names! {
     UserName;
     /// The members of one shared subscription (MQTT 5.0, 4.8.2).
     ShareName;
+    /// Under whose name the ids of publications are remembered: a user's, or what stands for one.
+    PublisherName;
+    /// What a publisher calls one message, so that it is taken in once, however often it is sent.
+    PublicationId;
+}
+
+impl PublicationId {
+    /// The header of STOMP, and the user property of MQTT 5.0, that carries one.
+    pub const HEADER: &str = "x-dedup-id";
+
+    /// The longest one, in bytes.
+    pub const BYTES_MAX: usize = 256;
+
+    /// What is wrong with a text that [`Self::parse`] does not take.
+    pub const EXPECTED: &str = "1 to 256 bytes";
+
+    /// Reads one; `None`: it is empty, or longer than [`Self::BYTES_MAX`].
+    pub fn parse(text: &str) -> Option<Self> {
+        (1..=Self::BYTES_MAX).contains(&text.len()).then(|| Self::new(text))
+    }
 }
 
 impl ExchangeName {

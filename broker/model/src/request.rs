@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use crate::delivery::{DeliveryTag, Outcome};
 use crate::grant::Grant;
 use crate::key::{KeyPattern, RoutingKey};
-use crate::name::{ClientId, ConsumerId, ExchangeName, QueueName, ShareName};
+use crate::name::{ClientId, ConsumerId, ExchangeName, PublicationId, QueueName, ShareName};
 use crate::principal::Credentials;
 use crate::properties::Properties;
 use crate::qos::Qos;
@@ -113,6 +113,9 @@ pub struct Publish {
     pub properties: Option<Box<Properties>>,
     /// The QoS 2 id to remember together with the message, for a session that outlives its connection.
     pub remember: Option<u16>,
+    /// What its publisher calls it: under an id that he used before, within the window, it is answered like a new message
+    /// and not routed. Means nothing in a will.
+    pub publication: Option<PublicationId>,
     /// The queue to make first, if it does not exist (STOMP's SEND to `/queue/…`).
     pub declare: Option<Box<QueueOptions>>,
 }

@@ -49,6 +49,7 @@ pub(crate) fn storage(config: &Config, metrics: &Arc<Metrics>) -> Option<storage
 
 pub(crate) fn engine(config: &Config) -> engine::Options {
     let limits = config.settings().section("limits");
+    let durability = config.settings().section("durability");
     engine::Options {
         session_queue_messages_max: limits.number("session_queue_messages"),
         session_queue_bytes_max: limits.number("session_queue_bytes"),
@@ -56,6 +57,9 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
         queue_bytes_max: limits.number("queue_bytes"),
         subscriptions_max: count(limits, "subscriptions"),
         retained_max: count(limits, "retained"),
+        publications_window: Duration::from_millis(durability.number("dedup_window")),
+        publications_per_publisher_max: count(durability, "dedup_max"),
+        publications_max: count(durability, "dedup_total_max"),
         host_names: config.settings().section("node").texts("host_names").to_vec(),
     }
 }
@@ -245,7 +249,7 @@ mod tests {
             gateway(&config)
         );
         for number in
-            (10..=41).filter(|number| ![12, 14, 16, 21, 24, 29, 32, 33, 34, 36, 37, 40].contains(number))
+            (10..=44).filter(|number| ![12, 14, 16, 21, 24, 29, 32, 33, 34, 36, 37, 40].contains(number))
         {
             assert!(shown.contains(&format!(": {number}")), "{number} in {shown}");
         }
@@ -270,13 +274,16 @@ mod tests {
     }
 
     /// Each number once, so that it can be found again.
-    const EVERYTHING: [&str; 41] = [
+    const EVERYTHING: [&str; 44] = [
         "log.level=trace",
         "log.format=json",
         "auth.anonymous=always",
         "auth.guest_loopback=false",
         "durability.group_max_records=11",
         "durability.group_max_bytes=12KiB",
+        "durability.dedup_window=42s",
+        "durability.dedup_max=43",
+        "durability.dedup_total_max=44",
         "limits.connections=10",
         "limits.session_queue_messages=13",
         "limits.session_queue_bytes=14KiB",

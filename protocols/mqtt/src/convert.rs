@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use model::delivery::Delivery;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::message::Message;
-use model::name::ExchangeName;
+use model::name::{ExchangeName, PublicationId};
 use model::properties::{Properties, ReplyTo};
 use model::refusal::Refusal;
 
@@ -76,6 +76,16 @@ pub(crate) fn properties_in(from: &mut packet::Properties) -> Option<Box<Propert
         headers: std::mem::take(&mut from.user),
     };
     (properties != Properties::default()).then(|| Box::new(properties))
+}
+
+/// What the publisher calls the message, by a user property; STOMP's header of that name is the same.
+///
+/// # Errors
+///
+/// It is no such id.
+pub(crate) fn publication(properties: &Properties) -> Result<Option<PublicationId>, &'static str> {
+    let Some(id) = properties.header(PublicationId::HEADER) else { return Ok(None) };
+    PublicationId::parse(id).map(Some).ok_or("the user property x-dedup-id must have 1 to 256 bytes")
 }
 
 /// An address where both doors can name the place, and where it comes back as the same topic [MQTT-3.3.2-15].

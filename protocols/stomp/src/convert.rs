@@ -5,7 +5,7 @@ use std::fmt::Write;
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use model::message::Message;
-use model::name::{ExchangeName, QueueName};
+use model::name::{ExchangeName, PublicationId, QueueName};
 use model::properties::{Properties, ReplyTo};
 use model::qos::Qos;
 use model::queue::{HeaderMatch, MatchMode, QueueOptions};
@@ -26,6 +26,8 @@ pub(crate) struct Sent {
     pub(crate) persistent: bool,
     /// `expiration`, in milliseconds.
     pub(crate) expiry_ms: Option<u64>,
+    /// `x-dedup-id`.
+    pub(crate) publication: Option<PublicationId>,
     /// All that is handed on as it is.
     pub(crate) properties: Option<Box<Properties>>,
 }
@@ -36,8 +38,14 @@ pub(crate) struct Sent {
 ///
 /// A header that means something to the broker has a value that means nothing.
 pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sent, HeaderError> {
-    let mut sent =
-        Sent { qos: Qos::AtLeastOnce, retain: false, persistent: false, expiry_ms: None, properties: None };
+    let mut sent = Sent {
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        persistent: false,
+        expiry_ms: None,
+        publication: None,
+        properties: None,
+    };
     let mut properties = Properties::default();
     let mut seen = Seen::default();
     for (name, value) in headers {
@@ -72,6 +80,14 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
             other if is_ours(other) || is_secret(other) => {}
             other if OF_SEND.contains(&other) || UNSUPPORTED.contains(&other) => {}
             other if properties.headers.iter().any(|(name, _)| name == other) => {}
+            PublicationId::HEADER => {
+                let id = PublicationId::parse(value).ok_or_else(|| {
+                    HeaderError::value(PublicationId::HEADER, value, PublicationId::EXPECTED)
+                })?;
+                sent.publication = Some(id);
+                // Whoever receives the message may want to know it, too.
+                properties.headers.push((name.clone(), value.clone()));
+            }
             _ => properties.headers.push((name.clone(), value.clone())),
         }
     }

@@ -8,7 +8,10 @@ use model::change::{BindingKey, Change, Changeset, Entry, Place, QueueRecord, Se
 use model::grant::Grant;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::message::Message;
-use model::name::{ClientId, ExchangeName, Incarnation, MessageId, NodeId, QueueId, QueueName, ShareName};
+use model::name::{
+    ClientId, ExchangeName, Incarnation, MessageId, NodeId, PublicationId, PublisherName, QueueId, QueueName,
+    ShareName,
+};
 use model::properties::{Properties, ReplyTo};
 use model::qos::Qos;
 use model::queue::{Binding, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, QueueOptions};
@@ -115,6 +118,15 @@ fn change() -> impl Strategy<Value = Change> {
         (text(), any::<u16>())
             .prop_map(|(client, id)| Change::Remember { client: ClientId::new(&client), id }),
         (text(), any::<u16>()).prop_map(|(client, id)| Change::Forget { client: ClientId::new(&client), id }),
+        (text(), text(), any::<u64>()).prop_map(|(publisher, id, at)| Change::RememberPublication {
+            publisher: PublisherName::new(&publisher),
+            id: PublicationId::new(&id),
+            at: WallMs(at),
+        }),
+        (text(), text()).prop_map(|(publisher, id)| Change::ForgetPublication {
+            publisher: PublisherName::new(&publisher),
+            id: PublicationId::new(&id),
+        }),
         message().prop_map(Change::Retain),
         (exchange_name(), text())
             .prop_map(|(exchange, key)| Change::Unretain { exchange, key: RoutingKey::new(key) }),

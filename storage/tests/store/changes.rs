@@ -10,7 +10,9 @@ use model::change::{BindingKey, Change, Changeset, Entry, Place, QueueRecord, Se
 use model::grant::Grant;
 use model::key::{KeyPattern, RoutingKey};
 use model::message::Message;
-use model::name::{ClientId, ExchangeName, Incarnation, MessageId, NodeId, QueueId, QueueName};
+use model::name::{
+    ClientId, ExchangeName, Incarnation, MessageId, NodeId, PublicationId, PublisherName, QueueId, QueueName,
+};
 use model::qos::Qos;
 use model::queue::{Binding, ExchangeKind, ExchangeOptions, HeaderMatch, QueueOptions};
 use model::time::WallMs;
@@ -199,4 +201,18 @@ fn copy_files(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// A publisher's message came in.
+pub(crate) fn sent(publisher: &str, id: u64, at: u64) -> Change {
+    let (publisher, id) = (PublisherName::new(publisher), publication(id));
+    Change::RememberPublication { publisher, id, at: WallMs(at) }
+}
+
+pub(crate) fn unsent(publisher: &str, id: u64) -> Change {
+    Change::ForgetPublication { publisher: PublisherName::new(publisher), id: publication(id) }
+}
+
+fn publication(id: u64) -> PublicationId {
+    PublicationId::new(&"i".repeat(1 + id as usize * 13))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::change::{Change, Entry};
 use model::message::Message;
-use storage::{Recovered, RecoveredEntry};
+use storage::{Recovered, RecoveredEntry, RecoveredPublication};
 
 /// The state that changes add up to.
 #[derive(Debug, Default)]
@@ -16,6 +16,7 @@ pub(crate) struct Naive {
     sessions: BTreeMap<String, String>,
     unreleased: BTreeSet<(String, u16)>,
     retained: BTreeMap<(String, String), String>,
+    publications: BTreeMap<(String, String), u64>,
 }
 
 #[derive(Debug)]
@@ -55,6 +56,7 @@ impl Naive {
             Change::Forget { client, id } => {
                 self.unreleased.remove(&(client.to_string(), *id));
             }
+            Change::RememberPublication { .. } | Change::ForgetPublication { .. } => self.publish(change),
             Change::Retain(message) => {
                 let key = (message.exchange.to_string(), message.key.to_string());
                 self.retained.insert(key, format!("{message:?}"));
@@ -98,6 +100,15 @@ impl Naive {
         }
     }
 
+    fn publish(&mut self, change: &Change) {
+        if let Change::RememberPublication { publisher, id, at } = change {
+            self.publications.insert((publisher.to_string(), id.to_string()), at.0);
+        }
+        if let Change::ForgetPublication { publisher, id } = change {
+            self.publications.remove(&(publisher.to_string(), id.to_string()));
+        }
+    }
+
     /// All of it, in an order that says nothing.
     pub(crate) fn picture(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -125,6 +136,9 @@ impl Naive {
             lines.push(format!("{session} unreleased {ids:?}"));
         }
         lines.extend(self.retained.values().cloned());
+        for ((publisher, id), at) in &self.publications {
+            lines.push(format!("{publisher} sent {id} at {at}"));
+        }
         lines.sort();
         lines
     }
@@ -148,6 +162,10 @@ pub(crate) fn picture(recovered: &Recovered) -> Vec<String> {
         lines.push(format!("{:?} unreleased {:?}", session.record, session.unreleased));
     }
     lines.extend(recovered.retained.iter().map(|message| format!("{message:?}")));
+    assert!(recovered.publications.is_sorted_by_key(|publication| publication.at));
+    for RecoveredPublication { publisher, id, at } in &recovered.publications {
+        lines.push(format!("{publisher} sent {id} at {}", at.0));
+    }
     lines.sort();
     lines
 }

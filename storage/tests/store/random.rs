@@ -13,7 +13,7 @@ use storage::{Options, Store, Urgency};
 
 use crate::changes::{
     bind, changeset, commit, copy, declare, enqueue, exchange, forget, message, open, options, place,
-    remember, session, unbind, without_follower,
+    remember, sent, session, unbind, unsent, without_follower,
 };
 use crate::naive::{Naive, picture};
 
@@ -125,6 +125,8 @@ impl Writer {
             14..18 => forget(&client, dice.roll(20) as u16),
             18 => Change::Retain(self.message(dice, &key)),
             19 => Change::Unretain { exchange: ExchangeName::TOPIC, key: RoutingKey::from(&*key) },
+            30..32 => sent(&client, dice.roll(20), dice.roll(1000)),
+            32..34 => unsent(&client, dice.roll(20)),
             20 | 21 => match self.known(dice) {
                 Some((queue, sequence)) => Change::Receive(place(queue, sequence)),
                 None => self.declare(),

@@ -79,12 +79,18 @@ fn cast<'a>(threads: &'a Scope<'a, '_>, scene: &'a Scene, dice: &mut Dice) {
         let (me, own) = (scene.subscriber(name, promise), dice.fork());
         threads.spawn(move || subscriber::act(scene, me, qos, own));
         let (me, own) = (scene.publisher(name, promise), dice.fork());
-        threads.spawn(move || publisher::act(scene, me, qos, own));
+        threads.spawn(move || publisher::act(scene, me, qos, false, own));
     }
     let (me, own) = (scene.subscriber("stomp-queue", Promise::AtLeastOnce), dice.fork());
     threads.spawn(move || consumer::act(scene, me, own));
     let (me, own) = (scene.publisher("stomp-send", Promise::AtLeastOnce), dice.fork());
-    threads.spawn(move || sender::act(scene, me, own));
+    threads.spawn(move || sender::act(scene, me, false, own));
+    // What these send again after each death, they send under the ids that it had: it must come as new once and no more.
+    let (me, own) = (scene.publisher("stomp-once", Promise::ExactlyOnce), dice.fork());
+    threads.spawn(move || sender::act(scene, me, true, own));
+    // At QoS 1 it may be delivered again, with DUP; but as new only once.
+    let (me, own) = (scene.publisher("mqtt-once", Promise::AtLeastOnce), dice.fork());
+    threads.spawn(move || publisher::act(scene, me, 1, true, own));
 }
 
 /// The play: all come, publish, the broker dies again and again, then everything is drained.

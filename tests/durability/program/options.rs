@@ -46,7 +46,7 @@ impl Options {
 }
 
 const USAGE: &str = "\
-Kills a broker again and again while six clients use it, and checks what it promised.
+Kills a broker again and again while eight clients use it, and checks what it promised.
 
   --kills N      how often (50)
   --seconds S    how long messages are published, at least (150)

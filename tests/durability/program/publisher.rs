@@ -1,4 +1,4 @@
-//! A publisher over MQTT, at QoS 1 or 2, whose session outlives its connections.
+//! A publisher over MQTT, at QoS 1 or 2, whose session outlives its connections; or at QoS 1 under ids of its own.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use harness::dice::Dice;
 use harness::mqtt::Client;
 use harness::mqtt::packet::{Packet, Publish};
-use harness::mqtt::property::{self, number};
+use harness::mqtt::property::{self, Property, number};
 use harness::mqtt::version::Version;
 use harness::mqtt::write::{Connect, ack, publish};
 use harness::socket::Next;
@@ -16,12 +16,12 @@ use harness::socket::Next;
 use crate::payload;
 use crate::scene::{Phase, Scene, Stay};
 
-/// Publishes until the scene is over.
-pub(crate) fn act(scene: &Scene, me: usize, qos: u8, dice: Dice) {
-    // QoS 1 in 3.1.1, QoS 2 in 5.0: one of each.
-    let version = if qos == 1 { Version::V311 } else { Version::V5 };
+/// Publishes until the scene is over; where it is to be `once`, under ids that the broker remembers.
+pub(crate) fn act(scene: &Scene, me: usize, qos: u8, once: bool, dice: Dice) {
+    // QoS 1 in 3.1.1, the others in 5.0.
+    let version = if qos == 1 && !once { Version::V311 } else { Version::V5 };
     let mut publisher =
-        Publisher { me, qos, version, was_here: false, flights: VecDeque::new(), last_id: 0, dice };
+        Publisher { me, qos, once, version, was_here: false, flights: VecDeque::new(), last_id: 0, dice };
     while scene.phase() < Phase::Over {
         // The broker may be dead: that is what this is about.
         let _ = publisher.converse(scene);
@@ -32,6 +32,7 @@ pub(crate) fn act(scene: &Scene, me: usize, qos: u8, dice: Dice) {
 struct Publisher {
     me: usize,
     qos: u8,
+    once: bool,
     version: Version,
     was_here: bool,
     flights: VecDeque<Flight>,
@@ -49,7 +50,7 @@ struct Flight {
 
 impl Publisher {
     fn converse(&mut self, scene: &Scene) -> io::Result<()> {
-        let name = format!("publisher-qos{}", self.qos);
+        let name = format!("publisher-qos{}{}", self.qos, if self.once { "-once" } else { "" });
         let (mut client, connack) = Client::connect(scene.mqtt, &Connect::lasting(self.version, &name))?;
         if self.was_here && !connack.session_present {
             scene.complain(format!("{name}: its session was gone"));
@@ -74,7 +75,7 @@ impl Publisher {
                 out.extend(ack::bytes(ack::PUBREL, flight.id));
                 continue;
             }
-            if self.qos == 1 {
+            if self.qos == 1 && !self.once {
                 scene.ledger().send_again(self.me, flight.number);
             }
             out.extend(publish(self.version, &self.message(flight).again()));
@@ -135,7 +136,13 @@ impl Publisher {
 
     fn message(&self, flight: &Flight) -> Publish {
         let topic = format!("crash/{}", self.me);
-        Publish::new(&topic, &payload::write(self.me, flight.number), self.qos).with_id(flight.id)
+        let message =
+            Publish::new(&topic, &payload::write(self.me, flight.number), self.qos).with_id(flight.id);
+        if !self.once {
+            return message;
+        }
+        let id = format!("{} {}", self.me, flight.number);
+        message.with(Property::Pair("x-dedup-id".to_owned(), id))
     }
 
     fn free_id(&mut self) -> u16 {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use model::event::{Event, Opened};
-use model::name::{ClientId, ConsumerId};
-use model::principal::{Permissions, Principal};
+use model::name::{ClientId, ConsumerId, PublisherName};
+use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
 use model::request::{Identity, Open, Will};
 
@@ -63,10 +63,11 @@ impl Link {
             user = principal.user.as_ref().map(tracing::field::display),
             "link.admitted"
         );
+        let name = remembered_as(principal, &open.credentials);
         match open.identity {
             Identity::Connection => {
                 self.state = State::In(Box::new(Member {
-                    publisher: Publisher::new(None, permissions),
+                    publisher: Publisher::new(None, name, permissions),
                     session: None,
                     consumers: Default::default(),
                 }));
@@ -78,7 +79,8 @@ impl Link {
             }
             Identity::Session { client, clean_start, expiry_s } => {
                 let client = client.unwrap_or_else(|| self.made_up());
-                self.resume(client, clean_start, expiry_s, open.will, permissions, turn)
+                let rights = Rights { name, permissions };
+                self.resume(client, clean_start, expiry_s, open.will, rights, turn)
             }
         }
     }
@@ -89,31 +91,27 @@ impl Link {
         clean_start: bool,
         expiry_s: u32,
         will: Option<Box<Will>>,
-        permissions: Permissions,
+        rights: Rights,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         let parts = Arc::clone(&self.core.parts);
-        let will =
-            will.map(|will| wills::keep(&parts, Some(client.clone()), &permissions, *will)).transpose()?;
+        let will = will
+            .map(|will| wills::keep(&parts, Some(client.clone()), &rights.permissions, *will))
+            .transpose()?;
         let (core, mailbox) = (Arc::clone(&self.core), Arc::clone(&self.mailbox));
         let (link, mailbox) = (self.id, &mailbox);
         let arriving = Arriving { client: client.clone(), clean_start, expiry_s, will, link, mailbox };
         let events = &mut *turn.events;
-        let settle_in = |arrived| self.settle_in(client, permissions, arrived, events);
+        let settle_in = |arrived| self.settle_in(client, rights, arrived, events);
         core.registry.open(&parts, arriving, &mut turn.wakes, settle_in)
     }
 
-    fn settle_in(
-        &mut self,
-        client: ClientId,
-        permissions: Permissions,
-        arrived: Arrived,
-        events: &mut Vec<Event>,
-    ) {
+    fn settle_in(&mut self, client: ClientId, rights: Rights, arrived: Arrived, events: &mut Vec<Event>) {
         let parts = Arc::clone(&self.core.parts);
         let Arrived { session, consumer, present, unreleased, mut aftermath } = arrived;
+        let Rights { name, permissions } = rights;
         self.state = State::In(Box::new(Member {
-            publisher: Publisher::new(Some(client.clone()), permissions),
+            publisher: Publisher::new(Some(client.clone()), name, permissions),
             session: Some(session),
             consumers: [(ConsumerId::SESSION, consumer)].into(),
         }));
@@ -140,5 +138,21 @@ impl Link {
     fn made_up(&self) -> ClientId {
         let number = RandomState::new().hash_one(self.id);
         ClientId::new(&format!("duet-{number:016x}-{}", self.id))
+    }
+}
+
+/// What a client may do, and as whom.
+struct Rights {
+    name: PublisherName,
+    permissions: Permissions,
+}
+
+/// Under which name the ids of a client's publications are remembered: its user's; of a client without one, what it calls
+/// itself. All the others share one.
+fn remembered_as(principal: &Principal, credentials: &Credentials) -> PublisherName {
+    match (&principal.user, &credentials.client) {
+        (Some(user), _) => PublisherName::new(&format!("user {user}")),
+        (None, Some(client)) => PublisherName::new(&format!("client {client}")),
+        (None, None) => PublisherName::known("anonymous"),
     }
 }

@@ -1,5 +1,6 @@
 //! Publish and settle: one by one, or as a transaction.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::change::{Change, Changeset};
@@ -13,7 +14,7 @@ use smallvec::SmallVec;
 use super::{Link, State, Turn};
 use crate::publish::{self, Plan, Published};
 use crate::registry::State as SessionState;
-use crate::settle;
+use crate::{expiry, settle};
 
 impl Link {
     pub(super) fn submit(&mut self, submit: Submit, turn: &mut Turn<'_>) {
@@ -68,9 +69,16 @@ impl Link {
         let unimportant = publish.qos == Qos::AtMostOnce;
         let is_behind = self.commits - (self.under_way as u64) < self.deferred;
         let in_turn = lasting.is_some() || if unimportant { is_behind } else { self.under_way > 0 };
+        let result = if publish.publication.is_some() {
+            match self.publish_once(wanted, publish, lasting.take(), turn) {
+                Ok(()) => return,
+                Err(refusal) => Err(refusal),
+            }
+        } else {
+            let parts = &self.core.parts;
+            publish::publish(parts, &mut member.publisher, publish, in_turn, turn.now, &mut turn.wakes)
+        };
         let parts = &self.core.parts;
-        let result =
-            publish::publish(parts, &mut member.publisher, publish, in_turn, turn.now, &mut turn.wakes);
         match result {
             Ok(Published::Shown { routed }) => {
                 if let Some(ticket) = wanted {
@@ -102,6 +110,53 @@ impl Link {
                 self.answer(Event::Submitted { ticket, result: Err(refusal) }, turn);
             }
         }
+    }
+
+    /// Publishes what its publisher gave an id: only the first of that id is routed, and both become durable together. The
+    /// others are answered behind it, as it was.
+    fn publish_once(
+        &mut self,
+        wanted: Option<Ticket>,
+        mut publish: Publish,
+        lasting: Option<(ClientId, u16)>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refusal> {
+        let State::In(member) = &mut self.state else { return Ok(()) };
+        let core = Arc::clone(&self.core);
+        let (parts, name) = (&core.parts, member.publisher.name.clone());
+        let mut held = parts.vhost.publications.hold(&name);
+        let fresh = publish.publication.take().filter(|id| !held.knows(id));
+        let unimportant = publish.qos == Qos::AtMostOnce;
+        let mut changeset = Changeset::default();
+        let mut plan = None;
+        if let Some(id) = fresh {
+            held.check_room(1)?;
+            let publisher = &mut member.publisher;
+            match publish::publish(parts, publisher, publish, true, turn.now, &mut turn.wakes)? {
+                Published::Planned(planned) => {
+                    planned.record(parts, &mut changeset);
+                    plan = Some(planned);
+                }
+                Published::Shown { .. } => {}
+            }
+            held.remember(id, turn.now, &mut changeset);
+            expiry::watch_publications(parts);
+        } else {
+            parts.metrics.duplicates_suppressed.increment();
+        }
+        changeset.changes.extend(lasting.map(|(client, id)| Change::Remember { client, id }));
+        // Whether the first one found a queue is forgotten.
+        let routed = plan.as_ref().is_none_or(Plan::routed);
+        let show = move |parts: &_, wakes: &mut _| {
+            if let Some(plan) = plan {
+                plan.show(parts, wakes);
+            }
+        };
+        self.commit(changeset, show, wanted.map(|ticket| submitted(ticket, routed)));
+        if unimportant {
+            self.deferred = self.commits;
+        }
+        Ok(())
     }
 
     fn commit_plan(&mut self, plan: Plan, remember: Option<(ClientId, u16)>, wanted: Option<Ticket>) {
@@ -151,18 +206,33 @@ impl Link {
         operations: SmallVec<[Operation; 1]>,
         turn: &mut Turn<'_>,
     ) {
+        let State::In(member) = &self.state else { return };
+        let (core, name) = (Arc::clone(&self.core), member.publisher.name.clone());
+        let has_id =
+            |one: &Operation| matches!(one, Operation::Publish(publish) if publish.publication.is_some());
+        let mut held = operations.iter().any(has_id).then(|| core.parts.vhost.publications.hold(&name));
+        let mut fresh = HashSet::new();
         let mut plans = Vec::new();
         let mut settles = Vec::new();
         for operation in operations {
             match operation {
                 Operation::Settle(one) => settles.push(one),
-                Operation::Publish(publish) => match self.plan(publish, turn) {
-                    Ok(plan) => plans.extend(plan),
-                    Err(refusal) => {
-                        plans.into_iter().for_each(Plan::give_up);
-                        return self.answer(Event::Submitted { ticket, result: Err(refusal) }, turn);
+                Operation::Publish(mut publish) => {
+                    if let (Some(id), Some(held)) = (publish.publication.take(), &held)
+                        && (held.knows(&id) || !fresh.insert(id))
+                    {
+                        core.parts.metrics.duplicates_suppressed.increment();
+                        continue;
                     }
-                },
+                    let room = held.as_ref().map_or(Ok(()), |held| held.check_room(fresh.len()));
+                    match room.and_then(|()| self.plan(publish, turn)) {
+                        Ok(plan) => plans.extend(plan),
+                        Err(refusal) => {
+                            plans.into_iter().for_each(Plan::give_up);
+                            return self.answer(Event::Submitted { ticket, result: Err(refusal) }, turn);
+                        }
+                    }
+                }
             }
         }
         // Nothing can fail from here on.
@@ -172,6 +242,12 @@ impl Link {
         }
         for one in settles {
             self.settle_into(one, &mut changeset, turn);
+        }
+        for id in fresh {
+            if let Some(held) = &mut held {
+                held.remember(id, turn.now, &mut changeset);
+                expiry::watch_publications(&core.parts);
+            }
         }
         let routed = plans.iter().all(Plan::routed);
         let event = wanted.map(|ticket| submitted(ticket, routed));

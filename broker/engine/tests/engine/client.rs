@@ -281,6 +281,7 @@ pub(crate) fn publish(key: &str, text: &str, qos: Qos, remember: Option<u16>) ->
         expiry_ms: None,
         properties: None,
         remember,
+        publication: None,
         declare: None,
     }
 }

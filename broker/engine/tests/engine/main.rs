@@ -8,6 +8,7 @@
 mod client;
 mod due;
 mod laws;
+mod publications;
 mod races;
 mod retained;
 mod seeded;

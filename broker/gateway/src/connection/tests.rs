@@ -423,6 +423,7 @@ fn publish(text: &str) -> Request {
         expiry_ms: None,
         properties: None,
         remember: None,
+        publication: None,
         declare: Some(Box::new(lines())),
     };
     let operations = [Operation::Publish(publish)].into_iter().collect();

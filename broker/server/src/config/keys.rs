@@ -102,6 +102,26 @@ const DURABILITY: &[Key] = &[
         Is("1MiB"),
         "The most bytes that share one write and one fdatasync; a single larger change is written by itself.",
     ),
+    Key::value(
+        "dedup_window",
+        Type::Duration { min_ms: 1_000, max_ms: 30 * 86_400_000 },
+        Is("1h"),
+        "How long a publisher's own id of a message (`x-dedup-id`) is remembered: what is sent again under it meanwhile is \
+         acknowledged and not routed.",
+    ),
+    Key::value(
+        "dedup_max",
+        Type::Count { min: 1, max: 100_000_000 },
+        Is("100000"),
+        "How many of these ids are remembered of one user; beyond it, the oldest is forgotten before its time.",
+    ),
+    Key::value(
+        "dedup_total_max",
+        Type::Count { min: 1, max: 1_000_000_000 },
+        Is("1000000"),
+        "How many are remembered of all users, at about 200 bytes of memory each. Beyond it, a publish under a new one is \
+         refused.",
+    ),
 ];
 
 const LIMITS: &[Key] = &[

@@ -117,6 +117,7 @@ fn held_will(mut will: Will, options: &Options) -> Result<Box<HeldWill>, Fault> 
         expiry_ms: expiry_s.map(|seconds| u64::from(seconds) * 1000),
         properties: properties.and_then(convert::properties_in).map(|said| Box::new(said.detached())),
         remember: None,
+        publication: None,
         declare: None,
     };
     Ok(Box::new(HeldWill { publish, delay_s }))

@@ -47,7 +47,7 @@ enum Due {
     /// For a repetition of the message that this submit carried; `None`: in an earlier connection.
     PubrecAgain(Option<Ticket>),
     /// Refused by us already; what is waited for is only its turn.
-    Refused(Qos, Reason),
+    Refused(Qos, Reason, Option<&'static str>),
 }
 
 impl Incoming {
@@ -123,7 +123,8 @@ impl Incoming {
         self.count(limits)?;
         match message {
             Err(refused) => {
-                self.ask(ticket, id, Due::Refused(delivery.qos(), refused.reason), SmallVec::new(), out)
+                let due = Due::Refused(delivery.qos(), refused.reason, refused.why);
+                self.ask(ticket, id, due, SmallVec::new(), out);
             }
             Ok((message, _)) if is_exactly_once => {
                 self.dedup.insert(id, Entry { submit: Some(ticket), is_counted: true });
@@ -181,15 +182,15 @@ impl Incoming {
         };
         let id = waiting.id;
         let (kind, place): (fn(Ack) -> Packet, Place) = match waiting.ack {
-            Due::Puback | Due::Refused(Qos::AtMostOnce | Qos::AtLeastOnce, _) => {
+            Due::Puback | Due::Refused(Qos::AtMostOnce | Qos::AtLeastOnce, ..) => {
                 (Packet::Puback, Place::Puback)
             }
-            Due::Pubrec | Due::PubrecAgain(_) | Due::Refused(Qos::ExactlyOnce, _) => {
+            Due::Pubrec | Due::PubrecAgain(_) | Due::Refused(Qos::ExactlyOnce, ..) => {
                 (Packet::Pubrec, Place::Pubrec)
             }
         };
         let (reason, why) = match (waiting.ack, result) {
-            (Due::Refused(_, reason), Ok(_)) => (reason, None),
+            (Due::Refused(_, reason, why), Ok(_)) => (reason, why.map(str::to_owned)),
             (Due::PubrecAgain(first), Ok(_)) if !self.dedup.stands(id, first) => {
                 (Reason::UnspecifiedError, None)
             }
@@ -242,18 +243,24 @@ pub(crate) fn released(id: u16, is_known: bool, limits: &Limits, out: &mut Outbo
 struct Refused {
     delivery: Guarantee,
     reason: Reason,
+    why: Option<&'static str>,
 }
 
 /// The message of a PUBLISH, or the reason why it cannot be one.
 fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<(Message, Guarantee), Refused> {
     let delivery = packet.delivery;
-    let refused = |reason: Reason| Refused { delivery, reason };
+    let refused = |reason: Reason| Refused { delivery, reason, why: None };
     if !options.takes(&topic) {
         return Err(refused(Reason::TopicNameInvalid));
     }
     let (exchange, key) = convert::place(topic).ok_or_else(|| refused(Reason::NotAuthorized))?;
     let mut properties = packet.properties;
     let expiry_s = properties.as_ref().and_then(|properties| properties.message_expiry_s);
+    let properties = properties.as_mut().and_then(|properties| convert::properties_in(properties));
+    let publication = properties
+        .as_deref()
+        .map_or(Ok(None), convert::publication)
+        .map_err(|why| Refused { delivery, reason: Reason::ImplementationSpecific, why: Some(why) })?;
     let message = Message {
         exchange,
         key,
@@ -262,7 +269,8 @@ fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<(Mess
         retain: packet.retain,
         persistent: delivery.qos() != Qos::AtMostOnce,
         expiry_ms: expiry_s.map(|seconds| u64::from(seconds) * 1000),
-        properties: properties.as_mut().and_then(|properties| convert::properties_in(properties)),
+        properties,
+        publication,
         remember: match delivery {
             Guarantee::ExactlyOnce(id) => Some(id.get()),
             Guarantee::AtMostOnce | Guarantee::AtLeastOnce(_) => None,

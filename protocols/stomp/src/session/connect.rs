@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use bytestring::ByteString;
+use model::name::ClientId;
 use model::principal::Credentials;
 use model::refusal::Refusal;
 use model::request::{Identity, Open};
@@ -69,7 +70,7 @@ pub(super) fn open(
         credentials: Credentials {
             user: login.clone(),
             password: value("passcode").map(ByteString::into_bytes),
-            client: None,
+            client: client_id(value("client-id")).map_err(|fault| refused(version, fault))?,
             address,
         },
         identity: Identity::Connection,
@@ -77,6 +78,16 @@ pub(super) fn open(
         will: None,
     };
     Ok((Agreed { version, offer, login }, Box::new(open)))
+}
+
+/// What the client calls itself. STOMP knows no such thing; ActiveMQ's clients say it.
+fn client_id(value: Option<ByteString>) -> Result<Option<ClientId>, Fault> {
+    let Some(value) = value else { return Ok(None) };
+    if value.len() > CLIENT_ID_BYTES_MAX {
+        let detail = format!("header client-id is longer than {CLIENT_ID_BYTES_MAX} bytes.");
+        return Err(Fault::new("Invalid header", detail));
+    }
+    Ok(Some(ClientId::new(&value)))
 }
 
 /// Whether a `host` stands for the default virtual host. Clients put there what they connected to; a port is ignored.
@@ -127,3 +138,6 @@ impl Agreed {
         fault
     }
 }
+
+/// The longest `client-id`, in bytes: as MQTT's.
+const CLIENT_ID_BYTES_MAX: usize = 256;

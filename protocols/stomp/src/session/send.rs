@@ -46,6 +46,7 @@ fn publish(online: &mut Online, frame: &Frame) -> Result<Publish, Fault> {
         expiry_ms: sent.expiry_ms,
         properties: sent.properties,
         remember: None,
+        publication: sent.publication,
         declare: declare.map(Box::new),
     })
 }
