@@ -39,7 +39,7 @@ pub(crate) const FLOORS: &[(&str, &[&str])] = &[
             "admin",
         ],
     ),
-    ("tests", &["server", "cli", "mqtt", "model", "telemetry"]),
+    ("tests", &["server", "cli", "mqtt", "stomp", "model", "telemetry"]),
 ];
 
 /// Packages that have a home, and are found only there. deny.toml says the same of those that others could bring in.
