@@ -16,3 +16,4 @@ mod stomp_basics;
 mod topics;
 mod transactions;
 mod wills;
+mod wills_restart;

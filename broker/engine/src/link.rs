@@ -275,10 +275,7 @@ impl Link {
                 self.core.tell_cancelled(subscribe::leave(parts, attached, false, wakes));
             }
         }
-        // Whoever is cut off because the broker stops is treated at its next start: until then the journal calls him
-        // connected, and his will may be deferred (MQTT 5.0, 3.1.2.5).
-        let deferred = close.is_none() && self.core.is_stopping();
-        if let (Some(session), false) = (&member.session, deferred) {
+        if let Some(session) = &member.session {
             let now = (Instant::now(), clock::wall_now());
             self.core.registry.close(parts, session, self.id, close, now, wakes);
         }

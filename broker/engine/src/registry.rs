@@ -102,6 +102,12 @@ impl Session {
 }
 
 impl State {
+    /// How long a will waits: no longer than the session lives (MQTT 5.0, 3.1.3.2.2).
+    fn will_delay(&self) -> Duration {
+        let delay_s = self.will.as_ref().map_or(0, |will| will.delay_s.min(self.expiry_s));
+        Duration::from_secs(delay_s.into())
+    }
+
     fn record(&self, client: &ClientId) -> Change {
         Change::PutSession(Box::new(SessionRecord {
             client: client.clone(),
@@ -232,8 +238,8 @@ impl Registry {
                 state.will = None;
             }
         }
-        let delay_s = state.will.as_ref().map_or(0, |will| will.delay_s.min(state.expiry_s));
-        aftermath.will = state.will.take_if(|_| delay_s == 0);
+        let delay = state.will_delay();
+        aftermath.will = state.will.take_if(|_| delay.is_zero());
         if state.expiry_s == 0 {
             drop(state);
             self.end(parts, &mut sessions, session, &mut aftermath);
@@ -241,7 +247,7 @@ impl Registry {
             if state.recorded {
                 aftermath.changeset.changes.push(state.record(&session.client));
             }
-            schedule(parts, &session.client, &mut state, delay_s, now.0);
+            schedule(parts, &session.client, &mut state, Duration::ZERO, now.0);
             drop(state);
         }
         wills::settle(parts, aftermath);
@@ -279,7 +285,7 @@ impl Registry {
         now: (Instant, WallMs),
     ) -> Aftermath {
         let subscriptions = parts.vhost.router.bindings_of(&queue.options().name).len();
-        // Whoever was connected when the broker died lost the connection then; when that was, nobody knows.
+        // Whoever was connected when the broker was killed lost the connection then; when that was, nobody knows.
         let disconnected_at = record.disconnected_at.unwrap_or(now.1);
         let mut state = State {
             queue,
@@ -293,16 +299,13 @@ impl Registry {
             life: 1,
             due: SmallVec::new(),
         };
-        let gone_s = u32::try_from(now.1.since(disconnected_at).as_secs()).unwrap_or(u32::MAX);
-        let delay_s = state.will.as_ref().map_or(0, |will| will.delay_s.min(state.expiry_s));
-        let will = state.will.take_if(|_| delay_s <= gone_s);
+        // What is left of its time: a restart gives no more of it, and takes none.
+        let gone = now.1.since(disconnected_at);
+        let delay = state.will_delay();
+        let will = state.will.take_if(|_| delay <= gone);
         let mut aftermath = Aftermath { will, ..Aftermath::default() };
         aftermath.changeset.changes.push(state.record(&record.client));
-        let left_s =
-            if state.expiry_s == u32::MAX { u32::MAX } else { state.expiry_s.saturating_sub(gone_s) };
-        let expiry_s = std::mem::replace(&mut state.expiry_s, left_s);
-        schedule(parts, &record.client, &mut state, delay_s.saturating_sub(gone_s), now.0);
-        state.expiry_s = expiry_s;
+        schedule(parts, &record.client, &mut state, gone, now.0);
         let session = Arc::new(Session { client: record.client.clone(), state: Mutex::new(state) });
         self.lock().insert(record.client, session);
         parts.metrics.sessions.increment();
@@ -332,15 +335,15 @@ impl Registry {
     }
 }
 
-/// Asks for what will be due in this life of a session, if its client stays away.
-fn schedule(parts: &Parts, client: &ClientId, state: &mut State, delay_s: u32, now: Instant) {
+/// Asks for what will be due in this life of a session, if its client, who has been away for `gone`, stays away.
+fn schedule(parts: &Parts, client: &ClientId, state: &mut State, gone: Duration, now: Instant) {
     let (timers, life) = (&parts.vhost.timers, state.life);
     if state.will.is_some() {
-        let when = now + Duration::from_secs(delay_s.into());
+        let when = now + state.will_delay().saturating_sub(gone);
         state.due.push(timers.at(when, Due::Will { client: client.clone(), life }));
     }
     if state.expiry_s < u32::MAX {
-        let when = now + Duration::from_secs(state.expiry_s.into());
+        let when = now + Duration::from_secs(state.expiry_s.into()).saturating_sub(gone);
         state.due.push(timers.at(when, Due::Expire { client: client.clone(), life }));
     }
 }
