@@ -1,4 +1,4 @@
-//! Script: somebody else's client, in Python or JavaScript, that is told what to do line by line.
+//! Script: somebody else's client, in Python, JavaScript or Ruby, that is told what to do line by line.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -35,6 +35,18 @@ pub fn node(script: &str) -> Result<Command> {
     ensure!(packages.exists(), "{} is missing; run tests/prepare once", packages.display());
     let mut command = Command::new("node");
     command.arg(tests().join("node").join(script));
+    Ok(command)
+}
+
+/// A program of `tests/ruby`.
+///
+/// # Errors
+///
+/// None here; it ends at once if Ruby or its packages were not installed, and says so.
+pub fn ruby(script: &str) -> Result<Command> {
+    // Debian's own: only that one has Debian's packages.
+    let mut command = Command::new("/usr/bin/ruby");
+    command.arg(tests().join("ruby").join(script));
     Ok(command)
 }
 

@@ -1,5 +1,6 @@
 //! In by one door, out by the other: the broker with raw packets and with other people's clients.
 
+mod adapter;
 mod auto;
 mod browser;
 mod clients;
@@ -7,12 +8,15 @@ mod delivery;
 mod exchanges;
 mod exchanges_setup;
 mod mapping;
+mod mqtt_clients;
 mod once;
 mod retained;
 mod room;
 mod sessions;
 mod stomp_acks;
 mod stomp_basics;
+mod stomp_clients;
+mod table;
 mod topics;
 mod transactions;
 mod wills;
