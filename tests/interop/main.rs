@@ -10,6 +10,7 @@ mod exchanges_setup;
 mod mapping;
 mod mqtt_clients;
 mod once;
+mod prefixes;
 mod retained;
 mod room;
 mod sessions;

@@ -32,6 +32,15 @@ pub(crate) struct Sent {
     pub(crate) properties: Option<Box<Properties>>,
 }
 
+impl Sent {
+    /// Where it was sent, for whoever serves many destinations from one queue. Nobody else may say so.
+    pub(crate) fn tell_destination(&mut self, destination: &ByteString) {
+        let properties = self.properties.get_or_insert_default();
+        properties.headers.retain(|(name, _)| name != SENT_TO);
+        properties.headers.push((SENT_TO.into(), destination.clone()));
+    }
+}
+
 /// Reads the headers of SEND. Of a repeated header the first counts, the rest vanish.
 ///
 /// # Errors
@@ -235,6 +244,9 @@ const OURS: [&str; 9] = [
     "redelivered",
     "receipt-id",
 ];
+
+/// Where a message was sent that is for an application.
+const SENT_TO: &str = "x-destination";
 
 /// The headers of MESSAGE that we write from properties.
 const OF_MESSAGE: [&str; 6] =

@@ -14,12 +14,19 @@ use model::name::{ExchangeName, QueueName};
 use crate::escape::Escapes;
 
 /// What a prefix of destinations stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PrefixKind {
-    /// Keys of the topic exchange.
-    Topic,
+    /// Keys of that exchange.
+    Exchange(ExchangeName),
     /// Queues, made by whoever names them first.
     Queue,
+    /// What is for the service that consumes that queue: all of it, whatever follows the prefix.
+    Application(QueueName),
+}
+
+impl PrefixKind {
+    /// Keys of the topic exchange, which are MQTT's topics.
+    pub const TOPIC: Self = Self::Exchange(ExchangeName::TOPIC);
 }
 
 /// Destinations that start alike and mean the same.
@@ -47,20 +54,23 @@ impl Prefix {
         let may_part = |byte: &u8| byte.is_ascii_punctuation() && !b"%*#+".contains(byte);
         let byte = u8::try_from(separator).ok().filter(may_part);
         let separator = byte.ok_or(PrefixError::Separator(separator))?;
+        if let PrefixKind::Exchange(name) = &kind
+            && *name == ExchangeName::DEFAULT
+        {
+            return Err(PrefixError::DefaultExchange(text.into()));
+        }
         let kept = if keep { format!("{}/", text.trim_matches('/')) } else { String::new() };
         Ok(Self { text: text.into(), kind, separator, kept: kept.into() })
     }
 
     /// The one that is always there.
     fn topic() -> Self {
-        Self { text: "/topic/".into(), kind: PrefixKind::Topic, separator: b'.', kept: "".into() }
+        Self { text: "/topic/".into(), kind: PrefixKind::TOPIC, separator: b'.', kept: "".into() }
     }
 
-    const fn word(&self) -> &'static str {
-        match self.kind {
-            PrefixKind::Topic => "topic",
-            PrefixKind::Queue => "queue",
-        }
+    /// Its words, for texts about it.
+    fn words(&self) -> &str {
+        self.text.trim_matches('/')
     }
 }
 
@@ -73,6 +83,9 @@ pub enum PrefixError {
     /// It must not be part of words.
     #[error("{0:?} cannot part words; use \".\" or \"/\"")]
     Separator(char),
+    /// Its keys are the names of queues.
+    #[error("the prefix {0:?} cannot stand for the default exchange; use kind = \"queue\"")]
+    DefaultExchange(String),
 }
 
 /// All prefixes of a broker. Cheap to ask, made once.
@@ -97,6 +110,14 @@ pub struct Address {
     pub key: RoutingKey,
     /// The queue that is made if it does not exist.
     pub declares: Option<QueueName>,
+    /// Whether the message is to say where it was sent, because the address no longer does.
+    pub hides_destination: bool,
+}
+
+impl Address {
+    fn queue(key: RoutingKey, declares: Option<QueueName>, hides_destination: bool) -> Self {
+        Self { exchange: ExchangeName::DEFAULT, key, declares, hides_destination }
+    }
 }
 
 /// What a SUBSCRIBE is about.
@@ -117,7 +138,7 @@ pub enum Wanted {
         exchange: ExchangeName,
         /// With keys like these.
         pattern: KeyPattern,
-        /// Whether it was named by `/exchange/`, which may be a headers exchange.
+        /// Whether it may be a headers exchange.
         named: bool,
     },
     /// What waits in a queue.
@@ -137,6 +158,7 @@ pub struct ShownBy(usize);
 enum Parts<'a> {
     Keys { exchange: ExchangeName, text: &'a str, separator: u8, kept: &'a str, named: bool },
     Queue { name: String, declares: bool },
+    Application { queue: &'a QueueName },
 }
 
 impl Destinations {
@@ -158,7 +180,10 @@ impl Destinations {
         match self.parts(destination)?.0 {
             Parts::Queue { name, declares } => {
                 let declares = declares.then(|| QueueName::new(&name));
-                Ok(Address { exchange: ExchangeName::DEFAULT, key: RoutingKey::new(name.into()), declares })
+                Ok(Address::queue(RoutingKey::new(name.into()), declares, false))
+            }
+            Parts::Application { queue } => {
+                Ok(Address::queue(RoutingKey::from(queue.as_str()), Some(queue.clone()), true))
             }
             Parts::Keys { exchange, text, separator, kept, named: _ } => {
                 let key = key(text, separator, kept)?;
@@ -166,7 +191,8 @@ impl Destinations {
                 if exchange == ExchangeName::TOPIC && key.contains(['+', '#']) {
                     return Err(DestinationError::Wildcard(destination.into()));
                 }
-                Ok(Address { exchange, key: RoutingKey::new(key.into()), declares: None })
+                let key = RoutingKey::new(key.into());
+                Ok(Address { exchange, key, declares: None, hides_destination: false })
             }
         }
     }
@@ -180,6 +206,12 @@ impl Destinations {
         let (parts, shown_by) = self.parts(destination)?;
         let what = match parts {
             Parts::Queue { name, declares } => Wanted::Queue { name: QueueName::new(&name), declares },
+            Parts::Application { queue } => {
+                return Err(DestinationError::Application {
+                    destination: destination.into(),
+                    queue: queue.as_str().into(),
+                });
+            }
             Parts::Keys { exchange, text, separator, kept, named } => {
                 let levels = key(text, separator, kept)?.split('/').map(level).collect();
                 Wanted::Keys { exchange, pattern: KeyPattern::new(levels), named }
@@ -200,7 +232,7 @@ impl Destinations {
                 return Ok((prefixed(prefix, rest)?, Some(ShownBy(index))));
             }
             if prefix.text.strip_suffix('/') == Some(text) {
-                return Err(DestinationError::invalid("", prefix.word()));
+                return Err(DestinationError::invalid("", prefix.words()));
             }
         }
         for (kind, prefix) in [("queue", "/queue"), ("amq/queue", "/amq/queue"), ("exchange", "/exchange")] {
@@ -232,46 +264,32 @@ impl Destinations {
         escapes: Escapes,
         buf: &mut BytesMut,
     ) {
-        let kind = match exchange.as_str() {
-            "amq.topic" => PrefixKind::Topic,
-            "" => PrefixKind::Queue,
-            name => {
-                buf.extend_from_slice(b"/exchange/");
-                write_words(name, b'\0', escapes, buf);
-                if !key.as_str().is_empty() {
-                    buf.extend_from_slice(b"/");
-                    write_words(key.as_str(), b'.', escapes, buf);
-                }
-                return;
-            }
-        };
         let chosen = shown_by.and_then(|ShownBy(index)| self.prefixes.get(index));
         let usual = self.prefixes.iter().find(|prefix| &*prefix.text == TOPIC_PREFIX);
         for prefix in [chosen, usual].into_iter().flatten() {
-            if prefix.kind == kind
-                && let Some(rest) = key.as_str().strip_prefix(&*prefix.kept)
+            let separator = match (&prefix.kind, prefix.separator) {
+                (PrefixKind::Exchange(name), separator) if name == exchange => separator,
+                (PrefixKind::Queue, b'/') if *exchange == ExchangeName::DEFAULT => b'/',
+                (PrefixKind::Queue, _) if *exchange == ExchangeName::DEFAULT => b'\0',
+                (PrefixKind::Exchange(_) | PrefixKind::Queue | PrefixKind::Application(_), _) => continue,
+            };
+            if let Some(rest) = key.as_str().strip_prefix(&*prefix.kept)
                 && !rest.is_empty()
             {
                 escapes.write(&prefix.text, buf);
-                let separator = match (kind, prefix.separator) {
-                    (PrefixKind::Queue, b'/') => b'/',
-                    (PrefixKind::Queue, _) => b'\0',
-                    (PrefixKind::Topic, separator) => separator,
-                };
-                write_words(rest, separator, escapes, buf);
-                return;
+                return write_words(rest, separator, escapes, buf);
             }
         }
-        match kind {
-            PrefixKind::Queue => {
-                buf.extend_from_slice(b"/queue/");
-                write_words(key.as_str(), b'\0', escapes, buf);
-            }
-            PrefixKind::Topic => {
-                // Somebody gave `/topic/` another meaning.
-                buf.extend_from_slice(b"/exchange/amq.topic/");
-                write_words(key.as_str(), b'.', escapes, buf);
-            }
+        if *exchange == ExchangeName::DEFAULT {
+            buf.extend_from_slice(b"/queue/");
+            return write_words(key.as_str(), b'\0', escapes, buf);
+        }
+        // The topic exchange as well, where somebody gave `/topic/` another meaning.
+        buf.extend_from_slice(b"/exchange/");
+        write_words(exchange.as_str(), b'\0', escapes, buf);
+        if !key.as_str().is_empty() || *exchange == ExchangeName::TOPIC {
+            buf.extend_from_slice(b"/");
+            write_words(key.as_str(), b'.', escapes, buf);
         }
     }
 
@@ -285,16 +303,17 @@ impl Destinations {
 
 fn prefixed<'a>(prefix: &'a Prefix, rest: &'a str) -> Result<Parts<'a>, DestinationError> {
     if rest.is_empty() || (prefix.separator != b'/' && rest.contains('/')) {
-        return Err(DestinationError::invalid(&format!("/{rest}"), prefix.word()));
+        return Err(DestinationError::invalid(&format!("/{rest}"), prefix.words()));
     }
-    match prefix.kind {
-        PrefixKind::Topic => Ok(Parts::Keys {
-            exchange: ExchangeName::TOPIC,
+    match &prefix.kind {
+        PrefixKind::Exchange(exchange) => Ok(Parts::Keys {
+            exchange: exchange.clone(),
             text: rest,
             separator: prefix.separator,
             kept: &prefix.kept,
-            named: false,
+            named: true,
         }),
+        PrefixKind::Application(queue) => Ok(Parts::Application { queue }),
         PrefixKind::Queue => Ok(Parts::Queue { name: name(rest, &prefix.kept)?, declares: true }),
     }
 }
@@ -425,7 +444,18 @@ pub enum DestinationError {
         /// What follows.
         rest: String,
         /// What the prefix is called.
-        kind: &'static str,
+        kind: String,
+    },
+    /// All of it goes to one queue, which has one name.
+    #[error(
+        "'{destination}' is for the application, which consumes /queue/{queue}: SEND to it, and SUBSCRIBE to where the \
+         application answers."
+    )]
+    Application {
+        /// What was named.
+        destination: String,
+        /// Where it leads.
+        queue: String,
     },
     /// No such prefix.
     #[error(
@@ -461,15 +491,15 @@ pub enum DestinationError {
 }
 
 impl DestinationError {
-    fn invalid(rest: &str, kind: &'static str) -> Self {
-        Self::Invalid { rest: rest.into(), kind }
+    fn invalid(rest: &str, kind: &str) -> Self {
+        Self::Invalid { rest: rest.into(), kind: kind.into() }
     }
 
     /// A few words for the `message` header, RabbitMQ's where it has some.
     pub const fn summary(&self) -> &'static str {
         match self {
             Self::Unknown(_) => "Unknown destination",
-            Self::Temporary(_) => "Unsupported destination",
+            Self::Temporary(_) | Self::Application { .. } => "Unsupported destination",
             Self::Invalid { .. }
             | Self::TooLong { .. }
             | Self::TooDeep { .. }

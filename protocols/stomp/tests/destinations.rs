@@ -6,9 +6,9 @@
 )]
 
 use model::key::RoutingKey;
-use model::name::ExchangeName;
+use model::name::{ExchangeName, QueueName};
 use proptest::prelude::*;
-use stomp::destination::{Destinations, Prefix, PrefixError, PrefixKind, Wanted};
+use stomp::destination::{DestinationError, Destinations, Prefix, PrefixError, PrefixKind, Wanted};
 
 #[test]
 fn keys_and_destinations_are_two_ways_to_write_the_same() {
@@ -57,8 +57,8 @@ fn percent_signs_are_read_in_any_form() {
 #[test]
 fn a_prefix_means_what_the_configuration_says() {
     let destinations = Destinations::new(vec![
-        Prefix::new("/sub/", PrefixKind::Topic, '/', false).unwrap(),
-        Prefix::new("/pub/", PrefixKind::Topic, '/', true).unwrap(),
+        Prefix::new("/sub/", PrefixKind::TOPIC, '/', false).unwrap(),
+        Prefix::new("/pub/", PrefixKind::TOPIC, '/', true).unwrap(),
         Prefix::new("/app/", PrefixKind::Queue, '/', true).unwrap(),
         Prefix::new("/sub/queue/", PrefixKind::Queue, '.', false).unwrap(),
     ]);
@@ -85,8 +85,44 @@ fn a_prefix_means_what_the_configuration_says() {
 }
 
 #[test]
+fn a_prefix_may_stand_for_any_exchange_or_for_an_application() {
+    let destinations = Destinations::new(vec![
+        Prefix::new("/orders/", PrefixKind::Exchange(ExchangeName::new("shop")), '/', false).unwrap(),
+        Prefix::new("/dotted/", PrefixKind::Exchange(ExchangeName::new("x.y")), '.', true).unwrap(),
+        Prefix::new("/app/", PrefixKind::Application(QueueName::new("service")), '/', true).unwrap(),
+    ]);
+    for (destination, exchange, key) in [
+        ("/orders/new/5", "shop", "new/5"),
+        ("/orders/a.b", "shop", "a.b"),
+        ("/dotted/a.b", "x.y", "dotted/a/b"),
+    ] {
+        let address = destinations.address(destination).unwrap();
+        assert_eq!((address.exchange.as_str(), address.key.as_str()), (exchange, key), "{destination}");
+        assert!(!address.hides_destination);
+        let origin = destinations.origin(destination).unwrap();
+        let mut shown = bytes::BytesMut::new();
+        let escapes = stomp::escape::Escapes::Off;
+        destinations.write(&address.exchange, &address.key, origin.shown_by, escapes, &mut shown);
+        assert_eq!(shown, destination.as_bytes());
+        // To whoever subscribed in another way, it has its usual name.
+        assert!(destinations.text(&address.exchange, &address.key).starts_with("/exchange/"));
+    }
+    for destination in ["/app/chat/room/5", "/app/hello"] {
+        let address = destinations.address(destination).unwrap();
+        assert_eq!((address.exchange.as_str(), address.key.as_str()), ("", "service"));
+        assert_eq!(address.declares, Some(QueueName::new("service")));
+        assert!(address.hides_destination);
+        let refused = destinations.origin(destination).unwrap_err();
+        assert!(matches!(refused, DestinationError::Application { .. }), "{refused}");
+    }
+    assert!(destinations.address("/app/").is_err());
+    let default = PrefixKind::Exchange(ExchangeName::DEFAULT);
+    assert_eq!(Prefix::new("/q/", default, '/', false), Err(PrefixError::DefaultExchange("/q/".to_owned())));
+}
+
+#[test]
 fn topic_itself_may_be_given_another_separator() {
-    let topic = Prefix::new("/topic/", PrefixKind::Topic, '/', false).unwrap();
+    let topic = Prefix::new("/topic/", PrefixKind::TOPIC, '/', false).unwrap();
     let destinations = Destinations::new(vec![topic]);
     let address = destinations.address("/topic/a/b.c").unwrap();
     assert_eq!(address.key.as_str(), "a/b.c");
@@ -99,7 +135,7 @@ fn topic_itself_may_be_given_another_separator() {
 #[test]
 fn prefixes_are_checked() {
     let check =
-        |text: &str, separator: char| Prefix::new(text, PrefixKind::Topic, separator, false).unwrap_err();
+        |text: &str, separator: char| Prefix::new(text, PrefixKind::TOPIC, separator, false).unwrap_err();
     for text in ["", "/", "//", "sub/", "/sub", "sub"] {
         assert_eq!(check(text, '/'), PrefixError::Slashes(text.into()));
     }
@@ -129,7 +165,7 @@ proptest! {
     ) {
         let usable = exchange != "amq.topic" || !key.contains(['+', '#']);
         prop_assume!(usable);
-        let topic = Prefix::new("/topic/", PrefixKind::Topic, separator, false).unwrap();
+        let topic = Prefix::new("/topic/", PrefixKind::TOPIC, separator, false).unwrap();
         for destinations in [Destinations::default(), Destinations::new(vec![topic])] {
             let exchange = ExchangeName::new(exchange);
             let key = RoutingKey::from(&*key);

@@ -1,5 +1,6 @@
 //! Destinations: what STOMP's prefixes stand for.
 
+use model::name::{ExchangeName, QueueName};
 use stomp::destination::{Destinations, Prefix, PrefixKind};
 
 use crate::config::origin::ConfigError;
@@ -33,7 +34,17 @@ pub(crate) fn destinations(settings: &Section) -> Result<Destinations, Vec<Confi
 }
 
 fn prefix(text: &str, section: &Section) -> Result<Prefix, String> {
-    let kind = if section.word("kind") == "queue" { PrefixKind::Queue } else { PrefixKind::Topic };
+    let named = |key: &str| {
+        let missing =
+            || format!("the prefix {text:?} is of kind {:?} and needs {key} = \"…\"", section.word("kind"));
+        section.text(key).ok_or_else(missing)
+    };
+    let kind = match section.word("kind") {
+        "exchange" => PrefixKind::Exchange(ExchangeName::new(named("exchange")?)),
+        "queue" => PrefixKind::Queue,
+        "application" => PrefixKind::Application(QueueName::new(named("queue")?)),
+        _ => PrefixKind::TOPIC,
+    };
     if ALWAYS_THERE.contains(&text) {
         return Err(format!(
             "the prefix {text:?} is always there and means what it means in RabbitMQ; choose another"
@@ -41,7 +52,7 @@ fn prefix(text: &str, section: &Section) -> Result<Prefix, String> {
     }
     let separator = section.word("separator").chars().next().unwrap_or('/');
     // A queue's name is the name and nothing else.
-    let keep = kind == PrefixKind::Topic && section.truth("keep");
+    let keep = matches!(kind, PrefixKind::Exchange(_)) && section.truth("keep");
     Prefix::new(text, kind, separator, keep).map_err(|error| error.to_string())
 }
 

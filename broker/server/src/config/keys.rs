@@ -333,27 +333,32 @@ const PREFIX: &[Key] = &[
     Key::value("prefix", Type::Text, Required, "How they start: with a slash before and a slash behind, such as `/sub/`."),
     Key::value(
         "kind",
-        Type::OneOf(&["topic", "queue"]),
+        Type::OneOf(&["topic", "exchange", "queue", "application"]),
         Is("topic"),
-        "What follows the prefix: a key of the topic exchange, or the name of a queue.",
+        "What follows the prefix: a key of the topic exchange, which is an MQTT topic; a key of the exchange that `exchange` names; the \
+         name of a queue; or anything that is for an application: all of it goes to one queue, with the header `x-destination`.",
     ),
+    Key::value("exchange", Type::Name, Unset("must be given"), "Which exchange; it must exist when it is used.")
+        .only_where("kind", &["exchange"]),
+    Key::value("queue", Type::Name, Unset("must be given"), "Which queue; it is made if it does not exist.")
+        .only_where("kind", &["application"]),
     Key::value(
         "separator",
         Type::OneOf(&["/", "."]),
         Is("/"),
         "What parts the words: with `/`, `/sub/chat/5` is the MQTT topic `sub/chat/5`; with `.`, `/sub/chat.5` is.",
     )
-    .only_where("kind", TOPIC),
+    .only_where("kind", KEYED),
     Key::value(
         "keep",
         Type::Truth,
         Is("true"),
         "Whether the prefix is part of the key. Without it, `/sub/chat/5` and `/pub/chat/5` are both the MQTT topic `chat/5`.",
     )
-    .only_where("kind", TOPIC),
+    .only_where("kind", KEYED),
 ];
 
-const TOPIC: &[&str] = &["topic"];
+const KEYED: &[&str] = &["topic", "exchange"];
 
 /// Sessions count their life in 32 bits of seconds, of which the last value is for ever.
 const LIFETIME: Type = Type::Seconds { min: 0, max: 4_294_967_294, never: true };

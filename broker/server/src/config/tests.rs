@@ -307,7 +307,15 @@ fn a_prefix_that_is_none_is_refused() {
     );
     refused(
         "[[stomp.prefix]]\nprefix = \"/a/\"\nkind = \"queue\"\nkeep = true",
-        "f.toml:4: stomp.prefix.0.keep means nothing here; it is for kind = \"topic\"",
+        "f.toml:4: stomp.prefix.0.keep means nothing here; it is for kind = \"topic\" or \"exchange\"",
+    );
+    refused(
+        "[[stomp.prefix]]\nprefix = \"/a/\"\nkind = \"exchange\"",
+        "f.toml:2: the prefix \"/a/\" is of kind \"exchange\" and needs exchange",
+    );
+    refused(
+        "[[stomp.prefix]]\nprefix = \"/a/\"\nkind = \"application\"\nexchange = \"x\"",
+        "f.toml:4: stomp.prefix.0.exchange means nothing here; it is for kind = \"exchange\"",
     );
 }
 

@@ -34,7 +34,10 @@ fn publish(online: &mut Online, frame: &Frame) -> Result<Publish, Fault> {
     let destination =
         frame.header("destination").ok_or_else(|| Fault::missing(frame.command, "destination"))?;
     let address = online.address(destination)?;
-    let sent = sent(&frame.headers, &online.options.destinations)?;
+    let mut sent = sent(&frame.headers, &online.options.destinations)?;
+    if address.hides_destination {
+        sent.tell_destination(destination);
+    }
     let declare = address.declares.map(|name| shared_queue(name, &frame.headers)).transpose()?;
     Ok(Publish {
         exchange: address.exchange,

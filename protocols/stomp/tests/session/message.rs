@@ -56,7 +56,7 @@ fn the_destination_is_that_of_the_message() {
 
 #[test]
 fn a_configured_prefix_is_shown_to_its_own_subscribers() {
-    let sub = Prefix::new("/sub/", PrefixKind::Topic, '/', false).unwrap();
+    let sub = Prefix::new("/sub/", PrefixKind::TOPIC, '/', false).unwrap();
     let options = Options { destinations: Destinations::new(vec![sub]), ..Options::default() };
     let mut peer = Peer::online_with(Version::V1_2, options, "");
     let by_prefix = peer.subscribe("id:0\ndestination:/sub/chat/room/5");
