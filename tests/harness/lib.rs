@@ -12,6 +12,7 @@ pub mod door;
 pub mod journal;
 pub mod mqtt;
 pub mod process;
+pub mod relay;
 pub mod script;
 pub mod socket;
 pub mod stomp;

@@ -11,6 +11,7 @@ mod mapping;
 mod mqtt_clients;
 mod once;
 mod prefixes;
+mod relay;
 mod retained;
 mod room;
 mod sessions;
