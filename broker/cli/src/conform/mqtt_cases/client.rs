@@ -203,7 +203,8 @@ impl Client {
         Ok(message)
     }
 
-    /// The next packet, which is this acknowledgement.
+    /// The next packet, which is this acknowledgement. A server that answers QoS 2 as if it were QoS 1 is told so once, by
+    /// the case about that; here it only means that nothing can be shown.
     ///
     /// # Errors
     ///
@@ -212,6 +213,9 @@ impl Client {
         let wanted = format!("{} {id}", name(first));
         match self.answer(&wanted)? {
             Packet::Ack(ack) if ack.first == first && ack.id == id => Ok(ack),
+            Packet::Ack(ack) if (first, ack.first) == (PUBREC, PUBACK) && ack.id == id => Err(
+                Short::NotApplicable("the server answers QoS 2 with PUBACK, so it has no QoS 2".to_owned()),
+            ),
             other => Err(unexpected(&wanted, &other)),
         }
     }
@@ -287,6 +291,11 @@ impl Client {
     /// It is not granted as asked.
     pub(crate) fn subscribe_with(&mut self, filter: &str, options: u8, properties: &[u8]) -> Outcome {
         let codes = self.ask(&[(filter, options)], properties)?;
+        if let [granted] = codes[..]
+            && granted < options & 3
+        {
+            return Err(Short::NotApplicable(format!("the server grants QoS {granted} at most, as it may")));
+        }
         expect(codes == [options & 3], || format!("SUBACK says {codes:02x?} to QoS {}", options & 3))
     }
 
