@@ -82,6 +82,7 @@ fn connect(version: Version, dice: &mut Dice) -> Connect {
     });
     Connect {
         version,
+        is_bridge: false,
         clean_start: true,
         keep_alive_s: number(dice) as u16,
         client_id: text(dice, 1),

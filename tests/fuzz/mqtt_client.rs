@@ -40,6 +40,7 @@ pub fn connect(script: &mut Script<'_>) -> Connect {
     let bits = script.byte();
     Connect {
         version,
+        is_bridge: bits & 32 != 0 && version != Version::V5,
         clean_start: bits & 1 == 0,
         keep_alive_s: script.pick(&[60, 0, 1, u16::MAX]),
         client_id: script.pick(&["c", "", "an id of more than twenty-three bytes", "c2"]).into(),

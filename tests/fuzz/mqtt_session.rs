@@ -29,11 +29,11 @@ use crate::script::Script;
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let mut play = Play::new(&mut script);
-    if script.byte() % 8 > 0 {
+    if !script.byte().is_multiple_of(8) {
         let mut bytes = BytesMut::new();
         encode(&Packet::Connect(Box::new(connect(&mut script))), Version::V5, &mut bytes);
         play.hears(&bytes);
-        if script.byte() % 8 > 0 {
+        if !script.byte().is_multiple_of(8) {
             play.answer(0, &mut script);
         }
     }
@@ -242,6 +242,7 @@ fn options(script: &mut Script<'_>) -> Options {
         receive_maximum: if bits & 1 == 0 { 64 } else { 2 },
         inflight_max: if bits & 2 == 0 { 64 } else { 1 },
         topic_alias_max: if bits & 4 == 0 { 32 } else { 1 },
+        topic_alias_max_out: if bits & 64 == 0 { 32 } else { 0 },
         topic_levels_max: if bits & 8 == 0 { 128 } else { 1 },
         subscriptions_per_packet: if bits & 16 == 0 { 100 } else { 2 },
         packet_max: if bits & 32 == 0 { 1 << 20 } else { 100 },

@@ -27,11 +27,11 @@ use crate::stomp_watch::{Asked, Watch};
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let mut play = Play::new(&mut script);
-    if script.byte() % 8 > 0 {
+    if !script.byte().is_multiple_of(8) {
         let mut bytes = Vec::new();
         connect(&mut script, &mut bytes);
         play.hears(&bytes);
-        if script.byte() % 8 > 0 {
+        if !script.byte().is_multiple_of(8) {
             play.answer(0, &mut script);
         }
     }

@@ -2,15 +2,18 @@
 
 mod adapter;
 mod auto;
+mod bridges;
 mod browser;
 mod clients;
 mod delivery;
 mod exchanges;
 mod exchanges_setup;
+mod limits;
 mod mapping;
 mod mqtt_clients;
 mod once;
 mod prefixes;
+mod profiles;
 mod relay;
 mod retained;
 mod room;
@@ -21,5 +24,6 @@ mod stomp_clients;
 mod table;
 mod topics;
 mod transactions;
+mod traps;
 mod wills;
 mod wills_restart;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use model::grant::Overlapping;
+
 /// What the engine is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -24,6 +26,8 @@ pub struct Options {
     pub publications_per_publisher_max: usize,
     /// How many are remembered in all; beyond it, a publish under a new one is refused.
     pub publications_max: usize,
+    /// What a session gets of a message that several of its subscriptions match.
+    pub overlapping: Overlapping,
     /// Names that stand for the default namespace, beside `/`.
     pub host_names: Vec<String>,
 }
@@ -40,6 +44,7 @@ impl Default for Options {
             publications_window: Duration::from_secs(3600),
             publications_per_publisher_max: 100_000,
             publications_max: 1_000_000,
+            overlapping: Overlapping::Merge,
             host_names: Vec::new(),
         }
     }

@@ -27,7 +27,7 @@ pub(crate) struct Vhost {
 impl Vhost {
     pub(crate) fn new(options: Options) -> Self {
         Self {
-            router: Router::new(),
+            router: Router::new(options.overlapping),
             publications: Publications::new(&options),
             options,
             timers: Timers::new(Instant::now()),

@@ -17,6 +17,16 @@ pub struct Grant {
     pub retain_as_published: bool,
 }
 
+/// What a session gets of a message that several of its subscriptions match (MQTT 5.0, 3.3.4 allows both).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Overlapping {
+    /// One message, with the highest QoS and all identifiers.
+    #[default]
+    Merge,
+    /// One message for each subscription, with its QoS and its identifier.
+    Each,
+}
+
 impl Default for Grant {
     fn default() -> Self {
         Self {

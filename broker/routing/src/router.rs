@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use model::change::BindingKey;
+use model::grant::Overlapping;
 use model::key::RoutingKey;
 use model::name::{ClientId, ExchangeName, QueueName};
 use model::properties::Properties;
@@ -28,10 +29,10 @@ pub struct Router {
 }
 
 impl Router {
-    /// A namespace without queues.
-    pub fn new() -> Self {
+    /// A namespace without queues; `overlapping`: what a session gets of a message that several of its subscriptions match.
+    pub fn new(overlapping: Overlapping) -> Self {
         Self {
-            table: RwLock::new(Table::new()),
+            table: RwLock::new(Table::new(overlapping)),
             generations: Generations::new(),
             cache_places: PlaceBudget::new(),
         }
@@ -203,7 +204,7 @@ impl Router {
 
 impl Default for Router {
     fn default() -> Self {
-        Self::new()
+        Self::new(Overlapping::default())
     }
 }
 

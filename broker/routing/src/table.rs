@@ -10,7 +10,7 @@ use foldhash::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use model::change::BindingKey;
-use model::grant::Grant;
+use model::grant::{Grant, Overlapping};
 use model::key::RoutingKey;
 use model::name::{ClientId, ExchangeName, QueueName};
 use model::properties::Properties;
@@ -32,6 +32,7 @@ pub(crate) struct Table {
     shares: HashMap<Origin, Arc<Share>>,
     /// The last number that a line or a share got.
     last: u64,
+    overlapping: Overlapping,
 }
 
 /// A queue, and what it is bound to.
@@ -66,7 +67,7 @@ pub(crate) struct Keeping {
 }
 
 impl Table {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(overlapping: Overlapping) -> Self {
         let own = [
             (ExchangeName::TOPIC, ExchangeKind::Topic),
             (ExchangeName::DIRECT, ExchangeKind::Direct),
@@ -82,6 +83,7 @@ impl Table {
             queues: HashMap::default(),
             shares: HashMap::default(),
             last: 0,
+            overlapping,
         }
     }
 
@@ -242,18 +244,23 @@ impl Table {
             }
             Target::Share(share) => routes.shares.push(share.pick()),
         });
-        merge(&mut lines, routes);
+        merge(&mut lines, self.overlapping, routes);
         Ok(Keeping { by_key: exchange.goes_by_key(), by_publisher })
     }
 }
 
-/// Each queue once, with the grants of all its lines.
-fn merge(lines: &mut [&Line], routes: &mut Routes) {
+/// Each queue once, with the grants of all its lines; or the queue of one session once for each.
+fn merge(lines: &mut [&Line], overlapping: Overlapping, routes: &mut Routes) {
     // What belongs together stands together then; a queue's lines in their order.
     lines.sort_unstable_by_key(|line| (line.route.queue.id(), line.id));
     for line in lines {
         match routes.fixed.last_mut() {
-            Some(last) if Arc::ptr_eq(&last.queue, &line.route.queue) => last.grant.merge(&line.route.grant),
+            Some(last)
+                if Arc::ptr_eq(&last.queue, &line.route.queue)
+                    && (overlapping == Overlapping::Merge || !last.queue.options().exclusive) =>
+            {
+                last.grant.merge(&line.route.grant);
+            }
             Some(_) | None => routes.fixed.push(line.route.clone()),
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use auth::Anonymous;
 use gateway::{Kind, ListenerOptions, Web};
+use model::grant::Overlapping;
 use mqtt::version::Version;
 use telemetry::Metrics;
 use telemetry::logging::{Format, Levels};
@@ -60,6 +61,10 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
         publications_window: Duration::from_millis(durability.number("dedup_window")),
         publications_per_publisher_max: count(durability, "dedup_max"),
         publications_max: count(durability, "dedup_total_max"),
+        overlapping: match config.settings().section("mqtt").word("overlapping") {
+            "each" => Overlapping::Each,
+            _ => Overlapping::Merge,
+        },
         host_names: config.settings().section("node").texts("host_names").to_vec(),
     }
 }
@@ -78,6 +83,7 @@ pub(crate) fn mqtt(config: &Config) -> mqtt::Options {
         inflight_max: narrow(section, "inflight_max"),
         packet_max: narrow(section, "max_packet"),
         topic_alias_max: narrow(section, "topic_alias_max"),
+        topic_alias_max_out: narrow(section, "topic_alias_max_out"),
         keep_alive_max_s: narrow(section, "keep_alive_max"),
         session_expiry_max_s: narrow(section, "session_expiry_max"),
         session_expiry_v3_s: narrow(section, "session_expiry_v3"),
@@ -261,6 +267,8 @@ mod tests {
             "anonymous: Always",
             "guest_loopback: false",
             "\"broker\", \"other\"",
+            "overlapping: Each",
+            "topic_alias_max_out: 45",
             "versions: [V5]",
             "session_expiry_max_s: 4294967295",
             "session_expiry_v3_s: 2073600",
@@ -274,7 +282,7 @@ mod tests {
     }
 
     /// Each number once, so that it can be found again.
-    const EVERYTHING: [&str; 44] = [
+    const EVERYTHING: [&str; 46] = [
         "log.level=trace",
         "log.format=json",
         "auth.anonymous=always",
@@ -297,6 +305,8 @@ mod tests {
         "mqtt.inflight_max=20",
         "mqtt.max_packet=21KiB",
         "mqtt.topic_alias_max=22",
+        "mqtt.topic_alias_max_out=45",
+        "mqtt.overlapping=each",
         "mqtt.keep_alive_max=23s",
         "mqtt.session_expiry_max=never",
         "mqtt.session_expiry_v3=24d",

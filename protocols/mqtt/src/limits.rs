@@ -20,8 +20,10 @@ pub struct Options {
     pub inflight_max: u16,
     /// The largest packet we read, in bytes; at most 268,435,460.
     pub packet_max: u32,
-    /// How many topic aliases there are each way (3.2.2.3.8); 0: none.
+    /// How many topic aliases a client may use (3.2.2.3.8); 0: none.
     pub topic_alias_max: u16,
+    /// How many topic aliases we use towards a client, if it takes as many; 0: none.
+    pub topic_alias_max_out: u16,
     /// The longest keep alive of a 5.0 client, in seconds; 0: no limit. In 3.x there is no way to tell the client, so
     /// there it is not limited.
     pub keep_alive_max_s: u16,
@@ -48,6 +50,7 @@ impl Default for Options {
             inflight_max: 64,
             packet_max: 1 << 20,
             topic_alias_max: 32,
+            topic_alias_max_out: 32,
             keep_alive_max_s: 600,
             session_expiry_max_s: WEEK_S,
             session_expiry_v3_s: WEEK_S,
@@ -73,6 +76,8 @@ impl Options {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) version: Version,
+    /// Whether the client is a bridge: it wants the RETAIN flag as it was published, and no echo of its own messages.
+    pub(crate) is_bridge: bool,
     /// The most QoS 1 and QoS 2 messages under way to the client.
     pub(crate) inflight_max: usize,
     /// The largest packet that the client reads, in bytes.
@@ -92,7 +97,11 @@ impl Limits {
     pub(crate) fn agree(connect: &Connect, options: &Options) -> Self {
         let inflight_max = options.inflight_max.max(1);
         if !connect.version.has_properties() {
-            return Self { inflight_max: usize::from(inflight_max), ..Self::unknown(connect.version) };
+            return Self {
+                is_bridge: connect.is_bridge,
+                inflight_max: usize::from(inflight_max),
+                ..Self::unknown(connect.version)
+            };
         }
         let none = Properties::default();
         let asked = connect.properties.as_deref().unwrap_or(&none);
@@ -100,9 +109,10 @@ impl Limits {
         let packet_max = asked.maximum_packet_size.map_or(usize::MAX, |maximum| maximum.get() as usize);
         Self {
             version: connect.version,
+            is_bridge: false,
             inflight_max: usize::from(receive_maximum.min(inflight_max)),
             packet_bytes_max: packet_max.min(PACKET_BYTES_MAX),
-            aliases_out: asked.topic_alias_maximum.unwrap_or(0).min(options.topic_alias_max),
+            aliases_out: asked.topic_alias_maximum.unwrap_or(0).min(options.topic_alias_max_out),
             aliases_in: options.topic_alias_max,
             may_explain: asked.request_problem_information.unwrap_or(true),
             receive_maximum: Some(options.receive_maximum.max(1)),
@@ -113,6 +123,7 @@ impl Limits {
     pub(crate) const fn unknown(version: Version) -> Self {
         Self {
             version,
+            is_bridge: false,
             inflight_max: 1,
             packet_bytes_max: PACKET_BYTES_MAX,
             aliases_out: 0,

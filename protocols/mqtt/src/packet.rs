@@ -205,6 +205,8 @@ pub struct Properties {
 pub struct Connect {
     /// The protocol it speaks.
     pub version: Version,
+    /// Whether it calls itself a bridge: the highest bit of the level, in 3.x only.
+    pub is_bridge: bool,
     /// Clean Start; in 3.x Clean Session.
     pub clean_start: bool,
     /// In seconds; 0: none.

@@ -373,7 +373,7 @@ fn announces_five(bytes: &[u8]) -> bool {
     let is_size = |byte: &u8| byte & 0x80 != 0;
     bytes.split_first().is_some_and(|(first, rest)| {
         let rest = rest.iter().position(|byte| !is_size(byte)).and_then(|last| rest.get(last + 1..));
-        *first == 0x10 && rest.is_some_and(|rest| rest.starts_with(b"\x00\x04MQTT\x05"))
+        first >> 4 == 1 && rest.is_some_and(|rest| rest.starts_with(b"\x00\x04MQTT\x05"))
     })
 }
 

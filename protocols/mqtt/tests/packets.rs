@@ -196,6 +196,12 @@ fn the_protocol_is_told_by_name_and_level() {
     first(&level("MQIsdp", 3), Ok(Kind::Connect));
     first(&level("MQTT", 4), Ok(Kind::Connect));
     first(&level("MQTT", 5), Ok(Kind::Connect));
+    // With the highest bit set: a bridge. In 5.0 it has options for what it wants.
+    first(&level("MQIsdp", 0x83), Ok(Kind::Connect));
+    first(&level("MQTT", 0x84), Ok(Kind::Connect));
+    first(&level("MQTT", 0x83), Err(DecodeError::Protocol));
+    first(&level("MQTT", 0x85), Err(DecodeError::Protocol));
+    first(&level("MQIsdp", 0x84), Err(DecodeError::LevelOfMqisdp));
     first(&level("MQTT", 3), Err(DecodeError::LevelOfMqtt));
     first(&level("MQTT", 6), Err(DecodeError::LevelOfMqtt));
     first(&level("MQTT", 7), Err(DecodeError::Protocol));

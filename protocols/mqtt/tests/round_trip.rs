@@ -231,6 +231,7 @@ fn connect(version: Version) -> impl Strategy<Value = Packet> {
             let password = password.filter(|_| user.is_some() || version == Version::V5);
             Packet::Connect(Box::new(Connect {
                 version,
+                is_bridge: keep_alive_s % 2 == 1 && version != Version::V5,
                 clean_start,
                 keep_alive_s,
                 client_id,

@@ -259,6 +259,7 @@ fn connect(entry: &Entry, version: Version) -> Connect {
     };
     Connect {
         version,
+        is_bridge: false,
         clean_start: entry.session_expiry_s.is_none(),
         keep_alive_s: KEEP_ALIVE_S,
         client_id: client_id.into(),

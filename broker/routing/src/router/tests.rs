@@ -278,7 +278,7 @@ struct House {
 
 impl House {
     fn new(queues: &[&str]) -> Self {
-        let router = Router::new();
+        let router = Router::default();
         for (id, name) in (0..).zip(queues) {
             router.insert_queue(queue(id, name));
         }

@@ -205,7 +205,20 @@ const MQTT: &[Key] = &[
         "topic_alias_max",
         Type::Count { min: 0, max: 65_535 },
         Is("32"),
-        "How many topic aliases there are each way.",
+        "How many topic aliases a 5.0 client may use; zero is none.",
+    ),
+    Key::value(
+        "topic_alias_max_out",
+        Type::Count { min: 0, max: 65_535 },
+        Is("32"),
+        "How many topic aliases are used towards a 5.0 client that takes them; zero is none.",
+    ),
+    Key::value(
+        "overlapping",
+        Type::OneOf(&["merge", "each"]),
+        Is("merge"),
+        "What a session gets of a message that several of its subscriptions match: one message with the highest QoS and all \
+         subscription identifiers, or one for each.",
     ),
     Key::value(
         "keep_alive_max",

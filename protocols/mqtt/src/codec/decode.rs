@@ -100,7 +100,7 @@ fn publish(flags: u8, mut from: Reader, dialect: Dialect) -> Result<Publish, Dec
 }
 
 fn connect(from: &mut Reader, role: Role) -> Result<Connect, DecodeError> {
-    let version = protocol(from)?;
+    let (version, is_bridge) = protocol(from)?;
     let dialect = Dialect { version, role };
     let flags = from.u8()?;
     let flag = |bit: u8| flags & bit != 0;
@@ -123,17 +123,20 @@ fn connect(from: &mut Reader, role: Role) -> Result<Connect, DecodeError> {
     let user = if there(USER_NAME, from) { Some(from.text()?) } else { None };
     let password = if there(PASSWORD, from) { Some(from.binary()?) } else { None };
     let clean_start = flag(CLEAN_START);
-    Ok(Connect { version, clean_start, keep_alive_s, client_id, will, user, password, properties })
+    Ok(Connect { version, is_bridge, clean_start, keep_alive_s, client_id, will, user, password, properties })
 }
 
-/// [MQTT-3.1.2-1], [MQTT-3.1.2-2]: a name and a level that go together; near misses are told apart, for the answer.
-fn protocol(from: &mut Reader) -> Result<Version, DecodeError> {
+/// [MQTT-3.1.2-1], [MQTT-3.1.2-2]: a name and a level that go together, and whether the level is that of a bridge; near
+/// misses are told apart, for the answer.
+fn protocol(from: &mut Reader) -> Result<(Version, bool), DecodeError> {
     let name = from.binary().map_err(|_| DecodeError::Protocol)?;
     let level = from.u8().map_err(|_| DecodeError::Protocol)?;
     match (&name[..], level) {
-        (b"MQIsdp", 3) => Ok(Version::V31),
-        (b"MQTT", 4) => Ok(Version::V311),
-        (b"MQTT", 5) => Ok(Version::V5),
+        (b"MQIsdp", 3) => Ok((Version::V31, false)),
+        (b"MQIsdp", BRIDGE_V31) => Ok((Version::V31, true)),
+        (b"MQTT", 4) => Ok((Version::V311, false)),
+        (b"MQTT", BRIDGE_V311) => Ok((Version::V311, true)),
+        (b"MQTT", 5) => Ok((Version::V5, false)),
         (b"MQTT", 0..=6) => Err(DecodeError::LevelOfMqtt),
         (b"MQIsdp", _) => Err(DecodeError::LevelOfMqisdp),
         _ => Err(DecodeError::Protocol),
@@ -278,6 +281,11 @@ fn unsuback(from: &mut Reader, dialect: Dialect) -> Result<Suback, DecodeError> 
     }
     Ok(Suback { id, reasons, properties })
 }
+
+/// The bit of the protocol level by which bridges make themselves known; 5.0 has options for what they want.
+pub(crate) const BRIDGE: u8 = 0x80;
+const BRIDGE_V31: u8 = BRIDGE | Version::V31.level();
+const BRIDGE_V311: u8 = BRIDGE | Version::V311.level();
 
 /// Connect flags (3.1.2.3).
 pub(crate) const USER_NAME: u8 = 1 << 7;

@@ -3,7 +3,8 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::codec::decode::{
-    CLEAN_START, NO_LOCAL, PASSWORD, RETAIN_AS_PUBLISHED, SESSION_PRESENT, USER_NAME, WILL, WILL_RETAIN,
+    BRIDGE, CLEAN_START, NO_LOCAL, PASSWORD, RETAIN_AS_PUBLISHED, SESSION_PRESENT, USER_NAME, WILL,
+    WILL_RETAIN,
 };
 use crate::codec::header;
 use crate::codec::property::{self, Owner};
@@ -111,7 +112,8 @@ fn connect(connect: &Connect) -> BytesMut {
     let mut body = BytesMut::new();
     let version = connect.version;
     put_text(&mut body, version.protocol_name());
-    body.put_u8(version.level());
+    let is_bridge = connect.is_bridge && !version.has_properties();
+    body.put_u8(version.level() | if is_bridge { BRIDGE } else { 0 });
     body.put_u8(connect_flags(connect));
     body.put_u16(connect.keep_alive_s);
     if version.has_properties() {

@@ -73,7 +73,7 @@ pub enum DecodeError {
     #[error("[MQTT-3.3.2-8] a topic alias of zero")]
     TopicAlias,
     /// A limit of ours on what one packet says of itself.
-    #[error("more properties than the broker allows in one packet")]
+    #[error("more or larger properties than the broker allows in one packet")]
     TooManyProperties,
     /// Subscription identifiers come from servers.
     #[error("[MQTT-3.3.4-6] PUBLISH from a client with a subscription identifier")]
@@ -136,8 +136,7 @@ impl DecodeError {
             | Self::LeftOver
             | Self::Utf8
             | Self::Nul
-            | Self::Topic(_)
-            | Self::ReasonCode
+            | Self::Topic(TopicError::Wildcard | TopicError::Nul | TopicError::TooLong)
             | Self::PropertyUnknown
             | Self::PropertyMisplaced
             | Self::ConnectReserved
@@ -150,7 +149,9 @@ impl DecodeError {
             | Self::SecondConnect
             | Self::WrongWay
             | Self::NoTopic
+            | Self::Topic(TopicError::Empty)
             | Self::PacketId
+            | Self::ReasonCode
             | Self::PropertyTwice
             | Self::PropertyValue
             | Self::SubscriptionIdFromClient

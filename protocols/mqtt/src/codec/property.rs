@@ -1,6 +1,7 @@
 //! Properties: which, where, how often, how large. One table, read in all directions.
 
 use bytes::{BufMut, BytesMut};
+use bytestring::ByteString;
 
 use crate::codec::error::DecodeError;
 use crate::codec::wire::{Reader, Value, put_varint, varint_size};
@@ -111,7 +112,12 @@ pub(crate) fn read(
             return Err(DecodeError::PropertyMisplaced);
         }
         read_value(id, &mut block, &mut properties).map_err(|error| precise(error, id))?;
-        if bounded && properties.user.len() > USER_PROPERTIES_MAX {
+        let is_too_large =
+            |(name, value): &(ByteString, ByteString)| name.len() + value.len() > USER_PROPERTY_BYTES_MAX;
+        if bounded
+            && (properties.user.len() > USER_PROPERTIES_MAX
+                || properties.user.last().is_some_and(is_too_large))
+        {
             return Err(DecodeError::TooManyProperties);
         }
     }
@@ -215,5 +221,7 @@ const WILL: u16 = 1;
 
 /// The most user properties in one set.
 pub(crate) const USER_PROPERTIES_MAX: usize = 64;
+/// The largest user property, name and value, in bytes.
+pub(crate) const USER_PROPERTY_BYTES_MAX: usize = 8192;
 /// The most bytes of properties in one set.
 pub(crate) const PROPERTIES_BYTES_MAX: usize = 65_535;

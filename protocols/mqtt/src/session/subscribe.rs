@@ -73,7 +73,7 @@ impl Subscriptions {
                 Err(Reason::QuotaExceeded)
             } else {
                 parse(&filter.text, limits, options)?
-                    .and_then(|parsed| source(parsed, filter, packet.properties.as_deref()))
+                    .and_then(|parsed| source(parsed, filter, packet.properties.as_deref(), limits))
             };
             match source {
                 Ok(source) => {
@@ -232,6 +232,7 @@ fn source(
     parsed: TopicFilter<'_>,
     filter: &Filter,
     properties: Option<&Properties>,
+    limits: &Limits,
 ) -> Result<Source, Reason> {
     let share = parsed.share().map(ShareName::new);
     let (exchange, pattern) = convert::source(parsed).ok_or(Reason::TopicFilterInvalid)?;
@@ -243,8 +244,9 @@ fn source(
     let grant = Grant {
         qos: filter.qos,
         subscription_ids,
-        no_local: filter.no_local,
-        retain_as_published: filter.retain_as_published,
+        // A share has no publisher of its own to leave out [MQTT-3.8.3-4].
+        no_local: filter.no_local || (limits.is_bridge && share.is_none()),
+        retain_as_published: filter.retain_as_published || limits.is_bridge,
     };
     Ok(Source { exchange, pattern, arguments: HeaderMatch::default(), share, grant })
 }

@@ -146,6 +146,7 @@ impl Client {
 pub(crate) fn connect(version: Version) -> Connect {
     Connect {
         version,
+        is_bridge: false,
         clean_start: true,
         keep_alive_s: 60,
         client_id: "c".into(),

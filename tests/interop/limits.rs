@@ -1,0 +1,266 @@
+//! The limits of the configuration, each below, at and beyond (docs/protocols/mqtt.md, "Limits").
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use harness::broker::{Broker, Setup};
+use harness::door::Door;
+use harness::mqtt::Client;
+use harness::mqtt::packet::{Packet, Publish};
+use harness::mqtt::property::{Property, RECEIVE_MAXIMUM};
+use harness::mqtt::version::Version;
+use harness::mqtt::write::{Connect, ack, publish, subscribe, unsubscribe};
+use harness::socket::Next;
+use harness::wait::SOON;
+
+#[test]
+fn a_packet_may_be_as_large_as_the_limit() -> Result<()> {
+    // [MQTT-3.2.2-15]
+    let broker = with("max_packet = \"4KiB\"")?;
+    for version in Version::ALL {
+        for (bytes, fits) in [(4095, true), (4096, true), (4097, false)] {
+            let mut client = Client::clean(broker.at(Door::Mqtt), version, "client")?;
+            let empty = publish(version, &Publish::new("t", &[0; 200], 1).with_id(1)).len() - 200;
+            let message = Publish::new("t", &vec![0; bytes - empty], 1).with_id(1);
+            let packet = publish(version, &message);
+            ensure!(packet.len() == bytes, "{} bytes were made", packet.len());
+            client.send(&packet)?;
+            let answer = (fits, 0x95);
+            ended(&mut client, version, answer, ack::PUBACK)
+                .with_context(|| format!("{version:?}, {bytes}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_first_packet_has_64_kib_at_most() -> Result<()> {
+    let broker = Broker::new()?;
+    for (bytes, code) in [(65_535, 0x86), (65_536, 0x86), (65_537, 0x95)] {
+        // So large only by a login; nobody knows it.
+        let mut connect = Connect::new(Version::V5, "client");
+        connect.login = Some(("u".repeat(40_000), String::new()));
+        let more = bytes - connect.bytes().len();
+        connect.login = Some(("u".repeat(40_000), "p".repeat(more)));
+        ensure!(connect.bytes().len() == bytes, "{} bytes were made", connect.bytes().len());
+        let mut client = Client::dial(broker.at(Door::Mqtt), Version::V5)?;
+        client.send(&connect.bytes())?;
+        let packet = client.packet()?;
+        ensure!(matches!(&packet, Packet::Connack(connack) if connack.code == code), "{bytes}: {packet:?}");
+        ensure!(client.closes(SOON)?, "{bytes}: goes on");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_topic_may_be_as_long_and_as_deep_as_the_limits() -> Result<()> {
+    let broker = with("max_topic = \"40B\"\nmax_topic_levels = 4")?;
+    let long = |bytes: usize| "t".repeat(bytes);
+    let deep = |levels: usize| "/".repeat(levels - 1);
+    for version in Version::ALL {
+        for (topic, fits) in [
+            (long(39), true),
+            (long(40), true),
+            (long(41), false),
+            (deep(3), true),
+            (deep(4), true),
+            (deep(5), false),
+        ] {
+            let what = format!("{version:?} {topic}");
+            let mut client = Client::clean(broker.at(Door::Mqtt), version, "client")?;
+            let code = match (fits, version) {
+                (true, _) => Some(1),
+                (false, Version::V5) => Some(0x8f),
+                (false, Version::V311) => Some(0x80),
+                // It has no way to refuse a filter.
+                (false, Version::V31) => None,
+            };
+            client.send(&subscribe(version, 7, &[(&topic, 1)], &[]))?;
+            match code {
+                Some(code) => {
+                    let packet = client.packet()?;
+                    ensure!(
+                        matches!(&packet, Packet::Suback { codes, .. } if *codes == [code]),
+                        "{what}: {packet:?}"
+                    );
+                }
+                None => ensure!(client.closes(SOON)?, "{what}: goes on"),
+            }
+            let mut client = Client::clean(broker.at(Door::Mqtt), version, "client")?;
+            client.send(&publish(version, &Publish::new(&topic, b"x", 1).with_id(1)))?;
+            if fits || version == Version::V5 {
+                let packet = client.packet()?;
+                let Packet::Ack { reason, .. } = packet else { anyhow::bail!("{what}: {packet:?}") };
+                ensure!(if fits { reason < 0x80 } else { reason == 0x90 }, "{what}: {reason:#04x}");
+            } else {
+                ensure!(client.closes(SOON)?, "{what}: goes on");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_client_id_may_be_as_long_as_the_limit() -> Result<()> {
+    let broker = with("max_client_id = \"30B\"")?;
+    for version in Version::ALL {
+        for (bytes, fits) in [(23, true), (24, true), (30, true), (31, false)] {
+            let mut client = Client::dial(broker.at(Door::Mqtt), version)?;
+            client.send(&Connect::new(version, &"i".repeat(bytes)).bytes())?;
+            let code = match (fits, version) {
+                (true, _) => 0,
+                (false, Version::V5) => 0x85,
+                (false, Version::V31 | Version::V311) => 2,
+            };
+            let packet = client.packet()?;
+            ensure!(
+                matches!(&packet, Packet::Connack(connack) if connack.code == code),
+                "{bytes}: {packet:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_session_may_have_as_many_subscriptions_as_the_limit() -> Result<()> {
+    let config = "[limits]\nsubscriptions = 5\n[mqtt]\nsubscriptions_per_packet = 3\n";
+    let broker = Setup::new().config(config).start()?;
+    for (version, refused) in [(Version::V311, 0x80), (Version::V5, 0x97)] {
+        let mut client = Client::clean(broker.at(Door::Mqtt), version, "client")?;
+        let mut ask = |filters: &[&str]| -> Result<Vec<u8>> {
+            let filters: Vec<(&str, u8)> = filters.iter().map(|filter| (*filter, 1)).collect();
+            client.send(&subscribe(version, 7, &filters, &[]))?;
+            let packet = client.packet()?;
+            let Packet::Suback { codes, .. } = packet else { anyhow::bail!("{packet:?}") };
+            Ok(codes)
+        };
+        ensure!(ask(&["a", "b", "c", "d"])? == [refused; 4], "{version:?}: four in one packet");
+        ensure!(ask(&["a", "b", "c"])? == [1, 1, 1], "{version:?}: three in one packet");
+        ensure!(ask(&["d"])? == [1] && ask(&["e", "f"])? == [1, refused], "{version:?}: a sixth");
+        // One that is there already takes no place.
+        ensure!(ask(&["a"])? == [1], "{version:?}: again");
+        client.send(&unsubscribe(version, 8, &["a"]))?;
+        ensure!(matches!(client.packet()?, Packet::Unsuback { .. }), "{version:?}: no UNSUBACK");
+        ensure!(client.subscribe("f", 1)? == [1], "{version:?}: a place that is free again");
+    }
+    Ok(())
+}
+
+#[test]
+fn no_more_is_under_way_to_a_client_than_the_limit_whatever_it_takes() -> Result<()> {
+    let broker = with("inflight_max = 2")?;
+    for version in Version::ALL {
+        let mut connect = Connect::new(version, "reader");
+        if version == Version::V5 {
+            connect = connect.with(Property::Number(RECEIVE_MAXIMUM, 10));
+        }
+        let (mut reader, _) = Client::connect(broker.at(Door::Mqtt), &connect)?;
+        reader.subscribe("busy", 2)?;
+        let mut publisher = Client::clean(broker.at(Door::Mqtt), version, "publisher")?;
+        for number in 0..4 {
+            publisher.publish("busy", &[number], 2)?;
+        }
+        let (first, second) = (reader.publication()?, reader.publication()?);
+        let third = reader.next(Duration::from_millis(300))?;
+        ensure!(third == Next::Silence, "{version:?}: {third:?}");
+        for message in [first, second] {
+            reader.send(&ack::bytes(ack::PUBREC, message.id))?;
+            reader.expect_ack(ack::PUBREL, message.id)?;
+            reader.send(&ack::bytes(ack::PUBCOMP, message.id))?;
+        }
+        ensure!(reader.take()?.payload == [2] && reader.take()?.payload == [3], "{version:?}: out of order");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_client_that_sends_more_than_the_receive_maximum_is_cut_off() -> Result<()> {
+    // [MQTT-3.3.4-7], [MQTT-3.3.4-8]: QoS 1 and QoS 2 count together, a QoS 2 message until PUBCOMP.
+    let broker = with("receive_max = 2")?;
+    let mut client = Client::clean(broker.at(Door::Mqtt), Version::V5, "client")?;
+    for id in 1..=2 {
+        client.send(&publish(Version::V5, &Publish::new("t", b"x", 2).with_id(id)))?;
+        client.expect_ack(ack::PUBREC, id)?;
+    }
+    client.send(&ack::bytes(ack::PUBREL, 1))?;
+    client.expect_ack(ack::PUBCOMP, 1)?;
+    // One place is free: QoS 1 takes it and gives it back, QoS 0 needs none.
+    for _ in 0..3 {
+        client.publish("t", b"x", 0)?;
+        client.publish("t", b"x", 1)?;
+    }
+    client.send(&publish(Version::V5, &Publish::new("t", b"x", 2).with_id(3)))?;
+    client.expect_ack(ack::PUBREC, 3)?;
+    client.send(&publish(Version::V5, &Publish::new("t", b"x", 1).with_id(4)))?;
+    let packet = client.packet()?;
+    ensure!(matches!(packet, Packet::Disconnect { reason: 0x93, .. }), "{packet:?}");
+    ensure!(client.closes(SOON)?, "goes on");
+    Ok(())
+}
+
+#[test]
+fn properties_have_limits_in_number_and_size() -> Result<()> {
+    let broker = Broker::new()?;
+    let pairs = |count: usize, bytes: usize| vec![Property::Pair("k".into(), "v".repeat(bytes - 1)); count];
+    // Five bytes of each are no text: its identifier and two lengths.
+    let whole = |last: usize| [pairs(7, 8192), pairs(1, last)].concat();
+    let left = 65_535 - 7 * (8192 + 5) - 5;
+    for (what, properties, fits) in [
+        ("63", pairs(63, 2), true),
+        ("64", pairs(64, 2), true),
+        ("65", pairs(65, 2), false),
+        ("8,191 bytes", pairs(1, 8191), true),
+        ("8,192 bytes", pairs(1, 8192), true),
+        ("8,193 bytes", pairs(1, 8193), false),
+        ("65,535 bytes in all", whole(left), true),
+        ("65,536 bytes in all", whole(left + 1), false),
+    ] {
+        let mut client = Client::clean(broker.at(Door::Mqtt), Version::V5, "client")?;
+        let message = Publish { properties, ..Publish::new("t", b"x", 1).with_id(1) };
+        client.send(&publish(Version::V5, &message))?;
+        ended(&mut client, Version::V5, (fits, 0x97), ack::PUBACK).context(what)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_message_that_cannot_be_taken_now_ends_the_connection_in_3_x() -> Result<()> {
+    // [MQTT-4.8.0-2] of 3.1.1: a transient error while a packet is processed. 5.0 has a code for it.
+    let config = "[[queue]]\nname = \"jobs\"\nmax_length = 2\n";
+    let broker = Setup::new().config(config).start()?;
+    let mut full = Client::clean(broker.at(Door::Mqtt), Version::V311, "full")?;
+    full.publish("$queue/jobs", b"1", 1)?;
+    full.publish("$queue/jobs", b"2", 1)?;
+    for version in Version::ALL {
+        for qos in [1, 2] {
+            let mut client = Client::clean(broker.at(Door::Mqtt), version, "client")?;
+            client.send(&publish(version, &Publish::new("$queue/jobs", b"3", qos).with_id(1)))?;
+            if version == Version::V5 {
+                let packet = client.packet()?;
+                ensure!(matches!(packet, Packet::Ack { reason: 0x97, .. }), "{packet:?}");
+            } else {
+                let next = client.next(SOON)?;
+                ensure!(next == Next::Closed, "{version:?}, QoS {qos}: {next:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Acknowledged; or the end, after DISCONNECT with that code in 5.0.
+fn ended(client: &mut Client, version: Version, (fits, code): (bool, u8), kind: u8) -> Result<()> {
+    if fits {
+        return Ok(client.expect_ack(kind, 1)?);
+    }
+    if version == Version::V5 {
+        let packet = client.packet()?;
+        ensure!(matches!(packet, Packet::Disconnect { reason, .. } if reason == code), "{packet:?}");
+    }
+    ensure!(client.closes(SOON)?, "goes on");
+    Ok(())
+}
+
+fn with(mqtt: &str) -> Result<Broker> {
+    Setup::new().config(&format!("[mqtt]\n{mqtt}\n")).start()
+}
