@@ -69,6 +69,8 @@ pub struct Decoder {
     head_bytes: usize,
     /// How much of the body is known to hold no NUL.
     body_scanned: usize,
+    /// The head that could not be parsed: it is no longer in the stream.
+    broken: Bytes,
 }
 
 impl Decoder {
@@ -97,7 +99,15 @@ impl Decoder {
         let mut frame = bytes.split_to(head_bytes + body_bytes + 1).freeze();
         let head = frame.split_to(head_bytes);
         frame.truncate(body_bytes);
-        parse(head, headers, frame, version).map(Some)
+        parse(head, headers, frame, version).map(Some).map_err(|(error, head)| {
+            self.broken = head;
+            error
+        })
+    }
+
+    /// After an error: the frame that it is about, as far as it is there. `rest` is what is left of the stream.
+    pub fn broken<'a>(&'a self, rest: &'a [u8]) -> &'a [u8] {
+        if self.broken.is_empty() { rest } else { &self.broken }
     }
 
     /// Goes on to the blank line that ends the head; whether it is there.
@@ -191,8 +201,13 @@ fn content_length(value: &[u8], limits: &Limits, version: Version) -> Result<usi
     Ok(number)
 }
 
-fn parse(head: Bytes, count: usize, body: Bytes, version: Version) -> Result<Frame, DecodeError> {
-    let head = ByteString::try_from(head).map_err(|_| DecodeError::NotUtf8)?;
+/// An error comes with the head that it is about, if that is text.
+fn parse(head: Bytes, count: usize, body: Bytes, version: Version) -> Result<Frame, (DecodeError, Bytes)> {
+    let head = ByteString::try_from(head).map_err(|_| (DecodeError::NotUtf8, Bytes::new()))?;
+    parse_text(&head, count, body, version).map_err(|error| (error, head.into_bytes()))
+}
+
+fn parse_text(head: &ByteString, count: usize, body: Bytes, version: Version) -> Result<Frame, DecodeError> {
     let mut lines = head.lines();
     let first = lines.next().unwrap_or_default();
     let command = Command::parse(first.as_bytes())
@@ -213,7 +228,7 @@ fn parse(head: Bytes, count: usize, body: Bytes, version: Version) -> Result<Fra
             Version::V1_0 => value.trim_start_matches(' '),
             Version::V1_1 | Version::V1_2 => value,
         };
-        headers.push(escapes.resolve(&head, name)?, escapes.resolve(&head, value)?);
+        headers.push(escapes.resolve(head, name)?, escapes.resolve(head, value)?);
     }
     let body = if command.may_have_body() { body } else { no_body(command, body, version)? };
     Ok(Frame { command, headers, body })

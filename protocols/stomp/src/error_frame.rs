@@ -12,6 +12,7 @@ use crate::convert::HeaderError;
 use crate::decode::DecodeError;
 use crate::destination::DestinationError;
 use crate::encode::encode;
+use crate::escape::Escapes;
 use crate::frame::{Command, Frame};
 use crate::headers::{Headers, is_secret};
 use crate::transaction::TransactionError;
@@ -47,8 +48,8 @@ impl Fault {
     }
 
     /// A header that must be there is not.
-    pub(crate) fn missing(command: Command, header: &'static str) -> Self {
-        Self::new("Missing Header", format!("{command} needs header {header}."))
+    pub(crate) fn missing(command: Command, header: &'static str, version: Version) -> Self {
+        Self::new("Missing Header", format!("{command} needs header {header} (STOMP {version})."))
     }
 
     /// The same about that frame: names its receipt and quotes it.
@@ -56,6 +57,33 @@ impl Fault {
     pub(crate) fn about(mut self, command: Command, headers: &Headers, body: &[u8]) -> Self {
         let receipt = headers.get("receipt").cloned();
         self.about = Some(Box::new(About { receipt, quote: quote(command, headers, body) }));
+        self
+    }
+
+    /// The same about what could not be read as a frame: names its receipt and quotes it, as far as that can be made out.
+    /// What is no command of STOMP is no frame, and not quoted.
+    #[must_use]
+    pub(crate) fn about_bytes(mut self, raw: &[u8], version: Version) -> Self {
+        let head = raw.get(..QUOTE_BYTES_MAX).unwrap_or(raw);
+        let head = head.split(|byte| *byte == 0).next().unwrap_or_default();
+        let text = String::from_utf8_lossy(head);
+        let mut lines = text.lines();
+        let Some(command) = lines.next().and_then(|line| Command::parse(line.as_bytes())) else {
+            return self;
+        };
+        let mut quote = format!("{command}\n");
+        let mut receipt = None;
+        for line in lines.take_while(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(':').unwrap_or((line, ""));
+            if name == "receipt" && receipt.is_none() {
+                let value = ByteString::from(value);
+                receipt = Some(Escapes::of(command, version).resolve(&value, &value).unwrap_or(value));
+            }
+            let line = if is_secret(name.trim()) { format!("{name}:***") } else { cut(line) };
+            quote.push_str(&line);
+            quote.push('\n');
+        }
+        self.about = Some(Box::new(About { receipt, quote }));
         self
     }
 

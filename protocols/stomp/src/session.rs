@@ -108,7 +108,10 @@ impl Session {
         match decoded {
             Ok(None) => return false,
             Ok(Some(mut frame)) => self.step(&mut frame, now, out),
-            Err(error) => self.fail(&Fault::from(error), out),
+            Err(error) => {
+                let fault = Fault::from(error).about_bytes(self.decoder.broken(bytes), self.version());
+                self.fail(&fault, out);
+            }
         }
         true
     }

@@ -31,8 +31,9 @@ pub(super) fn send(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -> 
 }
 
 fn publish(online: &mut Online, frame: &Frame) -> Result<Publish, Fault> {
-    let destination =
-        frame.header("destination").ok_or_else(|| Fault::missing(frame.command, "destination"))?;
+    let destination = frame
+        .header("destination")
+        .ok_or_else(|| Fault::missing(frame.command, "destination", online.version))?;
     let address = online.address(destination)?;
     let mut sent = sent(&frame.headers, &online.options.destinations)?;
     if address.hides_destination {

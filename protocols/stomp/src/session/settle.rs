@@ -22,7 +22,8 @@ pub(super) fn settle(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -
         Version::V1_0 | Version::V1_1 => "message-id",
         Version::V1_2 => "id",
     };
-    let id = frame.header(header).ok_or_else(|| Fault::missing(frame.command, header))?.clone();
+    let id =
+        frame.header(header).ok_or_else(|| Fault::missing(frame.command, header, online.version))?.clone();
     if let Some(name) = frame.header("transaction") {
         // Asked before anything is taken: an ACK for a transaction that is not open settles nothing.
         online.transactions.find(name)?;

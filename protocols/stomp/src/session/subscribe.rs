@@ -31,8 +31,10 @@ use crate::version::Version;
 ///
 /// A header is missing or means nothing, or a subscription of that name goes on.
 pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -> Result<(), Fault> {
-    let destination =
-        frame.header("destination").ok_or_else(|| Fault::missing(frame.command, "destination"))?.clone();
+    let destination = frame
+        .header("destination")
+        .ok_or_else(|| Fault::missing(frame.command, "destination", online.version))?
+        .clone();
     let id = frame.header("id").cloned();
     check_id(online, frame, id.as_deref())?;
     convert::refuse_unsupported(&frame.headers)?;
@@ -105,7 +107,9 @@ fn own_queue(frame: &Frame, id: Option<&str>, destination: &str) -> Result<Targe
         Some(name) => name.to_string(),
         None if !convert::is_durable(&frame.headers) => return Ok(Target::Private),
         None => {
-            let id = id.ok_or_else(|| Fault::missing(frame.command, "id to be durable"))?;
+            let missing =
+                || Fault::new("Missing Header", format!("{} needs header id to be durable.", frame.command));
+            let id = id.ok_or_else(missing)?;
             // No slash of the id: the first one is the destination's, so two pairs never give one name.
             format!("stomp.{}.{destination}", id.replace('%', "%25").replace('/', "%2F"))
         }
@@ -130,7 +134,7 @@ pub(super) fn unsubscribe(online: &mut Online, frame: &mut Frame, out: &mut Outb
     let name = match (&id, &destination) {
         (Some(id), _) => Name::Id(id),
         (None, Some(destination)) if !strict => Name::Destination(destination),
-        (None, _) => return Err(Fault::missing(frame.command, "id")),
+        (None, _) => return Err(Fault::missing(frame.command, "id", online.version)),
     };
     let Some(subscription) = online.subscriptions.find(name) else {
         return Err(Fault::new(

@@ -237,3 +237,28 @@ fn a_farewell_is_said() {
     peer.notify(Event::Closing(Farewell::ShuttingDown));
     assert_eq!(peer.error().command, Command::Error);
 }
+
+#[test]
+fn what_cannot_be_read_is_quoted_without_secrets_and_its_receipt_is_named() {
+    // STOMP 1.2, "ERROR"
+    for (version, frame, receipt) in [
+        (Version::V1_2, "SEND\nreceipt:a\\cb\npasscode:s3cret\nx:\\t\n\nbody\0", "a:b"),
+        (Version::V1_1, "SEND\nreceipt:7\nAuthorization:s3cret\nnothing\n\n\0", "7"),
+        (Version::V1_0, "SEND\nreceipt:a\\cb\npasscode:s3cret\ncontent-length:x\n\n\0", "a\\cb"),
+        (Version::V1_2, "SUBSCRIBE\nreceipt:7\nX-Auth-Token:s3cret\n\nbody\0", "7"),
+        (Version::V1_2, "SEND\nreceipt:7\n passcode :s3cret\ncontent-length:1\n\nbody\0", "7"),
+    ] {
+        let mut peer = Peer::online(version);
+        peer.feed(frame);
+        let error = peer.frame();
+        assert_eq!(error.header("receipt-id").unwrap(), receipt, "{frame}");
+        let text = String::from_utf8(error.body.to_vec()).unwrap();
+        assert!(text.contains(frame.lines().next().unwrap()) && text.contains("***"), "{text}");
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+    // What is no frame at all is not repeated.
+    let mut peer = Peer::greeting(Options::default());
+    peer.feed("GET / HTTP/1.1\nAuthorization: s3cret\n\n");
+    let error = peer.frame();
+    assert!(!String::from_utf8(error.body.to_vec()).unwrap().contains("s3cret"));
+}
