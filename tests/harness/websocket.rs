@@ -2,6 +2,7 @@
 
 use std::io::{self, Error};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::socket::{Next, Socket};
 use crate::wait::SOON;
@@ -52,7 +53,7 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// If none comes, or one that is neither binary nor whole.
+    /// If none comes, or one that is not whole.
     pub fn receive(&mut self) -> io::Result<()> {
         match self.socket.next(SOON, message)? {
             Next::Some(message) => {
@@ -62,15 +63,41 @@ impl WebSocket {
             Next::Silence | Next::Closed => Err(Error::other("no message in the WebSocket")),
         }
     }
+
+    /// Whether the broker closes the WebSocket next, and then the connection.
+    ///
+    /// # Errors
+    ///
+    /// If something else comes before, or the connection fails in another way.
+    pub fn ends(&mut self, within: Duration) -> io::Result<bool> {
+        if self.socket.next(within, close)? != Next::Some(()) {
+            return Ok(false);
+        }
+        // The broker waits for the answer, for a while.
+        let _ = self.socket.write(&[0x88, 0x80, 1, 2, 3, 4]);
+        self.socket.closes(within)
+    }
 }
 
-/// A message of the broker's in one frame, which is not masked (RFC 6455, 5.2).
+/// The broker's close frame.
+fn close(buffer: &mut Vec<u8>) -> io::Result<Option<()>> {
+    match buffer.as_slice() {
+        [] => Ok(None),
+        [0x88, ..] => {
+            buffer.clear();
+            Ok(Some(()))
+        }
+        other => Err(Error::other(format!("instead of a close frame: {other:?}"))),
+    }
+}
+
+/// A message of the broker's, text or binary, in one frame, which is not masked (RFC 6455, 5.2).
 fn message(buffer: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
     let (size, head) = match buffer.as_slice() {
-        [0x82, short @ 0..=125, ..] => (usize::from(*short), 2),
-        [0x82, 126, high, low, ..] => (usize::from(*high) << 8 | usize::from(*low), 4),
-        [0x82, 126, ..] | [] | [0x82] => return Ok(None),
-        other => return Err(Error::other(format!("no short binary message: {other:?}"))),
+        [0x81 | 0x82, short @ 0..=125, ..] => (usize::from(*short), 2),
+        [0x81 | 0x82, 126, high, low, ..] => (usize::from(*high) << 8 | usize::from(*low), 4),
+        [0x81 | 0x82, 126, ..] | [] | [0x81 | 0x82] => return Ok(None),
+        other => return Err(Error::other(format!("no short message: {other:?}"))),
     };
     if buffer.len() < head + size {
         return Ok(None);

@@ -1,5 +1,6 @@
 //! Bad input at every door, and everybody else undisturbed.
 
+mod bad_frames;
 mod garbage;
 mod healthy;
 mod oversize;
