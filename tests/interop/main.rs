@@ -21,6 +21,7 @@ mod sessions;
 mod stomp_acks;
 mod stomp_basics;
 mod stomp_clients;
+mod stomp_qos;
 mod table;
 mod topics;
 mod transactions;

@@ -3,6 +3,7 @@
 mod connecting;
 mod framing;
 mod naming;
+mod row;
 mod sending;
 
 use std::io;
@@ -16,33 +17,8 @@ use harness::stomp::{Client, Frame, cut};
 use harness::wait::SOON;
 use harness::websocket::{WebSocket, upgrade};
 
+use crate::bad_frames::row::Bad;
 use crate::healthy::Pair;
-
-/// One kind of wrong.
-pub(crate) struct Bad {
-    /// What is wrong.
-    name: &'static str,
-    /// Of which versions: `012` are all of them, `-` is a connection on which nothing was said yet, `w` the same in a
-    /// WebSocket alone.
-    versions: &'static str,
-    /// What the client sends.
-    bytes: Vec<u8>,
-    /// What `message` of the ERROR has in it.
-    message: &'static str,
-    /// What its body has in it.
-    says: &'static str,
-}
-
-/// A row: what is wrong, in which versions, the bytes, and what is found in the message and in the body of the ERROR.
-fn bad(
-    name: &'static str,
-    versions: &'static str,
-    bytes: impl AsRef<[u8]>,
-    message: &'static str,
-    says: &'static str,
-) -> Bad {
-    Bad { name, versions, bytes: bytes.as_ref().to_vec(), message, says }
-}
 
 #[test]
 fn two_hundred_bad_frames_are_refused_in_words_and_nobody_else_notices() -> Result<()> {

@@ -61,10 +61,8 @@ pub(crate) struct Subscription {
     pub(crate) consumer: ConsumerId,
     /// How it acknowledges.
     pub(crate) mode: AckMode,
-    /// How destinations are shown to it.
-    pub(crate) shown_by: Option<ShownBy>,
-    /// Whether its queue stays when it ends.
-    pub(crate) durable: bool,
+    /// The rest of what it asked for.
+    pub(crate) shape: Shape,
     /// How each MESSAGE starts: command and `subscription`.
     pub(crate) start: Bytes,
     /// How the ids of its messages start.
@@ -73,6 +71,17 @@ pub(crate) struct Subscription {
     first: u64,
     /// What waits for its ACK, by number, in the order it was sent.
     unsettled: VecDeque<(u64, DeliveryTag)>,
+}
+
+/// What a subscription asked for, beside its name and its acknowledgements.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// How destinations are shown to it.
+    pub(crate) shown_by: Option<ShownBy>,
+    /// Whether its queue stays when it ends.
+    pub(crate) durable: bool,
+    /// Whether each message says its number.
+    pub(crate) numbers: bool,
 }
 
 /// A message that waits for its ACK.
@@ -109,8 +118,7 @@ impl Subscriptions {
         &mut self,
         name: Name<'_>,
         mode: AckMode,
-        shown_by: Option<ShownBy>,
-        durable: bool,
+        shape: Shape,
         escapes: Escapes,
     ) -> Option<ConsumerId> {
         let label = name.label();
@@ -127,8 +135,7 @@ impl Subscriptions {
         let subscription = Subscription {
             consumer,
             mode,
-            shown_by,
-            durable,
+            shape,
             start: start.freeze(),
             label: label.clone(),
             first: self.sent + 1,

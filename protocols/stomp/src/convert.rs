@@ -68,8 +68,7 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
                 seen.first(Known::Correlation, || properties.correlation = Some(correlation(value)))
             }
             "qos" => {
-                let qos = value.parse().ok().and_then(Qos::from_bits);
-                let qos = qos.ok_or_else(|| HeaderError::value("qos", value, "0, 1 or 2"))?;
+                let qos = qos(value)?;
                 seen.first(Known::Qos, || sent.qos = qos);
             }
             "expiration" => {
@@ -130,6 +129,21 @@ impl Seen {
             then();
         }
     }
+}
+
+/// Reads a header `qos`.
+///
+/// # Errors
+///
+/// It is none of three digits.
+pub(crate) fn qos(value: &str) -> Result<Qos, HeaderError> {
+    let qos = match value {
+        "0" => Qos::AtMostOnce,
+        "1" => Qos::AtLeastOnce,
+        "2" => Qos::ExactlyOnce,
+        _ => return Err(HeaderError::value("qos", value, "0, 1 or 2")),
+    };
+    Ok(qos)
 }
 
 /// An address where both protocols can name it; what only clients understand stays text. `/amq/queue/…` stays text too:
@@ -249,16 +263,16 @@ const OURS: [&str; 9] = [
 const SENT_TO: &str = "x-destination";
 
 /// The headers of MESSAGE that we write from properties.
-const OF_MESSAGE: [&str; 6] =
-    ["content-type", "correlation-id", "reply-to", "persistent", "priority", "expiration"];
+const OF_MESSAGE: [&str; 7] =
+    ["content-type", "correlation-id", "reply-to", "persistent", "priority", "expiration", "retain"];
 
 /// The headers of SEND that are for the broker alone, nearly all about the queue it may make.
 const OF_SEND: [&str; 7] =
     ["login", "durable", "auto-delete", "exclusive", "x-max-length", "x-max-length-bytes", "x-queue-type"];
 
 /// The headers of SUBSCRIBE that mean something by themselves: all others are arguments of the binding.
-const OF_SUBSCRIBE: [&str; 6] =
-    ["id", "prefetch-count", "x-queue-name", "x-match", "persistent", "content-type"];
+const OF_SUBSCRIBE: [&str; 8] =
+    ["id", "prefetch-count", "x-queue-name", "x-match", "persistent", "content-type", "qos", "retained"];
 
 /// What RabbitMQ does for a queue or a subscription, and we do not.
 const UNSUPPORTED: [&str; 8] = [

@@ -1,7 +1,7 @@
 //! What cannot be the first frame of a client. What begins like another protocol is told apart before STOMP sees it, but in a
 //! WebSocket.
 
-use super::{Bad, bad};
+use crate::bad_frames::row::{Bad, bad};
 
 /// The rows.
 #[rustfmt::skip]

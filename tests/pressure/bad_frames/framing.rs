@@ -1,11 +1,15 @@
 //! What is no frame, and frames that are not for a broker.
 
-use super::{Bad, bad};
+use crate::bad_frames::row::{Bad, bad};
 
 /// The rows.
-#[rustfmt::skip]
 pub(super) fn rows() -> Vec<Bad> {
-    let mut rows = vec![
+    [heads(), bodies(), escapes(), lengths()].into_iter().flatten().collect()
+}
+
+#[rustfmt::skip]
+fn heads() -> Vec<Bad> {
+    vec![
         // Commands.
         bad("a second CONNECT", "012", "CONNECT\naccept-version:1.2\nhost:/\npasscode:s3cret\n\n\0", "Already connected", "open another one"),
         bad("a STOMP behind CONNECT", "012", "STOMP\naccept-version:1.2\nhost:/\n\n\0", "Already connected", "one CONNECT"),
@@ -39,7 +43,12 @@ pub(super) fn rows() -> Vec<Bad> {
         bad("a carriage return in a value", "2", "SEND\ndestination:/topic/bad\nreceipt:r7\nn:a\rb\n\nx\0", "Malformed frame", "carriage return inside"),
         bad("a carriage return in a name", "2", "SEND\ndestination:/topic/bad\nreceipt:r7\nn\rn:v\n\nx\0", "Malformed frame", "carriage return inside"),
         bad("two carriage returns at the end of a line", "2", "SEND\ndestination:/topic/bad\nn:v\r\r\n\nx\0", "Malformed frame", "carriage return inside"),
-        // Bodies.
+    ]
+}
+
+#[rustfmt::skip]
+fn bodies() -> Vec<Bad> {
+    vec![
         bad("SUBSCRIBE with a body", "12", "SUBSCRIBE\nid:0\ndestination:/topic/bad\nreceipt:r7\n\nbody\0", "Malformed frame", "SUBSCRIBE has a body"),
         bad("UNSUBSCRIBE with a body", "12", "UNSUBSCRIBE\nid:0\nreceipt:r7\n\nbody\0", "Malformed frame", "UNSUBSCRIBE has a body"),
         bad("BEGIN with a body", "12", "BEGIN\ntransaction:t\nreceipt:r7\n\nbody\0", "Malformed frame", "BEGIN has a body"),
@@ -61,7 +70,11 @@ pub(super) fn rows() -> Vec<Bad> {
         bad("a header of 8,193 bytes", "012", format!("SEND\ndestination:/topic/bad\nreceipt:r7\na:{}\n\nx\0", "x".repeat(8191)), "Frame too large", "8192"),
         bad("a header that never ends", "2", format!("SEND\ndestination:/topic/bad\nreceipt:r7\na:{}", "x".repeat(9000)), "Frame too large", "8192"),
         bad("headers of 32 KiB", "012", format!("SEND\ndestination:/topic/bad\nreceipt:r7\n{}\nx\0", format!("a:{}\n", "x".repeat(8000)).repeat(5)), "Frame too large", "32768"),
-    ];
+    ]
+}
+
+fn escapes() -> Vec<Bad> {
+    let mut rows = Vec::new();
     for (name, header) in [
         ("an escaped t", "n:a\\tb"),
         ("an escaped zero", "n:a\\0b"),
@@ -80,6 +93,11 @@ pub(super) fn rows() -> Vec<Bad> {
         let frame = format!("SEND\ndestination:/topic/bad\nreceipt:r7\n{header}\n\nx\0");
         rows.push(bad(name, "12", frame, "Undefined escape", "are defined"));
     }
+    rows
+}
+
+fn lengths() -> Vec<Bad> {
+    let mut rows = Vec::new();
     for (name, versions, length) in [
         ("a length in letters", "012", "abc"),
         ("a length of nothing", "012", ""),

@@ -1,6 +1,6 @@
 //! Destinations that lead nowhere.
 
-use super::{Bad, bad};
+use crate::bad_frames::row::{Bad, bad};
 
 /// The rows: each destination for SEND, for SUBSCRIBE, or for both.
 #[rustfmt::skip]

@@ -1,6 +1,6 @@
 //! Frames that say something that means nothing: headers, names, transactions.
 
-use super::{Bad, bad};
+use crate::bad_frames::row::{Bad, bad};
 
 /// The rows.
 pub(super) fn rows() -> Vec<Bad> {
@@ -69,11 +69,15 @@ fn subscribes() -> Vec<Bad> {
         ("ack with a blank", "/topic/bad", "ack:client ", "expected auto, client or client-individual"),
         ("a window in words", "/topic/bad", "prefetch-count:many", "header prefetch-count is 'many'; expected a number"),
         ("a window below zero", "/topic/bad", "prefetch-count:-1", "expected a number"),
+        ("a QoS of 3", "/topic/bad", "qos:3", "header qos is '3'; expected 0, 1 or 2"),
+        ("a QoS with a blank", "/topic/bad", "qos: 1", "expected 0, 1 or 2"),
+        ("QoS 1 that waits for nothing", "/topic/bad", "qos:1\nack:auto", "qos:1 waits for ACK"),
+        ("QoS 0 that waits", "/topic/bad", "qos:0\nack:client", "qos:0 waits for no ACK"),
         ("a selector", "/topic/bad", "selector:price > 5", "selector"),
         ("headers that match somehow", "/exchange/amq.headers", "x-match:some", "expected all, any, all-with-x or any-with-x"),
     ] {
         let frame = format!("SUBSCRIBE\nid:0\ndestination:{destination}\nreceipt:r7\n{header}\n\n\0");
-        rows.push(bad(name, "012", frame, "Invalid header", says));
+        rows.push(bad(name, if name == "a QoS with a blank" { "12" } else { "012" }, frame, "Invalid header", says));
     }
     rows
 }

@@ -8,13 +8,14 @@ use model::grant::Grant;
 use model::message::Message;
 use model::name::{ConsumerId, QueueName};
 use model::outbox::{CHAIN_MIN, Outbox};
+use model::qos::Qos;
 use model::queue::HeaderMatch;
 use model::request::{
     Consumer, Replay, Request, Source, Subscribe, Subscription, Target, Unsubscribe, Unsubscription,
 };
 use model::wire_cache::Dialect;
 
-use crate::ack::{AckMode, Name};
+use crate::ack::{AckMode, Name, Shape};
 use crate::convert;
 use crate::destination::{Destinations, Wanted};
 use crate::encode::{END, plain_header};
@@ -39,13 +40,8 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
     check_id(online, frame, id.as_deref())?;
     convert::refuse_unsupported(&frame.headers)?;
     let origin = online.options.destinations.origin(&destination)?;
-    let mode = AckMode::parse(frame.header("ack").map(|mode| &**mode)).ok_or_else(|| {
-        let mode = frame.header("ack").map_or("", |mode| mode);
-        Fault::new(
-            "Invalid header",
-            format!("header ack is '{mode}'; expected auto, client or client-individual."),
-        )
-    })?;
+    let (mode, qos) = promised(frame)?;
+    let retained = if frame.headers.is_true("retained") { Replay::IfNew } else { Replay::Never };
     let prefetch = frame.header("prefetch-count").map(|count| convert::number("prefetch-count", count));
     // RabbitMQ's zero: no limit.
     let prefetch = prefetch.transpose()?.filter(|count| *count > 0);
@@ -61,14 +57,21 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
             } else {
                 HeaderMatch::default()
             };
-            let source = Source { exchange, pattern, arguments, share: None, grant: Grant::default() };
+            let source = Source {
+                exchange,
+                pattern,
+                arguments,
+                share: None,
+                grant: Grant { qos, ..Grant::default() },
+            };
             (Some(source), own_queue(frame, id.as_deref(), &destination)?)
         }
     };
     let name = id.as_deref().map_or(Name::Destination(&destination), Name::Id);
     let durable = !is_queue && convert::is_durable(&frame.headers);
+    let shape = Shape { shown_by: origin.shown_by, durable, numbers: asks_for_numbers(frame) };
     let escapes = online.escapes();
-    let Some(id) = online.subscriptions.open(name, mode, origin.shown_by, durable, escapes) else {
+    let Some(id) = online.subscriptions.open(name, mode, shape, escapes) else {
         let detail = format!("a subscription with {} goes on already; UNSUBSCRIBE first.", text(name));
         return Err(Fault::new("Duplicated subscription identifier", detail));
     };
@@ -77,10 +80,36 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
         acknowledges: mode != AckMode::Auto,
         prefetch: prefetch.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
     };
-    let subscription = Subscription { source, queue, consumer: Some(consumer), retained: Replay::Never };
+    let subscription = Subscription { source, queue, consumer: Some(consumer), retained };
     let ticket = online.pending.wait(Online::work(Kind::Subscribe(id), receipts_of(frame), frame));
     out.requests.push(Request::Subscribe(Box::new(Subscribe { ticket, subscriptions: vec![subscription] })));
     Ok(())
+}
+
+/// `ack` and `qos`: at QoS 0 a message is settled by being sent, at 1 and 2 by its ACK.
+fn promised(frame: &Frame) -> Result<(AckMode, Qos), Fault> {
+    let invalid = |detail: String| Fault::new("Invalid header", detail);
+    let ack = frame.header("ack").map(|mode| &**mode);
+    let mode = AckMode::parse(ack).ok_or_else(|| {
+        let mode = ack.unwrap_or_default();
+        invalid(format!("header ack is '{mode}'; expected auto, client or client-individual."))
+    })?;
+    let Some(qos) = frame.header("qos") else { return Ok((mode, Grant::default().qos)) };
+    let qos = convert::qos(qos).map_err(Fault::from)?;
+    match (qos, mode, ack) {
+        (Qos::AtMostOnce, AckMode::Auto, _) => Ok((mode, qos)),
+        (Qos::AtMostOnce, AckMode::Client | AckMode::ClientIndividual, _) => {
+            Err(invalid("qos:0 waits for no ACK; leave out header ack, or ask for qos:1.".into()))
+        }
+        (Qos::AtLeastOnce | Qos::ExactlyOnce, AckMode::Auto, None) => Ok((AckMode::ClientIndividual, qos)),
+        (Qos::AtLeastOnce | Qos::ExactlyOnce, AckMode::Auto, Some(_)) => Err(invalid(format!(
+            "qos:{} waits for ACK; leave out header ack, which then is client-individual, or say ack:client.",
+            qos as u8
+        ))),
+        (Qos::AtLeastOnce | Qos::ExactlyOnce, AckMode::Client | AckMode::ClientIndividual, _) => {
+            Ok((mode, qos))
+        }
+    }
 }
 
 fn check_id(online: &Online, frame: &Frame, id: Option<&str>) -> Result<(), Fault> {
@@ -99,6 +128,11 @@ fn check_id(online: &Online, frame: &Frame, id: Option<&str>) -> Result<(), Faul
         ));
     }
     Ok(())
+}
+
+/// At QoS 2 each message has a number for ever, by which the client knows again what it had before its ACK was lost.
+fn asks_for_numbers(frame: &Frame) -> bool {
+    frame.header("qos").is_some_and(|qos| qos == "2")
 }
 
 /// The queue behind a subscription to keys.
@@ -143,7 +177,7 @@ pub(super) fn unsubscribe(online: &mut Online, frame: &mut Frame, out: &mut Outb
         ));
     };
     let consumer = subscription.consumer;
-    let delete_queue = subscription.durable && convert::is_durable(&frame.headers);
+    let delete_queue = subscription.shape.durable && convert::is_durable(&frame.headers);
     online.subscriptions.end(consumer);
     let work = Online::work(Kind::Unsubscribe(consumer), receipts_of(frame), frame);
     let ticket = online.pending.wait(work);
@@ -177,11 +211,17 @@ pub(super) fn message(online: &mut Online, delivery: &Delivery, out: &mut Outbox
     let buf = out.wire.buf();
     buf.extend_from_slice(&subscription.start);
     buf.extend_from_slice(b"destination:");
-    destinations.write(&message.exchange, &message.key, subscription.shown_by, escapes, buf);
+    destinations.write(&message.exchange, &message.key, subscription.shape.shown_by, escapes, buf);
     buf.extend_from_slice(b"\n");
     subscription.write_id("message-id", number, &online.connection, escapes, buf);
     if online.version == Version::V1_2 && subscription.mode != AckMode::Auto {
         subscription.write_id("ack", number, &online.connection, escapes, buf);
+    }
+    if subscription.shape.numbers {
+        plain_header(buf, "x-message-id", message.id);
+    }
+    if delivery.retain {
+        buf.extend_from_slice(b"retain:true\n");
     }
     let redelivered: &[u8] =
         if delivery.attempts > 0 { b"redelivered:true\n" } else { b"redelivered:false\n" };
