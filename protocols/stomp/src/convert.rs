@@ -1,5 +1,6 @@
 //! Headers to properties and back.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use bytes::{Bytes, BytesMut};
@@ -163,22 +164,40 @@ fn reply_to(value: &ByteString, destinations: &Destinations) -> Result<ReplyTo, 
 }
 
 /// MQTT's correlation data are any bytes (MQTT 5.0, 3.3.2.3.6). What is no text goes out as `hex:…` and must come back as
-/// what it was; `hex:…` that would be text was never ours.
+/// what it was; so does a text that would be taken for that. Any other `hex:…` was never ours, and stays as it is.
 fn correlation(value: &ByteString) -> Bytes {
-    value.strip_prefix(HEX).and_then(unhex).map_or_else(|| value.as_bytes().clone(), Bytes::from)
+    unhex(value).map_or_else(|| value.as_bytes().clone(), Bytes::from)
 }
 
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let pairs = digits.as_bytes().chunks(2).map(|pair| {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
-        u8::from_str_radix(pair, 16).ok()
+/// Whether these data cannot be written as they are.
+fn needs_hex(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).map_or(true, |text| text.contains('\0') || unhex(text).is_some())
+}
+
+/// Correlation data as a header says them.
+fn correlation_text(data: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(data) {
+        Ok(text) if !needs_hex(data) => Cow::from(text),
+        Ok(_) | Err(_) => {
+            let mut text = String::from(HEX);
+            for byte in data {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{byte:02x}");
+            }
+            Cow::from(text)
+        }
+    }
+}
+
+/// What `hex:…` of ours stands for. Each step is less than half as long, so there are few.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
+    let pairs = text.strip_prefix(HEX)?.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => u8::try_from(digit(*high)? * 16 + digit(*low)?).ok(),
+        _ => None,
     });
     let bytes: Vec<u8> = pairs.collect::<Option<_>>()?;
-    is_binary(&bytes).then_some(bytes)
-}
-
-fn is_binary(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).map_or(true, |text| text.contains('\0'))
+    needs_hex(&bytes).then_some(bytes)
 }
 
 const HEX: &str = "hex:";
@@ -219,17 +238,8 @@ fn write_properties(
         }
         None => {}
     }
-    match properties.correlation.as_deref().map(std::str::from_utf8) {
-        Some(Ok(text)) if !text.contains('\0') => header(buf, escapes, "correlation-id", text),
-        Some(Ok(_) | Err(_)) => {
-            let mut text = String::from(HEX);
-            for byte in properties.correlation.iter().flatten() {
-                // Writing to a String cannot fail.
-                let _ = write!(text, "{byte:02x}");
-            }
-            header(buf, escapes, "correlation-id", &text);
-        }
-        None => {}
+    if let Some(data) = &properties.correlation {
+        header(buf, escapes, "correlation-id", &correlation_text(data));
     }
     if let Some(priority) = properties.priority {
         plain_header(buf, "priority", priority);
@@ -434,6 +444,30 @@ impl HeaderError {
         match self {
             Self::Value { .. } | Self::NotAllowed(_) | Self::Unsupported(_) => "Invalid header",
             Self::ReplyTo(_) => "Unsupported destination",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn correlation_data_come_back_as_they_were_and_headers_too() {
+        // MQTT 5.0, 3.3.2.3.6
+        let texts = ["", "c-7", "번호", "hex:", "hex:6869", "hex:FF", "hex:0", "hex:zz"];
+        for text in texts {
+            assert_eq!(correlation_text(text.as_bytes()), text, "as it is");
+        }
+        let ours = ["hex:00", "hex:ff", "hex:6865783a6666", "hex:6865783a36383635373833613636"];
+        for text in texts.into_iter().chain(ours) {
+            assert_eq!(correlation_text(&correlation(&text.into())), text, "from STOMP to STOMP");
+        }
+        let data =
+            [&b"\xff\x00"[..], b"\0", b"hex:00", b"hex:ff", b"hex:FF", b"hex:6869", b"hex:6865783a6666"];
+        for data in data.into_iter().chain(texts.map(str::as_bytes)) {
+            let said = ByteString::from(correlation_text(data).as_ref());
+            assert_eq!(correlation(&said), data, "from MQTT to MQTT by way of {said}");
         }
     }
 }

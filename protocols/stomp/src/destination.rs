@@ -191,6 +191,10 @@ impl Destinations {
                 if exchange == ExchangeName::TOPIC && key.contains(['+', '#']) {
                     return Err(DestinationError::Wildcard(destination.into()));
                 }
+                // As for MQTT clients: nobody else speaks for the broker (MQTT 5.0, 4.7.2).
+                if exchange == ExchangeName::TOPIC && key.starts_with('$') {
+                    return Err(DestinationError::Reserved(destination.into()));
+                }
                 let key = RoutingKey::new(key.into());
                 Ok(Address { exchange, key, declares: None, hides_destination: false })
             }
@@ -485,6 +489,11 @@ pub enum DestinationError {
     /// Not UTF-8 behind its `%XX`, or with a NUL.
     #[error("'{0}' is not UTF-8 text without NULs after its %XX are resolved.")]
     NotText(String),
+    /// Nobody may speak for the broker.
+    #[error(
+        "'{0}' is a topic that starts with $: those are the broker's own, and can only be subscribed to."
+    )]
+    Reserved(String),
     /// A message has one key.
     #[error("'{0}' has a wildcard character (+ or #): a message is sent to one destination.")]
     Wildcard(String),
@@ -504,6 +513,7 @@ impl DestinationError {
             | Self::TooLong { .. }
             | Self::TooDeep { .. }
             | Self::NotText(_)
+            | Self::Reserved(_)
             | Self::Wildcard(_) => "Invalid destination",
         }
     }

@@ -58,6 +58,15 @@ pub(super) fn rows() -> Vec<Bad> {
         let send = format!("SEND\ndestination:{destination}\nreceipt:r7\n\nx\0");
         rows.push(bad(name, "012", send, "Invalid destination", "a message is sent to one destination"));
     }
+    for (name, destination) in [
+        ("a topic of the broker's own", "/topic/$SYS.bad"),
+        ("a topic of the broker's own in disguise", "/topic/%24SYS.bad"),
+        ("a topic that looks like an exchange of MQTT", "/topic/$exchange.bad.k"),
+        ("a topic of the broker's own by the name of the exchange", "/exchange/amq.topic/$share.g.bad"),
+    ] {
+        let send = format!("SEND\ndestination:{destination}\nreceipt:r7\n\nx\0");
+        rows.push(bad(name, "012", send, "Invalid destination", "the broker's own"));
+    }
     rows.push(bad("a queue that is not there", "012", "SUBSCRIBE\nid:0\ndestination:/amq/queue/nobody\nreceipt:r7\n\n\0", "does not exist", "use /queue/nobody"));
     rows
 }
