@@ -84,7 +84,9 @@ fn again(mut frame: Frame, version: Version) {
         let value = said(value, escapes);
         // In 1.0 blanks before a value are padding.
         let value = if version == Version::V1_0 { value.trim_start_matches(' ').to_owned() } else { value };
-        (said(name, escapes), value)
+        // Behind a name stands a colon, so that it keeps its end.
+        let name = if escapes == Escapes::Off { name.replace('\r', " ") } else { name.to_string() };
+        (name, value)
     });
     frame.headers = sayable.collect();
     let read = decode(&mut bytes, &WIDE, version);

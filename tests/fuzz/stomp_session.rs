@@ -151,6 +151,9 @@ impl Play {
         let number = script.byte();
         let count = self.session.window().min(usize::from(number % 4));
         let consumer = ConsumerId(u32::from(number >> 4));
+        if !self.watch.may_get(consumer) {
+            return;
+        }
         let acknowledges = self.watch.acknowledges(consumer);
         let mut deliveries = Vec::new();
         for _ in 0..count {

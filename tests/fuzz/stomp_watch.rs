@@ -57,6 +57,11 @@ impl Watch {
         self.consumers.get(&consumer).copied()
     }
 
+    /// Whether the broker may deliver to it: it was started, or it is on its way out.
+    pub fn may_get(&self, consumer: ConsumerId) -> bool {
+        self.consumers.contains_key(&consumer) || self.ended.contains(&consumer)
+    }
+
     /// A delivery that is to be settled is handed over.
     pub fn delivers(&mut self, consumer: ConsumerId, tag: u64) {
         self.unsettled.insert((consumer, tag));

@@ -9,6 +9,7 @@ mod crossing;
 mod delivery;
 mod exchanges;
 mod exchanges_setup;
+mod lasting;
 mod limits;
 mod mapping;
 mod mqtt_clients;
