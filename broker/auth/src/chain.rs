@@ -3,11 +3,16 @@
 use std::future::ready;
 use std::hint::black_box;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use model::access::{AccessControl, Admission};
+use model::access::{AccessControl, Admission, Exchange};
 use model::name::UserName;
 use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
+
+use crate::scram::Scram;
+use crate::users::{GUEST, Users};
+use crate::verifier::NAME;
 
 /// What the guard goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,15 +42,22 @@ pub enum Anonymous {
 }
 
 /// Lets in or refuses, by [`Options`]. Whoever is let in may do everything.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Guard {
     options: Options,
+    users: Arc<Users>,
 }
 
 impl Guard {
     /// A guard who goes by `options`.
-    pub const fn new(options: Options) -> Self {
-        Self { options }
+    ///
+    /// # Errors
+    ///
+    /// The operating system has no random bytes.
+    pub fn new(options: Options) -> Result<Self, getrandom::Error> {
+        let users = Users::none()?;
+        let users = if options.guest_loopback { users.with_guest() } else { users };
+        Ok(Self { options, users: Arc::new(users) })
     }
 
     fn judge(&self, credentials: &Credentials) -> Result<Principal, Refusal> {
@@ -81,6 +93,14 @@ impl AccessControl for Guard {
         let answer = self.judge(credentials).map(|principal| (principal, Permissions::everything()));
         Box::pin(ready(answer))
     }
+
+    fn begin(&self, method: &str, credentials: &Credentials) -> Result<Box<dyn Exchange>, Refusal> {
+        if method != NAME {
+            return Err(Refusal::NoMethod { method: method.to_owned(), supported: NAME });
+        }
+        let is_local = is_this_machine(credentials.address);
+        Ok(Box::new(Scram::new(Arc::clone(&self.users), is_local, credentials)?))
+    }
 }
 
 /// An IPv4 address may come wrapped in an IPv6 one, from a socket that listens on both.
@@ -93,8 +113,6 @@ fn equal(shown: &[u8], known: &[u8]) -> bool {
     let parts = shown.iter().zip(known.iter().cycle()).fold(0, |parts, (a, b)| parts | (a ^ b));
     black_box(parts) == 0 && shown.len() == known.len()
 }
-
-const GUEST: &[u8] = b"guest";
 
 #[cfg(test)]
 mod tests {
@@ -178,7 +196,7 @@ mod tests {
     fn a_user_name_without_a_password_is_not_anonymous() {
         let credentials =
             Credentials { user: Some(ByteString::from_static("guest")), ..Credentials::default() };
-        assert!(Guard::default().judge(&credentials).is_err());
+        assert!(Guard::new(Options::default()).expect("random bytes").judge(&credentials).is_err());
     }
 
     #[track_caller]
@@ -193,8 +211,9 @@ mod tests {
             password: pair.map(|(_, password)| Bytes::copy_from_slice(password.as_bytes())),
             client: None,
             address: address.map(|text| text.parse().expect("an address")),
+            proof: None,
         };
-        let guard = Guard::new(options.clone());
+        let guard = Guard::new(options.clone()).expect("random bytes");
         let mut answer = guard.admit(&credentials);
         let Poll::Ready(answer) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("there is nothing to wait for")

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use model::access::{Exchange, Step};
 use model::change::Changeset;
 use model::delivery::Delivery;
 use model::event::Event;
 use model::name::ConsumerId;
-use model::principal::{Permissions, Principal};
+use model::principal::Principal;
 use model::refusal::Refusal;
 use model::request::{Close, Open, Request};
 use model::time::WallMs;
@@ -63,20 +64,23 @@ pub struct Link {
     removals: Changeset,
 }
 
-/// The question who this is, under way; with what the client asked for.
-type Asking = Pin<Box<dyn Future<Output = Answered> + Send>>;
+/// The question who this is, under way; `T` is what goes along with it.
+type Asking<T> = Pin<Box<dyn Future<Output = (T, Answered)> + Send>>;
 
 /// The question, answered.
 struct Answered {
-    open: Open,
-    verdict: Result<(Principal, Permissions), Refusal>,
+    verdict: Result<Step, Refusal>,
+    /// Who asks on, where the client has to say more.
+    exchange: Option<Box<dyn Exchange>>,
 }
 
 enum State {
     /// Nothing was asked yet.
     New,
-    /// Somebody is being asked who this is.
-    Admitting(Asking),
+    /// Somebody is being asked who this is; with what the client asked for.
+    Admitting(Asking<Box<Open>>),
+    /// The client has to say more.
+    Challenged(Box<Open>, Box<dyn Exchange>),
     /// In.
     In(Box<Member>),
     /// Out, or never in.
@@ -85,9 +89,22 @@ enum State {
 
 /// A client that is in.
 struct Member {
+    principal: Principal,
     publisher: Publisher,
+    /// It shows anew who it is.
+    renewal: Renewal,
     session: Option<Arc<Session>>,
     consumers: HashMap<ConsumerId, Attached>,
+}
+
+/// How far a client that is in has come in showing anew who it is.
+enum Renewal {
+    /// It is not.
+    Idle,
+    /// Somebody is being asked.
+    Asking(Asking<()>),
+    /// The client has to say more.
+    Challenged(Box<dyn Exchange>),
 }
 
 /// What the requests of one turn share.
@@ -137,7 +154,9 @@ impl Link {
 
     fn handle(&mut self, request: Request, turn: &mut Turn<'_>) {
         match request {
-            Request::Open(open) => self.admit(*open),
+            Request::Open(open) => self.admit(open),
+            Request::Proceed(proceed) => self.proceed(proceed, turn),
+            Request::Reauthenticate(credentials) => self.reauthenticate(credentials, turn),
             Request::Submit(submit) => self.submit(submit, turn),
             Request::Release(release) => self.release(release, turn),
             Request::Subscribe(subscribe) => self.subscribe(*subscribe, turn),

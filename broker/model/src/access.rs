@@ -3,15 +3,52 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use bytes::Bytes;
+
 use crate::principal::{Credentials, Permissions, Principal};
 use crate::refusal::Refusal;
 
 /// Asked once per connection; it may read files or ask another server meanwhile. From then on a check is a look at
 /// [`Permissions`].
 pub trait AccessControl: Send + Sync {
-    /// Who is that, and what may he do?
+    /// Who is that, and what may he do? For those who show no [`crate::principal::Proof`].
     fn admit<'a>(&'a self, credentials: &'a Credentials) -> Admission<'a>;
+
+    /// Begins an exchange by that method (MQTT 5.0, 4.12); its first step takes what the client sent along. Never waits.
+    /// By itself there is no method.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NoMethod`], if there is no such method.
+    fn begin(&self, method: &str, _credentials: &Credentials) -> Result<Box<dyn Exchange>, Refusal> {
+        Err(Refusal::NoMethod { method: method.to_owned(), supported: "user name and password" })
+    }
 }
 
 /// The answer of [`AccessControl::admit`], when it comes.
 pub type Admission<'a> = Pin<Box<dyn Future<Output = Result<(Principal, Permissions), Refusal>> + Send + 'a>>;
+
+/// One client's authentication in several steps, such as a challenge and its answer.
+pub trait Exchange: Send {
+    /// The client said this; `None`: it said nothing. After a refusal, and after [`Step::Proven`], there is no other step.
+    fn step<'a>(&'a mut self, data: Option<&'a [u8]>) -> Stepping<'a>;
+}
+
+/// The answer of [`Exchange::step`], when it comes.
+pub type Stepping<'a> = Pin<Box<dyn Future<Output = Result<Step, Refusal>> + Send + 'a>>;
+
+/// What comes next in an exchange.
+#[derive(Debug)]
+pub enum Step {
+    /// The client is to be told this, and to answer.
+    Challenge(Bytes),
+    /// The client is who it says.
+    Proven {
+        /// Who that is.
+        principal: Principal,
+        /// What he may do.
+        permissions: Permissions,
+        /// What the client is to be told along with it.
+        data: Option<Bytes>,
+    },
+}

@@ -1,6 +1,8 @@
 //! What the broker tells a session.
 
-use crate::name::{ClientId, ConsumerId};
+use bytes::Bytes;
+
+use crate::name::{ClientId, ConsumerId, UserName};
 use crate::qos::Qos;
 use crate::refusal::Refusal;
 use crate::request::Ticket;
@@ -10,8 +12,13 @@ use crate::request::Ticket;
 pub enum Event {
     /// The client is in. What its session had not settled comes again by `deliver`, in its old order.
     Opened(Box<Opened>),
-    /// The client is not let in. The session says so and closes.
+    /// The client is not let in, or could not show anew who it is. The session says so and closes.
     Refused(Refusal),
+    /// The client has to say more to show who it is; this is what it is told. Answered by
+    /// [`crate::request::Request::Proceed`].
+    Challenged(Bytes),
+    /// The client has shown anew who it is, and is told this.
+    Reauthenticated(Option<Bytes>),
     /// A submit took effect and, where it had to, is on disk; or nothing of it did.
     Submitted {
         /// Which.
@@ -59,6 +66,10 @@ pub struct Opened {
     pub unreleased: Vec<u16>,
     /// Names this connection, as text without blanks: STOMP's `session` header.
     pub connection: String,
+    /// Who the client turned out to be; `None` for an anonymous one.
+    pub user: Option<UserName>,
+    /// What the client is told at the end of an exchange.
+    pub proof: Option<Bytes>,
 }
 
 /// What became of a submit that took effect.

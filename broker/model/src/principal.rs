@@ -20,6 +20,26 @@ pub struct Credentials {
     pub client: Option<ClientId>,
     /// Where it comes from; `None` for a socket of this machine that has no address.
     pub address: Option<IpAddr>,
+    /// The method by which it wants to show who it is; then the password is not looked at.
+    pub proof: Option<Proof>,
+}
+
+/// The beginning of an authentication in several steps (MQTT 5.0, 3.1.2.11.9). What was said never appears in a log.
+#[derive(Clone)]
+pub struct Proof {
+    /// The name of the method.
+    pub method: ByteString,
+    /// What the client said first.
+    pub data: Option<Bytes>,
+}
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proof")
+            .field("method", &self.method)
+            .field("data", &self.data.as_ref().map(|_| "***"))
+            .finish()
+    }
 }
 
 impl std::fmt::Debug for Credentials {
@@ -29,6 +49,7 @@ impl std::fmt::Debug for Credentials {
             .field("password", &self.password.as_ref().map(|_| "***"))
             .field("client", &self.client)
             .field("address", &self.address)
+            .field("proof", &self.proof)
             .finish()
     }
 }

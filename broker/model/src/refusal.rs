@@ -9,6 +9,17 @@ pub enum Refusal {
     /// Who are you? Wrong user or password, or none where one is needed.
     #[error("access refused: {0}")]
     BadCredentials(&'static str),
+    /// An exchange did not show who the client is.
+    #[error("authentication failed: {0}")]
+    NotProven(&'static str),
+    /// There is no such way of showing who one is.
+    #[error("authentication method {method:?} is not supported; supported: {supported}")]
+    NoMethod {
+        /// What was asked for.
+        method: String,
+        /// What may be asked for.
+        supported: &'static str,
+    },
     /// Not allowed to do this here.
     #[error("not allowed to {action} {target}")]
     Denied {

@@ -19,8 +19,14 @@ pub struct Ticket(pub u64);
 /// One thing that a session asks. Requests are taken in order.
 #[derive(Debug)]
 pub enum Request {
-    /// Let this client in. First, and once. Answered by [`crate::event::Event::Opened`] or `Refused`.
+    /// Let this client in. First, and once. Answered by [`crate::event::Event::Opened`] or `Refused`; before that by
+    /// `Challenged`, where the client has to say more.
     Open(Box<Open>),
+    /// The next step of an exchange. Answered as the request that began it was.
+    Proceed(Proceed),
+    /// Shows anew who the client is, once it is in (MQTT 5.0, 4.12.1); there is a [`crate::principal::Proof`] in it.
+    /// Answered by [`crate::event::Event::Challenged`], `Reauthenticated` or `Refused`. Until then all stays as it was.
+    Reauthenticate(Box<Credentials>),
     /// Publish and settle, together or not at all. Answered by [`crate::event::Event::Submitted`].
     Submit(Submit),
     /// Answered by [`crate::event::Event::Subscribed`].
@@ -44,6 +50,18 @@ pub struct Open {
     pub vhost: Option<String>,
     /// To be published if the client is lost (MQTT 5.0, 3.1.2.5).
     pub will: Option<Box<Will>>,
+}
+
+/// What a client answered to [`crate::event::Event::Challenged`]. It never appears in a log.
+pub struct Proceed {
+    /// Its answer.
+    pub data: Option<Bytes>,
+}
+
+impl std::fmt::Debug for Proceed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Proceed")
+    }
 }
 
 /// What outlives the connection.

@@ -92,8 +92,9 @@ fn build(
     store: Option<(Arc<Store>, Recovered)>,
     metrics: Arc<Metrics>,
 ) -> Result<Broker, Failure> {
-    let guard = Arc::new(Guard::new(options::auth(config)));
-    let broker = Broker::start(options::engine(config), store, guard, metrics).map_err(|refusal| {
+    let guard = Guard::new(options::auth(config))
+        .map_err(|error| Failure::new(Code::Other, format!("no random bytes: {error}")))?;
+    let broker = Broker::start(options::engine(config), store, Arc::new(guard), metrics).map_err(|refusal| {
         Failure::new(Code::Other, format!("what the store remembers cannot be: {refusal}"))
     })?;
     broker.declare(config.definitions()).map_err(|refusal| {

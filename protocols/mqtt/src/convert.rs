@@ -151,7 +151,11 @@ fn is_field(text: &str) -> bool {
 pub(crate) fn reason(refusal: &Refusal, place: Place) -> Reason {
     let wanted = match refusal {
         Refusal::BadCredentials(_) if place == Place::Connack => Reason::BadUserNameOrPassword,
-        Refusal::BadCredentials(_) | Refusal::Denied { .. } | Refusal::Exclusive(_) => Reason::NotAuthorized,
+        Refusal::BadCredentials(_)
+        | Refusal::NotProven(_)
+        | Refusal::Denied { .. }
+        | Refusal::Exclusive(_) => Reason::NotAuthorized,
+        Refusal::NoMethod { .. } => Reason::BadAuthenticationMethod,
         Refusal::NoExchange(_) | Refusal::NoQueue(_) if place == Place::Suback => Reason::TopicFilterInvalid,
         Refusal::NoExchange(_) | Refusal::NoQueue(_) => Reason::TopicNameInvalid,
         Refusal::LimitReached(_) => Reason::QuotaExceeded,

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use model::delivery::Delivery;
 use model::event::{Event, Farewell, Opened};
 use model::outbox::{By, Outbox};
 use model::refusal::Refusal;
-use model::request::{Close, Request};
+use model::request::{Close, Proceed, Request};
 
 use crate::codec::{self, DecodeError, Role, Rules};
 use crate::convert;
@@ -21,6 +21,7 @@ use crate::session::connect::Greeting;
 use crate::session::deliver::Outgoing;
 use crate::session::keep_alive::KeepAlive;
 use crate::session::publish::Incoming;
+use crate::session::reauth::{Early, Reauth};
 use crate::session::subscribe::Subscriptions;
 use crate::session::ticket::Tickets;
 use crate::version::Version;
@@ -48,7 +49,9 @@ enum Phase {
     /// CONNECT is due by then.
     Awaiting(Instant),
     /// CONNECT was passed on; nothing is read until the broker has answered.
-    Opening(Box<Greeting>),
+    Opening(Box<Greeting>, Instant),
+    /// The client was asked to show who it is, and is in by then.
+    Challenged(Box<Greeting>, Instant),
     /// The client is in.
     Open(Box<Open>),
     /// We asked to close.
@@ -66,6 +69,8 @@ struct Open {
     incoming: Incoming,
     outgoing: Outgoing,
     subscriptions: Subscriptions,
+    /// Where the client is in by a method.
+    reauth: Option<Box<Reauth>>,
 }
 
 impl Session {
@@ -75,13 +80,13 @@ impl Session {
         Self { options, address, phase: Phase::Awaiting(until) }
     }
 
-    fn greet(&mut self, bytes: &mut BytesMut, out: &mut Outbox) {
+    fn greet(&mut self, bytes: &mut BytesMut, until: Instant, out: &mut Outbox) {
         let rules = Rules { version: None, role: Role::Server, packet_max: self.options.packet_max };
         // Once it is refused, the packet is gone.
         let speaks_five = announces_five(bytes);
         match codec::decode(bytes, &rules) {
             Ok(None) => {}
-            Ok(Some(Packet::Connect(connect))) => self.connect(*connect, out),
+            Ok(Some(Packet::Connect(connect))) => self.connect(*connect, until, out),
             Ok(Some(_)) => hang_up(&DecodeError::NotConnect.into(), out),
             Err(error) => {
                 // [MQTT-3.1.4-1]: in 3.x a CONNECT that is none gets no answer.
@@ -99,12 +104,12 @@ impl Session {
         }
     }
 
-    fn connect(&mut self, connect: Connect, out: &mut Outbox) {
+    fn connect(&mut self, connect: Connect, until: Instant, out: &mut Outbox) {
         let limits = Limits::agree(&connect, &self.options);
         match connect::open(connect, &self.options, self.address) {
             Ok((greeting, open)) => {
                 out.requests.push(Request::Open(Box::new(open)));
-                self.phase = Phase::Opening(Box::new(greeting));
+                self.phase = Phase::Opening(Box::new(greeting), until);
             }
             Err(fault) => {
                 connect::refuse(&limits, &fault, &mut out.wire);
@@ -113,8 +118,45 @@ impl Session {
         }
     }
 
+    /// The broker wants to hear more before it answers.
+    fn challenged(&mut self, data: Bytes, out: &mut Outbox) {
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Opening(greeting, until) => {
+                // Whoever named no method is never challenged [MQTT-4.12.0-6].
+                let method = greeting.method.clone().unwrap_or_default();
+                let reason = Reason::ContinueAuthentication;
+                if let Err(fault) = reauth::say(&greeting.limits, &method, reason, Some(data), &mut out.wire) {
+                    connect::refuse(&greeting.limits, &fault, &mut out.wire);
+                    return hang_up(&fault, out);
+                }
+                Phase::Challenged(greeting, until)
+            }
+            other @ (Phase::Awaiting(_) | Phase::Challenged(..) | Phase::Open(_) | Phase::Closed) => other,
+        };
+    }
+
+    /// What the client answers before it is in.
+    fn prove(&mut self, bytes: &mut BytesMut, out: &mut Outbox) {
+        let Phase::Challenged(greeting, until) = std::mem::replace(&mut self.phase, Phase::Closed) else {
+            return;
+        };
+        let method = greeting.method.clone().unwrap_or_default();
+        match reauth::read_early(bytes, &greeting.limits, &method) {
+            Ok(Early::Nothing) => self.phase = Phase::Challenged(greeting, until),
+            Ok(Early::Answer(data)) => {
+                out.requests.push(Request::Proceed(Proceed { data }));
+                self.phase = Phase::Opening(greeting, until);
+            }
+            Ok(Early::Leaves(reason)) => out.hang_up(By::Client, format!("DISCONNECT: {reason}")),
+            Err(fault) => {
+                connect::refuse(&greeting.limits, &fault, &mut out.wire);
+                hang_up(&fault, out);
+            }
+        }
+    }
+
     fn opened(&mut self, opened: &Opened, now: Instant, out: &mut Outbox) {
-        let Phase::Opening(greeting) = &self.phase else {
+        let Phase::Opening(greeting, _) = &self.phase else {
             return;
         };
         if let Err(fault) = greeting.accept(opened, &self.options, &mut out.wire) {
@@ -122,6 +164,10 @@ impl Session {
             return hang_up(&fault, out);
         }
         let limits = greeting.limits;
+        let reauth = greeting
+            .method
+            .clone()
+            .map(|method| Box::new(Reauth::new(method, opened.client.clone(), self.address)));
         self.phase = Phase::Open(Box::new(Open {
             limits,
             rules: Rules {
@@ -135,11 +181,12 @@ impl Session {
             incoming: Incoming::new(&limits, &opened.unreleased),
             outgoing: Outgoing::new(&limits),
             subscriptions: Subscriptions::default(),
+            reauth,
         }));
     }
 
     fn refused(&self, refusal: &Refusal, out: &mut Outbox) {
-        let Phase::Opening(greeting) = &self.phase else {
+        let Phase::Opening(greeting, _) = &self.phase else {
             return;
         };
         let reason = convert::reason(refusal, Place::Connack);
@@ -163,12 +210,17 @@ impl Session {
 impl model::session::Session for Session {
     fn receive(&mut self, bytes: &mut BytesMut, now: Instant, out: &mut Outbox) {
         let result = match &mut self.phase {
-            Phase::Awaiting(_) => {
-                self.greet(bytes, out);
+            Phase::Awaiting(until) => {
+                let until = *until;
+                self.greet(bytes, until, out);
+                Ok(())
+            }
+            Phase::Challenged(..) => {
+                self.prove(bytes, out);
                 Ok(())
             }
             Phase::Open(open) => open.receive(bytes, &self.options, now, out),
-            Phase::Opening(_) | Phase::Closed => Ok(()),
+            Phase::Opening(..) | Phase::Closed => Ok(()),
         };
         self.conclude(result, out);
     }
@@ -179,13 +231,17 @@ impl model::session::Session for Session {
                 self.opened(&opened, now, out);
                 Ok(())
             }
+            (event, Phase::Open(open)) => open.notify(event, out),
             (Event::Refused(refusal), _) => {
                 self.refused(&refusal, out);
                 Ok(())
             }
-            (event, Phase::Open(open)) => open.notify(event, out),
+            (Event::Challenged(data), _) => {
+                self.challenged(data, out);
+                Ok(())
+            }
             // Nothing can be said before CONNACK but CONNACK [MQTT-3.14.0-1].
-            (Event::Closing(farewell), Phase::Awaiting(_) | Phase::Opening(_)) => {
+            (Event::Closing(farewell), Phase::Awaiting(_) | Phase::Opening(..) | Phase::Challenged(..)) => {
                 hang_up(&good_bye(farewell), out);
                 Ok(())
             }
@@ -195,8 +251,9 @@ impl model::session::Session for Session {
                 | Event::Unsubscribed { .. }
                 | Event::Released { .. }
                 | Event::ConsumerCancelled(_)
+                | Event::Reauthenticated(_)
                 | Event::Closing(_),
-                Phase::Awaiting(_) | Phase::Opening(_) | Phase::Closed,
+                Phase::Awaiting(_) | Phase::Opening(..) | Phase::Challenged(..) | Phase::Closed,
             ) => Ok(()),
         };
         self.conclude(result, out);
@@ -205,23 +262,25 @@ impl model::session::Session for Session {
     fn deliver(&mut self, deliveries: &mut Vec<Delivery>, _: Instant, out: &mut Outbox) {
         match &mut self.phase {
             Phase::Open(open) => open.outgoing.deliver(deliveries, &open.limits, out),
-            Phase::Awaiting(_) | Phase::Opening(_) | Phase::Closed => deliveries.clear(),
+            Phase::Awaiting(_) | Phase::Opening(..) | Phase::Challenged(..) | Phase::Closed => {
+                deliveries.clear();
+            }
         }
     }
 
     fn window(&self) -> usize {
         match &self.phase {
             Phase::Open(open) => open.outgoing.window(&open.limits),
-            Phase::Awaiting(_) | Phase::Opening(_) | Phase::Closed => 0,
+            Phase::Awaiting(_) | Phase::Opening(..) | Phase::Challenged(..) | Phase::Closed => 0,
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Awaiting(until) => Some(*until),
+            Phase::Awaiting(until) | Phase::Challenged(_, until) => Some(*until),
             Phase::Open(open) => open.keep_alive.deadline(),
             // It is the broker who is slow now.
-            Phase::Opening(_) | Phase::Closed => None,
+            Phase::Opening(..) | Phase::Closed => None,
         }
     }
 
@@ -231,8 +290,13 @@ impl model::session::Session for Session {
                 hang_up(&CONNECT_TIMEOUT, out);
                 Ok(())
             }
+            Phase::Challenged(greeting, until) if *until <= now => {
+                connect::refuse(&greeting.limits, &reauth::UNANSWERED, &mut out.wire);
+                hang_up(&reauth::UNANSWERED, out);
+                Ok(())
+            }
             Phase::Open(open) => open.expire(now),
-            Phase::Awaiting(_) | Phase::Opening(_) | Phase::Closed => Ok(()),
+            Phase::Awaiting(_) | Phase::Opening(..) | Phase::Challenged(..) | Phase::Closed => Ok(()),
         };
         self.conclude(result, out);
     }
@@ -293,7 +357,10 @@ impl Open {
                 Ok(())
             }
             Packet::Disconnect(disconnect) => self.disconnected(&disconnect, options, out),
-            Packet::Auth(_) => Err(reauth::UNASKED),
+            Packet::Auth(auth) => match &mut self.reauth {
+                Some(reauth) => reauth.received(auth, out),
+                None => Err(reauth::UNASKED),
+            },
             // The decoder has refused these; whatever comes through is refused all the same.
             Packet::Connect(_) => Err(DecodeError::SecondConnect.into()),
             Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
@@ -337,8 +404,17 @@ impl Open {
             }
             Event::ConsumerCancelled(_) => Err(QUEUE_GONE),
             Event::Closing(farewell) => Err(good_bye(farewell)),
+            Event::Challenged(data) => match &mut self.reauth {
+                Some(reauth) => reauth.challenged(data, limits, out),
+                None => Ok(()),
+            },
+            Event::Reauthenticated(data) => match &mut self.reauth {
+                Some(reauth) => reauth.finished(data, limits, out),
+                None => Ok(()),
+            },
+            Event::Refused(refusal) => Err(Reauth::refused(&refusal)),
             // Once is enough.
-            Event::Opened(_) | Event::Refused(_) => Ok(()),
+            Event::Opened(_) => Ok(()),
         }
     }
 

@@ -158,7 +158,9 @@ const QUOTE_VALUE_CHARS_MAX: usize = 256;
 impl From<&Refusal> for Fault {
     fn from(refusal: &Refusal) -> Self {
         let (code, advice) = match refusal {
-            Refusal::BadCredentials(_) => ("access_refused", "Check login and passcode."),
+            Refusal::BadCredentials(_) | Refusal::NotProven(_) | Refusal::NoMethod { .. } => {
+                ("access_refused", "Check login and passcode.")
+            }
             Refusal::Denied { .. } => ("access_refused", "Ask who runs the broker for the right to do this."),
             Refusal::NoExchange(_) | Refusal::NoQueue(_) => ("not_found", "Check the name."),
             Refusal::Exclusive(_) => {

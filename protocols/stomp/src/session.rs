@@ -268,8 +268,10 @@ impl model::session::Session for Session {
                 session.answered(ticket, results.into_iter().try_for_each(|result| result.map(drop)), out);
             }
             Event::Unsubscribed { ticket, existed: _ } => session.answered(ticket, Ok(()), out),
-            // Never asked for: its ids are MQTT's.
-            Event::Released { ticket: _, id: _, known: _ } => {}
+            // Never asked for: QoS 2 ids and exchanges are MQTT's.
+            Event::Released { ticket: _, id: _, known: _ }
+            | Event::Challenged(_)
+            | Event::Reauthenticated(_) => {}
             Event::ConsumerCancelled(consumer) => {
                 let fault = session.online().and_then(|online| subscribe::cancelled(online, consumer));
                 if let Some(fault) = fault {

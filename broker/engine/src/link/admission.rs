@@ -2,39 +2,102 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
+use model::access::{AccessControl, Exchange, Step};
 use model::event::{Event, Opened};
 use model::name::{ClientId, ConsumerId, PublisherName};
 use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
-use model::request::{Identity, Open, Will};
+use model::request::{Identity, Open, Proceed, Will};
 
-use super::{Answered, Link, Member, State, Turn};
+use super::{Answered, Link, Member, Renewal, State, Turn};
 use crate::clock;
 use crate::publish::Publisher;
 use crate::registry::{Arrived, Arriving};
 use crate::wills;
 
 impl Link {
-    pub(super) fn admit(&mut self, open: Open) {
+    pub(super) fn admit(&mut self, open: Box<Open>) {
         if !matches!(self.state, State::New) {
             return;
         }
         let access = Arc::clone(&self.core.access);
         self.state = State::Admitting(Box::pin(async move {
-            let verdict = access.admit(&open.credentials).await;
-            Answered { open, verdict }
+            let answered = ask(&*access, &open.credentials).await;
+            (open, answered)
         }));
     }
 
+    /// The client said more.
+    pub(super) fn proceed(&mut self, proceed: Proceed, turn: &mut Turn<'_>) {
+        match std::mem::replace(&mut self.state, State::Out) {
+            State::Challenged(open, exchange) => {
+                self.state = State::Admitting(Box::pin(async move { (open, step(exchange, proceed.data).await) }));
+            }
+            State::In(mut member) => {
+                member.renewal = match member.renewal {
+                    Renewal::Challenged(exchange) => {
+                        Renewal::Asking(Box::pin(async move { ((), step(exchange, proceed.data).await) }))
+                    }
+                    other @ (Renewal::Idle | Renewal::Asking(_)) => other,
+                };
+                self.state = State::In(member);
+                self.look(turn);
+            }
+            other @ (State::New | State::Admitting(_) | State::Out) => self.state = other,
+        }
+    }
+
+    /// A client that is in shows anew who it is. Meanwhile all goes on as before.
+    pub(super) fn reauthenticate(&mut self, credentials: Box<Credentials>, turn: &mut Turn<'_>) {
+        let State::In(member) = &mut self.state else { return };
+        let access = Arc::clone(&self.core.access);
+        member.renewal = Renewal::Asking(Box::pin(async move { ((), ask(&*access, &credentials).await) }));
+        self.look(turn);
+    }
+
+    /// Most answers are there at once: a connection that is busy need not come to rest first. Others are waited for as ever.
+    fn look(&mut self, turn: &mut Turn<'_>) {
+        self.poll_admission(&mut Context::from_waker(Waker::noop()), turn.events);
+    }
+
     pub(super) fn poll_admission(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) {
-        let State::Admitting(asking) = &mut self.state else { return };
-        let Poll::Ready(Answered { open, verdict }) = asking.as_mut().poll(cx) else { return };
+        match &mut self.state {
+            State::Admitting(asking) => {
+                let Poll::Ready((open, answered)) = asking.as_mut().poll(cx) else { return };
+                self.answered(open, answered, events);
+            }
+            State::In(member) => {
+                let Renewal::Asking(asking) = &mut member.renewal else { return };
+                let Poll::Ready(((), answered)) = asking.as_mut().poll(cx) else { return };
+                let event = member.renewed(answered);
+                if matches!(event, Event::Refused(_)) {
+                    self.core.parts.metrics.auth_refused.increment();
+                }
+                events.push(event);
+            }
+            State::New | State::Challenged(..) | State::Out => {}
+        }
+    }
+
+    fn answered(&mut self, open: Box<Open>, answered: Answered, events: &mut Vec<Event>) {
         self.state = State::Out;
         let mut turn = Turn { now: clock::wall_now(), events, wakes: Default::default() };
-        let entered =
-            verdict.and_then(|(principal, permissions)| self.enter(open, &principal, permissions, &mut turn));
+        let entered = match (answered.verdict, answered.exchange) {
+            (Ok(Step::Proven { principal, permissions, data }), _) => {
+                let name = remembered_as(&principal, &open.credentials);
+                self.enter(*open, Known { principal, permissions, name, proof: data }, &mut turn)
+            }
+            (Ok(Step::Challenge(data)), Some(exchange)) => {
+                self.state = State::Challenged(open, exchange);
+                turn.events.push(Event::Challenged(data));
+                Ok(())
+            }
+            (Ok(Step::Challenge(_)), None) => Err(UNASKED),
+            (Err(refusal), _) => Err(refusal),
+        };
         if let Err(refusal) = entered {
             self.core.parts.metrics.auth_refused.increment();
             turn.events.push(Event::Refused(refusal));
@@ -45,8 +108,7 @@ impl Link {
     fn enter(
         &mut self,
         open: Open,
-        principal: &Principal,
-        permissions: Permissions,
+        known: Known,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         let parts = Arc::clone(&self.core.parts);
@@ -60,27 +122,32 @@ impl Link {
         }
         tracing::debug!(
             link = self.id,
-            user = principal.user.as_ref().map(tracing::field::display),
+            user = known.principal.user.as_ref().map(tracing::field::display),
             "link.admitted"
         );
-        let name = remembered_as(principal, &open.credentials);
         match open.identity {
             Identity::Connection => {
+                let opened = Opened {
+                    client: None,
+                    session_present: false,
+                    unreleased: Vec::new(),
+                    connection: parts.numbers.link_name(self.id),
+                    user: known.principal.user.clone(),
+                    proof: known.proof,
+                };
                 self.state = State::In(Box::new(Member {
-                    publisher: Publisher::new(None, name, permissions),
+                    principal: known.principal,
+                    publisher: Publisher::new(None, known.name, known.permissions),
+                    renewal: Renewal::Idle,
                     session: None,
                     consumers: Default::default(),
                 }));
-                let connection = parts.numbers.link_name(self.id);
-                let opened =
-                    Opened { client: None, session_present: false, unreleased: Vec::new(), connection };
                 turn.events.push(Event::Opened(Box::new(opened)));
                 Ok(())
             }
             Identity::Session { client, clean_start, expiry_s } => {
                 let client = client.unwrap_or_else(|| self.made_up());
-                let rights = Rights { name, permissions };
-                self.resume(client, clean_start, expiry_s, open.will, rights, turn)
+                self.resume(client, clean_start, expiry_s, open.will, known, turn)
             }
         }
     }
@@ -91,32 +158,44 @@ impl Link {
         clean_start: bool,
         expiry_s: u32,
         will: Option<Box<Will>>,
-        rights: Rights,
+        known: Known,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         let parts = Arc::clone(&self.core.parts);
-        let will = will
-            .map(|will| wills::keep(&parts, Some(client.clone()), &rights.permissions, *will))
-            .transpose()?;
+        let will =
+            will.map(|will| wills::keep(&parts, Some(client.clone()), &known.permissions, *will)).transpose()?;
         let (core, mailbox) = (Arc::clone(&self.core), Arc::clone(&self.mailbox));
         let (link, mailbox) = (self.id, &mailbox);
         let arriving = Arriving { client: client.clone(), clean_start, expiry_s, will, link, mailbox };
         let events = &mut *turn.events;
-        let settle_in = |arrived| self.settle_in(client, rights, arrived, events);
+        let settle_in = |arrived| self.settle_in(client, known, arrived, events);
         core.registry.open(&parts, arriving, &mut turn.wakes, settle_in)
     }
 
-    fn settle_in(&mut self, client: ClientId, rights: Rights, arrived: Arrived, events: &mut Vec<Event>) {
+    fn settle_in(
+        &mut self,
+        client: ClientId,
+        known: Known,
+        arrived: Arrived,
+        events: &mut Vec<Event>,
+    ) {
         let parts = Arc::clone(&self.core.parts);
         let Arrived { session, consumer, present, unreleased, mut aftermath } = arrived;
-        let Rights { name, permissions } = rights;
+        let opened = Opened {
+            client: Some(client.clone()),
+            session_present: present,
+            unreleased,
+            connection: parts.numbers.link_name(self.id),
+            user: known.principal.user.clone(),
+            proof: known.proof,
+        };
         self.state = State::In(Box::new(Member {
-            publisher: Publisher::new(Some(client.clone()), name, permissions),
+            principal: known.principal,
+            publisher: Publisher::new(Some(client), known.name, known.permissions),
+            renewal: Renewal::Idle,
             session: Some(session),
             consumers: [(ConsumerId::SESSION, consumer)].into(),
         }));
-        let connection = parts.numbers.link_name(self.id);
-        let opened = Opened { client: Some(client), session_present: present, unreleased, connection };
         let opened = Event::Opened(Box::new(opened));
         let _retaining = wills::retaining(&parts, aftermath.will.as_deref());
         let will = aftermath.will.and_then(|will| wills::plan(&parts, &will));
@@ -141,10 +220,14 @@ impl Link {
     }
 }
 
-/// What a client may do, and as whom.
-struct Rights {
-    name: PublisherName,
+/// Whoever has shown who he is.
+struct Known {
+    principal: Principal,
     permissions: Permissions,
+    /// As whom his publications are remembered.
+    name: PublisherName,
+    /// What he is told at the end of it.
+    proof: Option<Bytes>,
 }
 
 /// Under which name the ids of a client's publications are remembered: its user's; of a client without one, what it calls
@@ -156,3 +239,43 @@ fn remembered_as(principal: &Principal, credentials: &Credentials) -> PublisherN
         (None, None) => PublisherName::known("anonymous"),
     }
 }
+impl Member {
+    /// Nothing but what it may do changes: as somebody else one comes in by another connection.
+    fn renewed(&mut self, answered: Answered) -> Event {
+        self.renewal = Renewal::Idle;
+        match (answered.verdict, answered.exchange) {
+            (Ok(Step::Proven { principal, .. }), _) if principal != self.principal => Event::Refused(OTHER_USER),
+            (Ok(Step::Proven { permissions, data, .. }), _) => {
+                self.publisher.permissions = permissions;
+                Event::Reauthenticated(data)
+            }
+            (Ok(Step::Challenge(data)), Some(exchange)) => {
+                self.renewal = Renewal::Challenged(exchange);
+                Event::Challenged(data)
+            }
+            (Ok(Step::Challenge(_)), None) => Event::Refused(UNASKED),
+            (Err(refusal), _) => Event::Refused(refusal),
+        }
+    }
+}
+
+/// The first question: a password, or the first step of an exchange.
+async fn ask(access: &dyn AccessControl, credentials: &Credentials) -> Answered {
+    let Some(proof) = &credentials.proof else {
+        let admitted = access.admit(credentials).await;
+        let proven = |(principal, permissions)| Step::Proven { principal, permissions, data: None };
+        return Answered { verdict: admitted.map(proven), exchange: None };
+    };
+    match access.begin(&proof.method, credentials) {
+        Ok(exchange) => step(exchange, proof.data.clone()).await,
+        Err(refusal) => Answered { verdict: Err(refusal), exchange: None },
+    }
+}
+
+async fn step(mut exchange: Box<dyn Exchange>, data: Option<Bytes>) -> Answered {
+    let verdict = exchange.step(data.as_deref()).await;
+    Answered { verdict, exchange: Some(exchange) }
+}
+
+const OTHER_USER: Refusal = Refusal::NotProven("as another user than before; connect anew for that");
+const UNASKED: Refusal = Refusal::NotProven("nothing was to be asked");

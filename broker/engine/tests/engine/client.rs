@@ -73,21 +73,27 @@ impl Client {
     }
 
     fn ask_in(broker: &Broker, identity: Identity, will: Option<Box<Will>>) -> Self {
+        let mut client = Self::stranger(broker);
+        client.knock(Credentials::default(), identity, will);
+        client
+    }
+
+    pub(crate) fn knock(&mut self, credentials: Credentials, identity: Identity, will: Option<Box<Will>>) {
+        self.ask(Request::Open(Box::new(Open { credentials, identity, vhost: None, will })));
+    }
+
+    /// A connection on which nothing was asked yet.
+    pub(crate) fn stranger(broker: &Broker) -> Self {
         let about = Arrival { address: None, protocol: "test", listener: "test".into() };
         let opened = Opened {
             client: None,
             session_present: false,
             unreleased: Vec::new(),
             connection: String::new(),
+            user: None,
+            proof: None,
         };
-        let mut client = Self { link: broker.connect(&about), opened, events: Vec::new() };
-        client.ask(Request::Open(Box::new(Open {
-            credentials: Credentials::default(),
-            identity,
-            vhost: None,
-            will,
-        })));
-        client
+        Self { link: broker.connect(&about), opened, events: Vec::new() }
     }
 
     pub(crate) fn ask(&mut self, request: Request) {

@@ -8,6 +8,7 @@
 mod client;
 mod due;
 mod laws;
+mod proving;
 mod publications;
 mod races;
 mod retained;

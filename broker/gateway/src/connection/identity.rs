@@ -31,6 +31,8 @@ enum Standing {
     Unknown,
     /// It has; whether it may enter is being looked up.
     Asking,
+    /// It was asked to say more.
+    Challenged,
     /// It was let in.
     In,
 }
@@ -61,8 +63,11 @@ impl Identity {
 
     /// Overhears what the session asks.
     pub(crate) fn asks(&mut self, requests: &[Request]) {
-        if self.standing != Standing::Unknown {
+        if matches!(self.standing, Standing::Asking | Standing::In) {
             return;
+        }
+        if let Some(Request::Proceed(_)) = requests.first() {
+            self.standing = Standing::Asking;
         }
         if let Some(Request::Open(open)) = requests.first() {
             // Copies: what the client sent may lie in a read buffer.
@@ -77,7 +82,12 @@ impl Identity {
         if self.standing == Standing::In {
             return;
         }
+        if let Event::Challenged(_) = event {
+            self.standing = Standing::Challenged;
+        }
         if let Event::Opened(opened) = event {
+            // By now it is known who that is, whatever the client called itself.
+            self.user = opened.user.clone().or(self.user.take());
             self.client = opened.client.clone().or(self.client.take());
             self.standing = Standing::In;
             tracing::info!(

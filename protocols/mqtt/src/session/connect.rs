@@ -30,6 +30,8 @@ pub(crate) struct Greeting {
     expiry_s: u32,
     is_keep_alive_lowered: bool,
     is_id_assigned: bool,
+    /// By which the client shows who it is; every AUTH and CONNACK names it [MQTT-4.12.0-5].
+    pub(crate) method: Option<ByteString>,
 }
 
 /// Makes sense of CONNECT: what is asked of the broker, and what is remembered.
@@ -45,11 +47,11 @@ pub(crate) fn open(
     if !options.versions.contains(&connect.version) {
         return Err(VERSION);
     }
-    reauth::check(&connect)?;
     check_client_id(&connect, options)?;
     let limits = Limits::agree(&connect, options);
     let (keep_alive_s, is_keep_alive_lowered) = keep_alive(&connect, options);
     let (expiry_asked_s, expiry_s) = expiry(&connect, options);
+    let proof = reauth::proof(&connect);
     let client = (!connect.client_id.is_empty()).then(|| ClientId::new(&connect.client_id));
     let greeting = Greeting {
         limits,
@@ -58,10 +60,11 @@ pub(crate) fn open(
         expiry_s,
         is_keep_alive_lowered,
         is_id_assigned: client.is_none(),
+        method: proof.as_ref().map(|proof| proof.method.clone()),
     };
     let will = connect.will.map(|will| held_will(will, options)).transpose()?;
     let credentials =
-        Credentials { user: connect.user, password: connect.password, client: client.clone(), address };
+        Credentials { user: connect.user, password: connect.password, client: client.clone(), address, proof };
     let identity = Identity::Session { client, clean_start: connect.clean_start, expiry_s };
     Ok((greeting, Open { credentials, identity, vhost: None, will }))
 }
@@ -152,6 +155,8 @@ impl Greeting {
             maximum_packet_size: NonZeroU32::new(options.packet_max),
             assigned_client_id: assigned.map(|client| ByteString::from(client.as_str())),
             topic_alias_maximum: Some(self.limits.aliases_in).filter(|maximum| *maximum > 0),
+            authentication_method: self.method.clone(),
+            authentication_data: opened.proof.clone().filter(|_| self.method.is_some()),
             server_keep_alive_s: self.is_keep_alive_lowered.then_some(self.keep_alive_s),
             ..Properties::default()
         })

@@ -294,6 +294,8 @@ fn acknowledged(refusal: &Refusal, limits: &Limits, place: Place) -> Result<Reas
     match refusal {
         Refusal::Denied { .. } => Ok(Reason::Success),
         Refusal::BadCredentials(_)
+        | Refusal::NotProven(_)
+        | Refusal::NoMethod { .. }
         | Refusal::NoExchange(_)
         | Refusal::NoQueue(_)
         | Refusal::Exclusive(_)

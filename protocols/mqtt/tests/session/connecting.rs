@@ -156,19 +156,6 @@ fn connack_says_what_was_lowered_and_nothing_else() {
 }
 
 #[test]
-fn an_authentication_method_is_refused() {
-    // [MQTT-4.12.0-1]
-    let mut client = Client::stranger(V5, Options::default());
-    let properties = Properties { authentication_method: Some("SCRAM".into()), ..Properties::default() };
-    client.send(Packet::Connect(Box::new(connect_with(properties))));
-    assert_eq!(client.says(), ["CONNACK BadAuthenticationMethod present false"]);
-    assert!(client.closed().is_some());
-    let mut client = Client::open(V5);
-    client.raw(b"\xF0\x00");
-    assert_eq!(client.says(), ["DISCONNECT ProtocolError"]);
-}
-
-#[test]
 fn refusals_have_the_codes_of_their_version() {
     let check = |version: Version, refusal: Refusal, expected: Reason| {
         let mut client = Client::stranger(version, Options::default());

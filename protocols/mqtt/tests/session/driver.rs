@@ -9,6 +9,7 @@ use model::event::{Event, Opened, Submitted};
 use model::message::Message;
 use model::name::{ClientId, ConsumerId, ExchangeName, MessageId};
 use model::outbox::Outbox;
+use model::principal::{Credentials, Proof};
 use model::properties::Properties;
 use model::qos::Qos;
 use model::refusal::Refusal;
@@ -168,6 +169,8 @@ pub(crate) fn opened(session_present: bool, unreleased: &[u16]) -> Event {
         session_present,
         unreleased: unreleased.to_vec(),
         connection: "1".to_owned(),
+        user: None,
+        proof: None,
     }))
 }
 
@@ -242,7 +245,8 @@ fn asked(request: &Request) -> String {
                 .as_ref()
                 .map(|will| format!(" will {} after {}", operation(&will.publish), will.delay_s));
             let client = client.as_ref().map_or("-", |client| client.as_str());
-            format!("open {client} clean {clean_start} expiry {expiry_s}{}", will.unwrap_or_default())
+            let proof = proof(&open.credentials);
+            format!("open {client} clean {clean_start} expiry {expiry_s}{}{proof}", will.unwrap_or_default())
         }
         Request::Submit(submit) => {
             let operations: Vec<String> = submit
@@ -288,9 +292,21 @@ fn asked(request: &Request) -> String {
             });
             format!("{}: unsubscribe {}", unsubscribe.ticket.0, each.collect::<Vec<_>>().join(", "))
         }
+        Request::Proceed(proceed) => format!("proceed {}", text(proceed.data.as_ref())),
+        Request::Reauthenticate(credentials) => format!("reauthenticate{}", proof(credentials)),
         Request::Release(release) => format!("{}: release {}", release.ticket.0, release.id),
         Request::Close(close) => format!("close discard {} expiry {:?}", close.discard_will, close.expiry_s),
     }
+}
+
+/// By which method a client wants in, and what it said first.
+fn proof(credentials: &Credentials) -> String {
+    let said = |proof: &Proof| format!(" by {} {}", proof.method, text(proof.data.as_ref()));
+    credentials.proof.as_ref().map(said).unwrap_or_default()
+}
+
+fn text(data: Option<&Bytes>) -> String {
+    data.map_or_else(|| "-".to_owned(), |data| String::from_utf8_lossy(data).into_owned())
 }
 
 fn operation(publish: &model::request::Publish) -> String {
@@ -331,10 +347,13 @@ fn said(packet: &Packet) -> String {
         Packet::Unsuback(suback) => format!("UNSUBACK {} {:?}", suback.id.get(), suback.reasons),
         Packet::Pingresp => "PINGRESP".to_owned(),
         Packet::Disconnect(disconnect) => format!("DISCONNECT {:?}", disconnect.reason),
-        Packet::Connect(_)
-        | Packet::Subscribe(_)
-        | Packet::Unsubscribe(_)
-        | Packet::Pingreq
-        | Packet::Auth(_) => format!("{:?}", packet.kind()),
+        Packet::Auth(auth) => {
+            let properties = auth.properties.as_deref().expect("AUTH names its method");
+            let method = properties.authentication_method.as_deref().expect("AUTH names its method");
+            format!("AUTH {:?} {method} {}", auth.reason, text(properties.authentication_data.as_ref()))
+        }
+        Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::Pingreq => {
+            format!("{:?}", packet.kind())
+        }
     }
 }

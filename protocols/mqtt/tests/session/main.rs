@@ -5,5 +5,6 @@ mod connecting;
 mod delivering;
 mod driver;
 mod leaving;
+mod proving;
 mod publishing;
 mod subscribing;

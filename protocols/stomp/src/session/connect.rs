@@ -72,6 +72,7 @@ pub(super) fn open(
             password: value("passcode").map(ByteString::into_bytes),
             client: client_id(value("client-id")).map_err(|fault| refused(version, fault))?,
             address,
+            proof: None,
         },
         identity: Identity::Connection,
         vhost: value("host").filter(|host| !is_default(host, options)).map(|host| host.to_string()),

@@ -73,6 +73,8 @@ impl Peer {
             session_present: false,
             unreleased: Vec::new(),
             connection,
+            user: None,
+            proof: None,
         })));
     }
 
