@@ -3,15 +3,19 @@
 use std::future::ready;
 use std::hint::black_box;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use bytes::Bytes;
 use model::access::{AccessControl, Admission, Exchange};
 use model::name::UserName;
 use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
 
+use crate::file::{FileError, Stamp};
+use crate::hasher::Hasher;
 use crate::scram::Scram;
-use crate::users::{GUEST, Users};
+use crate::users::{GUEST, Users, prepared};
 use crate::verifier::NAME;
 
 /// What the guard goes by.
@@ -21,11 +25,13 @@ pub struct Options {
     pub anonymous: Anonymous,
     /// Whether the user `guest` with the password `guest` is let in from this machine; from elsewhere he never is.
     pub guest_loopback: bool,
+    /// The password file; without one, nobody but `guest` has a password.
+    pub file: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { anonymous: Anonymous::default(), guest_loopback: true }
+        Self { anonymous: Anonymous::default(), guest_loopback: true, file: None }
     }
 }
 
@@ -42,10 +48,23 @@ pub enum Anonymous {
 }
 
 /// Lets in or refuses, by [`Options`]. Whoever is let in may do everything.
-#[derive(Debug)]
 pub struct Guard {
     options: Options,
-    users: Arc<Users>,
+    users: RwLock<Arc<Users>>,
+    /// Of the password file, when it was read last.
+    stamp: Mutex<Option<Stamp>>,
+    hasher: Arc<Hasher>,
+}
+
+/// Why there is no guard.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// The password file cannot be used.
+    #[error("auth.file.path: {0}")]
+    File(#[from] FileError),
+    /// The operating system has no random bytes.
+    #[error("no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
 }
 
 impl Guard {
@@ -53,20 +72,46 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// The operating system has no random bytes.
-    pub fn new(options: Options) -> Result<Self, getrandom::Error> {
-        let users = Users::none()?;
-        let users = if options.guest_loopback { users.with_guest() } else { users };
-        Ok(Self { options, users: Arc::new(users) })
+    /// The password file cannot be used: nobody is let in by half of one.
+    pub fn new(options: Options) -> Result<Self, GuardError> {
+        let stamp = options.file.as_deref().and_then(Stamp::of);
+        let users = users(&options)?;
+        let hasher = Arc::new(Hasher::new()?);
+        Ok(Self { options, users: RwLock::new(Arc::new(users)), stamp: Mutex::new(stamp), hasher })
     }
 
-    fn judge(&self, credentials: &Credentials) -> Result<Principal, Refusal> {
+    /// Reads the password file again if it is another one by now; `None`: it is not. Those who are in stay in. May wait for
+    /// the disk.
+    ///
+    /// # Errors
+    ///
+    /// The new file cannot be used. Until it can be, what was read before holds.
+    pub fn refresh(&self) -> Option<Result<(), GuardError>> {
+        let path = self.options.file.as_deref()?;
+        let found = Stamp::of(path);
+        let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if *stamp == found {
+            return None;
+        }
+        // Also when it cannot be used: it is complained about once.
+        *stamp = found;
+        Some(users(&self.options).map(|users| {
+            *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+        }))
+    }
+
+    fn users(&self) -> Arc<Users> {
+        Arc::clone(&self.users.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The answer that needs no work; `None`: the password has to be looked at.
+    fn judge(&self, credentials: &Credentials, users: &Users) -> Option<Result<Principal, Refusal>> {
         let user = credentials.user.as_deref().unwrap_or_default();
         let password = credentials.password.as_deref().unwrap_or_default();
         let is_local = is_this_machine(credentials.address);
         // Libraries send empty texts where they were given no user and no password.
         if credentials.user.is_none() || (user.is_empty() && password.is_empty()) {
-            return match (self.options.anonymous, is_local) {
+            return Some(match (self.options.anonymous, is_local) {
                 (Anonymous::Always, _) | (Anonymous::Loopback, true) => Ok(Principal { user: None }),
                 (Anonymous::Loopback, false) => Err(Refusal::BadCredentials(
                     "a user name is needed; without one, clients of this machine alone are let in (auth.anonymous)",
@@ -74,24 +119,43 @@ impl Guard {
                 (Anonymous::Never, _) => {
                     Err(Refusal::BadCredentials("a user name is needed (auth.anonymous is \"never\")"))
                 }
-            };
+            });
+        }
+        if users.has("guest") {
+            return None;
         }
         // Both are compared in any case: how long the answer takes does not tell which of them was right.
         let is_guest = equal(user.as_bytes(), GUEST) & equal(password, GUEST);
         match (is_guest, is_local && self.options.guest_loopback) {
-            (true, true) => Ok(Principal { user: Some(UserName::known("guest")) }),
-            (true, false) => Err(Refusal::BadCredentials(
+            (true, true) => Some(Ok(Principal { user: Some(UserName::known("guest")) })),
+            (true, false) => Some(Err(Refusal::BadCredentials(
                 "guest is let in from this machine alone, and only if auth.guest_loopback is true",
-            )),
-            (false, _) => Err(Refusal::BadCredentials("wrong user name or password")),
+            ))),
+            (false, _) if users.is_empty() => Some(Err(WRONG)),
+            (false, _) => None,
         }
     }
 }
 
 impl AccessControl for Guard {
     fn admit<'a>(&'a self, credentials: &'a Credentials) -> Admission<'a> {
-        let answer = self.judge(credentials).map(|principal| (principal, Permissions::everything()));
-        Box::pin(ready(answer))
+        let users = self.users();
+        let admitted = |principal| (principal, Permissions::everything());
+        if let Some(answer) = self.judge(credentials, &users) {
+            return Box::pin(ready(answer.map(admitted)));
+        }
+        // A name that nobody can have is hashed like others: the time tells nothing.
+        let name = credentials.user.as_deref().unwrap_or_default();
+        let name = prepared(name).unwrap_or_else(|| name.to_owned());
+        let verifier = users.verifier(&name, false);
+        let password = credentials.password.as_ref().map_or_else(Bytes::new, |it| Bytes::copy_from_slice(it));
+        Box::pin(async move {
+            if self.hasher.is_of(verifier, password).await? {
+                Ok(admitted(Principal { user: Some(UserName::new(&name)) }))
+            } else {
+                Err(WRONG)
+            }
+        })
     }
 
     fn begin(&self, method: &str, credentials: &Credentials) -> Result<Box<dyn Exchange>, Refusal> {
@@ -99,8 +163,16 @@ impl AccessControl for Guard {
             return Err(Refusal::NoMethod { method: method.to_owned(), supported: NAME });
         }
         let is_local = is_this_machine(credentials.address);
-        Ok(Box::new(Scram::new(Arc::clone(&self.users), is_local, credentials)?))
+        Ok(Box::new(Scram::new(self.users(), is_local, credentials)?))
     }
+}
+
+fn users(options: &Options) -> Result<Users, GuardError> {
+    let users = match &options.file {
+        Some(path) => Users::read(path)?,
+        None => Users::none()?,
+    };
+    Ok(if options.guest_loopback { users.with_guest() } else { users })
 }
 
 /// An IPv4 address may come wrapped in an IPv6 one, from a socket that listens on both.
@@ -114,6 +186,8 @@ fn equal(shown: &[u8], known: &[u8]) -> bool {
     black_box(parts) == 0 && shown.len() == known.len()
 }
 
+const WRONG: Refusal = Refusal::BadCredentials("wrong user name or password");
+
 #[cfg(test)]
 mod tests {
     use std::task::{Context, Poll, Waker};
@@ -122,6 +196,7 @@ mod tests {
     use bytestring::ByteString;
 
     use super::*;
+    use crate::verifier::{ITERATIONS_MIN, Verifier};
 
     const LOCAL: [Option<&str>; 5] =
         [None, Some("127.0.0.1"), Some("127.8.9.10"), Some("::1"), Some("::ffff:127.0.0.1")];
@@ -196,7 +271,125 @@ mod tests {
     fn a_user_name_without_a_password_is_not_anonymous() {
         let credentials =
             Credentials { user: Some(ByteString::from_static("guest")), ..Credentials::default() };
-        assert!(Guard::new(Options::default()).expect("random bytes").judge(&credentials).is_err());
+        let guard = Guard::new(Options::default()).expect("random bytes");
+        assert!(matches!(guard.judge(&credentials, &guard.users()), Some(Err(_))));
+    }
+
+    #[tokio::test]
+    async fn users_of_the_file_come_from_anywhere_and_nobody_else_does() {
+        let place = Place::new(&["alice"]);
+        let guard = place.guard(true);
+        for address in [Some("127.0.0.1"), Some("10.0.0.5")] {
+            // Twice: the second time it is known.
+            for _ in 0..2 {
+                assert_eq!(
+                    place.enters(&guard, "alice", "alice!", address).await,
+                    Ok(Some("alice".to_owned()))
+                );
+            }
+            for (user, password) in [("alice", "alice"), ("alice", ""), ("bob", "alice!"), ("a\u{7}", "x")] {
+                let refused = place.enters(&guard, user, password, address).await;
+                assert_eq!(refused, Err(WRONG), "{user} {password}");
+            }
+        }
+        assert_eq!(place.enters(&guard, "guest", "guest", None).await, Ok(Some("guest".to_owned())));
+        assert!(place.enters(&guard, "guest", "guest", Some("10.0.0.5")).await.is_err());
+        assert!(place.enters(&place.guard(false), "guest", "guest", None).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_guest_of_the_file_has_the_password_of_the_file() {
+        let place = Place::new(&["guest"]);
+        let guard = place.guard(true);
+        assert_eq!(place.enters(&guard, "guest", "guest", None).await, Err(WRONG));
+        let remote = place.enters(&guard, "guest", "guest!", Some("10.0.0.5")).await;
+        assert_eq!(remote, Ok(Some("guest".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changes_is_read_again_and_one_that_breaks_is_not() {
+        let place = Place::new(&["alice"]);
+        let guard = place.guard(true);
+        assert!(place.enters(&guard, "alice", "alice!", None).await.is_ok());
+        assert!(guard.refresh().is_none());
+        place.write(&["bob"]);
+        assert!(matches!(guard.refresh(), Some(Ok(()))));
+        assert!(place.enters(&guard, "bob", "bob!", None).await.is_ok());
+        assert_eq!(place.enters(&guard, "alice", "alice!", None).await, Err(WRONG), "not even from memory");
+        std::fs::write(place.path(), "half a li").unwrap();
+        assert!(matches!(guard.refresh(), Some(Err(GuardError::File(FileError::Line { .. })))));
+        assert!(guard.refresh().is_none(), "told once");
+        std::fs::remove_file(place.path()).unwrap();
+        assert!(matches!(guard.refresh(), Some(Err(GuardError::File(FileError::Io { .. })))));
+        assert!(place.enters(&guard, "bob", "bob!", None).await.is_ok());
+    }
+
+    #[test]
+    fn without_its_file_there_is_no_guard() {
+        let place = Place::new(&[]);
+        std::fs::remove_file(place.path()).unwrap();
+        let options = Options { file: Some(place.path()), ..Options::default() };
+        let error = Guard::new(options).err().map(|error| error.to_string()).unwrap();
+        assert!(error.starts_with("auth.file.path: ") && error.contains("passwd"), "{error}");
+    }
+
+    #[test]
+    fn one_method_is_offered() {
+        let guard = Guard::new(Options::default()).expect("random bytes");
+        assert!(guard.begin("SCRAM-SHA-256", &Credentials::default()).is_ok());
+        for method in ["SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "scram-sha-256", "PLAIN", ""] {
+            let refused = guard.begin(method, &Credentials::default()).err();
+            assert!(matches!(refused, Some(Refusal::NoMethod { .. })), "{method}");
+        }
+    }
+
+    /// A password file; the password of each user is his name with an exclamation mark.
+    struct Place(tempfile::TempDir);
+
+    impl Place {
+        fn new(users: &[&str]) -> Self {
+            let place = Self(tempfile::tempdir().unwrap());
+            place.write(users);
+            place
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.path().join("passwd")
+        }
+
+        fn write(&self, users: &[&str]) {
+            use std::os::unix::fs::PermissionsExt;
+            let line = |user: &&str| {
+                let verifier = Verifier::new(format!("{user}!").as_bytes(), b"saltsalt", ITERATIONS_MIN);
+                format!("{user}:{verifier}\n")
+            };
+            let new = self.0.path().join("new");
+            std::fs::write(&new, users.iter().map(line).collect::<String>()).unwrap();
+            std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).unwrap();
+            std::fs::rename(&new, self.path()).unwrap();
+        }
+
+        fn guard(&self, guest_loopback: bool) -> Guard {
+            let file = Some(self.path());
+            Guard::new(Options { guest_loopback, file, ..Options::default() }).unwrap()
+        }
+
+        async fn enters(
+            &self,
+            guard: &Guard,
+            user: &str,
+            password: &str,
+            address: Option<&str>,
+        ) -> Result<Option<String>, Refusal> {
+            let credentials = Credentials {
+                user: Some(user.into()),
+                password: Some(Bytes::copy_from_slice(password.as_bytes())),
+                address: address.map(|text| text.parse().unwrap()),
+                ..Credentials::default()
+            };
+            let admitted = guard.admit(&credentials).await;
+            admitted.map(|(principal, _)| principal.user.map(|user| user.to_string()))
+        }
     }
 
     #[track_caller]

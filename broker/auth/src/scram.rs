@@ -276,7 +276,9 @@ mod tests {
         let check = |text: &str, expected: &Refusal| {
             assert_eq!(told(&mut scram(None), text), said(expected), "{text}");
         };
-        for text in ["", "n", "n,", "n,,", "n,,n=user", "n,,r=x,n=user", "x,,n=user,r=x", "n,b=user,n=user,r=x"] {
+        for text in
+            ["", "n", "n,", "n,,", "n,,n=user", "n,,r=x,n=user", "x,,n=user,r=x", "n,b=user,n=user,r=x"]
+        {
             check(text, &FIRST);
         }
         for name in ["a=", "a=2", "a=2c", "=41", "a=3D="] {

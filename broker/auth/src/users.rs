@@ -38,7 +38,7 @@ pub enum LineFault {
     #[error("not of the form name:verifier; `duetmq passwd add` writes such lines")]
     Form,
     /// A name that cannot be sent.
-    #[error("{0:?} cannot be a user name: it is empty, or has characters that no name has")]
+    #[error("{0:?} cannot be a user name: it is empty, or has characters that no name in the file has")]
     Name(String),
     /// A name that would never be found.
     #[error("the user name is not in its normal form, which is {0:?} (SASLprep, RFC 4013)")]
@@ -97,9 +97,28 @@ impl Users {
         // Everybody knows this password: there is nothing to be protected by much work.
         let salt = mac(&self.nobody.key, &[GUEST]);
         let salt = salt.get(..SALT_BYTES).unwrap_or_default();
-        self.guest =
-            (!self.users.contains_key("guest")).then(|| Verifier::new(GUEST, salt, ITERATIONS_MIN));
+        self.guest = (!self.users.contains_key("guest")).then(|| Verifier::new(GUEST, salt, ITERATIONS_MIN));
         self
+    }
+
+    /// Whether nobody has a password but the built-in `guest`.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// Whether the file has a user of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.users.contains_key(name)
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.users.keys().map(String::as_str)
+    }
+
+    /// Whether that user has that password. Takes its time, for those who do not exist as well.
+    pub fn knows(&self, name: &str, password: &[u8]) -> bool {
+        self.verifier(name, false).is_of(password)
     }
 
     /// The verifier of a user, by his prepared name. Of one who does not exist it is one that nobody has the password of,
@@ -126,6 +145,16 @@ fn read(line: &str) -> Result<(String, Verifier), LineFault> {
         Some(prepared) if prepared != name => Err(LineFault::Unprepared(prepared)),
         Some(name) => Ok((name, verifier.parse()?)),
     }
+}
+
+/// A user name as a line of the file can hold it.
+///
+/// # Errors
+///
+/// None can: there is a colon in it, it looks like a comment, or it is no name at all.
+pub fn listed(name: &str) -> Result<String, LineFault> {
+    let is_plain = |name: &String| !name.contains(':') && !name.starts_with('#') && name.trim() == name;
+    prepared(name).filter(is_plain).ok_or_else(|| LineFault::Name(name.to_owned()))
 }
 
 /// A user name as it is compared: SASLprep (RFC 4013). `None` if it is empty or has characters that no name has.

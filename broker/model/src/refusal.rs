@@ -48,6 +48,9 @@ pub enum Refusal {
     /// A limit of the broker is reached.
     #[error("limit reached: {0}")]
     LimitReached(&'static str),
+    /// There is too much to do just now.
+    #[error("the broker is busy: {0}")]
+    Busy(&'static str),
     /// The namespace that was asked for does not exist.
     #[error("virtual host {0:?} does not exist")]
     NoVhost(String),

@@ -22,6 +22,9 @@ pub enum Command {
     /// Check the configuration, and print every value that holds with its origin.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(ServeArgs),
+    /// Manage the users of a password file.
+    #[command(after_help = PASSWD_EXAMPLES)]
+    Passwd(PasswdArgs),
     /// Publish messages.
     Pub(cli::PubArgs),
     /// Subscribe, and print what comes.
@@ -59,6 +62,47 @@ pub struct ServeArgs {
     pub log_format: Option<String>,
 }
 
+/// What is to be done with a password file.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct PasswdArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: PasswdAction,
+    /// The password file; otherwise what auth.file.path of the configuration names.
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub file: Option<PathBuf>,
+}
+
+/// What to do with a password file. A password is asked for on a terminal, and otherwise read from stdin, one line.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum PasswdAction {
+    /// Give a user a password, whether he is new or not.
+    Add {
+        /// The user.
+        user: String,
+        /// How often the password is hashed: more makes guessing slower, and each login.
+        #[arg(
+            long,
+            value_name = "COUNT",
+            default_value_t = auth::ITERATIONS,
+            value_parser = clap::value_parser!(u32).range(i64::from(auth::ITERATIONS_MIN)..=i64::from(auth::ITERATIONS_MAX))
+        )]
+        iterations: u32,
+    },
+    /// Remove a user. Whoever is in stays in.
+    Rm {
+        /// The user.
+        user: String,
+    },
+    /// Say whether that is the password of a user.
+    Verify {
+        /// The user.
+        user: String,
+    },
+    /// Print the names of all users.
+    List,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   duetmq serve --dev                          try it: MQTT 1883, STOMP 61613, demo http://127.0.0.1:15672/
@@ -84,3 +128,13 @@ Examples:
   duetmq check > duetmq.toml                  every key with its value, as a file to start from
 
 Exit codes: 0 fine, 2 not.";
+
+const PASSWD_EXAMPLES: &str = "\
+Examples:
+  duetmq passwd add alice --file /etc/duetmq/passwd
+  printf '%s\\n' \"$SECRET\" | duetmq passwd add alice -f passwd
+  duetmq passwd list -f passwd
+
+A broker that uses the file sees the change within a second or two.
+
+Exit codes: 0 done, or right; 1 failed; 2 usage, or a file that cannot be used; 5 wrong password; 6 no such user.";

@@ -107,17 +107,22 @@ impl Banner<'_> {
         }
     }
 
-    fn access(&self) -> &'static str {
-        match (self.auth.anonymous, self.auth.guest_loopback) {
+    fn access(&self) -> String {
+        let users = self.auth.file.as_ref().map(|file| format!("the users of {}", file.display()));
+        let others = match (self.auth.anonymous, self.auth.guest_loopback) {
             (Anonymous::Loopback, true) => "clients of this machine, without a user name or as guest/guest",
             (Anonymous::Loopback, false) => "clients of this machine, without a user name",
             (Anonymous::Always, true) => "everybody without a user name; guest/guest from this machine",
             (Anonymous::Always, false) => "everybody without a user name",
             (Anonymous::Never, true) => "guest/guest from this machine",
             (Anonymous::Never, false) => {
-                "nobody: auth.anonymous is \"never\" and auth.guest_loopback is false"
+                return users.unwrap_or_else(|| {
+                    "nobody: auth.anonymous is \"never\", auth.guest_loopback is false, and there is no auth.file.path"
+                        .to_owned()
+                });
             }
-        }
+        };
+        users.map_or_else(|| others.to_owned(), |users| format!("{users}; {others}"))
     }
 }
 

@@ -25,6 +25,10 @@ pub enum Code {
     Bind = 3,
     /// Another broker uses the data directory.
     Locked = 4,
+    /// It is not the password.
+    Refused = 5,
+    /// There is no such thing.
+    NotFound = 6,
     /// The store is damaged.
     Damaged = 65,
     /// The disk failed; nothing more was acknowledged from then on.

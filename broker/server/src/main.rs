@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Some(Command::Serve(arguments)) => serve(&arguments, &around),
         Some(Command::Check(arguments)) => check(&arguments, &around),
+        Some(Command::Passwd(arguments)) => server::passwd::run(&arguments, &around),
         Some(Command::Pub(arguments)) => return ask(cli::run_pub(arguments)),
         Some(Command::Sub(arguments)) => return ask(cli::run_sub(arguments)),
         Some(Command::Conform(arguments)) => return cli::run_conform(&arguments),

@@ -33,6 +33,7 @@ pub(crate) fn auth(config: &Config) -> auth::Options {
             _ => Anonymous::Loopback,
         },
         guest_loopback: section.truth("guest_loopback"),
+        file: section.section("file").text("path").map(PathBuf::from),
     }
 }
 
@@ -266,6 +267,7 @@ mod tests {
             "Json",
             "anonymous: Always",
             "guest_loopback: false",
+            "file: Some(\"users\")",
             "\"broker\", \"other\"",
             "overlapping: Each",
             "topic_alias_max_out: 45",
@@ -287,6 +289,7 @@ mod tests {
         "log.format=json",
         "auth.anonymous=always",
         "auth.guest_loopback=false",
+        "auth.file.path=users",
         "durability.group_max_records=11",
         "durability.group_max_bytes=12KiB",
         "durability.dedup_window=42s",

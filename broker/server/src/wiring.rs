@@ -37,6 +37,9 @@ pub fn run(config: &Config) -> Result<(), Failure> {
 }
 
 async fn live(config: &Config, format: Format) -> Result<(), Failure> {
+    // Before anything is opened: without all that it goes by, nobody is let in.
+    let guard = Guard::new(options::auth(config));
+    let guard = Arc::new(guard.map_err(|error| Failure::new(Code::Usage, error.to_string()))?);
     let mut signals = Signals::new().map_err(|error| Failure::new(Code::Other, error.to_string()))?;
     let metrics = Arc::new(Metrics::default());
     let store = tokio::select! {
@@ -48,10 +51,11 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
         }
     };
     let handle = store.as_ref().map(|(store, _)| Arc::clone(store));
-    let broker = build(config, store, Arc::clone(&metrics))?;
+    let broker = build(config, Arc::clone(&guard), store, Arc::clone(&metrics))?;
     let Doors { gateway, admins, admin, open } = Doors::open(config, broker, metrics)?;
     announce(config, format, &open);
 
+    tokio::spawn(keep_users(guard));
     let (stop, stopped) = watch::channel(false);
     for listener in admins {
         tokio::spawn(admin::serve(listener, admin.clone(), until(stopped.clone())));
@@ -89,18 +93,31 @@ async fn open_store(
 
 fn build(
     config: &Config,
+    guard: Arc<Guard>,
     store: Option<(Arc<Store>, Recovered)>,
     metrics: Arc<Metrics>,
 ) -> Result<Broker, Failure> {
-    let guard = Guard::new(options::auth(config))
-        .map_err(|error| Failure::new(Code::Other, format!("no random bytes: {error}")))?;
-    let broker = Broker::start(options::engine(config), store, Arc::new(guard), metrics).map_err(|refusal| {
+    let broker = Broker::start(options::engine(config), store, guard, metrics).map_err(|refusal| {
         Failure::new(Code::Other, format!("what the store remembers cannot be: {refusal}"))
     })?;
     broker.declare(config.definitions()).map_err(|refusal| {
         Failure::new(Code::Usage, format!("the configuration declares what cannot be: {refusal}"))
     })?;
     Ok(broker)
+}
+
+/// Reads the password file again when it changes. One that cannot be used changes nothing.
+async fn keep_users(guard: Arc<Guard>) {
+    loop {
+        tokio::time::sleep(USERS_EVERY).await;
+        let guard = Arc::clone(&guard);
+        match spawn_blocking(move || guard.refresh()).await {
+            Ok(None) => {}
+            Ok(Some(Ok(()))) => tracing::info!("users.read"),
+            Ok(Some(Err(error))) => tracing::error!(%error, "users.not_read: those of before hold"),
+            Err(panic) => tracing::error!(%panic, "users.not_read: those of before hold"),
+        }
+    }
 }
 
 /// For people on stderr; where lines are for programs, only there.
@@ -152,6 +169,9 @@ async fn close(store: Option<Arc<Store>>) {
 async fn until(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
+
+/// How often the password file is looked at.
+const USERS_EVERY: Duration = Duration::from_secs(1);
 
 /// How long clients may take to be told and to go; what is left of ten seconds is for the store.
 const PATIENCE: Duration = Duration::from_secs(8);

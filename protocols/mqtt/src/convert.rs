@@ -159,6 +159,7 @@ pub(crate) fn reason(refusal: &Refusal, place: Place) -> Reason {
         Refusal::NoExchange(_) | Refusal::NoQueue(_) if place == Place::Suback => Reason::TopicFilterInvalid,
         Refusal::NoExchange(_) | Refusal::NoQueue(_) => Reason::TopicNameInvalid,
         Refusal::LimitReached(_) => Reason::QuotaExceeded,
+        Refusal::Busy(_) => Reason::ServerBusy,
         Refusal::ShuttingDown if place == Place::Connack => Reason::ServerUnavailable,
         Refusal::ShuttingDown => Reason::ServerShuttingDown,
         Refusal::Inequivalent { .. } | Refusal::NoVhost(_) | Refusal::Invalid(_) => {

@@ -125,7 +125,8 @@ impl Session {
                 // Whoever named no method is never challenged [MQTT-4.12.0-6].
                 let method = greeting.method.clone().unwrap_or_default();
                 let reason = Reason::ContinueAuthentication;
-                if let Err(fault) = reauth::say(&greeting.limits, &method, reason, Some(data), &mut out.wire) {
+                if let Err(fault) = reauth::say(&greeting.limits, &method, reason, Some(data), &mut out.wire)
+                {
                     connect::refuse(&greeting.limits, &fault, &mut out.wire);
                     return hang_up(&fault, out);
                 }

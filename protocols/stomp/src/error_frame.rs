@@ -172,6 +172,7 @@ impl From<&Refusal> for Fault {
             Refusal::LimitReached(_) => {
                 ("resource_error", "Use less, or raise the limit in the configuration.")
             }
+            Refusal::Busy(_) => ("resource_error", "Try again in a while."),
             Refusal::NoVhost(_) => (
                 "not_found",
                 "Leave out the header host, or let the configuration name it (stomp.host_names).",

@@ -34,7 +34,8 @@ impl Link {
     pub(super) fn proceed(&mut self, proceed: Proceed, turn: &mut Turn<'_>) {
         match std::mem::replace(&mut self.state, State::Out) {
             State::Challenged(open, exchange) => {
-                self.state = State::Admitting(Box::pin(async move { (open, step(exchange, proceed.data).await) }));
+                self.state =
+                    State::Admitting(Box::pin(async move { (open, step(exchange, proceed.data).await) }));
             }
             State::In(mut member) => {
                 member.renewal = match member.renewal {
@@ -105,12 +106,7 @@ impl Link {
         turn.wakes.flush();
     }
 
-    fn enter(
-        &mut self,
-        open: Open,
-        known: Known,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), Refusal> {
+    fn enter(&mut self, open: Open, known: Known, turn: &mut Turn<'_>) -> Result<(), Refusal> {
         let parts = Arc::clone(&self.core.parts);
         if self.core.is_stopping() {
             return Err(Refusal::ShuttingDown);
@@ -162,8 +158,9 @@ impl Link {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         let parts = Arc::clone(&self.core.parts);
-        let will =
-            will.map(|will| wills::keep(&parts, Some(client.clone()), &known.permissions, *will)).transpose()?;
+        let will = will
+            .map(|will| wills::keep(&parts, Some(client.clone()), &known.permissions, *will))
+            .transpose()?;
         let (core, mailbox) = (Arc::clone(&self.core), Arc::clone(&self.mailbox));
         let (link, mailbox) = (self.id, &mailbox);
         let arriving = Arriving { client: client.clone(), clean_start, expiry_s, will, link, mailbox };
@@ -172,13 +169,7 @@ impl Link {
         core.registry.open(&parts, arriving, &mut turn.wakes, settle_in)
     }
 
-    fn settle_in(
-        &mut self,
-        client: ClientId,
-        known: Known,
-        arrived: Arrived,
-        events: &mut Vec<Event>,
-    ) {
+    fn settle_in(&mut self, client: ClientId, known: Known, arrived: Arrived, events: &mut Vec<Event>) {
         let parts = Arc::clone(&self.core.parts);
         let Arrived { session, consumer, present, unreleased, mut aftermath } = arrived;
         let opened = Opened {
@@ -244,7 +235,9 @@ impl Member {
     fn renewed(&mut self, answered: Answered) -> Event {
         self.renewal = Renewal::Idle;
         match (answered.verdict, answered.exchange) {
-            (Ok(Step::Proven { principal, .. }), _) if principal != self.principal => Event::Refused(OTHER_USER),
+            (Ok(Step::Proven { principal, .. }), _) if principal != self.principal => {
+                Event::Refused(OTHER_USER)
+            }
             (Ok(Step::Proven { permissions, data, .. }), _) => {
                 self.publisher.permissions = permissions;
                 Event::Reauthenticated(data)

@@ -85,9 +85,19 @@ const AUTH: &[Key] = &[
         "guest_loopback",
         Type::Truth,
         Is("true"),
-        "Whether the user `guest` with the password `guest` is let in from this machine. From elsewhere it never is.",
+        "Whether the user `guest` with the password `guest` is let in from this machine. From elsewhere it never is. A \
+         `guest` of the password file has the password that is there.",
     ),
+    Key::table("file", AUTH_FILE, "Users with passwords."),
 ];
+
+const AUTH_FILE: &[Key] = &[Key::value(
+    "path",
+    Type::Text,
+    Unset("nobody but `guest` has a password"),
+    "The password file, written by `duetmq passwd`: a user a line. It must be there, be its owner's alone (mode 0600) and have \
+     no line that cannot be read; when it changes it is read again. A relative path starts at the working directory.",
+)];
 
 const DURABILITY: &[Key] = &[
     Key::value(

@@ -63,8 +63,13 @@ pub(crate) fn open(
         method: proof.as_ref().map(|proof| proof.method.clone()),
     };
     let will = connect.will.map(|will| held_will(will, options)).transpose()?;
-    let credentials =
-        Credentials { user: connect.user, password: connect.password, client: client.clone(), address, proof };
+    let credentials = Credentials {
+        user: connect.user,
+        password: connect.password,
+        client: client.clone(),
+        address,
+        proof,
+    };
     let identity = Identity::Session { client, clean_start: connect.clean_start, expiry_s };
     Ok((greeting, Open { credentials, identity, vhost: None, will }))
 }

@@ -301,6 +301,7 @@ fn acknowledged(refusal: &Refusal, limits: &Limits, place: Place) -> Result<Reas
         | Refusal::Exclusive(_)
         | Refusal::Inequivalent { .. }
         | Refusal::LimitReached(_)
+        | Refusal::Busy(_)
         | Refusal::NoVhost(_)
         | Refusal::Invalid(_)
         | Refusal::ShuttingDown => {

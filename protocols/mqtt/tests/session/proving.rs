@@ -177,10 +177,7 @@ fn who_is_in_may_show_anew_who_it_is_while_all_goes_on() {
     assert_eq!(client.requests(), ["publish amq.topic a qos 0 p"]);
     client.event(Event::Challenged(Bytes::from_static(b"who?")));
     client.deliver(vec![crate::driver::delivery(1, Qos::AtMostOnce)]);
-    assert_eq!(
-        client.says(),
-        ["PINGRESP", "AUTH ContinueAuthentication M who?", "PUBLISH a/b qos 0"]
-    );
+    assert_eq!(client.says(), ["PINGRESP", "AUTH ContinueAuthentication M who?", "PUBLISH a/b qos 0"]);
     client.send(auth(Reason::ContinueAuthentication, Some("M"), Some("me")));
     assert_eq!(client.requests(), ["proceed me"]);
     client.event(Event::Reauthenticated(Some(Bytes::from_static(b"again"))));

@@ -1,0 +1,69 @@
+//! Hasher: passwords are checked on threads that may take their time, so many at once and no more.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
+
+use bytes::Bytes;
+use model::refusal::Refusal;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use crate::cache::{Cache, Tagger};
+use crate::verifier::Verifier;
+
+/// Where passwords are hashed. One that was right before is known again without it: when all clients come back at once,
+/// they are let in at once.
+pub(crate) struct Hasher {
+    tagger: Tagger,
+    cache: Mutex<Cache>,
+    /// Who may wait.
+    waiting: Semaphore,
+    /// Who may work.
+    working: Arc<Semaphore>,
+}
+
+impl Hasher {
+    /// As many at once as there are cores.
+    ///
+    /// # Errors
+    ///
+    /// The operating system has no random bytes.
+    pub(crate) fn new() -> Result<Self, getrandom::Error> {
+        let cores = available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            tagger: Tagger::new()?,
+            cache: Mutex::new(Cache::new()),
+            waiting: Semaphore::new(WAITING_MAX),
+            working: Arc::new(Semaphore::new(cores)),
+        })
+    }
+
+    /// Whether the password is the one of the verifier.
+    pub(crate) async fn is_of(&self, verifier: Verifier, password: Bytes) -> Result<bool, Refusal> {
+        let tag = self.tagger.tag(&verifier, &password);
+        if self.cache().knows(&tag) {
+            return Ok(true);
+        }
+        let _waits = self.waiting.try_acquire().map_err(|_| BUSY)?;
+        let Ok(works) = Arc::clone(&self.working).acquire_owned().await else { return Err(BUSY) };
+        let hashed = spawn_blocking(move || {
+            // Given back when the work is done, whether anybody still waits for it or not.
+            let _works = works;
+            verifier.is_of(&password)
+        });
+        let is_right = hashed.await.map_err(|_| BUSY)?;
+        if is_right {
+            self.cache().remember(tag);
+        }
+        Ok(is_right)
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many logins wait for their password to be checked.
+const WAITING_MAX: usize = 1024;
+
+const BUSY: Refusal = Refusal::Busy("too many passwords wait to be checked; try again later");
