@@ -6,3 +6,4 @@ mod refusals;
 mod run;
 mod start;
 mod stop;
+mod users;

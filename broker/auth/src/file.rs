@@ -89,13 +89,14 @@ impl Users {
     pub fn replace(path: &Path, name: &str, verifier: Option<&Verifier>) -> Result<bool, FileError> {
         let other = |error| FileError::Io { path: path.to_owned(), error };
         let new = path.with_added_extension("new");
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(|error| {
-                match error.kind() {
-                    io::ErrorKind::AlreadyExists => FileError::Busy(new.clone()),
-                    _ => FileError::Io { path: new.clone(), error },
-                }
-            })?;
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
+        let mut file = made.map_err(|error| {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                FileError::Busy(new.clone())
+            } else {
+                FileError::Io { path: new.clone(), error }
+            }
+        })?;
         let written = (|| {
             let (old, owner) = match text(path) {
                 Ok(text) => (text, Some(fs::metadata(path).map_err(other)?)),

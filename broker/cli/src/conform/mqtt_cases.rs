@@ -5,6 +5,7 @@
     reason = "whatever else a server says than what was asked for is a failure"
 )]
 
+mod auth;
 mod client;
 mod connect;
 mod delivery;
@@ -17,6 +18,7 @@ mod packet;
 mod refused;
 mod retained;
 mod row;
+mod scram;
 mod session;
 mod shared;
 mod subscribe;
@@ -38,6 +40,7 @@ const ROWS: &[&[Row]] = &[
     headers::ROWS,
     fields::ROWS,
     connect::ROWS,
+    auth::ROWS,
     session::ROWS,
     subscribe::ROWS,
     delivery::ROWS,

@@ -357,7 +357,9 @@ fn problem_information(target: &Target, version: Version) -> Outcome {
             Packet::Ack(ack) => &ack.properties,
             Packet::Suback(codes) | Packet::Unsuback(codes) => &codes.properties,
             Packet::Pingresp => return Ok(()),
-            Packet::Connack(_) | Packet::Publish(_) | Packet::Disconnect { .. } | Packet::Auth => continue,
+            Packet::Connack(_) | Packet::Publish(_) | Packet::Disconnect { .. } | Packet::Auth { .. } => {
+                continue;
+            }
         };
         expect(!properties.has(prop::REASON_STRING) && properties.pairs().is_empty(), || {
             format!("{packet:?} gives reasons")

@@ -20,7 +20,10 @@ pub(crate) enum Packet {
         code: u8,
         properties: Properties,
     },
-    Auth,
+    Auth {
+        code: u8,
+        properties: Properties,
+    },
 }
 
 /// The answer to CONNECT.
@@ -173,8 +176,9 @@ fn read(first: u8, body: &[u8], size: usize, version: Version) -> Read<Packet> {
             Packet::Disconnect { code, properties: reader.block(has_block, IN_DISCONNECT)? }
         }
         0xf0 if is_5 => {
-            reader.rest();
-            Packet::Auth
+            let code = if reader.0.is_empty() { 0 } else { one_of(reader.u8()?, AUTH_CODES)? };
+            let has_block = !reader.0.is_empty();
+            Packet::Auth { code, properties: reader.block(has_block, IN_AUTH)? }
         }
         _ => return Err(format!("{first:#04x} begins no packet that a server may send")),
     };
@@ -330,6 +334,7 @@ const IN_PUBLISH: &[u8] = &[0x01, 0x02, 0x03, 0x08, 0x09, 0x0b, 0x23, 0x26];
 const IN_ACK: &[u8] = &[0x1f, 0x26];
 // Session Expiry Interval is for clients (3.14.2-2).
 const IN_DISCONNECT: &[u8] = &[0x1c, 0x1f, 0x26];
+const IN_AUTH: &[u8] = &[0x15, 0x16, 0x1f, 0x26];
 const CONNACK_CODES: &[u8] = &[
     0, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x90, 0x95, 0x97, 0x99, 0x9a,
     0x9b, 0x9c, 0x9d, 0x9f,
@@ -338,6 +343,8 @@ const PUBACK_CODES: &[u8] = &[0, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]
 const PUBREL_CODES: &[u8] = &[0, 0x92];
 const SUBACK_CODES: &[u8] = &[0, 1, 2, 0x80, 0x83, 0x87, 0x8f, 0x91, 0x97, 0x9e, 0xa1, 0xa2];
 const UNSUBACK_CODES: &[u8] = &[0, 0x11, 0x80, 0x83, 0x87, 0x8f, 0x91];
+// Without 0x19, which only clients send.
+const AUTH_CODES: &[u8] = &[0, 0x18];
 // Without 0x04, which only clients send.
 const DISCONNECT_CODES: &[u8] = &[
     0, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8b, 0x8d, 0x8e, 0x8f, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98,
