@@ -27,7 +27,7 @@ pub fn say(script: &mut Script<'_>, version: Version, to: &mut BytesMut) {
         10 => Packet::Subscribe(subscribe(script)),
         11 => Packet::Unsubscribe(unsubscribe(script)),
         12 => Packet::Disconnect(disconnect(script)),
-        13 => Packet::Auth(Disconnect { reason: Reason::ReAuthenticate, properties: None }),
+        13 => Packet::Auth(auth(script)),
         14 => Packet::Connect(Box::new(connect(script))),
         _ => return to.extend_from_slice(script.bytes()),
     };
@@ -146,6 +146,20 @@ fn disconnect(script: &mut Script<'_>) -> Disconnect {
     let reason = script.pick(&[Reason::Success, Reason::DisconnectWithWill, Reason::ProtocolError]);
     let properties = script.coin().then(|| {
         Box::new(Properties { session_expiry_s: Some(script.byte().into()), ..Properties::default() })
+    });
+    Disconnect { reason, properties }
+}
+
+fn auth(script: &mut Script<'_>) -> Disconnect {
+    let reason =
+        script.pick(&[Reason::ReAuthenticate, Reason::ContinueAuthentication, Reason::Success]);
+    let method = script.pick(&["SCRAM-SHA-256", "other", ""]);
+    let properties = (!method.is_empty()).then(|| {
+        Box::new(Properties {
+            authentication_method: Some(method.into()),
+            authentication_data: script.coin().then(|| Bytes::copy_from_slice(script.bytes())),
+            ..Properties::default()
+        })
     });
     Disconnect { reason, properties }
 }

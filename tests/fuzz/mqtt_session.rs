@@ -129,11 +129,18 @@ impl Play {
         let refusal = refusal(script);
         let event = match (asked, refusal) {
             (Asked::Open, Some(refusal)) => Event::Refused(refusal),
+            (Asked::Renewal, Some(refusal)) => Event::Refused(refusal),
+            (Asked::Open | Asked::Renewal, None) if self.watch.method().is_some() && script.coin() => {
+                Event::Challenged(Bytes::from_static(b"who are you?"))
+            }
+            (Asked::Renewal, None) => Event::Reauthenticated(None),
             (Asked::Open, None) => Event::Opened(Box::new(Opened {
                 client: Some(ClientId::new("assigned")),
                 session_present: script.coin(),
                 unreleased: if script.coin() { vec![1, 2, 65_535] } else { Vec::new() },
                 connection: "1".to_owned(),
+                user: None,
+                proof: Some(Bytes::from_static(b"welcome")),
             })),
             (Asked::Submit(ticket, is_at_least_once), refusal) => {
                 self.watch.answers(is_at_least_once);

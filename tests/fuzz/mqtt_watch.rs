@@ -14,10 +14,12 @@ use mqtt::reason::Reason;
 use mqtt::version::Version;
 
 /// A question that the broker owes an answer.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Asked {
     /// CONNECT.
     Open,
+    /// Who is that now? Asked by a client that is in.
+    Renewal,
     /// A submit that wants an answer, and whether it carries a message of QoS 1.
     Submit(Ticket, bool),
     /// So many filters.
@@ -146,6 +148,15 @@ impl Watch {
                     self.is_asked_to_open = true;
                     self.asked.push_back(Asked::Open);
                 }
+                Request::Proceed(_) => {
+                    assert!(self.method().is_some(), "nobody was challenged");
+                    self.asked.push_back(if self.is_open { Asked::Renewal } else { Asked::Open });
+                }
+                Request::Reauthenticate(_) => {
+                    assert!(self.is_open && self.method().is_some(), "[MQTT-4.12.0-7]");
+                    assert!(!self.asked.contains(&Asked::Renewal), "one exchange at a time");
+                    self.asked.push_back(Asked::Renewal);
+                }
                 Request::Submit(submit) => self.submit(&submit, &mut settled),
                 Request::Subscribe(subscribe) => {
                     assert!(!subscribe.subscriptions.is_empty());
@@ -213,7 +224,8 @@ impl Watch {
             let packet = decode(bytes, &rules).expect("[MQTT-3.1.2-24] what is sent can be read");
             let packet = packet.expect("whole packets are sent");
             assert!(!self.is_over, "nothing is sent after the end, least of all {packet:?}");
-            assert!(self.is_open || matches!(packet, Packet::Connack(_)), "CONNACK is first");
+            let is_early = matches!(packet, Packet::Connack(_) | Packet::Auth(_));
+            assert!(self.is_open || is_early, "[MQTT-3.2.0-1] CONNACK is first, but for AUTH");
             self.packet(&packet, settled);
             self.last = Some(packet);
         }
@@ -243,11 +255,16 @@ impl Watch {
             Packet::Suback(suback) | Packet::Unsuback(suback) => self.explains(suback.properties.as_deref()),
             Packet::Pingresp => {}
             Packet::Disconnect(_) => self.is_over = true,
-            Packet::Connect(_)
-            | Packet::Subscribe(_)
-            | Packet::Unsubscribe(_)
-            | Packet::Pingreq
-            | Packet::Auth(_) => panic!("a server never sends {packet:?}"),
+            Packet::Auth(auth) => {
+                let properties = auth.properties.as_deref();
+                self.explains(properties);
+                let method = properties.and_then(|properties| properties.authentication_method.as_deref());
+                assert!(method.is_some(), "3.15.2.2.2");
+                assert_eq!(method, self.method(), "[MQTT-4.12.0-5], [MQTT-4.12.0-6]");
+            }
+            Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::Pingreq => {
+                panic!("a server never sends {packet:?}")
+            }
         }
     }
 
@@ -314,6 +331,11 @@ impl Watch {
     fn packet_max(&self) -> u32 {
         let asked = self.asked_for().and_then(|properties| properties.maximum_packet_size);
         asked.map_or(u32::MAX, |maximum| maximum.get())
+    }
+
+    /// The authentication method of CONNECT.
+    pub fn method(&self) -> Option<&str> {
+        self.asked_for()?.authentication_method.as_deref()
     }
 
     fn asked_for(&self) -> Option<&Properties> {

@@ -130,6 +130,8 @@ impl Play {
                 session_present: false,
                 unreleased: Vec::new(),
                 connection: "session-1".to_owned(),
+                user: None,
+                proof: None,
             })),
             (Asked::Submit(ticket), refusal) => {
                 Event::Submitted { ticket, result: refusal.map_or(Ok(Submitted { routed: true }), Err) }

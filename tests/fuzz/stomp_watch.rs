@@ -130,6 +130,7 @@ impl Watch {
                     self.asked.push_back(Asked::Unsubscribe(ask.ticket));
                 }
                 Request::Release(_) => panic!("STOMP has no ids to release"),
+                Request::Proceed(_) | Request::Reauthenticate(_) => panic!("STOMP has no exchanges"),
                 Request::Close(_) => {}
             }
         }
