@@ -14,7 +14,8 @@ use std::sync::Arc;
 use model::change::{Change, Changeset, Entry};
 use model::key::RoutingKey;
 use model::message::Message;
-use model::name::{ClientId, Incarnation, PublicationId, PublisherName, QueueId};
+use model::name::{ClientId, Incarnation, PublicationId, PublisherName, QueueId, UserName};
+use model::principal::Principal;
 use model::time::WallMs;
 use smallvec::SmallVec;
 
@@ -23,7 +24,7 @@ use crate::record::object::{
     put_binding, put_binding_key, put_entry, put_exchange, put_place, put_queue, put_session, read_binding,
     read_binding_key, read_entry, read_exchange, read_place, read_queue, read_session,
 };
-use crate::record::wire::{Reader, RecordError, put_block, put_len, put_str, put_u64};
+use crate::record::wire::{Reader, RecordError, put_block, put_len, put_option, put_str, put_u64};
 
 /// A message that has not been read yet.
 #[derive(Debug, Clone, Copy)]
@@ -156,6 +157,11 @@ impl<'a> Items<'a> {
                 Change::Unretain { exchange: read_exchange_name(from)?, key: RoutingKey::new(from.text()?) }
             }
             tag::PUT_SESSION => Change::PutSession(Box::new(read_session(from)?)),
+            tag::PUT_SESSION_OF => {
+                let mut session = read_session(from)?;
+                session.owner = Some(Principal { user: from.option(|from| from.str().map(UserName::new))? });
+                Change::PutSession(Box::new(session))
+            }
             tag::DROP_SESSION => Change::DropSession(ClientId::new(from.str()?)),
             tag::DECLARE_EXCHANGE => Change::DeclareExchange(Box::new(read_exchange(from)?)),
             tag::DELETE_EXCHANGE => Change::DeleteExchange(read_exchange_name(from)?),
@@ -213,8 +219,12 @@ fn put_change(out: &mut Vec<u8>, change: &Change, before: &[Change]) {
             put_str(out, key.as_str());
         }
         Change::PutSession(session) => {
-            out.push(tag::PUT_SESSION);
+            let owner = session.owner.as_ref();
+            out.push(if owner.is_some() { tag::PUT_SESSION_OF } else { tag::PUT_SESSION });
             put_session(out, session);
+            if let Some(Principal { user }) = owner {
+                put_option(out, user.as_ref(), |out, user| put_str(out, user.as_str()));
+            }
         }
         Change::DropSession(client) => {
             out.push(tag::DROP_SESSION);
@@ -351,6 +361,7 @@ mod tag {
     pub(super) const RETAIN_ENQUEUED: u8 = 16;
     pub(super) const FLOOR: u8 = 17;
     pub(super) const INCARNATION: u8 = 18;
+    pub(super) const PUT_SESSION_OF: u8 = 30;
     pub(super) const REMEMBER_PUBLICATION: u8 = 40;
     pub(super) const FORGET_PUBLICATION: u8 = 41;
 }

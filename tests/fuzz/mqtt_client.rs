@@ -151,8 +151,7 @@ fn disconnect(script: &mut Script<'_>) -> Disconnect {
 }
 
 fn auth(script: &mut Script<'_>) -> Disconnect {
-    let reason =
-        script.pick(&[Reason::ReAuthenticate, Reason::ContinueAuthentication, Reason::Success]);
+    let reason = script.pick(&[Reason::ReAuthenticate, Reason::ContinueAuthentication, Reason::Success]);
     let method = script.pick(&["SCRAM-SHA-256", "other", ""]);
     let properties = (!method.is_empty()).then(|| {
         Box::new(Properties {

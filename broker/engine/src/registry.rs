@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use model::change::{Change, SessionRecord, WillRecord};
 use model::event::{Event, Farewell};
 use model::name::{ClientId, ConsumerId, QueueName};
+use model::principal::Principal;
 use model::queue::QueueOptions;
 use model::refusal::Refusal;
 use model::request::Close;
@@ -38,6 +39,8 @@ pub(crate) struct Session {
 
 /// What a session is right now.
 pub(crate) struct State {
+    /// As whom its client made it: nobody else takes it over. `None`: the store does not know.
+    owner: Option<Principal>,
     pub(crate) queue: Arc<Queue>,
     /// Whether the journal knows it.
     pub(crate) recorded: bool,
@@ -72,6 +75,7 @@ impl Attachment {
 /// A client that wants in.
 pub(crate) struct Arriving<'a> {
     pub(crate) client: ClientId,
+    pub(crate) principal: &'a Principal,
     pub(crate) clean_start: bool,
     pub(crate) expiry_s: u32,
     pub(crate) will: Option<Box<WillRecord>>,
@@ -111,6 +115,7 @@ impl State {
     fn record(&self, client: &ClientId) -> Change {
         Change::PutSession(Box::new(SessionRecord {
             client: client.clone(),
+            owner: self.owner.clone(),
             queue: self.queue.id(),
             expiry_s: self.expiry_s,
             disconnected_at: self.disconnected_at,
@@ -134,6 +139,13 @@ impl Registry {
         let mut old = sessions.get(&arriving.client).map(Arc::clone);
         if let Some(session) = &old {
             let mut state = session.lock();
+            if state.owner.as_ref().is_some_and(|owner| owner != arriving.principal) {
+                // As if it were nobody's: who it belongs to is not told. It stays as it is.
+                return Err(Refusal::Denied {
+                    action: "use the client id",
+                    target: arriving.client.to_string(),
+                });
+            }
             forget_timers(parts, &mut state);
             if let Some(attached) = state.attached.take() {
                 attached.mailbox.post(Note::News(Event::Closing(Farewell::TakenOver)));
@@ -165,6 +177,7 @@ impl Registry {
                 consumer: consumer.clone(),
             });
             state.life += 1;
+            state.owner = Some(arriving.principal.clone());
             state.disconnected_at = None;
             state.expiry_s = arriving.expiry_s;
             state.will = arriving.will;
@@ -197,6 +210,7 @@ impl Registry {
         let session = Arc::new(Session {
             client: arriving.client.clone(),
             state: Mutex::new(State {
+                owner: None,
                 queue,
                 recorded: false,
                 subscriptions: 0,
@@ -288,6 +302,7 @@ impl Registry {
         // Whoever was connected when the broker was killed lost the connection then; when that was, nobody knows.
         let disconnected_at = record.disconnected_at.unwrap_or(now.1);
         let mut state = State {
+            owner: record.owner,
             queue,
             recorded: true,
             subscriptions,

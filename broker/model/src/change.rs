@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::key::{KeyPattern, RoutingKey};
 use crate::message::Message;
 use crate::name::{ClientId, ExchangeName, PublicationId, PublisherName, QueueId, QueueName, ShareName};
+use crate::principal::Principal;
 use crate::qos::Qos;
 use crate::queue::{Binding, ExchangeOptions, HeaderMatch, QueueOptions};
 use crate::time::WallMs;
@@ -156,6 +157,8 @@ pub struct BindingKey {
 pub struct SessionRecord {
     /// Whose.
     pub client: ClientId,
+    /// As whom he made it; `None`: it was written before that was kept.
+    pub owner: Option<Principal>,
     /// Its own queue.
     pub queue: QueueId,
     /// How long it outlives its connection, in seconds; `u32::MAX`: for ever.

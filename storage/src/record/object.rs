@@ -42,8 +42,9 @@ pub(crate) fn read_entry(from: &mut Reader<'_>) -> Result<Entry, RecordError> {
     })
 }
 
+/// All of a session but its owner, whom older records do not know.
 pub(crate) fn put_session(out: &mut Vec<u8>, session: &SessionRecord) {
-    let SessionRecord { client, queue, expiry_s, disconnected_at, will } = session;
+    let SessionRecord { client, owner: _, queue, expiry_s, disconnected_at, will } = session;
     put_str(out, client.as_str());
     put_u64(out, queue.0);
     put_u64(out, (*expiry_s).into());
@@ -59,6 +60,7 @@ pub(crate) fn put_session(out: &mut Vec<u8>, session: &SessionRecord) {
 pub(crate) fn read_session(from: &mut Reader<'_>) -> Result<SessionRecord, RecordError> {
     Ok(SessionRecord {
         client: ClientId::new(from.str()?),
+        owner: None,
         queue: QueueId(from.u64()?),
         expiry_s: from.u32()?,
         disconnected_at: from.option(|from| from.u64().map(WallMs))?,

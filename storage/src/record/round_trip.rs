@@ -10,8 +10,9 @@ use model::key::{KeyPattern, Level, RoutingKey};
 use model::message::Message;
 use model::name::{
     ClientId, ExchangeName, Incarnation, MessageId, NodeId, PublicationId, PublisherName, QueueId, QueueName,
-    ShareName,
+    ShareName, UserName,
 };
+use model::principal::Principal;
 use model::properties::{Properties, ReplyTo};
 use model::qos::Qos;
 use model::queue::{Binding, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, QueueOptions};
@@ -223,10 +224,12 @@ fn properties() -> impl Strategy<Value = Properties> {
 fn session() -> impl Strategy<Value = SessionRecord> {
     let will = (message(), any::<Option<u64>>(), any::<u32>())
         .prop_map(|(message, expiry_ms, delay_s)| Box::new(WillRecord { message, expiry_ms, delay_s }));
-    (text(), any::<(u64, u32, Option<u64>)>(), of(will)).prop_map(|(client, rest, will)| {
+    let owner = of(of(text()));
+    (text(), owner, any::<(u64, u32, Option<u64>)>(), of(will)).prop_map(|(client, owner, rest, will)| {
         let (queue, expiry_s, disconnected_at) = rest;
         SessionRecord {
             client: ClientId::new(&client),
+            owner: owner.map(|user| Principal { user: user.map(|user| UserName::new(&user)) }),
             queue: QueueId(queue),
             expiry_s,
             disconnected_at: disconnected_at.map(WallMs),

@@ -12,7 +12,9 @@ use model::key::{KeyPattern, RoutingKey};
 use model::message::Message;
 use model::name::{
     ClientId, ExchangeName, Incarnation, MessageId, NodeId, PublicationId, PublisherName, QueueId, QueueName,
+    UserName,
 };
+use model::principal::Principal;
 use model::qos::Qos;
 use model::queue::{Binding, ExchangeKind, ExchangeOptions, HeaderMatch, QueueOptions};
 use model::time::WallMs;
@@ -122,6 +124,7 @@ pub(crate) fn exchange(name: &str) -> Change {
 pub(crate) fn session(client: &str, queue: u64, expiry_s: u32) -> Change {
     Change::PutSession(Box::new(SessionRecord {
         client: ClientId::new(client),
+        owner: Some(Principal { user: Some(UserName::new("alice")) }),
         queue: QueueId(queue),
         expiry_s,
         disconnected_at: None,

@@ -163,7 +163,10 @@ impl Link {
             .transpose()?;
         let (core, mailbox) = (Arc::clone(&self.core), Arc::clone(&self.mailbox));
         let (link, mailbox) = (self.id, &mailbox);
-        let arriving = Arriving { client: client.clone(), clean_start, expiry_s, will, link, mailbox };
+        let principal = known.principal.clone();
+        let client_id = client.clone();
+        let arriving =
+            Arriving { client: client_id, principal: &principal, clean_start, expiry_s, will, link, mailbox };
         let events = &mut *turn.events;
         let settle_in = |arrived| self.settle_in(client, known, arrived, events);
         core.registry.open(&parts, arriving, &mut turn.wakes, settle_in)

@@ -8,6 +8,7 @@
 mod client;
 mod due;
 mod laws;
+mod owners;
 mod proving;
 mod publications;
 mod races;
