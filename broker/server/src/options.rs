@@ -242,7 +242,10 @@ mod tests {
 
     #[test]
     fn every_key_reaches_the_room_it_is_for() {
-        let arguments = ServeArgs { set: EVERYTHING.iter().map(|one| (*one).to_owned()).collect(), ..ServeArgs::default() };
+        let arguments = ServeArgs {
+            set: EVERYTHING.iter().map(|one| (*one).to_owned()).collect(),
+            ..ServeArgs::default()
+        };
         let config =
             Config::load(&arguments, &Surroundings::default()).unwrap_or_else(|errors| panic!("{errors:?}"));
         let shown = format!(
