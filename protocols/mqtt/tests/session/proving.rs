@@ -229,7 +229,7 @@ fn auth_out_of_turn_ends_the_connection() {
     // 3.15.2.1: a code that AUTH does not have.
     let mut client = inside();
     client.raw(b"\xF0\x02\x87\x00");
-    assert_eq!(client.says(), ["DISCONNECT MalformedPacket"]);
+    assert_eq!(client.says(), ["DISCONNECT ProtocolError"]);
 }
 
 /// A CONNECT with this method.
