@@ -249,6 +249,16 @@ fn frames_without_body_have_none() {
 }
 
 #[test]
+fn any_frame_may_say_that_it_has_no_body() {
+    // STOMP 1.2, "Header content-length"
+    for command in ["SUBSCRIBE", "BEGIN", "ACK", "DISCONNECT", "CONNECT", "SEND", "RECEIPT"] {
+        let mut bytes = BytesMut::from(format!("{command}\ncontent-length:0\n\n\0").as_bytes());
+        let frame = decode(&mut bytes, &Limits::default(), V1_2).unwrap().unwrap();
+        assert!(frame.command.as_str() == command && frame.body.is_empty() && bytes.is_empty());
+    }
+}
+
+#[test]
 fn limits_hold_before_the_frame_is_complete() {
     // STOMP 1.2, "Size Limits"
     let limits = Limits {
