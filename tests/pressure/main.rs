@@ -4,5 +4,6 @@ mod bad_frames;
 mod garbage;
 mod healthy;
 mod oversize;
+mod stomp_limits;
 mod truncated;
 mod withheld;
