@@ -30,7 +30,7 @@ fn every_sequence_of_packets_is_answered_as_the_specification_asks() -> Result<(
     let broker = Setup::new().config(CONFIG).start()?;
     let mut broken = Vec::new();
     let mut count = 0;
-    for (way, door) in [(Way::Tcp, Door::Mqtt), (Way::WebSocket, Door::Web)] {
+    for (way, door) in [(Way::Tcp, Door::Mqtt), (Way::Pieces, Door::Mqtt), (Way::WebSocket, Door::Web)] {
         // Made anew, for new names: sessions stay.
         let cases = wanted();
         count += cases.len();

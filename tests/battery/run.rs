@@ -19,7 +19,11 @@ use crate::write::Connect;
 /// What carries the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
+    /// All at once.
     Tcp,
+    /// A few bytes at a time: how bytes arrive changes nothing.
+    Pieces,
+    /// In two frames: a packet may be cut by them [MQTT-6.0.0-2].
     WebSocket,
 }
 
@@ -114,7 +118,7 @@ struct Wire {
 impl Wire {
     fn dial(way: Way, address: SocketAddr) -> io::Result<Self> {
         let socket = match way {
-            Way::Tcp => Socket::dial(address)?,
+            Way::Tcp | Way::Pieces => Socket::dial(address)?,
             Way::WebSocket => upgrade(address, "/ws", "mqtt")?.1,
         };
         Ok(Self { way, socket, bytes: Vec::new(), is_over: false })
@@ -123,7 +127,14 @@ impl Wire {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.way {
             Way::Tcp => self.socket.write(bytes),
-            Way::WebSocket => self.socket.write(&binary(bytes)),
+            Way::Pieces => {
+                let mut pieces = bytes.chunks((bytes.len() / PIECES).max(1));
+                pieces.try_for_each(|piece| self.socket.write(piece))
+            }
+            Way::WebSocket => {
+                let (one, other) = bytes.split_at(bytes.len() / 2);
+                self.socket.write(&[binary(one), binary(other)].concat())
+            }
         }
     }
 
@@ -149,8 +160,8 @@ impl Wire {
     fn fill(&mut self) -> io::Result<()> {
         let way = self.way;
         let next = self.socket.next(PATIENCE, |buffer| match way {
-            Way::Tcp if buffer.is_empty() => Ok(None),
-            Way::Tcp => Ok(Some(Some(std::mem::take(buffer)))),
+            Way::Tcp | Way::Pieces if buffer.is_empty() => Ok(None),
+            Way::Tcp | Way::Pieces => Ok(Some(Some(std::mem::take(buffer)))),
             Way::WebSocket => message(buffer),
         })?;
         match next {
@@ -199,6 +210,9 @@ fn said(packet: &Packet) -> String {
 }
 
 const CLIENTS: usize = 24;
+
+/// About how many.
+const PIECES: usize = 30;
 
 const PINGREQ: [u8; 2] = [0xc0, 0];
 

@@ -65,6 +65,37 @@ fn overlapping_subscriptions_bring_one_message_each_where_that_is_asked_for() ->
 }
 
 #[test]
+fn copies_for_each_subscription_survive_kill_minus_nine() -> Result<()> {
+    let mut broker = with("overlapping = \"each\"")?;
+    for version in Version::ALL {
+        let connect = Connect::lasting(version, "copies");
+        let (mut reader, _) = Client::connect(broker.at(Door::Mqtt), &connect)?;
+        reader.subscribe("copies/#", 2)?;
+        reader.subscribe("copies/+", 1)?;
+        drop(reader);
+        let mut publisher = Client::clean(broker.at(Door::Mqtt), version, "publisher")?;
+        publisher.publish("copies/a", b"a", 2)?;
+        publisher.publish("copies/b", b"b", 2)?;
+        broker.kill();
+        broker.start()?;
+        let (mut reader, _) = Client::connect(broker.at(Door::Mqtt), &connect)?;
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            let copy = reader.take()?;
+            seen.push((copy.text(), copy.qos));
+        }
+        seen.sort_unstable();
+        let expected = [("a", 1), ("a", 2), ("b", 1), ("b", 2)].map(|(text, qos)| (text.to_owned(), qos));
+        ensure!(seen == expected, "{version:?}: {seen:?}");
+        let more = reader.next(Duration::from_millis(200))?;
+        ensure!(more == Next::Silence, "{version:?}: {more:?}");
+        drop(reader);
+        Client::clean(broker.at(Door::Mqtt), version, "copies")?;
+    }
+    Ok(())
+}
+
+#[test]
 fn the_servers_keep_alive_holds_for_a_client_that_wants_none() -> Result<()> {
     // 3.2.2.3.14: a 5.0 client is told; in 3.x there is no way to tell it, so nothing is changed.
     let broker = with("keep_alive_max = \"20s\"")?;
