@@ -86,6 +86,12 @@ fn what_is_for_an_application_comes_to_its_one_queue_and_says_where_it_was_sent(
         ensure!(said.len() == 1 && said.first().is_some_and(|(_, value)| value == sent_to), "{message:?}");
         service.settle("ACK", &message)?;
     }
+    // An answer may be asked for there as well.
+    let mut client = Stomp::new(broker.at(Door::Stomp))?;
+    let ask = Frame::new("SEND").with("destination", "/app/ask").with("reply-to", "/app/answers/7");
+    client.request(ask.body(b"3"))?;
+    let asked = service.expect("MESSAGE")?;
+    ensure!(asked.header("reply-to") == Some("/app/answers/7"), "{asked:?}");
     let mut client = Stomp::new(broker.at(Door::Stomp))?;
     let subscribe = Frame::new("SUBSCRIBE").with("id", "0").with("destination", "/app/chat/message");
     client.send(&subscribe.with("receipt", "7"))?;

@@ -155,6 +155,8 @@ fn reply_to(value: &ByteString, destinations: &Destinations) -> Result<ReplyTo, 
         return Ok(text());
     }
     match destinations.address(value) {
+        // The queue behind it would lose what is asked of the application.
+        Ok(address) if address.hides_destination => Ok(text()),
         Ok(address) => Ok(ReplyTo::Address { exchange: address.exchange, key: address.key }),
         Err(error @ DestinationError::Temporary(_)) if value.starts_with("/temp-queue/") => {
             Err(HeaderError::ReplyTo(error))

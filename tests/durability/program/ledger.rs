@@ -25,6 +25,8 @@ pub(crate) struct Publisher {
     pub(crate) promise: Promise,
     /// How often each was sent as a message of its own: what QoS 2 sends again is not.
     pub(crate) sent: Vec<u8>,
+    /// How many were sent again under the id that they had, which is no message of its own.
+    pub(crate) repeated: u64,
     /// Whether the broker took responsibility for it.
     pub(crate) acknowledged: Vec<bool>,
 }
@@ -61,7 +63,13 @@ pub(crate) struct Heard {
 
 impl Ledger {
     pub(crate) fn add_publisher(&mut self, name: &'static str, promise: Promise) -> usize {
-        self.publishers.push(Publisher { name, promise, sent: Vec::new(), acknowledged: Vec::new() });
+        self.publishers.push(Publisher {
+            name,
+            promise,
+            sent: Vec::new(),
+            repeated: 0,
+            acknowledged: Vec::new(),
+        });
         for subscriber in &mut self.subscribers {
             subscriber.heard.push(Heard::default());
         }
@@ -87,6 +95,13 @@ impl Ledger {
         let record = self.publishers.get_mut(publisher);
         if let Some(times) = record.and_then(|record| record.sent.get_mut(index(number))) {
             *times = times.saturating_add(1);
+        }
+    }
+
+    /// The publisher is about to send one of them once more under its id.
+    pub(crate) fn repeat(&mut self, publisher: usize) {
+        if let Some(record) = self.publishers.get_mut(publisher) {
+            record.repeated += 1;
         }
     }
 

@@ -75,7 +75,9 @@ impl Publisher {
                 out.extend(ack::bytes(ack::PUBREL, flight.id));
                 continue;
             }
-            if self.qos == 1 && !self.once {
+            if self.once {
+                scene.ledger().repeat(self.me);
+            } else if self.qos == 1 {
                 scene.ledger().send_again(self.me, flight.number);
             }
             out.extend(publish(self.version, &self.message(flight).again()));

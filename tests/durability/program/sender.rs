@@ -57,7 +57,9 @@ fn unfinished(scene: &Scene, me: usize, once: bool, waiting: &VecDeque<u64>, dic
         if transaction {
             frame = frame.with("transaction", "again");
         }
-        if !once {
+        if once {
+            scene.ledger().repeat(me);
+        } else {
             scene.ledger().send_again(me, *number);
         }
         out.extend(frame.bytes());

@@ -121,9 +121,10 @@ fn summary_of(publisher: &Publisher) -> String {
     let acknowledged = publisher.acknowledged.iter().filter(|acknowledged| **acknowledged).count();
     let again: u64 = publisher.sent.iter().map(|times| u64::from(times.saturating_sub(1))).sum();
     format!(
-        "publisher {}: {} sent, {again} sent again, {acknowledged} acknowledged",
+        "publisher {}: {} sent, {again} sent again, {} sent again under their ids, {acknowledged} acknowledged",
         publisher.name,
-        publisher.sent.len()
+        publisher.sent.len(),
+        publisher.repeated,
     )
 }
 

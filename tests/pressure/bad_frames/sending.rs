@@ -73,6 +73,7 @@ fn subscribes() -> Vec<Bad> {
         ("a QoS with a blank", "/topic/bad", "qos: 1", "expected 0, 1 or 2"),
         ("QoS 1 that waits for nothing", "/topic/bad", "qos:1\nack:auto", "qos:1 waits for ACK"),
         ("QoS 0 that waits", "/topic/bad", "qos:0\nack:client", "qos:0 waits for no ACK"),
+        ("retained messages of a queue", "/queue/bad.kept", "retained:true", "nothing is retained in a queue"),
         ("a selector", "/topic/bad", "selector:price > 5", "selector"),
         ("headers that match somehow", "/exchange/amq.headers", "x-match:some", "expected all, any, all-with-x or any-with-x"),
     ] {

@@ -42,6 +42,11 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
     let origin = online.options.destinations.origin(&destination)?;
     let (mode, qos) = promised(frame)?;
     let retained = if frame.headers.is_true("retained") { Replay::IfNew } else { Replay::Never };
+    if retained != Replay::Never && matches!(origin.what, Wanted::Queue { .. }) {
+        let detail =
+            "header retained is for /topic/ and /exchange/: nothing is retained in a queue; leave it out.";
+        return Err(Fault::new("Invalid header", detail));
+    }
     let prefetch = frame.header("prefetch-count").map(|count| convert::number("prefetch-count", count));
     // RabbitMQ's zero: no limit.
     let prefetch = prefetch.transpose()?.filter(|count| *count > 0);
