@@ -3,7 +3,7 @@
 use harness::mqtt::version::Version;
 
 use crate::cases::{Case, Table};
-use crate::write::{block, field, fresh, packet, publish};
+use crate::write::{Connect, block, field, fresh, packet, publish};
 
 pub(crate) fn cases(version: Version) -> Vec<Case> {
     let mut table = Table::new("publish", version);
@@ -13,6 +13,7 @@ pub(crate) fn cases(version: Version) -> Vec<Case> {
     if version == Version::V5 {
         aliases(&mut table);
         receive_maximum(&mut table);
+        payload_format(&mut table);
     }
     table.done()
 }
@@ -109,4 +110,34 @@ fn receive_maximum(table: &mut Table) {
     table.good("64 at QoS 2", many(64), &taken.join(", "));
     let again = [many(64), many(64)].concat();
     table.good("64 at QoS 2, twice", again, &[taken.clone(), taken].concat().join(", "));
+}
+
+/// 3.3.2.3.2: what is announced as UTF-8 may be checked, and is.
+fn payload_format(table: &mut Table) {
+    let payloads: &[(&str, &[u8], bool)] = &[
+        ("nothing", b"", true),
+        ("text", "가 text\0".as_bytes(), true),
+        ("a byte of FF", b"\xff", false),
+        ("half a character", b"a\xe2\x82", false),
+        ("a surrogate", b"\xed\xa0\x80", false),
+    ];
+    for (what, payload, is_text) in payloads {
+        for format in [0, 1] {
+            let is_fine = *is_text || format == 0;
+            let code = if is_fine { "ok" } else { "99" };
+            for (qos, first, id) in [(0, 0x30, &[][..]), (1, 0x32, &[0, 7]), (2, 0x34, &[0, 7])] {
+                let sends = packet(first, &[&field(fresh()), id, &[2, 1, format], payload]);
+                let hears = [String::new(), format!("PUBACK 7 {code}"), format!("PUBREC 7 {code}")];
+                table.good(format!("{what} as format {format} at QoS {qos}"), sends, &hears[qos]);
+            }
+            let will = Connect {
+                flags: 6,
+                will_properties: vec![1, format],
+                will_payload: payload.to_vec(),
+                ..Connect::new(Version::V5)
+            };
+            let row = format!("{what} as format {format} in a will");
+            if is_fine { table.admitted(row, will.bytes()) } else { table.refused(row, will.bytes(), 0x99) }
+        }
+    }
 }

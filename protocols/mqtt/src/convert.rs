@@ -65,6 +65,12 @@ fn exchange(name: &str) -> ExchangeName {
     if name == AMQ_TOPIC { ExchangeName::TOPIC } else { ExchangeName::new(name) }
 }
 
+/// Whether a payload that is announced as UTF-8 is (3.3.2.3.2); one that nothing is said of is what it is.
+pub(crate) fn is_as_announced(properties: Option<&packet::Properties>, payload: &[u8]) -> bool {
+    let is_text = properties.is_some_and(|properties| properties.payload_is_text == Some(true));
+    !is_text || std::str::from_utf8(payload).is_ok()
+}
+
 /// What a PUBLISH or a will says of its message; `None` if that is nothing.
 pub(crate) fn properties_in(from: &mut packet::Properties) -> Option<Box<Properties>> {
     let properties = Properties {

@@ -112,6 +112,9 @@ fn held_will(mut will: Will, options: &Options) -> Result<Box<HeldWill>, Fault> 
         return Err(WILL_TOPIC);
     }
     let (exchange, key) = convert::place(will.topic).ok_or(WILL_TOPIC)?;
+    if !convert::is_as_announced(will.properties.as_deref(), &will.payload) {
+        return Err(WILL_NO_TEXT);
+    }
     let properties = will.properties.as_deref_mut();
     let delay_s = properties.as_ref().and_then(|properties| properties.will_delay_s).unwrap_or(0);
     let expiry_s = properties.as_ref().and_then(|properties| properties.message_expiry_s);
@@ -191,6 +194,10 @@ const LONG_ID: Fault =
 const WILL_TOPIC: Fault = Fault::new(
     Reason::TopicNameInvalid,
     "the will's topic is longer or deeper than allowed, or the broker's own",
+);
+const WILL_NO_TEXT: Fault = Fault::new(
+    Reason::PayloadFormatInvalid,
+    "3.1.3.2.3: the will's payload is announced as UTF-8, and is not",
 );
 const TOO_LARGE: Fault = Fault::new(
     Reason::PacketTooLarge,

@@ -254,6 +254,9 @@ fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<(Mess
         return Err(refused(Reason::TopicNameInvalid));
     }
     let (exchange, key) = convert::place(topic).ok_or_else(|| refused(Reason::NotAuthorized))?;
+    if !convert::is_as_announced(packet.properties.as_deref(), &packet.payload) {
+        return Err(Refused { delivery, reason: Reason::PayloadFormatInvalid, why: Some(NO_TEXT) });
+    }
     let mut properties = packet.properties;
     let expiry_s = properties.as_ref().and_then(|properties| properties.message_expiry_s);
     let properties = properties.as_mut().and_then(|properties| convert::properties_in(properties));
@@ -318,5 +321,6 @@ const TOO_MANY: Fault = Fault::new(
     Reason::ReceiveMaximumExceeded,
     "[MQTT-3.3.4-7] more QoS 1 and QoS 2 messages under way than the Receive Maximum",
 );
+const NO_TEXT: &str = "3.3.2.3.2: the payload is announced as UTF-8, and is not";
 const BEYOND_LIMITS: Fault =
     Fault::new(Reason::TopicNameInvalid, "the topic name is longer or deeper than the broker allows");
