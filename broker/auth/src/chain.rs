@@ -405,6 +405,7 @@ mod tests {
             client: None,
             address: address.map(|text| text.parse().expect("an address")),
             proof: None,
+            handshake: None,
         };
         let guard = Guard::new(options.clone()).expect("random bytes");
         let mut answer = guard.admit(&credentials);

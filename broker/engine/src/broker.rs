@@ -77,7 +77,7 @@ impl Broker {
             mailbox.post(Note::News(Event::Closing(Farewell::ShuttingDown)));
         }
         tracing::debug!(id, address = ?about.address, proto = about.protocol, listener = %about.listener, "link.open");
-        Link::new(id, Arc::clone(&self.core), mailbox)
+        Link::new(id, Arc::clone(&self.core), mailbox, about.handshake.clone())
     }
 
     /// Says good-bye to every client and waits until they are gone, but no longer than `patience`.

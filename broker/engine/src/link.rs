@@ -13,7 +13,7 @@ use model::change::Changeset;
 use model::delivery::Delivery;
 use model::event::Event;
 use model::name::ConsumerId;
-use model::principal::Principal;
+use model::principal::{Handshake, Principal};
 use model::refusal::Refusal;
 use model::request::{Close, Open, Request};
 use model::time::WallMs;
@@ -41,6 +41,8 @@ pub struct Arrival {
     pub protocol: &'static str,
     /// The listener it came in by.
     pub listener: Arc<str>,
+    /// The HTTP request that it began with, for those who decide about it; let go once that is done.
+    pub handshake: Option<Arc<Handshake>>,
 }
 
 /// The broker's end of one connection. Dropping it without a [`Request::Close`] means that the connection was lost: its
@@ -76,7 +78,10 @@ struct Answered {
 
 enum State {
     /// Nothing was asked yet.
-    New,
+    New {
+        /// For whoever will be asked.
+        handshake: Option<Arc<Handshake>>,
+    },
     /// Somebody is being asked who this is; with what the client asked for.
     Admitting(Asking<Box<Open>>),
     /// The client has to say more.
@@ -115,14 +120,19 @@ struct Turn<'a> {
 }
 
 impl Link {
-    pub(crate) fn new(id: u64, core: Arc<Core>, mailbox: Arc<Mailbox>) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        core: Arc<Core>,
+        mailbox: Arc<Mailbox>,
+        handshake: Option<Arc<Handshake>>,
+    ) -> Self {
         core.parts.metrics.connections_opened.increment();
         core.parts.metrics.connections.increment();
         Self {
             id,
             core,
             mailbox,
-            state: State::New,
+            state: State::New { handshake },
             pending: Vec::new(),
             under_way: 0,
             commits: 0,

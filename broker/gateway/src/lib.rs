@@ -24,4 +24,6 @@ pub mod listener;
 
 pub use crate::listener::Gateway;
 pub use crate::options::{Kind, ListenerOptions, Options, Web};
+pub use transport::http::subprotocol::Protocol;
+pub use transport::sockjs::options::Options as SockJsOptions;
 pub use transport::tcp::BindError;

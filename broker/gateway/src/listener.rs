@@ -11,17 +11,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use transport::peer::{Peer, Transport};
+use transport::sockjs::budget::Budget;
 use transport::tcp::{self, BindError};
 
 use crate::complaints::Complaints;
 use crate::options::Options;
-use crate::reception::{House, Reception};
+use crate::reception::{House, Reception, Stage};
 
 /// All listeners. Nobody is accepted before [`Gateway::run`].
 pub struct Gateway {
     doors: Vec<(TcpListener, Arc<Reception>)>,
     house: Arc<House>,
-    room: Arc<Semaphore>,
     connections_max: u32,
 }
 
@@ -38,16 +38,18 @@ impl Gateway {
         stomp: Arc<stomp::options::Options>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, BindError> {
-        let house = Arc::new(House { broker, mqtt, stomp, metrics, complaints: Arc::default() });
+        let connections_max = u32::try_from(options.connections_max).unwrap_or(u32::MAX).max(1);
+        let room = Arc::new(Semaphore::new(connections_max as usize));
+        let budget = Arc::new(Budget::new(options.sockjs_bytes_max));
+        let complaints = Arc::default();
+        let house = Arc::new(House { broker, mqtt, stomp, metrics, complaints, room, budget });
         let doors = options.listeners.iter().map(|listener| {
             let socket = tcp::bind(listener.bind)?;
             let reception = Reception::new(Arc::clone(&house), &listener.name, listener.kind.clone());
             Ok((socket, Arc::new(reception)))
         });
         let doors = doors.collect::<Result<_, _>>()?;
-        let connections_max = u32::try_from(options.connections_max).unwrap_or(u32::MAX).max(1);
-        let room = Arc::new(Semaphore::new(connections_max as usize));
-        Ok(Self { doors, house, room, connections_max })
+        Ok(Self { doors, house, connections_max })
     }
 
     /// Where it listens, in the order of the options; ports that the system chose are in it.
@@ -62,19 +64,28 @@ impl Gateway {
     /// Serves until `shutdown` is ready. Then nobody is accepted any more, the broker says good-bye to every client, and
     /// those that are on their way out have five seconds.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let (stop, stopping) = watch::channel(false);
+        let (stage, watched) = watch::channel(Stage::Open);
         let mut accepting = JoinSet::new();
+        let mut receptions = Vec::new();
         for (socket, reception) in self.doors {
-            let door = Door { reception, room: Arc::clone(&self.room), stopping: stopping.clone() };
+            receptions.push(Arc::clone(&reception));
+            let door = Door { reception, room: Arc::clone(&self.house.room), stage: watched.clone() };
             accepting.spawn(door.accept_all(socket, Arc::clone(&self.house.complaints)));
         }
         shutdown.await;
         accepting.shutdown().await;
-        // Whoever has not said yet what he speaks cannot be told anything.
-        stop.send_replace(true);
+        stage.send_replace(Stage::Leaving);
         self.house.broker.shutdown(DRAIN_MAX).await;
+        // Clients that poll hear of it when they poll again, and the connections by which they do are kept until then.
+        let emptied = async {
+            for reception in &receptions {
+                reception.emptied().await;
+            }
+        };
+        let _ = tokio::time::timeout(POLLS_MAX, emptied).await;
+        stage.send_replace(Stage::Closing);
         // Every connection gives its place back when its last bytes are out.
-        let _ = tokio::time::timeout(DRAIN_MAX, self.room.acquire_many(self.connections_max)).await;
+        let _ = tokio::time::timeout(DRAIN_MAX, self.house.room.acquire_many(self.connections_max)).await;
     }
 }
 
@@ -83,7 +94,7 @@ impl Gateway {
 struct Door {
     reception: Arc<Reception>,
     room: Arc<Semaphore>,
-    stopping: watch::Receiver<bool>,
+    stage: watch::Receiver<Stage>,
 }
 
 impl Door {
@@ -117,11 +128,8 @@ impl Door {
 async fn serve(stream: TcpStream, peer: Peer, door: Door, place: OwnedSemaphorePermit) {
     // On the heap and gone afterwards: what it takes to get to know somebody is not kept for as long as he stays.
     let connection = Box::pin(async move {
-        let Door { reception, mut stopping, .. } = door;
-        tokio::select! {
-            connection = reception.receive(stream, peer) => connection,
-            _ = stopping.wait_for(|stop| *stop) => None,
-        }
+        let Door { reception, mut stage, .. } = door;
+        reception.receive(stream, peer, &mut stage).await
     });
     if let Some(connection) = connection.await {
         connection.run().await;
@@ -133,3 +141,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a stop waits for clients to be told.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// How long a stop waits for clients that poll to ask once more.
+const POLLS_MAX: Duration = Duration::from_secs(2);

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use transport::sockjs::options::Options as SockJsOptions;
+
 /// Settings of all listeners.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -9,11 +11,13 @@ pub struct Options {
     pub listeners: Vec<ListenerOptions>,
     /// The most connections at a time, over all listeners; at least 1. One more is closed at once.
     pub connections_max: usize,
+    /// What may wait for the polls of all SockJS clients together, in bytes, before each of them gets it in small steps.
+    pub sockjs_bytes_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { listeners: Vec::new(), connections_max: 100_000 }
+        Self { listeners: Vec::new(), connections_max: 100_000, sockjs_bytes_max: 256 * 1024 * 1024 }
     }
 }
 
@@ -50,10 +54,17 @@ pub struct Web {
     pub mqtt_path: String,
     /// Origins whose pages may connect beside those of the host itself: `https://example.org`, or `*` for all.
     pub origins: Vec<String>,
+    /// Where SockJS is served, and how. Origins and the size of a request are taken from here and from the protocol.
+    pub sockjs: Vec<SockJsOptions>,
 }
 
 impl Default for Web {
     fn default() -> Self {
-        Self { ws_path: "/ws".to_owned(), mqtt_path: "/mqtt".to_owned(), origins: Vec::new() }
+        Self {
+            ws_path: "/ws".to_owned(),
+            mqtt_path: "/mqtt".to_owned(),
+            origins: Vec::new(),
+            sockjs: vec![SockJsOptions::default()],
+        }
     }
 }

@@ -3,16 +3,24 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use engine::{Arrival, Broker};
 use model::outbox::Wire;
+use model::principal::Handshake;
 use model::session::Session;
 use telemetry::Metrics;
 use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
 use transport::carrier::Carrier;
+use transport::http;
+use transport::http::origins::Origins;
 use transport::http::subprotocol::Protocol;
 use transport::http::upgrade::Routes;
-use transport::http::{HttpError, serve_http};
 use transport::peer::{Peer, Transport};
+use transport::sockjs::budget::Budget;
+use transport::sockjs::options::Options as SockJsOptions;
+use transport::sockjs::{Opened, SockJs};
+use transport::web::{HttpError, Site, serve_http};
 
 use crate::complaints::Complaints;
 use crate::connection::identity::Identity;
@@ -27,31 +35,69 @@ pub(crate) struct House {
     pub(crate) stomp: Arc<stomp::options::Options>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) complaints: Arc<Complaints>,
+    /// A place for each connection, and for each session of a client that polls.
+    pub(crate) room: Arc<Semaphore>,
+    /// What may wait for clients that poll.
+    pub(crate) budget: Arc<Budget>,
+}
+
+/// How far the end of the gateway has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Nobody thinks of it.
+    Open,
+    /// Whoever has not said what he speaks is not waited for.
+    Leaving,
+    /// All sessions are over: nobody needs to ask anything more.
+    Closing,
 }
 
 /// One listener's share of that.
 pub(crate) struct Reception {
+    desk: Arc<Desk>,
+    kind: Kind,
+    site: Site,
+}
+
+/// Where sessions begin, whichever way their clients came.
+struct Desk {
     house: Arc<House>,
     name: Arc<str>,
-    kind: Kind,
-    routes: Routes,
 }
 
 impl Reception {
     /// For the listener that is called `name`.
     pub(crate) fn new(house: Arc<House>, name: &str, kind: Kind) -> Self {
-        let routes = match &kind {
-            Kind::Mqtt | Kind::Stomp => Routes { upgrades: Vec::new(), origins: Vec::new() },
-            Kind::Web(web) | Kind::Auto(web) => routes(web),
+        let desk = Arc::new(Desk { house, name: name.into() });
+        let site = match &kind {
+            Kind::Mqtt | Kind::Stomp => Site {
+                routes: Routes { upgrades: Vec::new(), origins: Origins::default() },
+                sockjs: Vec::new(),
+            },
+            Kind::Web(web) | Kind::Auto(web) => site(web, &desk),
         };
-        Self { house, name: name.into(), kind, routes }
+        Self { desk, kind, site }
+    }
+
+    /// Ready when no session of a client that polls is left.
+    pub(crate) async fn emptied(&self) {
+        self.site.emptied().await;
     }
 
     /// Finds out what the peer speaks, and gives it a session. `None` if there is nothing to be done for it: then it was
     /// told, as far as it can be, and so was the log.
-    pub(crate) async fn receive(&self, stream: TcpStream, peer: Peer) -> Option<Connection> {
+    pub(crate) async fn receive(
+        &self,
+        stream: TcpStream,
+        peer: Peer,
+        stage: &mut watch::Receiver<Stage>,
+    ) -> Option<Connection> {
         let accepted_at = Instant::now();
-        let sniffed = tokio::time::timeout(GREETING_WAIT_MAX, sniff(&stream)).await;
+        let sniffed = tokio::select! {
+            sniffed = tokio::time::timeout(GREETING_WAIT_MAX, sniff(&stream)) => sniffed,
+            // Whoever has not said yet what he speaks cannot be told anything.
+            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => return None,
+        };
         let (greeting, bytes) = match sniffed {
             Ok(Ok(Some(found))) => found,
             Ok(Ok(None)) => return self.pass_by(peer, "closed before it said anything"),
@@ -59,9 +105,11 @@ impl Reception {
             Err(_) => return self.refuse(peer, "said nothing that could be recognised within 10 s"),
         };
         match greeting.service(&self.kind) {
-            Ok(Service::Mqtt) => self.start(Protocol::Mqtt, Carrier::tcp(stream).ok()?, accepted_at),
-            Ok(Service::Stomp) => self.start(Protocol::Stomp, Carrier::tcp(stream).ok()?, accepted_at),
-            Ok(Service::Http) => self.upgrade(stream, peer, accepted_at).await,
+            Ok(Service::Mqtt) => Some(self.desk.tcp(Protocol::Mqtt, Carrier::tcp(stream).ok()?, accepted_at)),
+            Ok(Service::Stomp) => {
+                Some(self.desk.tcp(Protocol::Stomp, Carrier::tcp(stream).ok()?, accepted_at))
+            }
+            Ok(Service::Http) => self.serve(stream, peer, stage).await,
             Err(reason) => {
                 let shown = bytes.get(..SHOWN_BYTES_MAX).unwrap_or(&bytes).escape_ascii();
                 self.refuse(peer, &format!("{reason}; the first bytes are \"{shown}\""));
@@ -71,26 +119,66 @@ impl Reception {
         }
     }
 
-    async fn upgrade(&self, stream: TcpStream, peer: Peer, accepted_at: Instant) -> Option<Connection> {
-        let upgraded = match serve_http(stream, &self.routes).await {
-            Ok(upgraded) => upgraded,
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: Peer,
+        stage: &mut watch::Receiver<Stage>,
+    ) -> Option<Connection> {
+        let closing = async {
+            let _ = stage.wait_for(|stage| *stage >= Stage::Closing).await;
+        };
+        let upgraded = match serve_http(stream, peer.address, &self.site, closing).await {
+            Ok(upgraded) => upgraded?,
             Err(error @ HttpError::Silent) => return self.pass_by(peer, &error.to_string()),
             Err(error) => return self.refuse(peer, &error.to_string()),
         };
         let protocol = upgraded.protocol;
-        let message_bytes_max = match protocol {
-            Protocol::Mqtt => usize::try_from(self.house.mqtt.packet_max).unwrap_or(usize::MAX),
-            Protocol::Stomp => {
-                let limits = &self.house.stomp.limits;
-                limits.head_bytes_max.saturating_add(limits.body_bytes_max)
-            }
-        };
-        let message_bytes_max = message_bytes_max.saturating_add(MESSAGE_BYTES_MORE);
+        let handshake = handshake(&upgraded.handshake);
+        let message_bytes_max = self.desk.house.message_bytes_max(protocol);
         let carrier = Carrier::websocket(upgraded, message_bytes_max).await.ok()?;
-        self.start(protocol, carrier, accepted_at)
+        Some(self.desk.start(protocol, carrier, Instant::now(), Some(handshake)))
     }
 
-    fn start(&self, protocol: Protocol, carrier: Carrier, accepted_at: Instant) -> Option<Connection> {
+    /// Something that a health check or a scanner does all day.
+    fn pass_by(&self, peer: Peer, reason: &str) -> Option<Connection> {
+        tracing::debug!(peer = %peer.address, listener = &*self.desk.name, reason, "conn.refused");
+        None
+    }
+
+    fn refuse(&self, peer: Peer, reason: &str) -> Option<Connection> {
+        if let Some(withheld) = self.desk.house.complaints.may_complain(Instant::now()) {
+            tracing::warn!(peer = %peer.address, listener = &*self.desk.name, reason, withheld, "conn.refused");
+        }
+        None
+    }
+}
+
+impl Desk {
+    fn tcp(&self, protocol: Protocol, carrier: Carrier, accepted_at: Instant) -> Connection {
+        self.start(protocol, carrier, accepted_at, None)
+    }
+
+    /// A client that polls. It has no connection of its own, so it gets a place and a task of its own.
+    fn open(&self, opened: Opened) -> bool {
+        let Ok(place) = Arc::clone(&self.house.room).try_acquire_owned() else { return false };
+        let Opened { polled, protocol, handshake: request } = opened;
+        let carrier = Carrier::polled(polled, protocol);
+        let connection = self.start(protocol, carrier, Instant::now(), Some(handshake(&request)));
+        tokio::spawn(async move {
+            connection.run().await;
+            drop(place);
+        });
+        true
+    }
+
+    fn start(
+        &self,
+        protocol: Protocol,
+        carrier: Carrier,
+        accepted_at: Instant,
+        handshake: Option<Arc<Handshake>>,
+    ) -> Connection {
         let (house, peer) = (&self.house, carrier.peer());
         let address = Some(peer.address.ip());
         let session: Box<dyn Session> = match protocol {
@@ -102,26 +190,30 @@ impl Reception {
         let protocol = match (protocol, peer.transport) {
             (Protocol::Mqtt, Transport::Tcp) => "mqtt",
             (Protocol::Mqtt, Transport::WebSocket) => "mqtt-ws",
+            (Protocol::Mqtt, Transport::SockJs) => "mqtt-sockjs",
             (Protocol::Stomp, Transport::Tcp) => "stomp",
             (Protocol::Stomp, Transport::WebSocket) => "stomp-ws",
+            (Protocol::Stomp, Transport::SockJs) => "stomp-sockjs",
         };
-        let link = house.broker.connect(&Arrival { address, protocol, listener: Arc::clone(&self.name) });
+        let listener = Arc::clone(&self.name);
+        let link = house.broker.connect(&Arrival { address, protocol, listener, handshake });
         let complaints = Arc::clone(&house.complaints);
         let identity = Identity::new(link.id(), protocol, peer, Arc::clone(&self.name), complaints);
-        Some(Connection::new(carrier, session, link, identity, Arc::clone(&house.metrics)))
+        Connection::new(carrier, session, link, identity, Arc::clone(&house.metrics))
     }
+}
 
-    /// Something that a health check or a scanner does all day.
-    fn pass_by(&self, peer: Peer, reason: &str) -> Option<Connection> {
-        tracing::debug!(peer = %peer.address, listener = &*self.name, reason, "conn.refused");
-        None
-    }
-
-    fn refuse(&self, peer: Peer, reason: &str) -> Option<Connection> {
-        if let Some(withheld) = self.house.complaints.may_complain(Instant::now()) {
-            tracing::warn!(peer = %peer.address, listener = &*self.name, reason, withheld, "conn.refused");
-        }
-        None
+impl House {
+    /// How long a message may be that holds the largest packet and a few small ones besides, in bytes.
+    fn message_bytes_max(&self, protocol: Protocol) -> usize {
+        let packet = match protocol {
+            Protocol::Mqtt => usize::try_from(self.mqtt.packet_max).unwrap_or(usize::MAX),
+            Protocol::Stomp => {
+                let limits = &self.stomp.limits;
+                limits.head_bytes_max.saturating_add(limits.body_bytes_max)
+            }
+        };
+        packet.saturating_add(MESSAGE_BYTES_MORE)
     }
 }
 
@@ -133,9 +225,33 @@ async fn turn_away(stream: TcpStream, greeting: Greeting) {
     finish(&mut carrier, &mut wire).await;
 }
 
-fn routes(web: &Web) -> Routes {
+fn site(web: &Web, desk: &Arc<Desk>) -> Site {
     let upgrades = vec![(web.ws_path.clone(), Protocol::Stomp), (web.mqtt_path.clone(), Protocol::Mqtt)];
-    Routes { upgrades, origins: web.origins.clone() }
+    let origins = Origins::new(web.origins.clone());
+    let sockjs = web.sockjs.iter().map(|options| {
+        let options = SockJsOptions {
+            origins: origins.clone(),
+            request_bytes_max: desk.house.message_bytes_max(options.protocol),
+            ..options.clone()
+        };
+        let clerk = Arc::clone(desk);
+        let open = Box::new(move |opened| clerk.open(opened));
+        SockJs::new(options, Arc::clone(&desk.house.budget), open)
+    });
+    let sockjs = sockjs.collect();
+    Site { routes: Routes { upgrades, origins }, sockjs }
+}
+
+/// A copy: what the client sent lies in a read buffer.
+fn handshake(request: &http::Handshake) -> Arc<Handshake> {
+    let headers = request.headers.iter();
+    Arc::new(Handshake {
+        path: request.path.as_str().into(),
+        query: request.query.as_deref().map(Into::into),
+        headers: headers
+            .map(|(name, value)| (name.as_str().into(), Bytes::copy_from_slice(value.as_bytes())))
+            .collect(),
+    })
 }
 
 /// As long as a client may take to log in.

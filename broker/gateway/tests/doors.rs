@@ -1,13 +1,13 @@
 //! All doors of a gateway, as strangers and friends find them.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::Broker;
 use gateway::{Gateway, Kind, ListenerOptions, Options, Web};
 use model::access::{AccessControl, Admission};
-use model::principal::{Credentials, Permissions, Principal};
+use model::principal::{Credentials, Handshake, Permissions, Principal};
 use telemetry::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -103,9 +103,102 @@ async fn a_stop_closes_the_doors_and_says_good_bye() {
 }
 
 #[tokio::test]
+async fn a_client_that_polls_is_served_like_any_other() {
+    let house = House::open(100);
+    for door in [WEB, AUTO] {
+        let mut client = house.dial(door).await;
+        assert_eq!(poll(&mut client).await, "o\n");
+        assert!(send(&mut client, STOMP_CONNECT).await.starts_with("HTTP/1.1 204"));
+        assert!(poll(&mut client).await.starts_with("a[\"CONNECTED\\n"));
+        let subscribe = "SUBSCRIBE\\nid:1\\nreceipt:r\\ndestination:/topic/a\\n\\n\\u0000";
+        send(&mut client, subscribe).await;
+        assert!(poll(&mut client).await.starts_with("a[\"RECEIPT\\n"));
+        send(&mut client, "SEND\\ndestination:/topic/a\\n\\n안녕\\u0000").await;
+        let message = poll(&mut client).await;
+        assert!(
+            message.starts_with("a[\"MESSAGE\\n") && message.ends_with("안녕\\u0000\\n\"]\n"),
+            "{message}"
+        );
+        // The RECEIPT of DISCONNECT comes before the end, though both have to be fetched.
+        send(&mut client, "DISCONNECT\\nreceipt:bye\\n\\n\\u0000").await;
+        let receipt = poll(&mut client).await;
+        assert!(receipt.contains("receipt-id:bye"), "{receipt}");
+        assert_eq!(poll(&mut client).await, "c[3000,\"Go away!\"]\n");
+    }
+}
+
+#[tokio::test]
+async fn one_session_too_many_is_refused_and_a_place_is_given_back() {
+    let house = House::open(2);
+    let mut client = house.dial(WEB).await;
+    assert_eq!(poll(&mut client).await, "o\n");
+    let request = POLL.replace("/first/", "/second/");
+    client.write_all(request.as_bytes()).await.expect("sent");
+    let refusal = head(&mut client).await;
+    assert!(refusal.starts_with("HTTP/1.1 503"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_stop_is_told_to_clients_that_poll() {
+    let mut house = House::open(100);
+    let mut client = house.dial(WEB).await;
+    assert_eq!(poll(&mut client).await, "o\n");
+    send(&mut client, STOMP_CONNECT).await;
+    assert!(poll(&mut client).await.starts_with("a[\"CONNECTED\\n"));
+    client.write_all(POLL.as_bytes()).await.expect("sent");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    house.stop.take().expect("open").send(()).expect("running");
+    let mut last = body(&mut client).await;
+    while !last.starts_with("c[") {
+        last = poll(&mut client).await;
+    }
+    assert_eq!(last, "c[3000,\"Go away!\"]\n");
+    assert_eq!(rest(&mut client).await, b"");
+    tokio::time::timeout(Duration::from_secs(4), &mut house.running)
+        .await
+        .expect("in time")
+        .expect("no panic");
+}
+
+#[tokio::test]
+async fn whoever_decides_sees_the_request_that_a_client_came_by() {
+    let house = House::open(100);
+    let mut client = house.dial(WEB).await;
+    let more = "Origin: http://localhost:3000\r\nCookie: session=s3cret; x=y\r\n\r\n";
+    let upgrade =
+        String::from_utf8_lossy(UPGRADE).replace("/mqtt ", "/mqtt?token=t ").replace("\r\n\r\n", "\r\n");
+    client.write_all(format!("{upgrade}{more}").as_bytes()).await.expect("sent");
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 101"));
+    let mut frame = vec![0x82, 0x80 | MQTT_CONNECT.len() as u8, 0, 0, 0, 0];
+    frame.extend_from_slice(MQTT_CONNECT);
+    client.write_all(&frame).await.expect("sent");
+    read(&mut client, 6).await;
+    let mut client = house.dial(WEB).await;
+    let request = POLL.replace("/xhr ", "/xhr?token=t ").replace("\r\n\r\n", "\r\n");
+    client.write_all(format!("{request}{more}").as_bytes()).await.expect("sent");
+    assert_eq!(body(&mut client).await, "o\n");
+    send(&mut client, STOMP_CONNECT).await;
+    poll(&mut client).await;
+    let seen = house.seen.lock().expect("no panic").clone();
+    let paths = ["/mqtt", "/stomp/000/first/xhr"];
+    assert_eq!(seen.len(), paths.len());
+    for (handshake, path) in seen.iter().zip(paths) {
+        let handshake = handshake.as_ref().expect("a request");
+        assert_eq!((&*handshake.path, handshake.query.as_deref()), (path, Some("token=t")));
+        assert_eq!(handshake.origin(), Some("http://localhost:3000"));
+        assert_eq!(handshake.cookie("session"), Some("s3cret"));
+    }
+    // Whoever comes by TCP made no request.
+    let mut client = house.dial(MQTT).await;
+    client.write_all(MQTT_CONNECT).await.expect("sent");
+    read(&mut client, 4).await;
+    assert_eq!(house.seen.lock().expect("no panic").last(), Some(&None));
+}
+
+#[tokio::test]
 async fn all_doors_open_or_none() {
     let house = House::open(100);
-    let (broker, metrics) = broker();
+    let (broker, metrics) = broker(&Seen::default());
     let free = any_port();
     let listeners = vec![listener(Kind::Mqtt, free), listener(Kind::Stomp, house.addresses[STOMP])];
     let options = Options { listeners, ..Options::default() };
@@ -120,15 +213,18 @@ async fn all_doors_open_or_none() {
 struct House {
     addresses: Vec<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
+    /// Of everybody who asked to come in.
+    seen: Seen,
     running: JoinHandle<()>,
 }
 
 impl House {
     fn open(connections_max: usize) -> Self {
-        let (broker, metrics) = broker();
+        let seen = Seen::default();
+        let (broker, metrics) = broker(&seen);
         let kinds = [Kind::Mqtt, Kind::Stomp, Kind::Web(Web::default()), Kind::Auto(Web::default())];
         let listeners = kinds.map(|kind| listener(kind, any_port())).to_vec();
-        let options = Options { listeners, connections_max };
+        let options = Options { listeners, connections_max, ..Options::default() };
         let gateway =
             Gateway::bind(&options, broker, Arc::default(), Arc::default(), metrics).expect("free ports");
         let addresses = gateway.local_addrs().expect("bound");
@@ -136,7 +232,7 @@ impl House {
         let running = tokio::spawn(gateway.run(async {
             let _ = stopped.await;
         }));
-        Self { addresses, stop: Some(stop), running }
+        Self { addresses, stop: Some(stop), seen, running }
     }
 
     async fn dial(&self, door: usize) -> TcpStream {
@@ -153,9 +249,14 @@ async fn check(house: &House, door: usize, bytes: &[u8], answer: &str) {
     assert!(said.starts_with(answer) && said.is_empty() == answer.is_empty(), "{said}");
 }
 
-fn broker() -> (Broker, Arc<Metrics>) {
+fn broker(seen: &Seen) -> (Broker, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::default());
-    let broker = Broker::start(engine::Options::default(), None, Arc::new(Everybody), Arc::clone(&metrics));
+    let broker = Broker::start(
+        engine::Options::default(),
+        None,
+        Arc::new(Everybody(Arc::clone(seen))),
+        Arc::clone(&metrics),
+    );
     (broker.expect("started"), metrics)
 }
 
@@ -181,16 +282,42 @@ async fn head(client: &mut TcpStream) -> String {
     String::from_utf8(head).expect("text")
 }
 
+/// What comes for the session `first`.
+async fn poll(client: &mut TcpStream) -> String {
+    client.write_all(POLL.as_bytes()).await.expect("sent");
+    body(client).await
+}
+
+/// Sends a message of the session `first`, as it stands in JSON; returns the head of the answer.
+async fn send(client: &mut TcpStream, message: &str) -> String {
+    let body = format!("[\"{message}\"]");
+    let request =
+        POLL.replace("/xhr ", "/xhr_send ").replace("Length: 0", &format!("Length: {}", body.len()));
+    client.write_all(format!("{request}{body}").as_bytes()).await.expect("sent");
+    head(client).await
+}
+
+/// The body of an answer whose length is known.
+async fn body(client: &mut TcpStream) -> String {
+    let head = head(client).await.to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+    String::from_utf8(read(client, length.parse().expect("a number")).await).expect("text")
+}
+
 async fn rest(client: &mut TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
     client.read_to_end(&mut rest).await.expect("an orderly end");
     rest
 }
 
-struct Everybody;
+/// Requests by which clients came.
+type Seen = Arc<Mutex<Vec<Option<Arc<Handshake>>>>>;
+
+struct Everybody(Seen);
 
 impl AccessControl for Everybody {
-    fn admit<'a>(&'a self, _credentials: &'a Credentials) -> Admission<'a> {
+    fn admit<'a>(&'a self, credentials: &'a Credentials) -> Admission<'a> {
+        self.0.lock().expect("no panic").push(credentials.handshake.clone());
         Box::pin(std::future::ready(Ok((Principal { user: None }, Permissions::everything()))))
     }
 }
@@ -210,3 +337,8 @@ const UPGRADE: &[u8] =
     b"GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Protocol: mqtt\r\n\r\n";
+
+const POLL: &str = "POST /stomp/000/first/xhr HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+
+/// As it stands in JSON.
+const STOMP_CONNECT: &str = "CONNECT\\naccept-version:1.2\\nhost:/\\n\\n\\u0000";

@@ -1,6 +1,7 @@
 //! Credentials, Principal, Permissions: who is there, and what he may do.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -22,6 +23,8 @@ pub struct Credentials {
     pub address: Option<IpAddr>,
     /// The method by which it wants to show who it is; then the password is not looked at.
     pub proof: Option<Proof>,
+    /// The HTTP request that it came by, if it came by one. The broker fills it in; a session need not know it.
+    pub handshake: Option<Arc<Handshake>>,
 }
 
 /// The beginning of an authentication in several steps (MQTT 5.0, 3.1.2.11.9). What was said never appears in a log.
@@ -50,7 +53,50 @@ impl std::fmt::Debug for Credentials {
             .field("client", &self.client)
             .field("address", &self.address)
             .field("proof", &self.proof)
+            .field("handshake", &self.handshake)
             .finish()
+    }
+}
+
+/// The request by which a WebSocket or SockJS client came in. Cookies and tokens may be in it: `Debug` tells its path and
+/// the names of its headers, never a value or the query.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Handshake {
+    /// Where it was sent to, as the client wrote it: `/ws`.
+    pub path: ByteString,
+    /// What came behind the `?`, as the client wrote it.
+    pub query: Option<ByteString>,
+    /// Names in lower case, each with a value, in the order in which they came; those of one name stand together.
+    pub headers: Vec<(ByteString, Bytes)>,
+}
+
+impl Handshake {
+    /// The first value of a header, by its name in lower case; `None` also where it is not UTF-8.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(key, _)| key == name)?;
+        std::str::from_utf8(value).ok()
+    }
+
+    /// The page that the client is part of, as its browser says: `https://chat.example.org`, or `null`.
+    pub fn origin(&self) -> Option<&str> {
+        self.header("origin")
+    }
+
+    /// The value of a cookie (RFC 6265, 4.2.1), without the quotes around it; the first of that name stands.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let lines = self.headers.iter().filter(|(key, _)| key == "cookie");
+        let pairs =
+            lines.filter_map(|(_, line)| std::str::from_utf8(line).ok()).flat_map(|line| line.split(';'));
+        let mut found = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(key, _)| *key == name);
+        let (_, value) = found.next()?;
+        Some(value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value))
+    }
+}
+
+impl std::fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| &**name).collect();
+        f.debug_struct("Handshake").field("path", &self.path).field("headers", &names).finish_non_exhaustive()
     }
 }
 
@@ -81,5 +127,42 @@ impl Permissions {
     /// Whether such a subscription may be made.
     pub const fn may_subscribe(&self, _exchange: &ExchangeName, _pattern: &KeyPattern) -> bool {
         self.everything
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_found_wherever_it_stands() {
+        let handshake = handshake();
+        assert_eq!(handshake.cookie("session"), Some("s3cret"));
+        assert_eq!(handshake.cookie("theme"), Some("dark"));
+        assert_eq!(handshake.cookie("quoted"), Some("a b"));
+        assert_eq!(handshake.cookie("sess"), None);
+        assert_eq!(handshake.origin(), Some("https://chat.example.org"));
+    }
+
+    #[test]
+    fn what_a_handshake_carries_is_never_printed() {
+        let credentials = Credentials { handshake: Some(Arc::new(handshake())), ..Credentials::default() };
+        let shown = format!("{credentials:?}");
+        assert!(shown.contains("/ws") && shown.contains("cookie"), "{shown}");
+        assert!(!shown.contains("s3cret") && !shown.contains("t0ken"), "{shown}");
+    }
+
+    fn handshake() -> Handshake {
+        let header =
+            |name, value: &'static str| (ByteString::from_static(name), Bytes::from_static(value.as_bytes()));
+        Handshake {
+            path: "/ws".into(),
+            query: Some("token=t0ken".into()),
+            headers: vec![
+                header("cookie", "theme=dark; session=s3cret"),
+                header("cookie", "quoted=\"a b\";session=other"),
+                header("origin", "https://chat.example.org"),
+            ],
+        }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Open {
     pub(crate) address: SocketAddr,
     /// The paths of a WebSocket listener: that for STOMP, that for MQTT.
     pub(crate) paths: Option<(String, String)>,
+    /// Where it serves SockJS.
+    pub(crate) sockjs: Vec<String>,
 }
 
 impl Open {
@@ -95,6 +97,9 @@ impl Banner<'_> {
         if let Some((ws, mqtt)) = &open.paths {
             let _ = write!(out, "  {ws}  {mqtt}");
         }
+        for path in &open.sockjs {
+            let _ = write!(out, "  {path} (SockJS)");
+        }
         if open.is_open_to_others() {
             out.push('\n');
         } else {
@@ -150,7 +155,7 @@ mod tests {
                 "disk: acknowledged means fdatasync done",
                 "mqtt    127.0.0.1:1883         this machine only  (others: bind = \"0.0.0.0:1883\")",
                 "stomp   [::1]:61613            this machine only  (others: bind = \"[::]:61613\")",
-                "web     0.0.0.0:15674          /ws  /mqtt",
+                "web     0.0.0.0:15674          /ws  /mqtt  /stomp (SockJS)",
                 "admin   127.0.0.1:15672        demo: http://127.0.0.1:15672/  this machine only  \
                  (others: bind = \"0.0.0.0:15672\")",
                 "access  clients of this machine, without a user name or as guest/guest",
@@ -186,6 +191,7 @@ mod tests {
             protocol: protocol.to_owned(),
             address: address.parse().expect("an address"),
             paths: (protocol == "web").then(|| ("/ws".to_owned(), "/mqtt".to_owned())),
+            sockjs: if protocol == "web" { vec!["/stomp".to_owned()] } else { Vec::new() },
         }
     }
 }

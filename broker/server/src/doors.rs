@@ -69,6 +69,7 @@ fn describe(section: &Section, address: SocketAddr) -> Open {
         name: section.word("name").to_owned(),
         protocol: section.word("protocol").to_owned(),
         address,
+        sockjs: web.iter().flat_map(|web| web.sockjs.iter().map(|sockjs| sockjs.path.clone())).collect(),
         paths: web.map(|Web { ws_path, mqtt_path, .. }| (ws_path, mqtt_path)),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::Anonymous;
-use gateway::{Kind, ListenerOptions, Web};
+use gateway::{Kind, ListenerOptions, Protocol, SockJsOptions, Web};
 use model::grant::Overlapping;
 use mqtt::version::Version;
 use telemetry::Metrics;
@@ -136,6 +136,7 @@ pub(crate) fn gateway(config: &Config) -> gateway::Options {
     gateway::Options {
         listeners: listeners.collect(),
         connections_max: count(config.settings().section("limits"), "connections"),
+        sockjs_bytes_max: count(config.settings().section("limits"), "sockjs_waiting"),
     }
 }
 
@@ -147,6 +148,7 @@ pub(crate) fn kind(section: &Section) -> Option<Kind> {
             ws_path: paths.word("ws").to_owned(),
             mqtt_path: paths.word("mqtt").to_owned(),
             origins: section.texts("origins").to_vec(),
+            sockjs: sockjs(section),
         }
     };
     match section.word("protocol") {
@@ -156,6 +158,28 @@ pub(crate) fn kind(section: &Section) -> Option<Kind> {
         "auto" => Some(Kind::Auto(web())),
         _ => None,
     }
+}
+
+/// A door for each path of SockJS.
+fn sockjs(listener: &Section) -> Vec<SockJsOptions> {
+    let (paths, section) = (listener.section("paths"), listener.section("sockjs"));
+    let doors = [("sockjs", Protocol::Stomp), ("sockjs_mqtt", Protocol::Mqtt)].into_iter();
+    let doors = doors.flat_map(|(key, protocol)| paths.texts(key).iter().map(move |path| (path, protocol)));
+    let doors = doors.map(|(path, protocol)| SockJsOptions {
+        path: path.clone(),
+        protocol,
+        websocket: section.truth("websocket"),
+        jsonp: section.truth("jsonp"),
+        cookie: section.truth("cookie"),
+        bind_address: section.truth("bind_address"),
+        client_url: section.word("client_url").to_owned(),
+        heart_beat: Duration::from_millis(section.number("heart_beat")),
+        disconnect_delay: Duration::from_millis(section.number("disconnect_delay")),
+        stream_bytes: count(section, "max_stream"),
+        outbound_bytes_max: count(section, "max_waiting"),
+        ..SockJsOptions::default()
+    });
+    doors.collect()
 }
 
 /// Where a listener is.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
@@ -9,11 +10,16 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::http::Upgraded;
+use crate::http::subprotocol::Protocol;
+use crate::http::{Framing, Upgraded};
 use crate::peer::{Peer, Transport};
+use crate::sockjs::framed::Framed;
+use crate::sockjs::polled::Polled;
+use crate::sockjs::stream::{Conversation, SockJsStream};
 use crate::websocket::WebSocket;
 
-/// A connection as a stream of bytes both ways. It holds no buffer of its own (a WebSocket: 4 KiB for reading); several
+/// A connection as a stream of bytes both ways. It holds no buffer of its own (a WebSocket: 4 KiB for reading; a client
+/// that polls: what waits for its next poll); several
 /// things can be waited for by one task, since every wait registers the same waker.
 #[derive(Debug)]
 pub struct Carrier {
@@ -26,6 +32,7 @@ enum Kind {
     Tcp(TcpStream),
     // Boxed: most connections should not pay for its size.
     WebSocket(Box<WebSocket>),
+    SockJs(Box<SockJsStream>),
 }
 
 impl Carrier {
@@ -45,9 +52,29 @@ impl Carrier {
     ///
     /// The peer is gone already.
     pub async fn websocket(upgraded: Upgraded, message_bytes_max: usize) -> io::Result<Self> {
-        let peer = Peer { address: upgraded.stream.peer_addr()?, transport: Transport::WebSocket };
-        let websocket = WebSocket::new(upgraded, message_bytes_max).await;
-        Ok(Self { peer, kind: Kind::WebSocket(Box::new(websocket)) })
+        let address = upgraded.stream.peer_addr()?;
+        let protocol = upgraded.protocol;
+        Ok(match upgraded.framing {
+            Framing::Plain => {
+                let websocket = WebSocket::new(upgraded, message_bytes_max).await;
+                let peer = Peer { address, transport: Transport::WebSocket };
+                Self { peer, kind: Kind::WebSocket(Box::new(websocket)) }
+            }
+            Framing::SockJs { heart_beat } => {
+                let framed = Framed::new(upgraded, heart_beat, message_bytes_max).await;
+                Self::sockjs(address, Conversation::Framed(Box::new(framed)), protocol)
+            }
+        })
+    }
+
+    /// A client of SockJS that polls.
+    pub fn polled(polled: Polled, protocol: Protocol) -> Self {
+        Self::sockjs(polled.address(), Conversation::Polled(polled), protocol)
+    }
+
+    fn sockjs(address: SocketAddr, conversation: Conversation, protocol: Protocol) -> Self {
+        let stream = SockJsStream::new(conversation, protocol);
+        Self { peer: Peer { address, transport: Transport::SockJs }, kind: Kind::SockJs(Box::new(stream)) }
     }
 
     /// Who is at the other end.
@@ -69,6 +96,10 @@ impl Carrier {
                 let enough = buf.capacity();
                 websocket.poll_read(cx, buf, enough)
             }
+            Kind::SockJs(sockjs) => {
+                let enough = buf.capacity();
+                sockjs.poll_read(cx, buf, enough)
+            }
         }
     }
 
@@ -83,6 +114,7 @@ impl Carrier {
             (Kind::Tcp(stream), [slice]) => Pin::new(stream).poll_write(cx, slice),
             (Kind::Tcp(stream), _) => Pin::new(stream).poll_write_vectored(cx, slices),
             (Kind::WebSocket(websocket), _) => websocket.poll_write(cx, slices),
+            (Kind::SockJs(sockjs), _) => sockjs.poll_write(cx, slices),
         }
     }
 
@@ -96,6 +128,7 @@ impl Carrier {
         match &mut self.kind {
             Kind::Tcp(_) => Poll::Ready(Ok(())),
             Kind::WebSocket(websocket) => websocket.poll_flush(cx),
+            Kind::SockJs(sockjs) => sockjs.poll_flush(cx),
         }
     }
 
@@ -112,6 +145,11 @@ impl Carrier {
             Kind::WebSocket(websocket) => {
                 ready!(websocket.poll_close(cx))?;
                 websocket.stream_mut()
+            }
+            Kind::SockJs(sockjs) => {
+                ready!(sockjs.poll_close(cx))?;
+                let Some(stream) = sockjs.stream_mut() else { return Poll::Ready(Ok(())) };
+                stream
             }
         };
         ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;

@@ -1,7 +1,7 @@
 //! Carriers: how bytes reach a client and come back, whatever lies between.
 //!
 //! Whoever holds a [`carrier::Carrier`] reads and writes one stream of bytes and need not know whether it is a TCP
-//! connection or the messages of a WebSocket. Nothing in here knows MQTT or STOMP beyond the names by which a WebSocket
+//! connection, the messages of a WebSocket or the polls of a SockJS client. Nothing in here knows MQTT or STOMP beyond the names by which a WebSocket
 //! client asks for them.
 
 pub mod peer;
@@ -12,6 +12,10 @@ pub mod http;
 
 pub mod websocket;
 
+pub mod sockjs;
+
 pub mod carrier;
+
+pub mod web;
 
 pub mod ws_client;

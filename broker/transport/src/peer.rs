@@ -19,6 +19,8 @@ pub enum Transport {
     Tcp,
     /// As the messages of a WebSocket.
     WebSocket,
+    /// As the messages of SockJS.
+    SockJs,
 }
 
 impl fmt::Display for Transport {
@@ -26,6 +28,7 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Tcp => "tcp",
             Self::WebSocket => "websocket",
+            Self::SockJs => "sockjs",
         })
     }
 }

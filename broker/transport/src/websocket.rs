@@ -41,17 +41,8 @@ enum State {
 impl WebSocket {
     /// Takes an upgraded connection over. Messages above `message_bytes_max`, in bytes, end it.
     pub async fn new(upgraded: Upgraded, message_bytes_max: usize) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            // Whoever writes has gathered a turn's worth already.
-            .write_buffer_size(0)
-            // A message and the pong or close frame behind it always fit: `poll_write` waits until the one before left.
-            .max_write_buffer_size(2 * TURN_BYTES_MAX)
-            .max_message_size(Some(message_bytes_max))
-            .max_frame_size(Some(message_bytes_max));
-        let Upgraded { stream, early, protocol } = upgraded;
-        let stream =
-            WebSocketStream::from_partially_read(stream, early.into(), Role::Server, Some(config)).await;
+        let protocol = upgraded.protocol;
+        let stream = accept(upgraded, message_bytes_max, 2 * TURN_BYTES_MAX).await;
         Self { stream, protocol, message_bytes_max, state: State::Open }
     }
 
@@ -93,7 +84,7 @@ impl WebSocket {
     /// Trouble with the network, or the peer has closed.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         ready!(Pin::new(&mut self.stream).poll_ready(cx)).map_err(network)?;
-        let turn = gather(slices);
+        let turn = gather(slices, TURN_BYTES_MAX);
         let message = match self.protocol {
             Protocol::Mqtt => Message::binary(turn),
             Protocol::Stomp => text_where_possible(turn),
@@ -167,22 +158,41 @@ impl WebSocket {
     }
 }
 
+/// Takes an upgraded connection over; `write_buffer_bytes` holds whatever is sent at once, and a pong besides.
+pub(crate) async fn accept(
+    upgraded: Upgraded,
+    message_bytes_max: usize,
+    write_buffer_bytes: usize,
+) -> WebSocketStream<TcpStream> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        // Whoever writes has gathered a turn's worth already.
+        .write_buffer_size(0)
+        // A message and the pong or close frame behind it always fit: whoever writes waits until the one before left.
+        .max_write_buffer_size(write_buffer_bytes)
+        .max_message_size(Some(message_bytes_max))
+        .max_frame_size(Some(message_bytes_max));
+    let Upgraded { stream, early, .. } = upgraded;
+    WebSocketStream::from_partially_read(stream, early.into(), Role::Server, Some(config)).await
+}
+
 /// The library's error for what is the network's.
-fn network(error: Error) -> io::Error {
+pub(crate) fn network(error: Error) -> io::Error {
     if let Error::Io(error) = error { error } else { io::Error::other(error) }
 }
 
 /// The peer left without the closing handshake: many do.
-fn end_of_stream(error: io::Error) -> Poll<io::Result<usize>> {
+pub(crate) fn end_of_stream(error: io::Error) -> Poll<io::Result<usize>> {
     let left = error.kind() == io::ErrorKind::UnexpectedEof;
     Poll::Ready(if left { Ok(0) } else { Err(error) })
 }
 
-fn gather(slices: &[IoSlice<'_>]) -> Vec<u8> {
+/// The beginning of what is in `slices`, at most `bytes_max` bytes.
+pub(crate) fn gather(slices: &[IoSlice<'_>], bytes_max: usize) -> Vec<u8> {
     let all: usize = slices.iter().map(|slice| slice.len()).sum();
-    let mut turn = Vec::with_capacity(all.min(TURN_BYTES_MAX));
+    let mut turn = Vec::with_capacity(all.min(bytes_max));
     for slice in slices {
-        let room = TURN_BYTES_MAX - turn.len();
+        let room = bytes_max - turn.len();
         turn.extend_from_slice(slice.get(..room).unwrap_or(slice));
     }
     turn
@@ -231,7 +241,7 @@ mod tests {
     #[test]
     fn a_turn_is_cut_at_its_bound() {
         let large = vec![b'x'; TURN_BYTES_MAX - 1];
-        let turn = gather(&[IoSlice::new(&large), IoSlice::new(b"yz")]);
+        let turn = gather(&[IoSlice::new(&large), IoSlice::new(b"yz")], TURN_BYTES_MAX);
         assert_eq!(turn.len(), TURN_BYTES_MAX);
         assert!(turn.ends_with(b"xy"));
     }

@@ -13,10 +13,11 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{WebSocketStream, client_async};
 use transport::carrier::Carrier;
+use transport::http::origins::Origins;
 use transport::http::subprotocol::Protocol;
 use transport::http::upgrade::Routes;
-use transport::http::{HttpError, serve_http};
 use transport::tcp;
+use transport::web::{HttpError, Site, serve_http};
 
 #[tokio::test]
 async fn messages_are_a_byte_stream_wherever_they_are_cut() {
@@ -271,8 +272,9 @@ where
     let listener = tcp::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
     let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
     let server = tokio::spawn(async move {
-        let (stream, _) = tcp::accept(&listener).await.expect("accepted");
-        let upgraded = serve_http(stream, &routes()).await?;
+        let (stream, from) = tcp::accept(&listener).await.expect("accepted");
+        let site = Site { routes: routes(), sockjs: Vec::new() };
+        let upgraded = serve_http(stream, from, &site, std::future::pending()).await?.expect("upgraded");
         let carrier = Carrier::websocket(upgraded, MESSAGE_BYTES_MAX).await.expect("connected");
         Ok(serve(carrier).await)
     });
@@ -364,7 +366,7 @@ async fn close_code(raw: &mut TcpStream) -> u16 {
 fn routes() -> Routes {
     Routes {
         upgrades: vec![("/ws".to_owned(), Protocol::Stomp), ("/mqtt".to_owned(), Protocol::Mqtt)],
-        origins: Vec::new(),
+        origins: Origins::default(),
     }
 }
 

@@ -8,10 +8,11 @@ use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use transport::carrier::Carrier;
-use transport::http::serve_http;
+use transport::http::origins::Origins;
 use transport::http::subprotocol::Protocol;
 use transport::http::upgrade::Routes;
 use transport::tcp;
+use transport::web::{Site, serve_http};
 use transport::ws_client::WebSocketClient;
 
 #[tokio::test]
@@ -53,9 +54,11 @@ async fn echo() -> (JoinHandle<()>, TcpStream, SocketAddr) {
     let address = listener.local_addr().expect("bound");
     let client = TcpStream::connect(address).await.expect("connected");
     let server = tokio::spawn(async move {
-        let (stream, _) = tcp::accept(&listener).await.expect("accepted");
+        let (stream, from) = tcp::accept(&listener).await.expect("accepted");
         let upgrades = vec![("/ws".to_owned(), Protocol::Stomp), ("/mqtt".to_owned(), Protocol::Mqtt)];
-        let Ok(upgraded) = serve_http(stream, &Routes { upgrades, origins: Vec::new() }).await else {
+        let routes = Routes { upgrades, origins: Origins::default() };
+        let site = Site { routes, sockjs: Vec::new() };
+        let Ok(Some(upgraded)) = serve_http(stream, from, &site, std::future::pending()).await else {
             return;
         };
         let mut carrier = Carrier::websocket(upgraded, 1000).await.expect("connected");

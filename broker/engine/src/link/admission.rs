@@ -19,10 +19,9 @@ use crate::registry::{Arrived, Arriving};
 use crate::wills;
 
 impl Link {
-    pub(super) fn admit(&mut self, open: Box<Open>) {
-        if !matches!(self.state, State::New) {
-            return;
-        }
+    pub(super) fn admit(&mut self, mut open: Box<Open>) {
+        let State::New { handshake } = &mut self.state else { return };
+        open.credentials.handshake = handshake.take();
         let access = Arc::clone(&self.core.access);
         self.state = State::Admitting(Box::pin(async move {
             let answered = ask(&*access, &open.credentials).await;
@@ -47,7 +46,7 @@ impl Link {
                 self.state = State::In(member);
                 self.look(turn);
             }
-            other @ (State::New | State::Admitting(_) | State::Out) => self.state = other,
+            other @ (State::New { .. } | State::Admitting(_) | State::Out) => self.state = other,
         }
     }
 
@@ -79,7 +78,7 @@ impl Link {
                 }
                 events.push(event);
             }
-            State::New | State::Challenged(..) | State::Out => {}
+            State::New { .. } | State::Challenged(..) | State::Out => {}
         }
     }
 

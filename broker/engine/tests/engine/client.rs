@@ -84,7 +84,7 @@ impl Client {
 
     /// A connection on which nothing was asked yet.
     pub(crate) fn stranger(broker: &Broker) -> Self {
-        let about = Arrival { address: None, protocol: "test", listener: "test".into() };
+        let about = Arrival { address: None, protocol: "test", listener: "test".into(), handshake: None };
         let opened = Opened {
             client: None,
             session_present: false,

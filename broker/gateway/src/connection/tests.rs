@@ -245,7 +245,8 @@ impl House {
         let (accepted, _) = tcp::accept(&listener).await.expect("accepted");
         let carrier = Carrier::tcp(accepted).expect("connected");
         let listener: Arc<str> = "test".into();
-        let about = Arrival { address: None, protocol: "lines", listener: Arc::clone(&listener) };
+        let about =
+            Arrival { address: None, protocol: "lines", listener: Arc::clone(&listener), handshake: None };
         let link = self.broker.connect(&about);
         let identity = Identity::new(link.id(), "lines", carrier.peer(), listener, Arc::default());
         let connection =

@@ -214,8 +214,15 @@ fn setting(value: &Value, of: Type) -> Result<Setting, Option<String>> {
             Ok(Setting::Text(address.to_string()))
         }
         Type::Path => {
-            let is_path = |text: &&str| text.starts_with('/') && !text.contains(['?', '#', ' ']);
-            text(value).filter(is_path).map(|text| Setting::Text(text.to_owned())).ok_or(None)
+            text(value).filter(|text| is_path(text)).map(|text| Setting::Text(text.to_owned())).ok_or(None)
+        }
+        Type::Paths => {
+            let one = || {
+                matches!(value, Value::Text(_)).then(|| text(value).into_iter().map(str::to_owned).collect())
+            };
+            let paths: Vec<String> = texts(value).or_else(one).ok_or(None)?;
+            let is_base = |path: &String| is_path(path) && !path.ends_with('/');
+            if paths.iter().all(is_base) { Ok(Setting::Texts(paths)) } else { Err(None) }
         }
         Type::LogLevel => {
             let text = text(value).ok_or(None)?;
@@ -246,6 +253,10 @@ pub(crate) fn address(text: &str) -> Option<SocketAddr> {
         Some(port) => Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?))),
         None => text.parse().ok(),
     }
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && !text.contains(['?', '#', ' '])
 }
 
 fn text(value: &Value) -> Option<&str> {

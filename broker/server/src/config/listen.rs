@@ -54,7 +54,7 @@ fn read(url: &str, origin: &Origin) -> Result<Node, String> {
     let (protocol, port) = match scheme {
         "mqtt" | "tcp" => ("mqtt", Some(1883)),
         "stomp" => ("stomp", Some(61613)),
-        "ws" => ("web", Some(15674)),
+        "ws" | "sockjs" => ("web", Some(15674)),
         "http" => ("admin", Some(15672)),
         "auto" => ("auto", None),
         "mqtts" | "mqtt+tls" | "ssl" | "tls" | "stomps" | "stomp+tls" | "stomp+ssl" | "wss" | "ws+tls"
@@ -64,7 +64,7 @@ fn read(url: &str, origin: &Origin) -> Result<Node, String> {
                     .into(),
             );
         }
-        "unix" | "sockjs" => return Err(format!("{scheme} is not supported yet")),
+        "unix" => return Err(format!("{scheme} is not supported yet")),
         other => {
             let meant = nearest(other, SCHEMES).map(|meant| format!(" - did you mean \"{meant}\"?"));
             let known = || format!("; there are {}", SCHEMES.join(", "));
@@ -87,23 +87,25 @@ fn read(url: &str, origin: &Origin) -> Result<Node, String> {
             "{place:?} is no address to listen on; expected an address and a port, such as 127.0.0.1:1883"
         )
     })?;
-    Ok(listener(origin, protocol, &bind.to_string(), (path.len() > 1).then_some(path)))
+    let key = if scheme == "sockjs" { "sockjs" } else { "ws" };
+    let path = path.strip_suffix('/').filter(|_| scheme == "sockjs").unwrap_or(path);
+    Ok(listener(origin, protocol, &bind.to_string(), (path.len() > 1).then_some((key, path))))
 }
 
-fn listener(origin: &Origin, protocol: &str, bind: &str, path: Option<&str>) -> Node {
+fn listener(origin: &Origin, protocol: &str, bind: &str, path: Option<(&str, &str)>) -> Node {
     let text = |text: &str| Node { value: Value::Text(text.to_owned()), origin: origin.clone() };
     let mut table = Table::default();
     table.put("protocol", text(protocol));
     table.put("bind", text(bind));
-    if let Some(path) = path {
+    if let Some((key, path)) = path {
         let mut paths = Table::default();
-        paths.put("ws", text(path));
+        paths.put(key, text(path));
         table.put("paths", Node { value: Value::Table(paths), origin: origin.clone() });
     }
     Node { value: Value::Table(table), origin: origin.clone() }
 }
 
-const SCHEMES: [&str; 5] = ["mqtt", "stomp", "ws", "auto", "http"];
+const SCHEMES: [&str; 6] = ["mqtt", "stomp", "ws", "sockjs", "auto", "http"];
 
 #[cfg(test)]
 mod tests {
@@ -118,6 +120,8 @@ mod tests {
         check("stomp://[::]:7", "stomp [::]:7");
         check("ws://:15674/chat", "web 127.0.0.1:15674 /chat");
         check("ws://localhost:8083", "web 127.0.0.1:8083");
+        check("sockjs://:13001/chat", "web 127.0.0.1:13001 sockjs /chat");
+        check("sockjs://localhost", "web 127.0.0.1:15674");
         check("http://127.0.0.1:8080/", "admin 127.0.0.1:8080");
         check("auto://10.0.0.1:7000", "auto 10.0.0.1:7000");
     }
@@ -145,7 +149,9 @@ mod tests {
         };
         let mut shown = format!("{} {}", text(&table, "protocol"), text(&table, "bind"));
         if let Some(Node { value: Value::Table(paths), .. }) = table.get("paths") {
-            shown.push_str(&format!(" {}", text(paths, "ws")));
+            let key = if paths.get("ws").is_some() { "ws" } else { "sockjs" };
+            let path = text(paths, key);
+            shown.push_str(&if key == "ws" { format!(" {path}") } else { format!(" {key} {path}") });
         }
         assert_eq!(shown, expected, "{url}");
     }

@@ -74,8 +74,8 @@ fn written(of: Type, default: Default) -> String {
         (Default::Required, _) => "required".to_owned(),
         (Default::Unset(then), _) => format!("not set: {then}"),
         (Default::Is(text), Type::Truth | Type::Count { .. } | Type::Ratio { .. }) => format!("`{text}`"),
-        (Default::Is(""), Type::Texts | Type::SomeOf(_)) => "`[]`".to_owned(),
-        (Default::Is(text), Type::Texts | Type::SomeOf(_)) => {
+        (Default::Is(""), Type::Texts | Type::SomeOf(_) | Type::Paths) => "`[]`".to_owned(),
+        (Default::Is(text), Type::Texts | Type::SomeOf(_) | Type::Paths) => {
             let words: Vec<&str> = text.split(',').map(str::trim).collect();
             format!("`[{}]`", quoted(&words, ",").replace(" , ", ", "))
         }

@@ -121,6 +121,8 @@ pub(crate) enum Type {
     Address,
     /// `"/ws"`
     Path,
+    /// `"/stomp"`, or a list of such paths, none of which ends in a slash; as an argument, parted by commas.
+    Paths,
     /// A level for all and others for targets.
     LogLevel,
     /// A list of texts; as an argument, parted by commas.
@@ -155,6 +157,9 @@ impl Type {
             Self::OneOf(words) => quoted(words, "or"),
             Self::Address => "an address such as \"127.0.0.1:1883\" or \"[::1]:1883\"".to_owned(),
             Self::Path => "a path such as \"/ws\"".to_owned(),
+            Self::Paths => {
+                "a path such as \"/stomp\", or a list of them, without a slash at the end".to_owned()
+            }
             Self::LogLevel => {
                 "a log level: error, warn, info, debug, trace or off, and target=level after commas"
                     .to_owned()

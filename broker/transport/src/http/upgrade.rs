@@ -1,13 +1,16 @@
 //! Whether a request may become a WebSocket (RFC 6455, 4.2).
 
 use hyper::header::{
-    CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, StatusCode, Version};
+use hyper::{HeaderMap, Method, Response, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::http::content::Content;
+use crate::http::origins::Origins;
+use crate::http::rejection::Rejection;
 use crate::http::subprotocol::{Protocol, Subprotocol};
 
 /// What is served on a listener for HTTP.
@@ -15,8 +18,8 @@ use crate::http::subprotocol::{Protocol, Subprotocol};
 pub struct Routes {
     /// Where WebSockets begin: a path, compared as a whole, and what is spoken if the client names no subprotocol.
     pub upgrades: Vec<(String, Protocol)>,
-    /// Origins whose pages may connect beside those of the host itself: `https://example.org`, or `*` for all.
-    pub origins: Vec<String>,
+    /// Whose pages may connect.
+    pub origins: Origins,
 }
 
 /// An upgrade that is granted.
@@ -28,17 +31,6 @@ pub struct Grant {
     pub subprotocol: Option<&'static str>,
     /// The value of `Sec-WebSocket-Accept`.
     pub accept_key: HeaderValue,
-}
-
-/// A request that is refused: the status of the answer, and its text, which is good for the log too.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejection {
-    /// Its status.
-    pub status: StatusCode,
-    /// What was wrong and what would be right, printable.
-    pub reason: String,
-    /// A header that goes with the status.
-    pub header: Option<(HeaderName, &'static str)>,
 }
 
 impl Routes {
@@ -53,13 +45,13 @@ impl Routes {
             return Err(self.no_such_path(path));
         };
         check_upgrade(request)?;
-        self.check_origin(&request.headers)?;
+        self.origins.check(&request.headers)?;
         let key = check_key(&request.headers)?;
         let chosen = choose(&request.headers)?;
         Ok(Grant {
             protocol: chosen.map_or(*by_path, |subprotocol| subprotocol.protocol),
             subprotocol: chosen.map(|subprotocol| subprotocol.name),
-            accept_key: HeaderValue::try_from(derive_accept_key(key)).expect("Base64 is printable"),
+            accept_key: accept(key),
         })
     }
 
@@ -71,38 +63,61 @@ impl Routes {
             format!("nothing is served at {path}; WebSockets are at {}", served.join(", ")),
         )
     }
+}
 
-    /// A page of another site may not use the browser's way into our network (cross-site WebSocket hijacking). Only
-    /// browsers send an origin; other clients are not asked for one.
-    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Rejection> {
-        let host = headers.get(HOST).map(|host| host_of(host.as_bytes()));
-        for origin in headers.get_all(ORIGIN) {
-            let origin = origin.as_bytes();
-            let same_host = match (strip_scheme(origin), host) {
-                (Some(ours), Some(host)) => host_of(ours).eq_ignore_ascii_case(host),
-                (None, _) | (_, None) => false,
-            };
-            let listed = |entry: &String| entry == "*" || entry.as_bytes().eq_ignore_ascii_case(origin);
-            if !same_host && !self.origins.iter().any(listed) {
-                return Err(Rejection::new(
-                    StatusCode::FORBIDDEN,
-                    format!("origin {} is not allowed; list it in origins", origin.escape_ascii()),
-                ));
-            }
+impl Grant {
+    /// An upgrade by which `protocol` is spoken, whatever the client offers: SockJS has no subprotocols of its own.
+    ///
+    /// # Errors
+    ///
+    /// How to refuse it: 405 where it is no GET, 400 where it asks for no WebSocket.
+    pub fn without_subprotocol(request: &Parts, protocol: Protocol) -> Result<Self, Rejection> {
+        check_upgrade(request).map_err(|rejection| match rejection.status {
+            StatusCode::METHOD_NOT_ALLOWED => rejection,
+            // As every SockJS server says.
+            _ => Rejection { status: StatusCode::BAD_REQUEST, ..rejection },
+        })?;
+        let key = check_key(&request.headers)?;
+        Ok(Self { protocol, subprotocol: None, accept_key: accept(key) })
+    }
+
+    /// As [`Self::without_subprotocol`], but the client may choose what is spoken.
+    ///
+    /// # Errors
+    ///
+    /// How to refuse it.
+    pub fn with_subprotocol(request: &Parts, otherwise: Protocol) -> Result<Self, Rejection> {
+        let grant = Self::without_subprotocol(request, otherwise)?;
+        let chosen = choose(&request.headers)?;
+        Ok(Self {
+            protocol: chosen.map_or(otherwise, |subprotocol| subprotocol.protocol),
+            subprotocol: chosen.map(|subprotocol| subprotocol.name),
+            ..grant
+        })
+    }
+
+    /// What the client is told.
+    pub fn answer(&self) -> Response<Content> {
+        let mut response = Response::new(Content::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept_key.clone());
+        if let Some(name) = self.subprotocol {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
         }
-        Ok(())
+        response
     }
 }
 
-impl Rejection {
-    fn new(status: StatusCode, reason: impl Into<String>) -> Self {
-        Self { status, reason: reason.into(), header: None }
-    }
+/// Whether a request asks for a WebSocket, well or badly.
+pub fn asks_for_upgrade(request: &Parts) -> bool {
+    has_token(&request.headers, &UPGRADE, "websocket")
+}
 
-    fn with(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, value));
-        self
-    }
+fn accept(key: &[u8]) -> HeaderValue {
+    HeaderValue::try_from(derive_accept_key(key)).expect("Base64 is printable")
 }
 
 fn check_upgrade(request: &Parts) -> Result<(), Rejection> {
@@ -160,18 +175,6 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     values.flat_map(|list| list.split(',')).any(|entry| entry.trim().eq_ignore_ascii_case(token))
 }
 
-fn strip_scheme(origin: &[u8]) -> Option<&[u8]> {
-    let end = origin.windows(3).position(|window| window == b"://")?;
-    origin.get(end + 3..)
-}
-
-/// `host:port` without the port; an IPv6 address keeps its brackets.
-fn host_of(authority: &[u8]) -> &[u8] {
-    let bracket = authority.iter().rposition(|byte| *byte == b']').unwrap_or(0);
-    let colon = authority.iter().rposition(|byte| *byte == b':').filter(|colon| *colon > bracket);
-    colon.and_then(|colon| authority.get(..colon)).unwrap_or(authority)
-}
-
 #[cfg(test)]
 mod tests {
     use hyper::Request;
@@ -179,35 +182,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_of_the_same_host_may_connect_from_any_port() {
-        origin("http://broker.example", Ok(()));
-        origin("https://broker.example:8443", Ok(()));
-        origin("https://BROKER.example", Ok(()));
-    }
-
-    #[test]
-    fn a_page_of_another_host_must_be_listed() {
-        origin("https://evil.example", Err(StatusCode::FORBIDDEN));
-        origin("https://broker.example.evil.example", Err(StatusCode::FORBIDDEN));
-        origin("null", Err(StatusCode::FORBIDDEN));
-        origin("broker.example", Err(StatusCode::FORBIDDEN));
-        origin("https://friend.example", Ok(()));
-        origin("http://friend.example", Err(StatusCode::FORBIDDEN));
-    }
-
-    #[test]
-    fn a_star_lists_all_origins() {
-        let routes = Routes { origins: vec!["*".to_owned()], ..routes() };
-        let request = head(&[("origin", "https://evil.example")]);
-        assert!(routes.decide(&request).is_ok());
-    }
-
-    #[test]
-    fn a_host_is_compared_without_its_port() {
-        assert_eq!(host_of(b"a.example"), b"a.example");
-        assert_eq!(host_of(b"a.example:80"), b"a.example");
-        assert_eq!(host_of(b"[::1]"), b"[::1]");
-        assert_eq!(host_of(b"[::1]:80"), b"[::1]");
+    fn a_page_that_may_not_connect_is_refused_by_name() {
+        let rejection = routes().decide(&head(&[("origin", "https://evil.example")])).expect_err("refused");
+        assert_eq!(rejection.status, StatusCode::FORBIDDEN);
+        assert!(rejection.reason.contains("https://evil.example"), "{}", rejection.reason);
+        assert!(routes().decide(&head(&[("origin", "https://friend.example")])).is_ok());
     }
 
     #[test]
@@ -232,16 +211,10 @@ mod tests {
         assert!(!is_key(b""));
     }
 
-    #[track_caller]
-    fn origin(origin: &str, expected: Result<(), StatusCode>) {
-        let decision = routes().decide(&head(&[("origin", origin)]));
-        assert_eq!(decision.map(drop).map_err(|rejection| rejection.status), expected, "{origin}");
-    }
-
     fn routes() -> Routes {
         Routes {
             upgrades: vec![("/ws".to_owned(), Protocol::Stomp)],
-            origins: vec!["https://friend.example".to_owned()],
+            origins: Origins::new(vec!["https://friend.example".to_owned()]),
         }
     }
 

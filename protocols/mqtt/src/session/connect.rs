@@ -69,6 +69,7 @@ pub(crate) fn open(
         client: client.clone(),
         address,
         proof,
+        handshake: None,
     };
     let identity = Identity::Session { client, clean_start: connect.clean_start, expiry_s };
     Ok((greeting, Open { credentials, identity, vhost: None, will }))

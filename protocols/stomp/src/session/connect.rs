@@ -73,6 +73,7 @@ pub(super) fn open(
             client: client_id(value("client-id")).map_err(|fault| refused(version, fault))?,
             address,
             proof: None,
+            handshake: None,
         },
         identity: Identity::Connection,
         vhost: value("host").filter(|host| !is_default(host, options)).map(|host| host.to_string()),
