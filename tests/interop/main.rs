@@ -19,6 +19,8 @@ mod profiles;
 mod relay;
 mod retained;
 mod room;
+mod rules;
+mod scram;
 mod sessions;
 mod stomp_acks;
 mod stomp_basics;

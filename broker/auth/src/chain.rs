@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use bytes::Bytes;
 use model::access::{AccessControl, Admission, Exchange};
 use model::name::UserName;
-use model::principal::{Credentials, Permissions, Principal};
+use model::principal::{Credentials, Principal};
 use model::refusal::Refusal;
 
 use crate::file::{FileError, Stamp};
 use crate::hasher::Hasher;
+use crate::rules::{Rule, permissions};
 use crate::scram::Scram;
 use crate::users::{GUEST, Users, prepared};
 use crate::verifier::NAME;
@@ -27,11 +28,13 @@ pub struct Options {
     pub guest_loopback: bool,
     /// The password file; without one, nobody but `guest` has a password.
     pub file: Option<PathBuf>,
+    /// What whoever is let in may not do; all else he may.
+    pub rules: Arc<[Rule]>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { anonymous: Anonymous::default(), guest_loopback: true, file: None }
+        Self { anonymous: Anonymous::default(), guest_loopback: true, file: None, rules: Arc::default() }
     }
 }
 
@@ -47,7 +50,7 @@ pub enum Anonymous {
     Never,
 }
 
-/// Lets in or refuses, by [`Options`]. Whoever is let in may do everything.
+/// Lets in or refuses, by [`Options`]. Whoever is let in may do everything but what a rule denies.
 pub struct Guard {
     options: Options,
     users: RwLock<Arc<Users>>,
@@ -140,7 +143,11 @@ impl Guard {
 impl AccessControl for Guard {
     fn admit<'a>(&'a self, credentials: &'a Credentials) -> Admission<'a> {
         let users = self.users();
-        let admitted = |principal| (principal, Permissions::everything());
+        let admitted = |principal: Principal| {
+            let permissions =
+                permissions(&self.options.rules, principal.user.as_ref(), credentials.client.as_ref());
+            (principal, permissions)
+        };
         if let Some(answer) = self.judge(credentials, &users) {
             return Box::pin(ready(answer.map(admitted)));
         }
@@ -163,7 +170,8 @@ impl AccessControl for Guard {
             return Err(Refusal::NoMethod { method: method.to_owned(), supported: NAME });
         }
         let is_local = is_this_machine(credentials.address);
-        Ok(Box::new(Scram::new(self.users(), is_local, credentials)?))
+        let rules = Arc::clone(&self.options.rules);
+        Ok(Box::new(Scram::new(self.users(), rules, is_local, credentials)?))
     }
 }
 

@@ -8,11 +8,13 @@ mod cache;
 mod chain;
 mod file;
 mod hasher;
+mod rules;
 mod scram;
 mod users;
 mod verifier;
 
 pub use crate::chain::{Anonymous, Guard, GuardError, Options};
 pub use crate::file::FileError;
+pub use crate::rules::Rule;
 pub use crate::users::{LineFault, Users, UsersError, listed};
 pub use crate::verifier::{ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, Verifier, VerifierError};

@@ -8,18 +8,22 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use bytestring::ByteString;
 use model::access::{Exchange, Step, Stepping};
-use model::name::UserName;
-use model::principal::{Credentials, Permissions, Principal};
+use model::name::{ClientId, UserName};
+use model::principal::{Credentials, Principal};
 use model::refusal::Refusal;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::rules::{Rule, permissions};
 use crate::users::{Users, prepared};
 use crate::verifier::{Key, Verifier, mac};
 
 /// The server's side of one exchange. Nothing in it waits.
 pub(crate) struct Scram {
     users: Arc<Users>,
+    rules: Arc<[Rule]>,
+    /// What the client calls itself.
+    client: Option<ClientId>,
     /// Whether the client is on this machine.
     is_local: bool,
     /// As whom the client came, beside the exchange: it must be the same.
@@ -55,11 +59,17 @@ impl Scram {
     /// # Errors
     ///
     /// The operating system has no random bytes.
-    pub(crate) fn new(users: Arc<Users>, is_local: bool, credentials: &Credentials) -> Result<Self, Refusal> {
+    pub(crate) fn new(
+        users: Arc<Users>,
+        rules: Arc<[Rule]>,
+        is_local: bool,
+        credentials: &Credentials,
+    ) -> Result<Self, Refusal> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(|_| NO_NONCE)?;
         let (nonce, claimed) = (STANDARD.encode(nonce), credentials.user.clone());
-        Ok(Self { users, is_local, claimed, nonce, stage: Stage::First })
+        let client = credentials.client.clone();
+        Ok(Self { users, rules, client, is_local, claimed, nonce, stage: Stage::First })
     }
 
     fn advance(&mut self, data: Option<&[u8]>) -> Result<Step, Refusal> {
@@ -117,7 +127,7 @@ impl Scram {
         let signature = STANDARD.encode(mac(&challenged.verifier.server_key, &said));
         Ok(Step::Proven {
             principal: Principal { user: Some(challenged.user.clone()) },
-            permissions: Permissions::everything(),
+            permissions: permissions(&self.rules, Some(&challenged.user), self.client.as_ref()),
             data: Some(Bytes::from(format!("v={signature}"))),
         })
     }
@@ -325,7 +335,8 @@ mod tests {
 
     #[test]
     fn no_two_exchanges_have_one_nonce() {
-        let nonces = [(), ()].map(|()| Scram::new(users(), true, &Credentials::default()).unwrap().nonce);
+        let nonces = [(), ()]
+            .map(|()| Scram::new(users(), Arc::default(), true, &Credentials::default()).unwrap().nonce);
         assert!(nonces[0] != nonces[1] && nonces.iter().all(|nonce| nonce.len() == 24 && is_nonce(nonce)));
     }
 
@@ -339,7 +350,15 @@ mod tests {
     fn scram(claimed: Option<&'static str>) -> Scram {
         let claimed = claimed.map(ByteString::from_static);
         let nonce = SERVER_NONCE.to_owned();
-        Scram { users: users(), is_local: true, claimed, nonce, stage: Stage::First }
+        Scram {
+            users: users(),
+            rules: Arc::default(),
+            client: None,
+            is_local: true,
+            claimed,
+            nonce,
+            stage: Stage::First,
+        }
     }
 
     fn told(scram: &mut Scram, text: &str) -> String {

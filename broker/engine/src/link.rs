@@ -10,14 +10,14 @@ use std::time::Instant;
 
 use model::access::{Exchange, Step};
 use model::change::Changeset;
-use model::delivery::Delivery;
+use model::delivery::{Delivery, Outcome};
 use model::event::Event;
 use model::name::ConsumerId;
 use model::principal::{Handshake, Principal};
 use model::refusal::Refusal;
-use model::request::{Close, Open, Request};
+use model::request::{Close, Open, Request, Settle};
 use model::time::WallMs;
-use routing::{Taken, Wakes};
+use routing::{Owner, Taken, Wakes};
 
 use crate::clock;
 use crate::core::Core;
@@ -25,7 +25,7 @@ use crate::mailbox::{Mailbox, Note};
 use crate::parts::Parts;
 use crate::publish::Publisher;
 use crate::registry::Session;
-use crate::settle::Attached;
+use crate::settle::{self, Attached};
 use crate::subscribe;
 
 mod admission;
@@ -62,6 +62,8 @@ pub struct Link {
     deferred: u64,
     notes: Vec<Note>,
     taken: Taken,
+    /// There may be more to take than was taken, after so much that is not for this client.
+    looks_again: bool,
     /// Removals that nobody waits for, gathered for one commit per turn.
     removals: Changeset,
 }
@@ -139,6 +141,7 @@ impl Link {
             deferred: 0,
             notes: Vec::new(),
             taken: Taken::default(),
+            looks_again: false,
             removals: Changeset::default(),
         }
     }
@@ -186,11 +189,33 @@ impl Link {
         let known = self.pending.len();
         self.mark_pending();
         self.collect(events);
-        if events.is_empty() && self.pending.len() == known { Poll::Pending } else { Poll::Ready(()) }
+        let looks_again = std::mem::take(&mut self.looks_again);
+        if events.is_empty() && self.pending.len() == known && !looks_again {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
     }
 
     /// Appends at most `max` deliveries.
     pub fn take(&mut self, max: usize, deliveries: &mut Vec<Delivery>) {
+        let known = deliveries.len();
+        let end = known.saturating_add(max);
+        // Once, unless some of them are not for this client: then there is room for others.
+        for _ in 0..WITHHELD_ROUNDS_MAX {
+            let before = deliveries.len();
+            self.take_some(end - before, deliveries);
+            if !self.withhold(before, deliveries) {
+                self.count_taken(deliveries.get(known..).unwrap_or_default());
+                return self.commit_removals();
+            }
+        }
+        self.looks_again = true;
+        self.count_taken(deliveries.get(known..).unwrap_or_default());
+        self.commit_removals();
+    }
+
+    fn take_some(&mut self, max: usize, deliveries: &mut Vec<Delivery>) {
         self.mark_pending();
         let State::In(member) = &self.state else { return };
         if max == 0 || self.pending.is_empty() {
@@ -219,8 +244,34 @@ impl Link {
             self.pending.rotate_left(1);
         }
         std::mem::swap(deliveries, &mut self.taken.deliveries);
-        self.count_taken(deliveries.get(known..).unwrap_or_default());
-        self.commit_removals();
+    }
+
+    /// Takes away what is not for this client, as if it had it. Whether there was any.
+    fn withhold(&mut self, known: usize, deliveries: &mut Vec<Delivery>) -> bool {
+        let State::In(member) = &self.state else { return false };
+        let permissions = &member.publisher.permissions;
+        if !permissions.hide_some() {
+            return false;
+        }
+        let before = deliveries.len();
+        let mut wakes = Wakes::default();
+        let mut turn = 0;
+        deliveries.retain(|delivery| {
+            turn += 1;
+            let Some(consumer) = member.consumers.get(&delivery.consumer) else { return true };
+            // Of a queue that others read too nothing is lost: there the name of the queue decides.
+            let is_own = !matches!(consumer.queue.owner(), Owner::Nobody);
+            let message = &delivery.message;
+            let is_hidden = turn > known && is_own && permissions.hide(&message.exchange, &message.key);
+            if is_hidden {
+                let settle =
+                    Settle { consumer: delivery.consumer, tag: delivery.tag, outcome: Outcome::Accepted };
+                settle::settle(&self.core.parts, consumer, settle, &mut self.removals, &mut wakes);
+            }
+            !is_hidden
+        });
+        wakes.flush();
+        deliveries.len() < before
     }
 
     /// How many requests wait for the disk.
@@ -310,6 +361,10 @@ impl Link {
         }
     }
 }
+
+/// How often deliveries are taken in place of those that are not for this client, before others on the worker have
+/// their turn.
+const WITHHELD_ROUNDS_MAX: usize = 16;
 
 /// A list that is empty keeps room for so many: with ten thousand links, more would add up.
 const KEPT_MAX: usize = 16;

@@ -64,8 +64,8 @@ pub(crate) fn publish(
     now: WallMs,
     wakes: &mut Wakes,
 ) -> Result<Published, Refusal> {
-    if !publisher.permissions.may_publish(&publish.exchange, &publish.key) {
-        return Err(Refusal::Denied { action: "publish to", target: publish.key.to_string() });
+    if let Some(deny) = publisher.permissions.keeps_from_publishing(&publish.exchange, &publish.key) {
+        return Err(Refusal::forbidden("publish to", &publish.key, deny));
     }
     if let Some(options) = &publish.declare {
         topology::declare_queue(parts, (**options).clone(), Owner::Nobody)?;

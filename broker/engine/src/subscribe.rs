@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::change::{BindingKey, Changeset};
-use model::name::{ConsumerId, QueueName};
+use model::key::{KeyPattern, RoutingKey};
+use model::name::{ConsumerId, ExchangeName, QueueName};
 use model::principal::Permissions;
 use model::qos::Qos;
 use model::queue::QueueOptions;
@@ -66,11 +67,7 @@ impl Subscriber<'_> {
         wakes: &mut Wakes,
     ) -> Result<Qos, Refusal> {
         let Subscription { source, queue, consumer, retained } = subscription;
-        if let Some(source) = &source
-            && !self.permissions.may_subscribe(&source.exchange, &source.pattern)
-        {
-            return Err(Refusal::Denied { action: "subscribe to", target: source.pattern.to_string() });
-        }
+        self.check(source.as_ref(), &queue)?;
         let limit = parts.vhost.options.subscriptions_max;
         if consumer.is_some() && self.consumers.len() >= limit {
             return Err(Refusal::LimitReached("subscriptions of one connection ([limits] subscriptions)"));
@@ -88,6 +85,28 @@ impl Subscriber<'_> {
             }
             (bound, _) => bound,
         }
+    }
+
+    /// Whether it may read that: a source by its pattern, a queue that others may have as well by its name.
+    fn check(&self, source: Option<&Source>, queue: &Target) -> Result<(), Refusal> {
+        let by_source = source.and_then(|source| {
+            let is_shared = source.share.is_some();
+            let deny =
+                self.permissions.keeps_from_subscribing(&source.exchange, &source.pattern, is_shared)?;
+            Some(Refusal::forbidden("subscribe to", &source.pattern, deny))
+        });
+        let name = match queue {
+            Target::Session | Target::Private => None,
+            Target::Declare(options) => Some(&options.name),
+            Target::Existing(name) => Some(name),
+        };
+        let by_queue = || {
+            let name = name.filter(|_| self.permissions.hide_some())?;
+            let pattern = KeyPattern::exact(&RoutingKey::from(name.as_str()));
+            let deny = self.permissions.keeps_from_subscribing(&ExchangeName::DEFAULT, &pattern, false)?;
+            Some(Refusal::forbidden("subscribe to queue", name, deny))
+        };
+        by_source.or_else(by_queue).map_or(Ok(()), Err)
     }
 
     fn queue(&self, parts: &Parts, target: Target) -> Result<Arc<Queue>, Refusal> {

@@ -33,8 +33,8 @@ pub(crate) fn keep(
     will: Will,
 ) -> Result<Box<WillRecord>, Refusal> {
     let Will { publish, delay_s } = will;
-    if !permissions.may_publish(&publish.exchange, &publish.key) {
-        return Err(Refusal::Denied { action: "publish a will to", target: publish.key.to_string() });
+    if let Some(deny) = permissions.keeps_from_publishing(&publish.exchange, &publish.key) {
+        return Err(Refusal::forbidden("publish a will to", &publish.key, deny));
     }
     let expiry_ms = publish.expiry_ms;
     let publish = Publish { expiry_ms: None, ..publish };

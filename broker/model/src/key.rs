@@ -139,6 +139,66 @@ impl KeyPattern {
         reached.last().copied().unwrap_or(false)
     }
 
+    /// Whether every key that `other` matches is one of ours. Only the levels are compared: of two patterns that say the same
+    /// in different words, such as `+/#` and `#/+`, neither covers the other.
+    pub fn covers(&self, other: &Self) -> bool {
+        !self.is_blind_to(other)
+            && self.compare(other, false, |ours, theirs| match (ours, theirs) {
+                (Level::Literal(ours), Level::Literal(theirs)) => ours == theirs,
+                (Level::One, Level::Literal(_) | Level::One) => true,
+                (Level::Literal(_) | Level::One | Level::Many, _) => false,
+            })
+    }
+
+    /// Whether some key is matched by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        !self.is_blind_to(other)
+            && !other.is_blind_to(self)
+            && self.compare(other, true, |ours, theirs| match (ours, theirs) {
+                (Level::Literal(ours), Level::Literal(theirs)) => ours == theirs,
+                (Level::Literal(_) | Level::One | Level::Many, _) => true,
+            })
+    }
+
+    /// Whether `other` is for the broker's own keys, and we start with a wildcard, which does not match them.
+    fn is_blind_to(&self, other: &Self) -> bool {
+        let is_reserved = matches!(other.0.first(), Some(Level::Literal(text)) if text.starts_with('$'));
+        is_reserved && !matches!(self.0.first(), Some(Level::Literal(_)))
+    }
+
+    /// Walks along both; our `#` takes any number of their levels, and `either`: theirs takes any number of ours as well.
+    /// `same`: whether two levels of which neither is `#` that takes something go together.
+    fn compare(&self, other: &Self, either: bool, same: impl Fn(&Level, &Level) -> bool) -> bool {
+        // Row by row, as `matches` does it: no recursion.
+        let (ours, theirs) = (&self.0, &other.0);
+        let mut below = vec![false; theirs.len() + 1];
+        for at in (0..=ours.len()).rev() {
+            let mut row = vec![false; theirs.len() + 1];
+            for there in (0..=theirs.len()).rev() {
+                let theirs = theirs.get(there);
+                let our = ours.get(at);
+                let next = |row: &[bool], at: usize| row.get(at).copied().unwrap_or(false);
+                let holds = match (our, theirs) {
+                    (None, None) => true,
+                    (Some(Level::Many), Some(_)) => next(&below, there) || next(&row, there + 1),
+                    (Some(Level::Many), None) => next(&below, there),
+                    (_, Some(Level::Many)) if either => {
+                        next(&row, there + 1) || (our.is_some() && next(&below, there))
+                    }
+                    (Some(our), Some(their)) => {
+                        !matches!(their, Level::Many) && same(our, their) && next(&below, there + 1)
+                    }
+                    (None, Some(_)) | (Some(_), None) => false,
+                };
+                if let Some(cell) = row.get_mut(there) {
+                    *cell = holds;
+                }
+            }
+            below = row;
+        }
+        below.first().copied().unwrap_or(false)
+    }
+
     fn text(&self, one: &str) -> String {
         let parts: Vec<&str> = self
             .0
@@ -194,6 +254,84 @@ mod tests {
     fn many_levels_may_stand_anywhere() {
         check("#/b/#", &["b", "a/b", "b/c", "a/b/b/c"], &["a", "a/c"]);
         check("a/#/+", &["a/b", "a/b/c"], &["a"]);
+    }
+
+    #[test]
+    fn a_pattern_covers_what_asks_for_no_more() {
+        let yes = [
+            ("a", "a"),
+            ("a/#", "a"),
+            ("a/#", "a/b"),
+            ("a/#", "a/+"),
+            ("a/#", "a/#"),
+            ("a/#", "a/b/#"),
+            ("a/+", "a/b"),
+            ("a/+", "a/+"),
+            ("+", "a"),
+            ("#", "a/b/c"),
+            ("#", "+/#"),
+            ("#/b", "a/b"),
+            ("#/b", "#/a/b"),
+            ("$x/#", "$x/a"),
+        ];
+        for (ours, theirs) in yes {
+            assert!(pattern(ours).covers(&pattern(theirs)), "{ours} covers {theirs}");
+        }
+        let no = [
+            ("a", "b"),
+            ("a", "+"),
+            ("a", "#"),
+            ("a/+", "a"),
+            ("a/+", "a/#"),
+            ("a/+", "a/b/c"),
+            ("a/b/#", "a/#"),
+            ("a/#", "#"),
+            ("#", "$x/a"),
+            ("+/a", "$x/a"),
+            ("#", "$x/#"),
+        ];
+        for (ours, theirs) in no {
+            assert!(!pattern(ours).covers(&pattern(theirs)), "{ours} does not cover {theirs}");
+        }
+    }
+
+    #[test]
+    fn patterns_overlap_where_one_key_is_of_both() {
+        let yes = [
+            ("a", "a"),
+            ("a", "+"),
+            ("a", "#"),
+            ("a/+", "+/b"),
+            ("a/#", "a"),
+            ("a/#", "#"),
+            ("a/#", "+/b/#"),
+            ("#/b", "a/#"),
+            ("$x/#", "$x/+"),
+        ];
+        let no = [
+            ("a", "b"),
+            ("a/b", "a/+/c"),
+            ("a/#", "b/#"),
+            ("a/+", "a"),
+            ("#", "$x/a"),
+            ("+/x", "$x/x"),
+            ("#/a", "b"),
+        ];
+        for (wanted, pairs) in [(true, &yes[..]), (false, &no)] {
+            for (one, two) in pairs {
+                assert_eq!(pattern(one).overlaps(&pattern(two)), wanted, "{one} {two}");
+                assert_eq!(pattern(two).overlaps(&pattern(one)), wanted, "{two} {one}");
+            }
+        }
+    }
+
+    fn pattern(text: &str) -> KeyPattern {
+        let levels = text.split('/').map(|level| match level {
+            "+" => Level::One,
+            "#" => Level::Many,
+            text => Level::Literal(text.into()),
+        });
+        KeyPattern::new(levels.collect())
     }
 
     #[track_caller]

@@ -107,26 +107,71 @@ pub struct Principal {
     pub user: Option<UserName>,
 }
 
-/// What a principal may do: a value, asked without waiting.
+/// What a principal may do: a value, asked without waiting. Where nothing is denied, nothing is looked up.
 #[derive(Debug, Clone)]
 pub struct Permissions {
-    everything: bool,
+    denied: Option<Arc<[Deny]>>,
+}
+
+/// Something that is not allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deny {
+    /// As whom whoever is refused finds it in the configuration.
+    pub name: Box<str>,
+    /// Messages of this exchange; a queue by its name is a key of the default exchange.
+    pub exchange: ExchangeName,
+    /// With keys like these.
+    pub pattern: KeyPattern,
+    /// They may not be published.
+    pub publish: bool,
+    /// They may not be received.
+    pub subscribe: bool,
+    /// The reason code that a client of MQTT 5.0 is refused with, where it may stand there.
+    pub code: u8,
 }
 
 impl Permissions {
     /// No restriction.
     pub const fn everything() -> Self {
-        Self { everything: true }
+        Self { denied: None }
     }
 
-    /// Whether a message may be published there.
-    pub const fn may_publish(&self, _exchange: &ExchangeName, _key: &RoutingKey) -> bool {
-        self.everything
+    /// All but this.
+    pub fn all_but(denied: Vec<Deny>) -> Self {
+        Self { denied: (!denied.is_empty()).then(|| denied.into()) }
     }
 
-    /// Whether such a subscription may be made.
-    pub const fn may_subscribe(&self, _exchange: &ExchangeName, _pattern: &KeyPattern) -> bool {
-        self.everything
+    fn denied(&self) -> impl Iterator<Item = &Deny> {
+        self.denied.iter().flat_map(|denied| denied.iter())
+    }
+
+    /// What keeps a message from being published there.
+    pub fn keeps_from_publishing(&self, exchange: &ExchangeName, key: &RoutingKey) -> Option<&Deny> {
+        self.denied().find(|deny| deny.publish && deny.exchange == *exchange && deny.pattern.matches(key))
+    }
+
+    /// What keeps such a subscription from being made: that nothing of it could be received; of one that is shared, that not
+    /// everything could, since others of the share would miss the rest.
+    pub fn keeps_from_subscribing(
+        &self,
+        exchange: &ExchangeName,
+        pattern: &KeyPattern,
+        is_shared: bool,
+    ) -> Option<&Deny> {
+        let meets = |deny: &Deny| {
+            if is_shared { deny.pattern.overlaps(pattern) } else { deny.pattern.covers(pattern) }
+        };
+        self.denied().find(|deny| deny.subscribe && deny.exchange == *exchange && meets(deny))
+    }
+
+    /// Whether some messages are kept from a subscriber.
+    pub fn hide_some(&self) -> bool {
+        self.denied().any(|deny| deny.subscribe)
+    }
+
+    /// Whether such a message is kept from a subscriber, however wide his subscription is.
+    pub fn hide(&self, exchange: &ExchangeName, key: &RoutingKey) -> bool {
+        self.denied().any(|deny| deny.subscribe && deny.exchange == *exchange && deny.pattern.matches(key))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why the broker says no.
 
 use crate::name::{ExchangeName, QueueName};
+use crate::principal::Deny;
 
 /// A refusal, in words that either protocol can pass on. The MQTT door turns it into a reason code, the STOMP door into
 /// an ERROR frame; both show its text, which names what was refused, why, and what to do.
@@ -27,6 +28,18 @@ pub enum Refusal {
         action: &'static str,
         /// What it was to be done to.
         target: String,
+    },
+    /// A rule of the configuration keeps this client from it.
+    #[error("not allowed to {action} {target} (access.deny {rule:?})")]
+    Forbidden {
+        /// The verb: publish, subscribe, …
+        action: &'static str,
+        /// What it was to be done to.
+        target: String,
+        /// Which rule.
+        rule: Box<str>,
+        /// The reason code that it names for clients of MQTT 5.0.
+        code: u8,
     },
     /// No exchange of that name.
     #[error("no exchange {0:?}; declare it in the configuration ([[exchange]])")]
@@ -60,4 +73,11 @@ pub enum Refusal {
     /// The broker is stopping.
     #[error("the broker is shutting down")]
     ShuttingDown,
+}
+
+impl Refusal {
+    /// Because of that rule.
+    pub fn forbidden(action: &'static str, target: impl ToString, deny: &Deny) -> Self {
+        Self::Forbidden { action, target: target.to_string(), rule: deny.name.clone(), code: deny.code }
+    }
 }

@@ -1,7 +1,9 @@
 //! Config: read, check, explain.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use auth::Rule;
 use engine::Definitions;
 use stomp::destination::Destinations;
 
@@ -23,6 +25,7 @@ mod origin;
 mod overrides;
 mod print;
 mod quantity;
+mod rules;
 pub(crate) mod schema;
 pub(crate) mod settings;
 mod tree;
@@ -33,6 +36,7 @@ pub struct Config {
     settings: Section,
     definitions: Definitions,
     destinations: Destinations,
+    rules: Arc<[Rule]>,
     file: Option<PathBuf>,
 }
 
@@ -100,7 +104,14 @@ impl Config {
         let checked = check::check(&table, KEYS).and_then(|settings| {
             let definitions = definitions::definitions(&settings)?;
             let destinations = destinations::destinations(&settings)?;
-            Ok(Self { settings, definitions, destinations, file: file.map(Path::to_path_buf) })
+            let rules = rules::rules(&settings)?.into();
+            let mqtt = settings.section("mqtt");
+            if mqtt.word("redirect") != "never" && mqtt.text("server_reference").is_none() {
+                let text =
+                    "mqtt.redirect sends clients away, and mqtt.server_reference does not say where to";
+                return Err(vec![ConfigError::new(&mqtt.given("redirect").origin, text.to_owned())]);
+            }
+            Ok(Self { settings, definitions, destinations, rules, file: file.map(Path::to_path_buf) })
         });
         match checked {
             Ok(config) if errors.is_empty() => return Ok(config),
@@ -126,6 +137,10 @@ impl Config {
     /// What is to be declared at start.
     pub const fn definitions(&self) -> &Definitions {
         &self.definitions
+    }
+
+    pub(crate) const fn rules(&self) -> &Arc<[Rule]> {
+        &self.rules
     }
 
     pub(crate) const fn destinations(&self) -> &Destinations {

@@ -34,6 +34,7 @@ pub(crate) fn auth(config: &Config) -> auth::Options {
         },
         guest_loopback: section.truth("guest_loopback"),
         file: section.section("file").text("path").map(PathBuf::from),
+        rules: Arc::clone(config.rules()),
     }
 }
 
@@ -92,7 +93,18 @@ pub(crate) fn mqtt(config: &Config) -> mqtt::Options {
         topic_levels_max: count(section, "max_topic_levels"),
         subscriptions_per_packet: count(section, "subscriptions_per_packet"),
         client_id_bytes_max: count(section, "max_client_id"),
+        redirect: redirect(section),
     }
+}
+
+fn redirect(section: &Section) -> Option<mqtt::Redirect> {
+    let when = match section.word("redirect") {
+        "temporary" => mqtt::When::Temporary,
+        "permanent" => mqtt::When::Permanent,
+        "at_shutdown" => mqtt::When::AtShutdown,
+        _ => return None,
+    };
+    Some(mqtt::Redirect { reference: section.text("server_reference")?.into(), when })
 }
 
 pub(crate) fn stomp(config: &Config) -> stomp::options::Options {
@@ -300,6 +312,7 @@ mod tests {
             "topic_alias_max_out: 45",
             "versions: [V5]",
             "session_expiry_max_s: 4294967295",
+            "reference: \"there:1\", when: AtShutdown",
             "session_expiry_v3_s: 2073600",
             "connect_timeout: 2.9s",
             "versions: [V1_1]",
@@ -331,6 +344,8 @@ mod tests {
         "limits.retained=18",
         "node.host_names=broker,other",
         "mqtt.versions=5",
+        "mqtt.redirect=at_shutdown",
+        "mqtt.server_reference=there:1",
         "mqtt.receive_max=19",
         "mqtt.inflight_max=20",
         "mqtt.max_packet=21KiB",

@@ -21,5 +21,5 @@ mod convert;
 mod dedup;
 mod inflight;
 
-pub use limits::Options;
+pub use limits::{Options, Redirect, When};
 pub use session::Session;

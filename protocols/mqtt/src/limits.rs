@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use bytestring::ByteString;
+
 use crate::packet::{Connect, Properties};
+use crate::reason::{Fault, Reason};
 use crate::topic::TopicName;
 use crate::version::Version;
 
@@ -39,6 +42,28 @@ pub struct Options {
     pub subscriptions_per_packet: usize,
     /// The longest client id, in bytes.
     pub client_id_bytes_max: usize,
+    /// Where clients are sent instead of here; `None`: they are not.
+    pub redirect: Option<Redirect>,
+}
+
+/// Where clients are sent instead of here (MQTT 5.0, 4.11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    /// Whom they are told: what another server is called, such as `host:port`.
+    pub reference: ByteString,
+    /// When.
+    pub when: When,
+}
+
+/// When clients are sent away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// At CONNECT, for now: 0x9C.
+    Temporary,
+    /// At CONNECT, for ever: 0x9D.
+    Permanent,
+    /// When this server stops: 0x9C.
+    AtShutdown,
 }
 
 impl Default for Options {
@@ -58,11 +83,35 @@ impl Default for Options {
             topic_levels_max: 128,
             subscriptions_per_packet: 100,
             client_id_bytes_max: 256,
+            redirect: None,
         }
     }
 }
 
 impl Options {
+    /// Why nobody is let in, where all are sent somewhere else.
+    pub(crate) fn sends_away(&self) -> Option<Fault> {
+        match self.redirect.as_ref()?.when {
+            When::Temporary => Some(ELSEWHERE),
+            When::Permanent => Some(MOVED),
+            When::AtShutdown => None,
+        }
+    }
+
+    /// What those hear who are here when the server stops.
+    pub(crate) fn at_shutdown(&self) -> Option<Fault> {
+        match self.redirect.as_ref()?.when {
+            When::Temporary | When::AtShutdown => Some(ELSEWHERE),
+            When::Permanent => Some(MOVED),
+        }
+    }
+
+    /// The Server Reference that goes with that reason.
+    pub(crate) fn reference(&self, reason: Reason) -> Option<ByteString> {
+        let is_redirect = matches!(reason, Reason::UseAnotherServer | Reason::ServerMoved);
+        self.redirect.as_ref().filter(|_| is_redirect).map(|redirect| redirect.reference.clone())
+    }
+
     /// Whether a topic name keeps to our limits.
     pub(crate) fn takes(&self, topic: &TopicName) -> bool {
         let bytes = topic.as_str().len();
@@ -133,6 +182,11 @@ impl Limits {
         }
     }
 }
+
+const ELSEWHERE: Fault =
+    Fault::new(Reason::UseAnotherServer, "4.11: use another server for now (mqtt.server_reference)");
+const MOVED: Fault =
+    Fault::new(Reason::ServerMoved, "4.11: use another server from now on (mqtt.server_reference)");
 
 const WEEK_S: u32 = 7 * 24 * 60 * 60;
 

@@ -97,7 +97,7 @@ impl Session {
                 };
                 let fault = Fault::from(error);
                 if let Some(version) = form {
-                    connect::refuse(&Limits::unknown(version), &fault, &mut out.wire);
+                    connect::refuse(&Limits::unknown(version), &fault, &self.options, &mut out.wire);
                 }
                 hang_up(&fault, out);
             }
@@ -106,13 +106,17 @@ impl Session {
 
     fn connect(&mut self, connect: Connect, until: Instant, out: &mut Outbox) {
         let limits = Limits::agree(&connect, &self.options);
+        if let Some(fault) = self.options.sends_away() {
+            connect::refuse(&limits, &fault, &self.options, &mut out.wire);
+            return hang_up(&fault, out);
+        }
         match connect::open(connect, &self.options, self.address) {
             Ok((greeting, open)) => {
                 out.requests.push(Request::Open(Box::new(open)));
                 self.phase = Phase::Opening(Box::new(greeting), until);
             }
             Err(fault) => {
-                connect::refuse(&limits, &fault, &mut out.wire);
+                connect::refuse(&limits, &fault, &self.options, &mut out.wire);
                 hang_up(&fault, out);
             }
         }
@@ -127,7 +131,7 @@ impl Session {
                 let reason = Reason::ContinueAuthentication;
                 if let Err(fault) = reauth::say(&greeting.limits, &method, reason, Some(data), &mut out.wire)
                 {
-                    connect::refuse(&greeting.limits, &fault, &mut out.wire);
+                    connect::refuse(&greeting.limits, &fault, &self.options, &mut out.wire);
                     return hang_up(&fault, out);
                 }
                 Phase::Challenged(greeting, until)
@@ -150,7 +154,7 @@ impl Session {
             }
             Ok(Early::Leaves(reason)) => out.hang_up(By::Client, format!("DISCONNECT: {reason}")),
             Err(fault) => {
-                connect::refuse(&greeting.limits, &fault, &mut out.wire);
+                connect::refuse(&greeting.limits, &fault, &self.options, &mut out.wire);
                 hang_up(&fault, out);
             }
         }
@@ -161,7 +165,7 @@ impl Session {
             return;
         };
         if let Err(fault) = greeting.accept(opened, &self.options, &mut out.wire) {
-            connect::refuse(&greeting.limits, &fault, &mut out.wire);
+            connect::refuse(&greeting.limits, &fault, &self.options, &mut out.wire);
             return hang_up(&fault, out);
         }
         let limits = greeting.limits;
@@ -190,16 +194,23 @@ impl Session {
         let Phase::Opening(greeting, _) = &self.phase else {
             return;
         };
-        let reason = convert::reason(refusal, Place::Connack);
-        let fault = Fault { reason, text: refusal.to_string().into() };
-        connect::refuse(&greeting.limits, &fault, &mut out.wire);
+        let elsewhere = self.options.at_shutdown().filter(|_| matches!(refusal, Refusal::ShuttingDown));
+        let fault = elsewhere.unwrap_or_else(|| {
+            // 3.x has few codes, and one for this.
+            let has_codes = greeting.limits.version.has_properties();
+            let is_plain = !has_codes && matches!(refusal, Refusal::Forbidden { .. });
+            let reason =
+                if is_plain { Reason::NotAuthorized } else { convert::reason(refusal, Place::Connack) };
+            Fault { reason, text: refusal.to_string().into() }
+        });
+        connect::refuse(&greeting.limits, &fault, &self.options, &mut out.wire);
         hang_up(&fault, out);
     }
 
     /// Ends the connection if `result` says so; whatever the client has to hear of it is written.
     fn conclude(&mut self, result: Result<(), Fault>, out: &mut Outbox) {
         if let (Err(fault), Phase::Open(open)) = (&result, &self.phase) {
-            open.say_good_bye(fault, out);
+            open.say_good_bye(fault, &self.options, out);
             hang_up(fault, out);
         }
         if out.close.is_some() {
@@ -232,7 +243,7 @@ impl model::session::Session for Session {
                 self.opened(&opened, now, out);
                 Ok(())
             }
-            (event, Phase::Open(open)) => open.notify(event, out),
+            (event, Phase::Open(open)) => open.notify(event, &self.options, out),
             (Event::Refused(refusal), _) => {
                 self.refused(&refusal, out);
                 Ok(())
@@ -292,7 +303,7 @@ impl model::session::Session for Session {
                 Ok(())
             }
             Phase::Challenged(greeting, until) if *until <= now => {
-                connect::refuse(&greeting.limits, &reauth::UNANSWERED, &mut out.wire);
+                connect::refuse(&greeting.limits, &reauth::UNANSWERED, &self.options, &mut out.wire);
                 hang_up(&reauth::UNANSWERED, out);
                 Ok(())
             }
@@ -384,7 +395,7 @@ impl Open {
         Ok(())
     }
 
-    fn notify(&mut self, event: Event, out: &mut Outbox) -> Result<(), Fault> {
+    fn notify(&mut self, event: Event, options: &Options, out: &mut Outbox) -> Result<(), Fault> {
         let limits = &self.limits;
         match event {
             Event::Submitted { ticket, result } => {
@@ -404,6 +415,9 @@ impl Open {
                 Ok(())
             }
             Event::ConsumerCancelled(_) => Err(QUEUE_GONE),
+            Event::Closing(Farewell::ShuttingDown) => {
+                Err(options.at_shutdown().unwrap_or_else(|| good_bye(Farewell::ShuttingDown)))
+            }
             Event::Closing(farewell) => Err(good_bye(farewell)),
             Event::Challenged(data) => match &mut self.reauth {
                 Some(reauth) => reauth.challenged(data, limits, out),
@@ -420,14 +434,16 @@ impl Open {
     }
 
     /// A 5.0 client is told why; others only see the end [MQTT-4.13.2-1].
-    fn say_good_bye(&self, fault: &Fault, out: &mut Outbox) {
+    fn say_good_bye(&self, fault: &Fault, options: &Options, out: &mut Outbox) {
         if !self.limits.version.has_properties() {
             return;
         }
         let is_listed = fault.reason.may_stand_in(Place::DisconnectByServer);
         let reason = if is_listed { fault.reason } else { Reason::UnspecifiedError };
-        let properties = Some(reply::explained(fault.text.as_ref()));
-        reply::send(&self.limits, Packet::Disconnect(Disconnect { reason, properties }), &mut out.wire);
+        let mut properties = reply::explained(fault.text.as_ref());
+        properties.server_reference = options.reference(reason);
+        let disconnect = Disconnect { reason, properties: Some(properties) };
+        reply::send(&self.limits, Packet::Disconnect(disconnect), &mut out.wire);
     }
 }
 

@@ -161,7 +161,9 @@ impl From<&Refusal> for Fault {
             Refusal::BadCredentials(_) | Refusal::NotProven(_) | Refusal::NoMethod { .. } => {
                 ("access_refused", "Check login and passcode.")
             }
-            Refusal::Denied { .. } => ("access_refused", "Ask who runs the broker for the right to do this."),
+            Refusal::Denied { .. } | Refusal::Forbidden { .. } => {
+                ("access_refused", "Ask who runs the broker for the right to do this.")
+            }
             Refusal::NoExchange(_) | Refusal::NoQueue(_) => ("not_found", "Check the name."),
             Refusal::Exclusive(_) => {
                 ("resource_locked", "Use a queue of your own, or one that is not exclusive.")

@@ -13,5 +13,6 @@ mod proving;
 mod publications;
 mod races;
 mod retained;
+mod rights;
 mod seeded;
 mod topology;

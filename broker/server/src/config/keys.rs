@@ -8,6 +8,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::table("node", NODE, "The broker itself."),
     Key::table("log", LOG, "What is written to stderr."),
     Key::table("auth", AUTH, "Who may enter."),
+    Key::table("access", ACCESS, "What those who are in may not do."),
     Key::table("durability", DURABILITY, "How what was acknowledged gets to the disk."),
     Key::table("limits", LIMITS, "How much is held at most."),
     Key::table("mqtt", MQTT, "What MQTT clients get."),
@@ -98,6 +99,38 @@ const AUTH_FILE: &[Key] = &[Key::value(
     "The password file, written by `duetmq passwd`: a user a line. It must be there, be its owner's alone (mode 0600) and have \
      no line that cannot be read; when it changes it is read again. A relative path starts at the working directory.",
 )];
+
+const ACCESS: &[Key] = &[Key::tables(
+    "deny",
+    DENY,
+    "Something that is denied; all else is allowed. Whoever publishes it, in a will too, is refused; who subscribes to it, or to a \
+     part of it, is refused; and of wider subscriptions, messages like these are left out. A shared subscription is refused \
+     where any of it is denied. In 3.x a denied message is acknowledged and goes nowhere.",
+)];
+
+const DENY: &[Key] = &[
+    Key::value(
+        "filter",
+        Type::Text,
+        Required,
+        "Which topics, as an MQTT topic filter; `$exchange/NAME/…` and `$queue/NAME` name exchanges and queues.",
+    ),
+    Key::value(
+        "actions",
+        Type::SomeOf(&["publish", "subscribe"]),
+        Is("publish,subscribe"),
+        "What is denied.",
+    ),
+    Key::value(
+        "code",
+        Type::Count { min: 0x80, max: 0xA2 },
+        Is("135"),
+        "The reason code that clients of MQTT 5.0 get; it must be one that PUBACK or SUBACK has, by the actions. 135, or `0x87`, \
+         is Not authorized.",
+    ),
+    Key::value("user", Type::Text, Unset("everybody"), "To this user alone."),
+    Key::value("client", Type::Text, Unset("every client"), "To the client of this client id alone."),
+];
 
 const DURABILITY: &[Key] = &[
     Key::value(
@@ -274,7 +307,23 @@ const MQTT: &[Key] = &[
         "The most filters in one SUBSCRIBE.",
     ),
     Key::value("max_client_id", Type::Size { min: 23, max: 65_535 }, Is("256B"), "The longest client id."),
+    Key::value(
+        "redirect",
+        Type::OneOf(&["never", "temporary", "permanent", "at_shutdown"]),
+        Is("never"),
+        "When clients are sent to another server: at CONNECT with 0x9C or 0x9D, or when this one stops, with 0x9C. Clients of \
+         3.x cannot be told where to; they get return code 3.",
+    ),
+    Key::value(
+        "server_reference",
+        Type::Name,
+        Unset("needed where clients are sent away"),
+        "Where they are sent: the Server Reference of MQTT 5.0, such as `other.example.org:1883`.",
+    )
+    .only_where("redirect", AWAY),
 ];
+
+const AWAY: &[&str] = &["temporary", "permanent", "at_shutdown"];
 
 const STOMP: &[Key] = &[
     Key::value(

@@ -256,7 +256,7 @@ fn what_is_printed_says_the_same_when_it_is_read() {
 
 #[test]
 fn every_key_is_printed() {
-    let file = "[[listener]]\nprotocol = \"web\"\nbind = \":1\"\n[[exchange]]\nname = \"x\"\n[[queue]]\nname = \"q\"\n[[binding]]\nexchange = \"x\"\nqueue = \"q\"\n[[stomp.prefix]]\nprefix = \"/sub/\"\n";
+    let file = "[[listener]]\nprotocol = \"web\"\nbind = \":1\"\n[[exchange]]\nname = \"x\"\n[[queue]]\nname = \"q\"\n[[binding]]\nexchange = \"x\"\nqueue = \"q\"\n[[stomp.prefix]]\nprefix = \"/sub/\"\n[[access.deny]]\nfilter = \"x\"\n[mqtt]\nredirect = \"temporary\"\nserver_reference = \"x\"\n";
     let text = load(file, &[], &ServeArgs::default()).unwrap_or_else(|errors| panic!("{errors:?}")).print();
     let mut names = Vec::new();
     collect_keys(KEYS, &mut names);
@@ -267,6 +267,28 @@ fn every_key_is_printed() {
         });
         assert!(shown, "{name} in\n{text}");
     }
+}
+
+#[test]
+fn a_rule_that_cannot_hold_is_refused() {
+    let rule = |more: &str| format!("[[access.deny]]\n{more}");
+    refused(&rule("filter = \"a/#/b\""), "f.toml:2: access.deny.filter \"a/#/b\"");
+    refused(
+        &rule("filter = \"a\"\ncode = 0x8F"),
+        "f.toml:3: access.deny.code is 0x8f, which PUBACK does not have",
+    );
+    let reading = "filter = \"a\"\nactions = [\"subscribe\"]\ncode = ";
+    refused(
+        &rule(&format!("{reading}0x90")),
+        "f.toml:4: access.deny.code is 0x90, which SUBACK does not have",
+    );
+    assert!(load(&rule(&format!("{reading}0x8F")), &[], &ServeArgs::default()).is_ok());
+}
+
+#[test]
+fn who_is_sent_away_is_told_where_to() {
+    refused("[mqtt]\nredirect = \"temporary\"", "f.toml:2: mqtt.redirect sends clients away");
+    refused("[mqtt]\nserver_reference = \"there:1\"", "f.toml:2: mqtt.server_reference means nothing here");
 }
 
 #[test]

@@ -173,10 +173,14 @@ impl Greeting {
 }
 
 /// Says no: CONNACK with the reason, Session Present 0 [MQTT-3.2.2-6]. The connection is closed by the caller.
-pub(crate) fn refuse(limits: &Limits, fault: &Fault, to: &mut Wire) {
+pub(crate) fn refuse(limits: &Limits, fault: &Fault, options: &Options, to: &mut Wire) {
     let reason =
         if fault.reason.may_stand_in(Place::Connack) { fault.reason } else { Reason::UnspecifiedError };
-    let properties = limits.version.has_properties().then(|| reply::explained(fault.text.as_ref()));
+    let properties = limits.version.has_properties().then(|| {
+        let mut properties = reply::explained(fault.text.as_ref());
+        properties.server_reference = options.reference(reason);
+        properties
+    });
     reply::send(
         limits,
         Packet::Connack(Box::new(Connack { session_present: false, reason, properties })),

@@ -7,4 +7,5 @@ mod driver;
 mod leaving;
 mod proving;
 mod publishing;
+mod redirecting;
 mod subscribing;
