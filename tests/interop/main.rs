@@ -22,6 +22,7 @@ mod room;
 mod rules;
 mod scram;
 mod sessions;
+mod sockjs;
 mod stomp_acks;
 mod stomp_basics;
 mod stomp_clients;
