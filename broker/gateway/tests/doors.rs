@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::Broker;
-use gateway::{Gateway, Kind, ListenerOptions, Options, Web};
+use gateway::{Gateway, Kind, ListenerOptions, Options, Protocol, SockJsOptions, Web};
 use model::access::{AccessControl, Admission};
 use model::principal::{Credentials, Handshake, Permissions, Principal};
 use telemetry::Metrics;
@@ -128,6 +128,25 @@ async fn a_client_that_polls_is_served_like_any_other() {
 }
 
 #[tokio::test]
+async fn mqtt_travels_through_sockjs_as_base64_cut_anywhere() {
+    let house = House::open(100);
+    let mut client = house.dial(WEB).await;
+    let ask = |what: &str, body: &str| {
+        let path = format!("/mqtt-sockjs/000/first/{what} ");
+        let length = format!("Length: {}", body.len());
+        POLL.replace("/stomp/000/first/xhr ", &path).replace("Length: 0", &length) + body
+    };
+    client.write_all(ask("xhr", "").as_bytes()).await.expect("sent");
+    assert_eq!(body(&mut client).await, "o\n");
+    // CONNECT (version 3.1.1, client id `a`) in two messages.
+    client.write_all(ask("xhr_send", "[\"EA0ABE1R\",\"VFQEAgA8AAFh\"]").as_bytes()).await.expect("sent");
+    assert!(head(&mut client).await.starts_with("HTTP/1.1 204"));
+    client.write_all(ask("xhr", "").as_bytes()).await.expect("sent");
+    // CONNACK: 20 02 00 00.
+    assert_eq!(body(&mut client).await, "a[\"IAIAAA==\"]\n");
+}
+
+#[tokio::test]
 async fn one_session_too_many_is_refused_and_a_place_is_given_back() {
     let house = House::open(2);
     let mut client = house.dial(WEB).await;
@@ -222,7 +241,11 @@ impl House {
     fn open(connections_max: usize) -> Self {
         let seen = Seen::default();
         let (broker, metrics) = broker(&seen);
-        let kinds = [Kind::Mqtt, Kind::Stomp, Kind::Web(Web::default()), Kind::Auto(Web::default())];
+        let mut web = Web::default();
+        let mqtt =
+            SockJsOptions { path: "/mqtt-sockjs".to_owned(), protocol: Protocol::Mqtt, ..Default::default() };
+        web.sockjs.push(mqtt);
+        let kinds = [Kind::Mqtt, Kind::Stomp, Kind::Web(web), Kind::Auto(Web::default())];
         let listeners = kinds.map(|kind| listener(kind, any_port())).to_vec();
         let options = Options { listeners, connections_max, ..Options::default() };
         let gateway =
