@@ -28,6 +28,7 @@ mod stomp_basics;
 mod stomp_clients;
 mod stomp_qos;
 mod stomp_rules;
+mod system_topics;
 mod table;
 mod topics;
 mod transactions;

@@ -21,7 +21,7 @@ use crate::policy::Options;
 use crate::registry::Registry;
 use crate::timers::{Due, Once};
 use crate::vhost::Vhost;
-use crate::{expiry, recovery, wills};
+use crate::{expiry, recovery, system_topics, wills};
 
 /// The engine. Cloning it clones the handle.
 #[derive(Clone)]
@@ -57,6 +57,10 @@ impl Broker {
             wills::settle(&core.parts, aftermath);
         }
         tokio::spawn(look_after(Arc::clone(&core)));
+        let every = core.parts.vhost.options.sys_interval;
+        if !every.is_zero() {
+            tokio::spawn(system_topics::report(Arc::downgrade(&core), every));
+        }
         Ok(Self { core })
     }
 

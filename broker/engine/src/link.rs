@@ -282,6 +282,8 @@ impl Link {
     fn count_taken(&mut self, deliveries: &[Delivery]) {
         let metrics = &self.core.parts.metrics;
         metrics.messages_delivered.add(deliveries.len() as u64);
+        let bytes: usize = deliveries.iter().map(|delivery| delivery.message.payload.len()).sum();
+        metrics.publish_bytes_sent.add(bytes as u64);
         let again = deliveries.iter().filter(|delivery| delivery.attempts > 0).count();
         if again > 0 {
             metrics.messages_redelivered.add(again as u64);
@@ -347,9 +349,25 @@ impl Link {
         }
     }
 
+    /// The client is in.
+    fn settle_down(&mut self, member: Member) {
+        let metrics = &self.core.parts.metrics;
+        metrics.clients_admitted.increment();
+        metrics.clients.increment();
+        metrics.clients_peak.reach(metrics.clients.value());
+        if member.session.is_none() {
+            metrics.clients_without_session.increment();
+        }
+        self.state = State::In(Box::new(member));
+    }
+
     fn leave(&mut self, close: Option<Close>, wakes: &mut Wakes) {
         let State::In(member) = std::mem::replace(&mut self.state, State::Out) else { return };
         let parts = &self.core.parts;
+        parts.metrics.clients.decrement();
+        if member.session.is_none() {
+            parts.metrics.clients_without_session.decrement();
+        }
         for (id, attached) in &member.consumers {
             if *id != ConsumerId::SESSION || member.session.is_none() {
                 self.core.tell_cancelled(subscribe::leave(parts, attached, false, wakes));

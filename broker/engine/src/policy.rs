@@ -28,6 +28,8 @@ pub struct Options {
     pub publications_max: usize,
     /// What a session gets of a message that several of its subscriptions match.
     pub overlapping: Overlapping,
+    /// How often what has changed is said below `$SYS/broker/`; zero: never.
+    pub sys_interval: Duration,
     /// Names that stand for the default namespace, beside `/`.
     pub host_names: Vec<String>,
 }
@@ -45,6 +47,7 @@ impl Default for Options {
             publications_per_publisher_max: 100_000,
             publications_max: 1_000_000,
             overlapping: Overlapping::Merge,
+            sys_interval: Duration::from_secs(10),
             host_names: Vec::new(),
         }
     }

@@ -64,9 +64,7 @@ pub(crate) fn publish(
     now: WallMs,
     wakes: &mut Wakes,
 ) -> Result<Published, Refusal> {
-    if let Some(deny) = publisher.permissions.keeps_from_publishing(&publish.exchange, &publish.key) {
-        return Err(Refusal::forbidden("publish to", &publish.key, deny));
-    }
+    check_publish(&publisher.permissions, &publish.exchange, &publish.key, "publish to")?;
     if let Some(options) = &publish.declare {
         topology::declare_queue(parts, (**options).clone(), Owner::Nobody)?;
     }
@@ -97,6 +95,7 @@ pub(crate) fn publish(
     let lasting = publish.persistent && targets.iter().any(|route| route.queue.options().durable);
     let message = Arc::new(to_message(publish, client.clone(), ids.next(&parts.numbers), now));
     parts.metrics.messages_received.increment();
+    parts.metrics.publish_bytes_received.add(message.payload.len() as u64);
     let routed = !targets.is_empty();
     if !routed {
         parts.metrics.messages_unroutable.increment();
@@ -122,6 +121,44 @@ pub(crate) fn publish(
         return Ok(Published::Shown { routed });
     }
     Ok(Published::Planned(plan))
+}
+
+/// Whether somebody with these permissions may publish there: what is below `$SYS/` is the broker's own.
+pub(crate) fn check_publish(
+    permissions: &Permissions,
+    exchange: &ExchangeName,
+    key: &RoutingKey,
+    action: &'static str,
+) -> Result<(), Refusal> {
+    if key.is_reserved() && *exchange == ExchangeName::TOPIC && key.levels().next() == Some("$SYS") {
+        return Err(Refusal::Denied { action, target: key.to_string() });
+    }
+    match permissions.keeps_from_publishing(exchange, key) {
+        Some(deny) => Err(Refusal::forbidden(action, key, deny)),
+        None => Ok(()),
+    }
+}
+
+/// Publishes what the broker says of itself: now or never to those who listen, and kept for those who come later.
+pub(crate) fn announce(
+    parts: &Parts,
+    publisher: &mut Publisher,
+    publish: Publish,
+    now: WallMs,
+    wakes: &mut Wakes,
+) {
+    let Publisher { cache, ids, .. } = publisher;
+    // As with any message that is retained: whoever subscribes meets it once.
+    let _retaining = parts.vhost.retaining();
+    let message = Arc::new(to_message(publish, None, ids.next(&parts.numbers), now));
+    parts.vhost.system.set(Arc::clone(&message));
+    let Ok(routes) = parts.vhost.router.resolve(&message.exchange, &message.key, None, None, cache) else {
+        return;
+    };
+    for route in routes.targets() {
+        // At QoS 0 a full queue is no refusal.
+        let _ = push(parts, &route.queue, item(&message, route, false), wakes);
+    }
 }
 
 /// What became of a publish that was not refused.

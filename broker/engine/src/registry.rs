@@ -279,6 +279,7 @@ impl Registry {
         let mut aftermath = Aftermath { will: state.will.take(), ..Aftermath::default() };
         if ends {
             drop(state);
+            parts.metrics.sessions_expired.increment();
             self.end(parts, &mut sessions, &session, &mut aftermath);
         } else {
             if state.recorded {

@@ -178,6 +178,9 @@ impl Subscriber<'_> {
         if let Some(retained) = parts.vhost.retained(&source.exchange) {
             retained.matching(&source.pattern, self.now, &mut messages);
         }
+        if source.exchange == ExchangeName::TOPIC {
+            parts.vhost.system.matching(&source.pattern, self.now, &mut messages);
+        }
         // More than the queue may hold would only be made to be dropped.
         let max =
             queue.options().ready_max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));

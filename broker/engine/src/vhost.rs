@@ -18,6 +18,8 @@ pub(crate) struct Vhost {
     pub(crate) options: Options,
     pub(crate) publications: Publications,
     pub(crate) timers: Timers,
+    /// What the broker says of itself, for those who subscribe later.
+    pub(crate) system: Retained,
     retained: RwLock<HashMap<ExchangeName, Arc<Retained>>>,
     order: Mutex<()>,
     retaining: Mutex<()>,
@@ -31,6 +33,7 @@ impl Vhost {
             publications: Publications::new(&options),
             options,
             timers: Timers::new(Instant::now()),
+            system: Retained::default(),
             retained: RwLock::default(),
             order: Mutex::new(()),
             retaining: Mutex::new(()),
@@ -71,6 +74,12 @@ impl Vhost {
     /// The retained messages of an exchange, if it ever had any.
     pub(crate) fn retained(&self, exchange: &ExchangeName) -> Option<Arc<Retained>> {
         self.retained.read().unwrap_or_else(PoisonError::into_inner).get(exchange).map(Arc::clone)
+    }
+
+    /// How many messages are retained, over all exchanges, and their bytes.
+    pub(crate) fn retained_size(&self) -> (u64, u64) {
+        let all = self.retained.read().unwrap_or_else(PoisonError::into_inner);
+        all.values().fold((0, 0), |(count, bytes), one| (count + one.len() as u64, bytes + one.bytes()))
     }
 
     /// The retained messages of an exchange, to add to them.

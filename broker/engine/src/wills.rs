@@ -33,9 +33,7 @@ pub(crate) fn keep(
     will: Will,
 ) -> Result<Box<WillRecord>, Refusal> {
     let Will { publish, delay_s } = will;
-    if let Some(deny) = permissions.keeps_from_publishing(&publish.exchange, &publish.key) {
-        return Err(Refusal::forbidden("publish a will to", &publish.key, deny));
-    }
+    publish::check_publish(permissions, &publish.exchange, &publish.key, "publish a will to")?;
     let expiry_ms = publish.expiry_ms;
     let publish = Publish { expiry_ms: None, ..publish };
     let id = MessageIds::default().next(&parts.numbers);
@@ -88,4 +86,4 @@ pub(crate) fn plan(parts: &Parts, will: &WillRecord) -> Option<Plan> {
 }
 
 /// A will has no id of its publisher: it is published once by itself.
-const NOBODY: PublisherName = PublisherName::known("");
+pub(crate) const NOBODY: PublisherName = PublisherName::known("");

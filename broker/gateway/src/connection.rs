@@ -111,6 +111,12 @@ impl Connection {
                 return Poll::Pending;
             }
         }
+        // Who is kept busy all the time is not excused from being heard of in time.
+        let now = Instant::now();
+        if bench.out.close.is_none() && self.session.deadline().is_some_and(|deadline| deadline <= now) {
+            self.session.expire(now, &mut bench.out);
+            self.step(bench, now, false);
+        }
         // What the last turn heard while it waited may have been its end; the workbench does not keep that.
         if let Some(hangup) = bench.out.close.take() {
             return Poll::Ready(hangup);
@@ -173,6 +179,7 @@ impl Connection {
             }
             self.tell(bench, now);
         }
+        self.metrics.packets_received.add(std::mem::take(&mut bench.out.received));
         bench.events.clear();
         if self.unread.is_empty() {
             self.unread = BytesMut::new();
@@ -231,6 +238,7 @@ impl Connection {
         if bench.out.wire.is_empty() && !self.unflushed {
             return false;
         }
+        self.metrics.packets_sent.add(bench.out.wire.take_packets());
         match writer::write(&mut self.carrier, &mut bench.out.wire, cx) {
             Ok(written) => {
                 self.unflushed = !written.done;

@@ -14,6 +14,8 @@ pub struct Outbox {
     pub wire: Wire,
     /// To be asked, in order.
     pub requests: Vec<Request>,
+    /// How many packets, or frames, the session has taken in since somebody counted them.
+    pub received: u64,
     /// Set once: write what is there, then close.
     pub close: Option<Hangup>,
 }
@@ -53,6 +55,7 @@ pub struct Wire {
     chunks: VecDeque<Bytes>,
     tail: BytesMut,
     chunk_bytes: usize,
+    packets: u64,
 }
 
 /// From this size on, in bytes, a shared chunk is chained instead of copied (measured: docs/performance.md).
@@ -73,6 +76,16 @@ impl Wire {
         self.seal();
         self.chunk_bytes += bytes.len();
         self.chunks.push_back(bytes.clone());
+    }
+
+    /// A packet, or a frame, has been written as a whole.
+    pub fn count_packet(&mut self) {
+        self.packets += 1;
+    }
+
+    /// How many there were since this was asked last.
+    pub fn take_packets(&mut self) -> u64 {
+        std::mem::take(&mut self.packets)
     }
 
     /// All that waits, in bytes.

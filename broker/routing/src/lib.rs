@@ -37,5 +37,6 @@ pub use route::Route;
 pub use route_cache::RouteCache;
 pub use router::Router;
 pub use share::Pick;
+pub use table::BindingCounts;
 pub use table::routes::Routes;
 pub use wake::{Readiness, Wakes};

@@ -16,7 +16,7 @@ use crate::queue::Queue;
 use crate::route_cache::{Found, PlaceBudget, Question, RouteCache};
 use crate::table::generations::Generations;
 use crate::table::routes::Routes;
-use crate::table::{Line, Table};
+use crate::table::{BindingCounts, Line, Table};
 
 /// One namespace: exchanges, queues, and the bindings between them.
 ///
@@ -142,6 +142,11 @@ impl Router {
     /// The bindings of a queue, in the order they were made.
     pub fn bindings_of(&self, queue: &QueueName) -> Vec<Binding> {
         self.read().bindings_of(queue)
+    }
+
+    /// How many bindings there are.
+    pub fn binding_counts(&self) -> BindingCounts {
+        self.read().counts()
     }
 
     /// All exchanges, the default one first, the others by name.

@@ -30,9 +30,31 @@ pub(crate) struct Table {
     exchanges: HashMap<ExchangeName, Exchange<Target>>,
     queues: HashMap<QueueName, Home>,
     shares: HashMap<Origin, Arc<Share>>,
+    counts: BindingCounts,
     /// The last number that a line or a share got.
     last: u64,
     overlapping: Overlapping,
+}
+
+/// How many bindings there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BindingCounts {
+    /// All of them.
+    pub all: usize,
+    /// Those that make a queue a member of a share.
+    pub shared: usize,
+}
+
+impl BindingCounts {
+    fn add(&mut self, line: &Line) {
+        self.all += 1;
+        self.shared += usize::from(line.origin.share.is_some());
+    }
+
+    fn remove(&mut self, line: &Line) {
+        self.all -= 1;
+        self.shared -= usize::from(line.origin.share.is_some());
+    }
 }
 
 /// A queue, and what it is bound to.
@@ -82,6 +104,7 @@ impl Table {
             exchanges: exchanges.collect(),
             queues: HashMap::default(),
             shares: HashMap::default(),
+            counts: BindingCounts::default(),
             last: 0,
             overlapping,
         }
@@ -102,12 +125,13 @@ impl Table {
     /// Takes an exchange out, and its bindings with it.
     pub(crate) fn remove_exchange(&mut self, name: &ExchangeName) -> bool {
         let Some(gone) = self.exchanges.remove(name) else { return false };
-        let Self { queues, shares, .. } = self;
+        let Self { queues, shares, counts, .. } = self;
         let mut ended = HashSet::<u64>::default();
         gone.for_each(|target| match target {
             Target::Queue(line) => {
                 if let Some(home) = queues.get_mut(&line.route.queue.options().name) {
                     home.lines.remove(&line.origin);
+                    counts.remove(line);
                 }
             }
             Target::Share(share) => ended.extend(share.ids()),
@@ -115,7 +139,9 @@ impl Table {
         shares.retain(|origin, _| origin.exchange != *name);
         if !ended.is_empty() {
             for home in queues.values_mut() {
-                home.lines.retain(|line| !ended.contains(&line.0.id));
+                for line in home.lines.extract_if(|line| ended.contains(&line.0.id)) {
+                    counts.remove(&line.0);
+                }
             }
         }
         true
@@ -160,6 +186,9 @@ impl Table {
         let route = Route { queue: Arc::clone(&home.queue), grant: binding.grant.clone() };
         let line = Arc::new(Line { id, origin, route });
         home.lines.replace(ByOrigin(Arc::clone(&line)));
+        if known.is_none() {
+            self.counts.add(&line);
+        }
         let arguments = &binding.arguments;
         if line.origin.share.is_none() {
             exchange.insert(&binding.pattern, arguments, Target::Queue(line));
@@ -190,6 +219,7 @@ impl Table {
     /// Takes a line that its queue has let go of out of its exchange, and the exchange if it goes with its last line.
     pub(crate) fn cut(&mut self, line: &Arc<Line>, generations: &Generations) {
         let origin = &line.origin;
+        self.counts.remove(line);
         let Some(exchange) = self.exchanges.get_mut(&origin.exchange) else { return };
         let arguments = origin.arguments();
         if origin.share.is_none() {
@@ -205,6 +235,10 @@ impl Table {
             self.exchanges.remove(&origin.exchange);
             generations.spoil(&origin.exchange, &Spoils::Everything);
         }
+    }
+
+    pub(crate) const fn counts(&self) -> BindingCounts {
+        self.counts
     }
 
     /// The bindings of a queue, in the order they were made.

@@ -51,7 +51,7 @@ pub(crate) fn storage(config: &Config, metrics: &Arc<Metrics>) -> Option<storage
 }
 
 pub(crate) fn engine(config: &Config) -> engine::Options {
-    let limits = config.settings().section("limits");
+    let (node, limits) = (config.settings().section("node"), config.settings().section("limits"));
     let durability = config.settings().section("durability");
     engine::Options {
         session_queue_messages_max: limits.number("session_queue_messages"),
@@ -67,7 +67,8 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
             "each" => Overlapping::Each,
             _ => Overlapping::Merge,
         },
-        host_names: config.settings().section("node").texts("host_names").to_vec(),
+        sys_interval: Duration::from_secs(node.number("sys_interval")),
+        host_names: node.texts("host_names").to_vec(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Counter, Gauge: per core, so counting never contends.
+//! Counter, Gauge, Peak: per core, so counting never contends.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -65,6 +65,22 @@ impl Gauge {
 impl Default for Gauge {
     fn default() -> Self {
         Self(Stripes::new())
+    }
+}
+
+/// The highest value that something had. For what happens rarely: all cores share it.
+#[derive(Debug, Default)]
+pub struct Peak(AtomicU64);
+
+impl Peak {
+    /// It is at `value` now.
+    pub fn reach(&self, value: u64) {
+        self.0.fetch_max(value, Ordering::Relaxed);
+    }
+
+    /// The highest so far.
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

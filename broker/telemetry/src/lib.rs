@@ -9,6 +9,6 @@ pub mod histogram;
 pub mod logging;
 pub mod metrics;
 
-pub use crate::counter::{Counter, Gauge};
+pub use crate::counter::{Counter, Gauge, Peak};
 pub use crate::histogram::Histogram;
 pub use crate::metrics::Metrics;

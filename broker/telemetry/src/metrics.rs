@@ -1,6 +1,6 @@
 //! Metrics: the one list of all that is counted.
 
-use crate::counter::{Counter, Gauge};
+use crate::counter::{Counter, Gauge, Peak};
 use crate::histogram::Histogram;
 
 macro_rules! metrics {
@@ -30,6 +30,14 @@ metrics! {
     connections_closed: Counter,
     /// Connections open now.
     connections: Gauge,
+    /// Clients that were let in.
+    clients_admitted: Counter,
+    /// Clients that are in.
+    clients: Gauge,
+    /// The most clients that were in at the same time.
+    clients_peak: Peak,
+    /// Those that are in without a session of their own: STOMP's.
+    clients_without_session: Gauge,
     /// Clients not let in because of their credentials.
     auth_refused: Counter,
     /// Messages that clients published.
@@ -48,6 +56,14 @@ metrics! {
     messages_unroutable: Counter,
     /// QoS 2 messages that came again and were not routed again.
     duplicates_suppressed: Counter,
+    /// Packets and frames read from clients, of any kind.
+    packets_received: Counter,
+    /// Packets and frames written to clients, of any kind.
+    packets_sent: Counter,
+    /// Payloads of messages that clients published, in bytes.
+    publish_bytes_received: Counter,
+    /// Payloads of messages handed to consumers, in bytes.
+    publish_bytes_sent: Counter,
     /// Bytes read from clients.
     bytes_received: Counter,
     /// Bytes written to clients.
@@ -56,6 +72,8 @@ metrics! {
     retained: Gauge,
     /// Sessions kept now, with or without a connection.
     sessions: Gauge,
+    /// Sessions whose client did not come back in time.
+    sessions_expired: Counter,
     /// How long a group commit took, from write to synced, in microseconds.
     commit_us: Histogram,
     /// How many changesets a group commit had.
@@ -73,6 +91,12 @@ impl Listed for Counter {
 }
 
 impl Listed for Gauge {
+    fn list(&self, name: &str, pairs: &mut Vec<(String, u64)>) {
+        pairs.push((name.to_owned(), self.value()));
+    }
+}
+
+impl Listed for Peak {
     fn list(&self, name: &str, pairs: &mut Vec<(String, u64)>) {
         pairs.push((name.to_owned(), self.value()));
     }

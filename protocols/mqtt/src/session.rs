@@ -86,7 +86,10 @@ impl Session {
         let speaks_five = announces_five(bytes);
         match codec::decode(bytes, &rules) {
             Ok(None) => {}
-            Ok(Some(Packet::Connect(connect))) => self.connect(*connect, until, out),
+            Ok(Some(Packet::Connect(connect))) => {
+                out.received += 1;
+                self.connect(*connect, until, out);
+            }
             Ok(Some(_)) => hang_up(&DecodeError::NotConnect.into(), out),
             Err(error) => {
                 // [MQTT-3.1.4-1]: in 3.x a CONNECT that is none gets no answer.
@@ -326,6 +329,7 @@ impl Open {
             let Some(packet) = codec::decode(bytes, &self.rules)? else {
                 break;
             };
+            out.received += 1;
             self.keep_alive.heard(now);
             self.step(packet, options, out)?;
         }

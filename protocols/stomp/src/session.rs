@@ -86,6 +86,7 @@ impl Session {
 
     fn fail_in(&mut self, version: Version, fault: &Fault, out: &mut Outbox) {
         fault.write(version, &self.options.versions, out.wire.buf());
+        out.wire.count_packet();
         out.hang_up(By::Broker, fault.message.clone());
         self.state = State::Closed;
     }
@@ -107,7 +108,10 @@ impl Session {
         };
         match decoded {
             Ok(None) => return false,
-            Ok(Some(mut frame)) => self.step(&mut frame, now, out),
+            Ok(Some(mut frame)) => {
+                out.received += 1;
+                self.step(&mut frame, now, out);
+            }
             Err(error) => {
                 let fault = Fault::from(error).about_bytes(self.decoder.broken(bytes), self.version());
                 self.fail(&fault, out);
@@ -170,6 +174,7 @@ impl Session {
             State::Opening(agreed) => {
                 let buf = out.wire.buf();
                 let heart_beat = agreed.connected(&opened.connection, &self.options, now, buf);
+                out.wire.count_packet();
                 let options = Arc::clone(&self.options);
                 State::Online(Box::new(Online::new(options, agreed.version, opened.connection, heart_beat)))
             }
@@ -207,6 +212,7 @@ impl Session {
         let Some(online) = self.online() else { return };
         for receipt in &work.receipts {
             receipt::write(receipt, online.escapes(), out.wire.buf());
+            out.wire.count_packet();
         }
         match work.kind {
             Kind::Submit | Kind::Subscribe(_) => {}

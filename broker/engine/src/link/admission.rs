@@ -130,13 +130,13 @@ impl Link {
                     user: known.principal.user.clone(),
                     proof: known.proof,
                 };
-                self.state = State::In(Box::new(Member {
+                self.settle_down(Member {
                     principal: known.principal,
                     publisher: Publisher::new(None, known.name, known.permissions),
                     renewal: Renewal::Idle,
                     session: None,
                     consumers: Default::default(),
-                }));
+                });
                 turn.events.push(Event::Opened(Box::new(opened)));
                 Ok(())
             }
@@ -182,13 +182,13 @@ impl Link {
             user: known.principal.user.clone(),
             proof: known.proof,
         };
-        self.state = State::In(Box::new(Member {
+        self.settle_down(Member {
             principal: known.principal,
             publisher: Publisher::new(Some(client), known.name, known.permissions),
             renewal: Renewal::Idle,
             session: Some(session),
             consumers: [(ConsumerId::SESSION, consumer)].into(),
-        }));
+        });
         let opened = Event::Opened(Box::new(opened));
         let _retaining = wills::retaining(&parts, aftermath.will.as_deref());
         let will = aftermath.will.and_then(|will| wills::plan(&parts, &will));

@@ -54,6 +54,12 @@ const NODE: &[Key] = &[
         "For development: the admin listener is among the default listeners, and serves the demo pages.",
     ),
     Key::value(
+        "sys_interval",
+        Type::Seconds { min: 0, max: 86_400, never: false },
+        Is("10s"),
+        "How often what has changed is said below `$SYS/broker/`; zero says nothing there.",
+    ),
+    Key::value(
         "host_names",
         Type::Texts,
         Is(""),

@@ -109,7 +109,10 @@ impl Outgoing {
                 delivery.message.wire.get_or_encode(dialect, || encode_shared(delivery, limits.version));
             return Shared::of(whole)
                 .filter(|shared| shared.packet_bytes(guarantee) <= limits.packet_bytes_max)
-                .map(|shared| shared.write(dup, delivery.retain, guarantee, to))
+                .map(|shared| {
+                    shared.write(dup, delivery.retain, guarantee, to);
+                    to.count_packet();
+                })
                 .is_some();
         }
         let Some(topic) = convert::topic_of(&delivery.message) else {
@@ -136,6 +139,7 @@ impl Outgoing {
             return false;
         }
         form.write(to);
+        to.count_packet();
         if let Some(Alias::New(alias)) = alias {
             self.aliases.define(&topic, alias);
         }

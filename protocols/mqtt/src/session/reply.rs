@@ -22,7 +22,9 @@ fn fits(limits: &Limits, packet: &Packet, to: &mut Wire) -> bool {
     let before = buf.len();
     codec::encode(packet, limits.version, buf);
     let is_fitting = buf.len() - before <= limits.packet_bytes_max;
-    if !is_fitting {
+    if is_fitting {
+        to.count_packet();
+    } else {
         buf.truncate(before);
     }
     is_fitting

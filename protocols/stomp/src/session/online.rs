@@ -85,6 +85,7 @@ impl Online {
     pub(super) fn receipt(&self, frame: &Frame, out: &mut Outbox) {
         if let Some(receipt) = frame.header("receipt") {
             receipt::write(receipt, self.escapes(), out.wire.buf());
+            out.wire.count_packet();
         }
     }
 

@@ -235,6 +235,7 @@ pub(super) fn message(online: &mut Online, delivery: &Delivery, out: &mut Outbox
         plain_header(buf, "expiration", left_ms);
     }
     common(message, destinations, online.version, escapes, out);
+    out.wire.count_packet();
 }
 
 /// The rest, which is the same for all receivers of one version.
