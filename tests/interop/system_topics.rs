@@ -80,7 +80,7 @@ fn wildcards_at_the_first_level_do_not_match_and_nobody_may_publish_there() -> R
     ensure!(matches!(refused, Packet::Ack { kind: ack::PUBACK, id: 3, reason: 0x87.. }), "{refused:?}");
     let mut stomp = Stomp::new(broker.at(Door::Stomp))?;
     let refused = stomp.publish("/topic/$SYS.broker.version", b"mine");
-    ensure!(refused.is_err_and(|error| error.to_string().contains("access_refused")), "it was taken");
+    ensure!(matches!(&refused, Err(error) if error.to_string().contains("ERROR")), "{refused:?}");
     Ok(())
 }
 
