@@ -166,7 +166,8 @@ fn once(target: &Target, version: Version) -> Outcome {
     reader.subscribe(&topic, 2)?;
     let mut client = Client::clean(target, version)?;
     let message = Message::new(&topic, b"once", 2, 5);
-    for message in [message.clone(), message.clone().again(), message.again()] {
+    // Twice: a server may lose patience with a client that goes on repeating itself on one connection.
+    for message in [message.clone(), message.again()] {
         client.say(&message);
         client.expect_ack(PUBREC, 5)?;
     }
@@ -427,7 +428,7 @@ fn no_expiry(target: &Target, version: Version) -> Outcome {
     let second = reader.expect_message(b"short")?;
     reader.send(&ack(PUBREC, first.id));
     reader.expect_ack(PUBREL, first.id)?;
-    std::thread::sleep(Duration::from_millis(1500));
+    std::thread::sleep(Duration::from_millis(2500));
     reader.vanish();
     let mut reader = Client::lasting(target, version, &id, true)?;
     // One has been released, the other has been sent: both go on.
