@@ -1,4 +1,5 @@
 //! Our conformance cases against our own broker, and the pages that say what they show.
 
 mod mqtt;
+mod profile;
 mod stomp;
