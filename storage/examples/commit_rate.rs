@@ -152,6 +152,7 @@ fn declare() -> Change {
         auto_delete: false,
         ready_max: None,
         ready_bytes_max: None,
+        arguments: None,
     };
     Change::DeclareQueue(Box::new(QueueRecord { id: QueueId(1), options }))
 }

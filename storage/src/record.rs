@@ -21,8 +21,9 @@ use smallvec::SmallVec;
 
 use crate::record::message::{put_exchange_name, put_message, read_exchange_name, read_message};
 use crate::record::object::{
-    put_binding, put_binding_key, put_entry, put_exchange, put_place, put_queue, put_session, read_binding,
-    read_binding_key, read_entry, read_exchange, read_place, read_queue, read_session,
+    put_binding, put_binding_key, put_entry, put_exchange, put_place, put_queue, put_queue_arguments,
+    put_session, read_binding, read_binding_key, read_entry, read_exchange, read_place, read_queue,
+    read_queue_arguments, read_session,
 };
 use crate::record::wire::{Reader, RecordError, put_block, put_len, put_option, put_str, put_u64};
 
@@ -166,6 +167,11 @@ impl<'a> Items<'a> {
             tag::DECLARE_EXCHANGE => Change::DeclareExchange(Box::new(read_exchange(from)?)),
             tag::DELETE_EXCHANGE => Change::DeleteExchange(read_exchange_name(from)?),
             tag::DECLARE_QUEUE => Change::DeclareQueue(Box::new(read_queue(from)?)),
+            tag::DECLARE_QUEUE_WITH => {
+                let mut queue = read_queue(from)?;
+                queue.options.arguments = Some(Box::new(read_queue_arguments(from)?));
+                Change::DeclareQueue(Box::new(queue))
+            }
             tag::DELETE_QUEUE => Change::DeleteQueue(QueueId(from.u64()?)),
             tag::BIND => Change::Bind { queue: QueueId(from.u64()?), binding: Box::new(read_binding(from)?) },
             tag::UNBIND => Change::Unbind(Box::new(read_binding_key(from)?)),
@@ -307,10 +313,17 @@ fn put_topology(out: &mut Vec<u8>, change: &Change) {
             out.push(tag::DELETE_EXCHANGE);
             put_exchange_name(out, name);
         }
-        Change::DeclareQueue(queue) => {
-            out.push(tag::DECLARE_QUEUE);
-            put_queue(out, queue);
-        }
+        Change::DeclareQueue(queue) => match &queue.options.arguments {
+            None => {
+                out.push(tag::DECLARE_QUEUE);
+                put_queue(out, queue);
+            }
+            Some(arguments) => {
+                out.push(tag::DECLARE_QUEUE_WITH);
+                put_queue(out, queue);
+                put_queue_arguments(out, arguments);
+            }
+        },
         Change::DeleteQueue(queue) => {
             out.push(tag::DELETE_QUEUE);
             put_u64(out, queue.0);
@@ -361,6 +374,7 @@ mod tag {
     pub(super) const RETAIN_ENQUEUED: u8 = 16;
     pub(super) const FLOOR: u8 = 17;
     pub(super) const INCARNATION: u8 = 18;
+    pub(super) const DECLARE_QUEUE_WITH: u8 = 20;
     pub(super) const PUT_SESSION_OF: u8 = 30;
     pub(super) const REMEMBER_PUBLICATION: u8 = 40;
     pub(super) const FORGET_PUBLICATION: u8 = 41;

@@ -16,6 +16,7 @@ mod mqtt_clients;
 mod once;
 mod prefixes;
 mod profiles;
+mod queues;
 mod relay;
 mod retained;
 mod room;

@@ -21,7 +21,7 @@ use crate::policy::Options;
 use crate::registry::Registry;
 use crate::timers::{Due, Once};
 use crate::vhost::Vhost;
-use crate::{expiry, recovery, system_topics, wills};
+use crate::{overdue, recovery, system_topics, wills};
 
 /// The engine. Cloning it clones the handle.
 #[derive(Clone)]
@@ -121,9 +121,10 @@ fn act(core: &Core, due: Due) {
     match due {
         Due::Expire { client, life } => registry.expire(parts, &client, life, true),
         Due::Will { client, life } => registry.expire(parts, &client, life, false),
-        Due::Once(Once::Messages(queue)) => expiry::expire_messages(parts, &queue),
-        Due::Once(Once::Retained(exchange)) => expiry::expire_retained(parts, &exchange),
-        Due::Once(Once::Publications) => expiry::forget_publications(parts),
+        Due::Once(Once::Messages(queue)) => overdue::expire_messages(parts, &queue),
+        Due::Once(Once::Retained(exchange)) => overdue::expire_retained(parts, &exchange),
+        Due::Once(Once::Unused(queue)) => overdue::expire_queue(parts, &queue),
+        Due::Once(Once::Publications) => overdue::forget_publications(parts),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use model::queue::{Binding, ExchangeOptions, QueueOptions};
 use model::refusal::Refusal;
-use routing::{Owner, Router};
+use routing::Owner;
 
+use crate::equivalence::{self, Demand};
 use crate::parts::Parts;
 use crate::topology;
 
@@ -26,14 +27,12 @@ impl Definitions {
         for options in &self.queues {
             let (queue, new) = topology::declare_queue(parts, options.clone(), Owner::Nobody)?;
             if !new {
-                let existing = queue.options();
-                // A limit that is not given was the default when the queue was made, whatever that is now.
-                let asked = QueueOptions {
-                    ready_max: options.ready_max.or(existing.ready_max),
-                    ready_bytes_max: options.ready_bytes_max.or(existing.ready_bytes_max),
-                    ..options.clone()
-                };
-                Router::check_queue(existing, &asked)?;
+                let mut asked = options.clone();
+                asked.durable &= parts.durable.is_persistent();
+                if let Some(difference) = equivalence::difference(queue.options(), &asked, Demand::Whole) {
+                    let what = format!("queue {:?}", options.name);
+                    return Err(Refusal::Inequivalent { what, difference });
+                }
             }
         }
         for binding in &self.bindings {

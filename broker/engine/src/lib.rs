@@ -1,7 +1,7 @@
 //! Decides what happens: joins routing, storage and access control.
 //!
 //! A [`link::Link`] is the broker's end of one connection. What a session asks goes through it to `publish`, `settle`,
-//! `subscribe` and `registry`; what must last goes through `durable` to the journal first. One law stands over all of
+//! `subscribe` and `registry`; what a queue gives up is a `plan` with a `dead_letter`; what must last goes through `durable` to the journal first. One law stands over all of
 //! them: **persist, then show, then acknowledge.**
 
 pub mod broker;
@@ -11,12 +11,16 @@ pub mod policy;
 
 mod clock;
 mod core;
+mod dead_letter;
 mod durable;
+mod equivalence;
 mod expiry;
 mod load;
 mod mailbox;
 mod numbers;
+mod overdue;
 mod parts;
+mod plan;
 mod publications;
 mod publish;
 mod recovery;

@@ -23,10 +23,11 @@ use crate::clock;
 use crate::core::Core;
 use crate::mailbox::{Mailbox, Note};
 use crate::parts::Parts;
+use crate::plan;
 use crate::publish::Publisher;
 use crate::registry::Session;
 use crate::settle::{self, Attached};
-use crate::subscribe;
+use crate::{subscribe, topology};
 
 mod admission;
 mod submit;
@@ -266,7 +267,8 @@ impl Link {
             if is_hidden {
                 let settle =
                     Settle { consumer: delivery.consumer, tag: delivery.tag, outcome: Outcome::Accepted };
-                settle::settle(&self.core.parts, consumer, settle, &mut self.removals, &mut wakes);
+                // What is accepted goes nowhere else.
+                let _ = settle::settle(&self.core.parts, consumer, settle, &mut self.removals, &mut wakes);
             }
             !is_hidden
         });
@@ -288,11 +290,11 @@ impl Link {
         if again > 0 {
             metrics.messages_redelivered.add(again as u64);
         }
-        if self.taken.expired > 0 {
-            metrics.messages_expired.add(self.taken.expired as u64);
-            self.taken.expired = 0;
-        }
+        // For one commit with the others of this turn.
         self.removals.changes.extend(self.taken.removed.drain(..).map(model::change::Change::Remove));
+        if self.taken.expired + self.taken.dropped + self.taken.dead.len() > 0 {
+            plan::clear_away(&self.core.parts, &mut self.taken);
+        }
         self.taken.removed.shrink_to(KEPT_MAX);
     }
 
@@ -329,7 +331,7 @@ impl Link {
     fn commit(
         &mut self,
         changeset: Changeset,
-        show: impl FnOnce(&Parts, &mut Wakes) + Send + 'static,
+        show: impl FnOnce(&Arc<Parts>, &mut Wakes) + Send + 'static,
         event: Option<Event>,
     ) {
         self.under_way += 1;
@@ -372,6 +374,9 @@ impl Link {
             if *id != ConsumerId::SESSION || member.session.is_none() {
                 self.core.tell_cancelled(subscribe::leave(parts, attached, false, wakes));
             }
+        }
+        for queue in &member.publisher.owned {
+            self.core.tell_cancelled(topology::delete_queue(parts, queue));
         }
         if let Some(session) = &member.session {
             let now = (Instant::now(), clock::wall_now());

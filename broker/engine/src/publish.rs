@@ -4,26 +4,30 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
-use model::change::{Change, Changeset, Entry, Place};
-use model::delivery::Stage;
 use model::key::RoutingKey;
 use model::message::Message;
 use model::name::{ClientId, ExchangeName, PublisherName, QueueName};
 use model::principal::Permissions;
 use model::qos::Qos;
+use model::queue::QueueDeclaration;
 use model::refusal::Refusal;
 use model::request::Publish;
 use model::time::WallMs;
 use model::wire_cache::WireCache;
-use routing::{Item, Owner, Queue, Route, RouteCache, Wakes};
+use routing::{Owner, Queue, Route, RouteCache, Wakes};
 use smallvec::SmallVec;
 
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
-use crate::{expiry, topology};
+use crate::plan::{self, Plan};
+use crate::topology;
 
 /// Whoever publishes, and what is kept for him between two messages.
 pub(crate) struct Publisher {
+    /// Its link; `None` for what the broker itself publishes.
+    link: Option<u64>,
+    /// The queues that are its link's own because it made them.
+    pub(crate) owned: Vec<Arc<Queue>>,
     pub(crate) client: Option<ClientId>,
     /// Under which name the ids of its publications are remembered.
     pub(crate) name: PublisherName,
@@ -33,40 +37,45 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    pub(crate) fn new(client: Option<ClientId>, name: PublisherName, permissions: Permissions) -> Self {
-        Self { client, name, permissions, cache: RouteCache::new(), ids: MessageIds::default() }
+    pub(crate) fn new(
+        link: Option<u64>,
+        client: Option<ClientId>,
+        name: PublisherName,
+        permissions: Permissions,
+    ) -> Self {
+        let (cache, ids) = (RouteCache::new(), MessageIds::default());
+        Self { link, owned: Vec::new(), client, name, permissions, cache, ids }
     }
-}
 
-/// A message with the places it is going to take, none of which anybody sees yet.
-pub(crate) struct Plan {
-    message: Arc<Message>,
-    targets: SmallVec<[Target; 1]>,
-    /// To be kept as the last one of its key, or to delete that.
-    retain: bool,
-}
-
-struct Target {
-    queue: Arc<Queue>,
-    /// The reserved place; `None` where nothing was promised.
-    sequence: Option<u64>,
-    item: Item,
+    /// Makes the queue that a message is for, if there is none.
+    fn declare(&mut self, parts: &Parts, declaration: QueueDeclaration) -> Result<(), Refusal> {
+        topology::check_dead_letter(&self.permissions, &declaration.options)?;
+        let owner = match self.link {
+            Some(link) if declaration.options.exclusive => Owner::Link(link),
+            Some(_) | None => Owner::Nobody,
+        };
+        let (queue, new) = topology::declare_queue(parts, declaration, owner)?;
+        if new && matches!(queue.owner(), Owner::Link(_)) {
+            self.owned.push(queue);
+        }
+        Ok(())
+    }
 }
 
 /// Publishes a message that nothing holds back, straight to its queues; or plans it, where it has to be on disk first,
 /// or where `in_turn` says that it must not overtake others. One that is to be retained is published under
 /// [`crate::vhost::Vhost::retaining`].
 pub(crate) fn publish(
-    parts: &Parts,
+    parts: &Arc<Parts>,
     publisher: &mut Publisher,
     publish: Publish,
     in_turn: bool,
     now: WallMs,
     wakes: &mut Wakes,
 ) -> Result<Published, Refusal> {
-    check_publish(&publisher.permissions, &publish.exchange, &publish.key, "publish to")?;
-    if let Some(options) = &publish.declare {
-        topology::declare_queue(parts, (**options).clone(), Owner::Nobody)?;
+    plan::check_publish(&publisher.permissions, &publish.exchange, &publish.key, "publish to")?;
+    if let Some(declaration) = &publish.declare {
+        publisher.declare(parts, (**declaration).clone())?;
     }
     if publish.retain && !publish.payload.is_empty() {
         let is_one_too_many = parts.vhost.retained(&publish.exchange).is_some_and(|retained| {
@@ -101,15 +110,15 @@ pub(crate) fn publish(
         parts.metrics.messages_unroutable.increment();
     }
     let is_direct = !lasting && !retain && !in_turn;
-    // Only a declared queue can refuse; where several get it, it must do so before the first has it.
-    let refuses = |route: &&Route| matches!(route.queue.owner(), Owner::Nobody);
+    // Where several get it, one that refuses must do so before the first has it.
+    let refuses = |route: &&Route| plan::refuses(&route.queue);
     if is_direct && (message.qos == Qos::AtMostOnce || targets.len() < 2 || !targets.iter().any(refuses)) {
         for route in targets {
-            push(parts, &route.queue, item(&message, route, false), wakes)?;
+            plan::push(parts, &message, route, wakes)?;
         }
         return Ok(Published::Shown { routed });
     }
-    let mut plan = Plan { message: Arc::clone(&message), targets: SmallVec::new(), retain };
+    let mut plan = Plan::new(Arc::clone(&message), retain);
     for route in targets {
         if let Err(refusal) = plan.reserve(parts, route) {
             plan.give_up();
@@ -123,25 +132,9 @@ pub(crate) fn publish(
     Ok(Published::Planned(plan))
 }
 
-/// Whether somebody with these permissions may publish there: what is below `$SYS/` is the broker's own.
-pub(crate) fn check_publish(
-    permissions: &Permissions,
-    exchange: &ExchangeName,
-    key: &RoutingKey,
-    action: &'static str,
-) -> Result<(), Refusal> {
-    if key.is_reserved() && *exchange == ExchangeName::TOPIC && key.levels().next() == Some("$SYS") {
-        return Err(Refusal::Denied { action, target: key.to_string() });
-    }
-    match permissions.keeps_from_publishing(exchange, key) {
-        Some(deny) => Err(Refusal::forbidden(action, key, deny)),
-        None => Ok(()),
-    }
-}
-
 /// Publishes what the broker says of itself: now or never to those who listen, and kept for those who come later.
 pub(crate) fn announce(
-    parts: &Parts,
+    parts: &Arc<Parts>,
     publisher: &mut Publisher,
     publish: Publish,
     now: WallMs,
@@ -157,7 +150,7 @@ pub(crate) fn announce(
     };
     for route in routes.targets() {
         // At QoS 0 a full queue is no refusal.
-        let _ = push(parts, &route.queue, item(&message, route, false), wakes);
+        let _ = plan::push(parts, &message, route, wakes);
     }
 }
 
@@ -167,170 +160,6 @@ pub(crate) enum Published {
     Shown { routed: bool },
     /// To be committed, then shown.
     Planned(Plan),
-}
-
-impl Plan {
-    /// A message for one queue alone: a retained one, replayed.
-    pub(crate) fn replay(parts: &Parts, message: Arc<Message>, route: &Route) -> Self {
-        let mut plan = Self { message, targets: SmallVec::new(), retain: false };
-        // A full queue takes no replay: the subscription stands all the same.
-        if plan.reserve(parts, route).is_ok() {
-            for target in &mut plan.targets {
-                target.item.retain = true;
-            }
-        }
-        plan
-    }
-
-    /// Whether it is to be the retained message of its key.
-    pub(crate) const fn retains(&self) -> bool {
-        self.retain
-    }
-
-    /// Whether at least one queue gets it.
-    pub(crate) fn routed(&self) -> bool {
-        !self.targets.is_empty()
-    }
-
-    fn reserve(&mut self, parts: &Parts, route: &Route) -> Result<(), Refusal> {
-        let queue = &route.queue;
-        let qos = self.message.qos.min(route.grant.qos);
-        let durable = self.message.persistent && queue.options().durable && qos > Qos::AtMostOnce;
-        // What the publisher is told must be true of a declared queue that does not last, too.
-        let is_declared = matches!(queue.owner(), Owner::Nobody);
-        let sequence = if durable || (is_declared && qos > Qos::AtMostOnce) {
-            match queue.reserve(self.message.size_bytes()) {
-                Ok(sequence) => Some(sequence),
-                Err(_) => return overflow(parts, queue),
-            }
-        } else {
-            None
-        };
-        let item = item(&self.message, route, durable);
-        self.targets.push(Target { queue: Arc::clone(queue), sequence, item });
-        Ok(())
-    }
-
-    /// Nothing of it is to happen after all.
-    pub(crate) fn give_up(self) {
-        for target in self.targets.iter().filter(|target| target.sequence.is_some()) {
-            target.queue.unreserve(self.message.size_bytes());
-        }
-    }
-
-    /// Adds what must last of it. From now on it is the retained message of its key: whoever gets it as such is shown it
-    /// behind the commit that follows.
-    pub(crate) fn record(&self, parts: &Parts, changeset: &mut Changeset) {
-        let entries: SmallVec<[Entry; 1]> = self
-            .targets
-            .iter()
-            .filter(|target| target.item.durable)
-            .filter_map(|target| {
-                Some(Entry {
-                    place: Place { queue: target.queue.id(), sequence: target.sequence? },
-                    qos: target.item.qos,
-                    retain: target.item.retain,
-                    subscription_ids: target.item.subscription_ids.clone(),
-                })
-            })
-            .collect();
-        if !entries.is_empty() {
-            changeset.changes.push(Change::Enqueue { message: Arc::clone(&self.message), entries });
-        }
-        if self.retain {
-            self.keep(parts);
-            changeset.changes.push(if self.message.payload.is_empty() {
-                Change::Unretain { exchange: self.message.exchange.clone(), key: self.message.key.clone() }
-            } else {
-                Change::Retain(Arc::clone(&self.message))
-            });
-        }
-    }
-
-    fn keep(&self, parts: &Parts) {
-        parts.vhost.not_yet_shown();
-        let retained = parts.vhost.retained_mut(&self.message.exchange);
-        if self.message.payload.is_empty() {
-            if retained.remove(&self.message.key).is_some() {
-                parts.metrics.retained.decrement();
-            }
-        } else {
-            if retained.set(Arc::clone(&self.message)).is_none() {
-                parts.metrics.retained.increment();
-            }
-            if let Some(end) = self.message.expires_at {
-                expiry::watch_retained(parts, &self.message.exchange, end);
-            }
-        }
-    }
-
-    /// Lets everybody see it.
-    pub(crate) fn show(self, parts: &Parts, wakes: &mut Wakes) {
-        if self.retain {
-            parts.vhost.shown();
-        }
-        for target in self.targets {
-            let Target { queue, sequence, item } = target;
-            match sequence {
-                Some(sequence) => queue.show(sequence, item, wakes),
-                None => {
-                    // Nothing was promised for this place: a full queue drops and counts.
-                    if is_for_nobody(&queue, item.qos) || queue.push(item, wakes).is_err() {
-                        parts.metrics.messages_dropped.increment();
-                    }
-                }
-            }
-            expiry::watch(parts, &queue);
-        }
-    }
-}
-
-/// At most once means now or never: for a session without a connection nothing is stored, so that what must wait for it
-/// has the room (MQTT 5.0, 4.3.1).
-fn is_for_nobody(queue: &Queue, qos: Qos) -> bool {
-    qos == Qos::AtMostOnce && matches!(queue.owner(), Owner::Session(_)) && !queue.has_consumers()
-}
-
-fn push(parts: &Parts, queue: &Queue, item: Item, wakes: &mut Wakes) -> Result<(), Refusal> {
-    let qos = item.qos;
-    if is_for_nobody(queue, qos) {
-        parts.metrics.messages_dropped.increment();
-        return Ok(());
-    }
-    match queue.push(item, wakes) {
-        Ok(()) => {
-            expiry::watch(parts, queue);
-            Ok(())
-        }
-        Err(_) if qos == Qos::AtMostOnce => {
-            parts.metrics.messages_dropped.increment();
-            Ok(())
-        }
-        Err(_) => overflow(parts, queue),
-    }
-}
-
-/// A queue is full. One that belongs to a client loses the message, or one slow client could hold up all publishers; one
-/// that was declared refuses it, so that the publisher knows.
-fn overflow(parts: &Parts, queue: &Queue) -> Result<(), Refusal> {
-    parts.metrics.messages_dropped.increment();
-    match queue.owner() {
-        Owner::Nobody => Err(Refusal::LimitReached("the queue is full (max_length, max_length_bytes)")),
-        Owner::Session(_) | Owner::Link(_) => Ok(()),
-    }
-}
-
-fn item(message: &Arc<Message>, route: &Route, durable: bool) -> Item {
-    Item {
-        message: Arc::clone(message),
-        qos: message.qos.min(route.grant.qos),
-        retain: message.retain && route.grant.retain_as_published,
-        subscription_ids: route.grant.subscription_ids.clone(),
-        durable,
-        attempts: 0,
-        was_sent: false,
-        stage: Stage::Published,
-    }
 }
 
 pub(crate) fn to_message(

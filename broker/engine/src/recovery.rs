@@ -44,6 +44,7 @@ pub(crate) fn recover(
         let queue = restore_queue(queue, owner);
         router.insert_queue(Arc::clone(&queue));
         expiry::watch(parts, &queue);
+        expiry::watch_unused(parts, &queue);
         queues.insert(queue.id(), queue);
     }
     for (id, binding) in recovered.bindings.into_iter().filter(|(id, _)| queues.contains_key(id)) {

@@ -204,6 +204,7 @@ impl Registry {
             auto_delete: false,
             ready_max: None,
             ready_bytes_max: None,
+            arguments: None,
         };
         let owner = Owner::Session(arriving.client.clone());
         let (queue, _) = topology::declare_queue(parts, options, owner)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::change::{Change, Changeset};
 use model::delivery::Outcome;
 use model::request::Settle;
-use routing::{ConsumerKey, Queue, Settled, Wakes};
+use routing::{ConsumerKey, Dead, Queue, Settled, Wakes};
 
 use crate::expiry;
 use crate::parts::Parts;
@@ -17,14 +17,16 @@ pub(crate) struct Attached {
     pub(crate) key: ConsumerKey,
 }
 
-/// Settles one delivery in memory, and adds to `changeset` what must last of it.
+/// Settles one delivery in memory, and adds to `changeset` what must last of it. What is to go elsewhere is returned: its
+/// removal belongs to the same commit as what becomes of it.
+#[must_use]
 pub(crate) fn settle(
     parts: &Parts,
     consumer: &Attached,
     settle: Settle,
     changeset: &mut Changeset,
     wakes: &mut Wakes,
-) {
+) -> Option<Dead> {
     match consumer.queue.settle(consumer.key, settle.tag, settle.outcome, wakes) {
         // Settled before, or taken over: saying it again changes nothing.
         Settled::Unknown => {}
@@ -33,6 +35,7 @@ pub(crate) fn settle(
             parts.metrics.messages_redelivered.increment();
             expiry::watch(parts, &consumer.queue);
         }
+        Settled::Dead(dead) => return Some(dead),
         Settled::Removed { durable, message: _ } => {
             match settle.outcome {
                 Outcome::Accepted | Outcome::Received => parts.metrics.messages_acked.increment(),
@@ -41,4 +44,5 @@ pub(crate) fn settle(
             changeset.changes.extend(durable.map(Change::Remove));
         }
     }
+    None
 }

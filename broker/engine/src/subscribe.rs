@@ -16,7 +16,7 @@ use routing::{ConsumerOptions, Owner, Queue, Readiness, Route, Settles, Wakes};
 
 use crate::mailbox::Mailbox;
 use crate::parts::Parts;
-use crate::publish::Plan;
+use crate::plan::Plan;
 use crate::registry::Session;
 use crate::settle::Attached;
 use crate::{expiry, topology};
@@ -28,6 +28,8 @@ pub(crate) struct Subscriber<'a> {
     pub(crate) permissions: &'a Permissions,
     pub(crate) session: Option<&'a Arc<Session>>,
     pub(crate) consumers: &'a mut HashMap<ConsumerId, Attached>,
+    /// The queues that are the link's own because it made them: they go with it.
+    pub(crate) owned: &'a mut Vec<Arc<Queue>>,
     pub(crate) now: WallMs,
     /// Consumers, of any link, whose queue was deleted by what this one asked.
     pub(crate) cancelled: Vec<(Arc<Readiness>, ConsumerId)>,
@@ -50,7 +52,7 @@ impl Subscriber<'_> {
     /// Takes one subscription; the answer joins `done`.
     pub(crate) fn subscribe(
         &mut self,
-        parts: &Parts,
+        parts: &Arc<Parts>,
         subscription: Subscription,
         done: &mut Subscribed,
         wakes: &mut Wakes,
@@ -61,7 +63,7 @@ impl Subscriber<'_> {
 
     fn try_subscribe(
         &mut self,
-        parts: &Parts,
+        parts: &Arc<Parts>,
         subscription: Subscription,
         done: &mut Subscribed,
         wakes: &mut Wakes,
@@ -97,7 +99,7 @@ impl Subscriber<'_> {
         });
         let name = match queue {
             Target::Session | Target::Private => None,
-            Target::Declare(options) => Some(&options.name),
+            Target::Declare(declaration) => Some(&declaration.options.name),
             Target::Existing(name) => Some(name),
         };
         let by_queue = || {
@@ -109,7 +111,7 @@ impl Subscriber<'_> {
         by_source.or_else(by_queue).map_or(Ok(()), Err)
     }
 
-    fn queue(&self, parts: &Parts, target: Target) -> Result<Arc<Queue>, Refusal> {
+    fn queue(&mut self, parts: &Arc<Parts>, target: Target) -> Result<Arc<Queue>, Refusal> {
         match target {
             Target::Session => {
                 let state = self.session.and_then(|session| session.state_for(self.link));
@@ -125,12 +127,19 @@ impl Subscriber<'_> {
                     auto_delete: true,
                     ready_max: None,
                     ready_bytes_max: None,
+                    arguments: None,
                 };
                 Ok(topology::declare_queue(parts, options, Owner::Link(self.link))?.0)
             }
-            Target::Declare(options) => {
+            Target::Declare(declaration) => {
+                let options = &declaration.options;
+                topology::check_dead_letter(self.permissions, options)?;
                 let owner = if options.exclusive { Owner::Link(self.link) } else { Owner::Nobody };
-                Ok(topology::declare_queue(parts, *options, owner)?.0)
+                let (queue, new) = topology::declare_queue(parts, *declaration, owner)?;
+                if new && matches!(queue.owner(), Owner::Link(_)) {
+                    self.owned.push(Arc::clone(&queue));
+                }
+                Ok(queue)
             }
             Target::Existing(name) => {
                 let queue = parts.vhost.router.queue(&name).ok_or(Refusal::NoQueue(name))?;
@@ -142,7 +151,7 @@ impl Subscriber<'_> {
 
     fn bind(
         &self,
-        parts: &Parts,
+        parts: &Arc<Parts>,
         queue: &Arc<Queue>,
         source: Source,
         replay: Replay,
@@ -173,7 +182,7 @@ impl Subscriber<'_> {
         Ok(qos)
     }
 
-    fn replay(&self, parts: &Parts, queue: &Arc<Queue>, source: Source, done: &mut Subscribed) {
+    fn replay(&self, parts: &Arc<Parts>, queue: &Arc<Queue>, source: Source, done: &mut Subscribed) {
         let mut messages = Vec::new();
         if let Some(retained) = parts.vhost.retained(&source.exchange) {
             retained.matching(&source.pattern, self.now, &mut messages);
@@ -205,7 +214,12 @@ impl Subscriber<'_> {
     }
 
     /// Ends one subscription; `false`: there was none.
-    pub(crate) fn unsubscribe(&mut self, parts: &Parts, ending: Unsubscription, wakes: &mut Wakes) -> bool {
+    pub(crate) fn unsubscribe(
+        &mut self,
+        parts: &Arc<Parts>,
+        ending: Unsubscription,
+        wakes: &mut Wakes,
+    ) -> bool {
         match ending {
             Unsubscription::Binding { exchange, pattern, share } => {
                 let state = self.session.and_then(|session| session.state_for(self.link));
@@ -233,18 +247,20 @@ impl Subscriber<'_> {
     }
 }
 
-/// A consumer goes; its queue goes too, if nobody else wants it. Returns who else consumed that.
+/// A consumer goes; its queue goes too, if that is to go with its last one. Returns who else consumed it.
 pub(crate) fn leave(
-    parts: &Parts,
+    parts: &Arc<Parts>,
     attached: &Attached,
     delete_queue: bool,
     wakes: &mut Wakes,
 ) -> Vec<(Arc<Readiness>, ConsumerId)> {
     let left = attached.queue.detach(attached.key, wakes);
     expiry::watch(parts, &attached.queue);
+    if left == 0 {
+        expiry::watch_unused(parts, &attached.queue);
+    }
     let options = attached.queue.options();
-    if delete_queue || (left == 0 && options.auto_delete) || matches!(attached.queue.owner(), Owner::Link(_))
-    {
+    if delete_queue || (left == 0 && options.auto_delete) {
         return topology::delete_queue(parts, &attached.queue);
     }
     Vec::new()

@@ -79,7 +79,7 @@ const LOADS: [Source; 9] = [
 impl Board {
     fn new(now: Instant) -> Self {
         Self {
-            publisher: Publisher::new(None, NOBODY, Permissions::everything()),
+            publisher: Publisher::new(None, None, NOBODY, Permissions::everything()),
             said: HashMap::new(),
             loads: LOADS.map(|(name, _)| (name, Load::default())).into(),
             started: now,
@@ -90,7 +90,7 @@ impl Board {
     }
 
     /// Publishes what has changed.
-    fn say(&mut self, parts: &Parts, held: &QueueStats, now: Instant) {
+    fn say(&mut self, parts: &Arc<Parts>, held: &QueueStats, now: Instant) {
         let mut all = self.standing(now);
         count(parts, held, &mut all);
         self.load(&parts.metrics, now, &mut all);

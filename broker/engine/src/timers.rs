@@ -29,6 +29,8 @@ pub(crate) enum Once {
     Retained(ExchangeName),
     /// Ids of publications are forgotten.
     Publications,
+    /// A queue goes because nobody uses it.
+    Unused(QueueName),
 }
 
 /// Names what was asked for.

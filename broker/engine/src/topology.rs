@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use model::change::{BindingKey, Change, QueueRecord};
 use model::name::{ConsumerId, ExchangeName, QueueId};
-use model::queue::{Binding, ExchangeOptions, QueueOptions};
+use model::principal::Permissions;
+use model::queue::{Binding, DeadLetter, ExchangeOptions, Named, Overflow, QueueDeclaration, QueueOptions};
 use model::refusal::Refusal;
 use routing::{Owner, Queue, Readiness};
 
+use crate::equivalence::{self, Demand};
+use crate::expiry;
 use crate::parts::Parts;
+use crate::plan;
+use crate::policy::Options;
 use crate::timers::Once;
 
 /// Makes an exchange, if there is none of that name.
@@ -25,12 +30,17 @@ pub(crate) fn declare_exchange(parts: &Parts, options: ExchangeOptions) -> Resul
 /// Finds the queue of that name, or makes it.
 pub(crate) fn declare_queue(
     parts: &Parts,
-    mut options: QueueOptions,
+    declaration: impl Into<QueueDeclaration>,
     owner: Owner,
 ) -> Result<(Arc<Queue>, bool), Refusal> {
+    let QueueDeclaration { mut options, named } = declaration.into();
+    // Without a store nothing lasts, and a queue that says otherwise would only cost.
+    options.durable &= parts.durable.is_persistent();
     // Nearly every time it exists: a SEND to `/queue/…` declares with each message.
     if let Some(queue) = parts.vhost.router.queue(&options.name) {
-        return agree(&queue, &options, &owner).map(|()| (queue, false));
+        agree(&queue, &options, named, &owner)?;
+        expiry::watch_unused(parts, &queue);
+        return Ok((queue, false));
     }
     if !matches!(owner, Owner::Session(_)) && options.name.as_str().starts_with(SESSION_QUEUES) {
         return Err(Refusal::Denied {
@@ -40,19 +50,9 @@ pub(crate) fn declare_queue(
     }
     let _order = parts.vhost.order();
     if let Some(queue) = parts.vhost.router.queue(&options.name) {
-        return agree(&queue, &options, &owner).map(|()| (queue, false));
+        return agree(&queue, &options, named, &owner).map(|()| (queue, false));
     }
-    let limits = &parts.vhost.options;
-    let own = !matches!(owner, Owner::Nobody);
-    let (messages, bytes) = if own {
-        (limits.session_queue_messages_max, limits.session_queue_bytes_max)
-    } else {
-        (limits.queue_messages_max, limits.queue_bytes_max)
-    };
-    options.ready_max.get_or_insert(messages);
-    options.ready_bytes_max.get_or_insert(bytes);
-    // Without a store nothing lasts, and a queue that says otherwise would only cost.
-    options.durable &= parts.durable.is_persistent();
+    let options = completed(options, &owner, &parts.vhost.options);
     let id = parts.numbers.queue();
     if options.durable {
         let record = QueueRecord { id, options: options.clone() };
@@ -60,30 +60,51 @@ pub(crate) fn declare_queue(
     }
     let queue = Queue::new(id, options, owner);
     parts.vhost.router.insert_queue(Arc::clone(&queue));
+    expiry::watch_unused(parts, &queue);
     Ok((queue, true))
 }
 
-/// Whether a queue that exists will do for who asks for it. Limits that were asked for must be its limits; nobody can say
-/// of the rest whether it was asked for or left out.
-fn agree(queue: &Queue, asked: &QueueOptions, asking: &Owner) -> Result<(), Refusal> {
+/// The options of a queue that is about to be made: what was left out is filled in.
+fn completed(options: QueueOptions, owner: &Owner, limits: &Options) -> QueueOptions {
+    let (messages, bytes) = match owner {
+        Owner::Session(_) | Owner::Link(_) => {
+            (limits.session_queue_messages_max, limits.session_queue_bytes_max)
+        }
+        Owner::Nobody => (limits.queue_messages_max, limits.queue_bytes_max),
+    };
+    // Whoever limits a queue and does not say what then means what RabbitMQ does.
+    let is_limited = options.ready_max.is_some() || options.ready_bytes_max.is_some();
+    let mut options = options.with(|arguments| {
+        if is_limited {
+            arguments.overflow.get_or_insert(Overflow::DropHead);
+        }
+    });
+    options.ready_max.get_or_insert(messages);
+    options.ready_bytes_max.get_or_insert(bytes);
+    options
+}
+
+/// Whether a queue that exists will do for who asks for it. Whatever was asked for in so many words must be so; nobody can
+/// say of the rest whether it was meant.
+fn agree(queue: &Queue, asked: &QueueOptions, named: Named, asking: &Owner) -> Result<(), Refusal> {
     check_owner(queue, asking)?;
     let there = queue.options();
-    let limits = [
-        ("max_length", there.ready_max, asked.ready_max),
-        ("max_length_bytes", there.ready_bytes_max, asked.ready_bytes_max),
-    ];
-    for (name, there, asked) in limits {
-        if let (Some(there), Some(asked)) = (there, asked)
-            && there != asked
-        {
-            let what = format!("queue {:?}", queue.options().name);
-            return Err(Refusal::Inequivalent {
-                what,
-                difference: format!("{name} is {there}, not {asked}"),
-            });
-        }
-    }
-    Ok(())
+    let difference = equivalence::difference(there, asked, Demand::Named(named));
+    difference.map_or(Ok(()), |difference| {
+        Err(Refusal::Inequivalent { what: format!("queue {:?}", there.name), difference })
+    })
+}
+
+/// Whoever makes a queue that sends messages to an exchange must be allowed to send them there himself.
+pub(crate) fn check_dead_letter(permissions: &Permissions, options: &QueueOptions) -> Result<(), Refusal> {
+    let to = options.arguments.as_ref().and_then(|arguments| arguments.dead_letter.as_ref());
+    let Some(DeadLetter { exchange, key }) = to else { return Ok(()) };
+    let deny = match key {
+        Some(key) => return plan::check_publish(permissions, exchange, key, "dead-letter to"),
+        // Then with any key at all.
+        None => permissions.keep_from_some_of(exchange),
+    };
+    deny.map_or(Ok(()), |deny| Err(Refusal::forbidden("dead-letter to exchange", exchange, deny)))
 }
 
 /// What comes into a session's queue, and who takes from it, is the session's business alone.
@@ -114,6 +135,7 @@ pub(crate) fn delete_queue(parts: &Parts, queue: &Queue) -> Vec<(Arc<Readiness>,
     let cancelled = queue.close();
     router.remove_queue(name);
     parts.vhost.timers.cancel_once(&Once::Messages(name.clone()));
+    parts.vhost.timers.cancel_once(&Once::Unused(name.clone()));
     if queue.options().durable {
         parts.durable.record(Change::DeleteQueue(queue.id()));
     }

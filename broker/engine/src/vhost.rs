@@ -1,11 +1,12 @@
 //! A namespace: its router, its retained messages, what publishers called theirs, what is due in it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use model::name::ExchangeName;
+use model::time::WallMs;
 use routing::{Retained, Router};
 
 use crate::policy::Options;
@@ -24,6 +25,8 @@ pub(crate) struct Vhost {
     order: Mutex<()>,
     retaining: Mutex<()>,
     unshown: AtomicUsize,
+    /// When the log was last told of what goes wrong with every message.
+    complained_at: AtomicU64,
 }
 
 impl Vhost {
@@ -38,7 +41,17 @@ impl Vhost {
             order: Mutex::new(()),
             retaining: Mutex::new(()),
             unshown: AtomicUsize::new(0),
+            complained_at: AtomicU64::new(0),
         }
+    }
+
+    /// Whether the log is to be told of something that may go wrong with every message: once in a while.
+    pub(crate) fn may_complain(&self, now: WallMs) -> bool {
+        let last = self.complained_at.load(Ordering::Relaxed);
+        let is_due = now.0.saturating_sub(last) >= COMPLAIN_EVERY_MS || now.0 < last;
+        let swapped =
+            |last| self.complained_at.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed);
+        is_due && swapped(last).is_ok()
     }
 
     /// Held while the topology changes: a declaration is handed to the journal before anyone can route by it, so that
@@ -90,3 +103,5 @@ impl Vhost {
         })
     }
 }
+
+const COMPLAIN_EVERY_MS: u64 = 10_000;

@@ -14,7 +14,8 @@ use routing::Wakes;
 use crate::clock;
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
-use crate::publish::{self, Plan, Published, Publisher};
+use crate::plan::{self, Plan};
+use crate::publish::{self, Published, Publisher};
 
 /// What the end of a connection, or of a session, leaves to be done: in one commit, so that a will is neither lost nor
 /// published twice.
@@ -33,7 +34,7 @@ pub(crate) fn keep(
     will: Will,
 ) -> Result<Box<WillRecord>, Refusal> {
     let Will { publish, delay_s } = will;
-    publish::check_publish(permissions, &publish.exchange, &publish.key, "publish a will to")?;
+    plan::check_publish(permissions, &publish.exchange, &publish.key, "publish a will to")?;
     let expiry_ms = publish.expiry_ms;
     let publish = Publish { expiry_ms: None, ..publish };
     let id = MessageIds::default().next(&parts.numbers);
@@ -57,7 +58,7 @@ pub(crate) fn retaining<'a>(parts: &'a Parts, will: Option<&WillRecord>) -> Opti
 }
 
 /// The will as a message that takes its places. A refusal has nobody to be told: it is logged.
-pub(crate) fn plan(parts: &Parts, will: &WillRecord) -> Option<Plan> {
+pub(crate) fn plan(parts: &Arc<Parts>, will: &WillRecord) -> Option<Plan> {
     let Message { exchange, key, payload, qos, retain, persistent, publisher, properties, .. } =
         &*will.message;
     let publish = Publish {
@@ -73,7 +74,7 @@ pub(crate) fn plan(parts: &Parts, will: &WillRecord) -> Option<Plan> {
         publication: None,
         declare: None,
     };
-    let mut publisher = Publisher::new(publisher.clone(), NOBODY, Permissions::everything());
+    let mut publisher = Publisher::new(None, publisher.clone(), NOBODY, Permissions::everything());
     let mut wakes = Wakes::default();
     match publish::publish(parts, &mut publisher, publish, true, clock::wall_now(), &mut wakes) {
         Ok(Published::Planned(plan)) => Some(plan),

@@ -39,6 +39,21 @@ impl RoutingKey {
         self.0.starts_with('$')
     }
 
+    /// The key as RabbitMQ's users write it: `.` parts the levels, and the two characters change places. The default
+    /// exchange's keys are names of queues, which are written as they are.
+    #[must_use]
+    pub fn dotted(&self) -> Self {
+        if !self.0.contains(['.', '/']) {
+            return self.clone();
+        }
+        let swap = |char| match char {
+            '.' => '/',
+            '/' => '.',
+            other => other,
+        };
+        Self(self.0.chars().map(swap).collect::<String>().into())
+    }
+
     /// A copy that does not hold on to the buffer it was read into.
     #[must_use]
     pub fn detached(&self) -> Self {

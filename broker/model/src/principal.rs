@@ -150,6 +150,11 @@ impl Permissions {
         self.denied().find(|deny| deny.publish && deny.exchange == *exchange && deny.pattern.matches(key))
     }
 
+    /// What keeps a message from being published to that exchange with some key or other.
+    pub fn keep_from_some_of(&self, exchange: &ExchangeName) -> Option<&Deny> {
+        self.denied().find(|deny| deny.publish && deny.exchange == *exchange)
+    }
+
     /// What keeps such a subscription from being made: that nothing of it could be received; of one that is shared, that not
     /// everything could, since others of the share would miss the rest.
     pub fn keeps_from_subscribing(

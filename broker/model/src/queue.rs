@@ -3,7 +3,7 @@
 use bytestring::ByteString;
 
 use crate::grant::Grant;
-use crate::key::KeyPattern;
+use crate::key::{KeyPattern, RoutingKey};
 use crate::name::{ExchangeName, QueueName, ShareName};
 
 /// How an exchange picks the queues for a message.
@@ -47,6 +47,97 @@ pub struct QueueOptions {
     pub ready_max: Option<u64>,
     /// The most bytes that may wait, measured by [`crate::message::Message::size_bytes`]. `None`: the broker's default.
     pub ready_bytes_max: Option<u64>,
+    /// What else is asked of it; `None`, the usual case: nothing.
+    pub arguments: Option<Box<QueueArguments>>,
+}
+
+impl QueueOptions {
+    /// What else is asked of it, changed by `change`; if nothing is asked then, there are no arguments.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut QueueArguments)) -> Self {
+        let mut arguments = self.arguments.take().unwrap_or_default();
+        change(&mut arguments);
+        self.arguments = (*arguments != QueueArguments::default()).then_some(arguments);
+        self
+    }
+}
+
+/// RabbitMQ's queue arguments beside the two limits. What is `None` was not asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueueArguments {
+    /// `x-message-ttl`: how long a message may wait, in milliseconds; its own expiry may be sooner.
+    pub message_ttl_ms: Option<u64>,
+    /// `x-expires`: the queue goes when nobody used it for so long, in milliseconds.
+    pub expires_ms: Option<u64>,
+    /// `x-overflow`: what a message that is one too many does. `None`: what is usual for a queue of that owner.
+    pub overflow: Option<Overflow>,
+    /// `x-dead-letter-exchange`, `x-dead-letter-routing-key`: where what it gives up goes. `None`: nowhere.
+    pub dead_letter: Option<DeadLetter>,
+    /// `x-max-priority`: the highest priority that counts, 1 to 255; higher ones count as this one.
+    pub priority_max: Option<u8>,
+    /// `x-delivery-limit`: how often a message may come back before the queue gives it up.
+    pub delivery_limit: Option<u32>,
+}
+
+/// What happens when one more message than a queue may hold comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Overflow {
+    /// The oldest goes, and is dead-lettered if the queue says where to.
+    DropHead,
+    /// The new one is refused, and its publisher told.
+    RejectPublish,
+    /// The same, and the new one is dead-lettered if the queue says where to.
+    RejectPublishDlx,
+    /// The new one is dropped, and nobody told.
+    DropNew,
+}
+
+impl Overflow {
+    /// Its name in `x-overflow` and in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DropHead => "drop-head",
+            Self::RejectPublish => "reject-publish",
+            Self::RejectPublishDlx => "reject-publish-dlx",
+            Self::DropNew => "drop-new",
+        }
+    }
+}
+
+/// Where a queue sends what it gives up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// To this exchange.
+    pub exchange: ExchangeName,
+    /// With this key; `None`: with the message's own.
+    pub key: Option<RoutingKey>,
+}
+
+/// A queue as somebody asks for it: made like this if there is none of its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueDeclaration {
+    /// What it is to be like. Limits and arguments that are not `None` were asked for in so many words.
+    pub options: QueueOptions,
+    /// Which of the rest was asked for in so many words, and must be so if the queue exists.
+    pub named: Named,
+}
+
+impl From<QueueOptions> for QueueDeclaration {
+    /// None of the flags is insisted on.
+    fn from(options: QueueOptions) -> Self {
+        Self { options, named: Named::default() }
+    }
+}
+
+/// Which flags of a queue somebody named himself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Named {
+    /// `durable`
+    pub durable: bool,
+    /// `exclusive`
+    pub exclusive: bool,
+    /// `auto-delete`
+    pub auto_delete: bool,
 }
 
 /// A line from an exchange to a queue.

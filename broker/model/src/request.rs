@@ -10,7 +10,7 @@ use crate::name::{ClientId, ConsumerId, ExchangeName, PublicationId, QueueName, 
 use crate::principal::Credentials;
 use crate::properties::Properties;
 use crate::qos::Qos;
-use crate::queue::{Binding, HeaderMatch, QueueOptions};
+use crate::queue::{Binding, HeaderMatch, QueueDeclaration};
 
 /// Pairs an answer with its question. Chosen by the session; the broker only hands it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,7 +135,7 @@ pub struct Publish {
     /// and not routed. Means nothing in a will.
     pub publication: Option<PublicationId>,
     /// The queue to make first, if it does not exist (STOMP's SEND to `/queue/…`).
-    pub declare: Option<Box<QueueOptions>>,
+    pub declare: Option<Box<QueueDeclaration>>,
 }
 
 /// A delivery, settled.
@@ -207,8 +207,8 @@ pub enum Target {
     Session,
     /// One for this subscription alone, named by the broker, gone with it.
     Private,
-    /// One of this name, made with these options if it does not exist.
-    Declare(Box<QueueOptions>),
+    /// One of this name, made like this if it does not exist.
+    Declare(Box<QueueDeclaration>),
     /// One of this name, which must exist.
     Existing(QueueName),
 }

@@ -29,6 +29,7 @@ mod wake;
 mod testing;
 
 pub use queue::consumers::{ConsumerKey, ConsumerOptions, Settles};
+pub use queue::dead::{Cause, Dead, DeadLetters};
 pub use queue::limits::Full;
 pub use queue::ready::Item;
 pub use queue::{Owner, Queue, QueueStats, Settled, Taken};

@@ -1,6 +1,7 @@
 //! Push, take, settle: one short lock.
 
 pub(crate) mod consumers;
+pub(crate) mod dead;
 pub(crate) mod limits;
 pub(crate) mod ready;
 pub(crate) mod unacked;
@@ -12,13 +13,14 @@ use model::change::Place;
 use model::delivery::{Delivery, DeliveryTag, Outcome, Stage};
 use model::message::Message;
 use model::name::{ClientId, ConsumerId, QueueId};
-use model::queue::QueueOptions;
+use model::queue::{Overflow, QueueArguments, QueueOptions};
 use model::refusal::Refusal;
 use model::time::WallMs;
 
 use crate::queue::consumers::{Consumer, ConsumerKey, ConsumerOptions, Consumers};
+use crate::queue::dead::{Cause, Dead, DeadLetters};
 use crate::queue::limits::{Full, Limits};
-use crate::queue::ready::{Entry, Item, Ready};
+use crate::queue::ready::{Entry, Item, Ready, Rules, Unfit};
 use crate::wake::{Readiness, Wakes};
 
 /// Messages that wait for consumers, in the order of their sequence numbers, and those on loan to them.
@@ -29,8 +31,13 @@ pub struct Queue {
     id: QueueId,
     options: QueueOptions,
     owner: Owner,
+    overflow: Overflow,
+    /// Where what it gives up goes; `None`: nowhere.
+    dead_letters: Option<Arc<DeadLetters>>,
     /// How many consumers there are, to be seen without the lock.
     attached: AtomicUsize,
+    /// When somebody last declared it, or stopped consuming it, in wall-clock milliseconds.
+    used_at: AtomicU64,
     /// When the first of what waits expires, in wall-clock milliseconds, and for when somebody was asked to look;
     /// `u64::MAX`: never.
     expires_first: AtomicU64,
@@ -59,15 +66,20 @@ pub enum Owner {
     Link(u64),
 }
 
-/// What [`Queue::take`] and [`Queue::expire`] found. Belongs to the caller and is used again: both only add to it.
+/// What [`Queue::take`], [`Queue::expire`] and [`Queue::trim`] found. Belongs to the caller and is used again: they only
+/// add to it.
 #[derive(Debug, Default)]
 pub struct Taken {
     /// To be sent.
     pub deliveries: Vec<Delivery>,
-    /// Durable entries that are gone, by being taken or by having expired: their removal is to be journalled.
+    /// Durable entries that are gone for good: their removal is to be journalled.
     pub removed: Vec<Place>,
+    /// What is gone from here and is to go elsewhere.
+    pub dead: Vec<Dead>,
     /// How many had expired.
     pub expired: usize,
+    /// How many went for another reason, and nowhere.
+    pub dropped: usize,
 }
 
 /// What became of a settlement.
@@ -75,13 +87,15 @@ pub struct Taken {
 pub enum Settled {
     /// That consumer has no such delivery.
     Unknown,
-    /// Accepted or rejected: the entry is gone.
+    /// Accepted, or rejected by the consumer of a queue that drops what it gives up: the entry is gone.
     Removed {
         /// Its place, if its removal is to be journalled.
         durable: Option<Place>,
         /// What it was.
         message: Arc<Message>,
     },
+    /// Rejected: the entry is gone, and the message is to go elsewhere.
+    Dead(Dead),
     /// The client has the message; the entry stays until it is accepted.
     Received {
         /// Its place, if that is to be journalled.
@@ -107,15 +121,41 @@ pub struct QueueStats {
 impl Queue {
     /// An empty queue. Limits that are `None` in `options` do not exist.
     pub fn new(id: QueueId, options: QueueOptions, owner: Owner) -> Arc<Self> {
+        let arguments = options.arguments.as_deref();
+        // One that belongs to a client loses what is too much, or one slow client could hold up all publishers.
+        let usual = if owner == Owner::Nobody { Overflow::RejectPublish } else { Overflow::DropNew };
+        let overflow = arguments.and_then(|arguments| arguments.overflow).unwrap_or(usual);
+        let to = arguments.and_then(|arguments| arguments.dead_letter.clone());
+        let dead_letters = to.map(|to| Arc::new(DeadLetters { queue: options.name.clone(), to }));
+        let ready = Ready::new(Rules::of(arguments));
+        let state = Mutex::new(State { ready, ..State::default() });
         Arc::new(Self {
             id,
             options,
             owner,
+            overflow,
+            dead_letters,
             attached: AtomicUsize::new(0),
+            used_at: AtomicU64::new(0),
             expires_first: AtomicU64::new(u64::MAX),
             expiry_asked: AtomicU64::new(u64::MAX),
-            state: Mutex::default(),
+            state,
         })
+    }
+
+    /// What happens to a message that is one too many.
+    pub const fn overflow(&self) -> Overflow {
+        self.overflow
+    }
+
+    /// Where what it gives up goes.
+    pub const fn dead_letters(&self) -> Option<&Arc<DeadLetters>> {
+        self.dead_letters.as_ref()
+    }
+
+    /// What it was declared with beside limits and flags.
+    pub fn arguments(&self) -> Option<&QueueArguments> {
+        self.options.arguments.as_deref()
     }
 
     /// The number that the journal knows it by.
@@ -138,6 +178,18 @@ impl Queue {
         self.attached.load(Ordering::Relaxed) > 0
     }
 
+    /// Somebody declared it, or stopped consuming it.
+    pub fn use_at(&self, now: WallMs) {
+        self.used_at.store(now.0, Ordering::Relaxed);
+    }
+
+    /// From when on it counts as unused for too long; `None`: never, or not while it has consumers.
+    pub fn unused_from(&self) -> Option<WallMs> {
+        let expires_ms = self.arguments()?.expires_ms?;
+        let used_at = self.used_at.load(Ordering::Relaxed);
+        (!self.has_consumers()).then(|| WallMs(used_at.saturating_add(expires_ms)))
+    }
+
     /// Takes the next sequence number for an entry that is about to become durable. From now on it counts as waiting;
     /// it becomes visible by [`Self::show`], or its room is given back by [`Self::unreserve`].
     ///
@@ -146,7 +198,7 @@ impl Queue {
     /// If a limit is reached; no number is used up.
     pub fn reserve(&self, bytes: usize) -> Result<u64, Full> {
         let mut state = self.lock();
-        state.check(&self.options, bytes)?;
+        self.check(&state, bytes)?;
         state.limits.reserve(bytes);
         state.sequence += 1;
         Ok(state.sequence)
@@ -173,7 +225,7 @@ impl Queue {
     /// If a limit is reached: the message is not in the queue.
     pub fn push(&self, item: Item, wakes: &mut Wakes) -> Result<(), Full> {
         let mut state = self.lock();
-        state.check(&self.options, item.message.size_bytes())?;
+        self.check(&state, item.message.size_bytes())?;
         state.sequence += 1;
         let sequence = state.sequence;
         state.add(Entry { sequence, item }, wakes);
@@ -248,12 +300,13 @@ impl Queue {
         let mut taken = 0;
         while taken < wanted {
             let Some(entry) = state.ready.pop() else { break };
-            if entry.item.is_expired(now) {
-                out.expired += 1;
-                out.removed.extend(self.durable_place(&entry));
-            } else {
-                taken += 1;
-                self.lend(consumer, entry, now, out);
+            match state.ready.unfit(&entry.item, now) {
+                None => {
+                    taken += 1;
+                    self.lend(consumer, entry, now, out);
+                }
+                Some(Unfit::Expired) => self.give_up(entry, Cause::Expired, out),
+                Some(Unfit::TooOften) => self.give_up(entry, Cause::DeliveryLimit, out),
             }
         }
         let waiting = state.ready.len();
@@ -278,6 +331,12 @@ impl Queue {
                 self.note_expiry(state);
                 Settled::Requeued
             }
+            Outcome::Rejected if let Some(from) = &self.dead_letters => Settled::Dead(Dead {
+                from: Arc::clone(from),
+                place: item.durable.then_some(place),
+                message: item.message,
+                cause: Cause::Rejected,
+            }),
             Outcome::Accepted | Outcome::Rejected | Outcome::Received => {
                 Settled::Removed { durable: item.durable.then_some(place), message: item.message }
             }
@@ -308,7 +367,27 @@ impl Queue {
             state.consumers.trim(0);
             gone
         };
-        gone.iter().filter_map(|entry| self.durable_place(entry)).collect()
+        gone.filter_map(|entry| self.durable_place(&entry)).collect()
+    }
+
+    /// Drops from the head what is beyond the limits of a queue that drops its head; of any other queue, nothing. To be
+    /// called after [`Self::push`] or [`Self::show`].
+    pub fn trim(&self, out: &mut Taken) {
+        if self.overflow != Overflow::DropHead {
+            return;
+        }
+        let mut gone = Vec::new();
+        {
+            let mut state = self.lock();
+            while Limits::is_over(&self.options, state.ready.len(), state.ready.bytes()) {
+                gone.extend(state.ready.pop());
+            }
+            let waiting = state.ready.len();
+            state.consumers.trim(waiting);
+        }
+        for entry in gone {
+            self.give_up(entry, Cause::TooMany, out);
+        }
     }
 
     /// When to call [`Self::expire`], if that is sooner than what was said before; or `None`. To be asked whenever an entry
@@ -333,8 +412,9 @@ impl Queue {
             state.consumers.trim(waiting);
             gone
         };
-        out.expired += gone.len();
-        out.removed.extend(gone.iter().filter_map(|entry| self.durable_place(entry)));
+        for entry in gone {
+            self.give_up(entry, Cause::Expired, out);
+        }
     }
 
     /// How much is in it now.
@@ -380,6 +460,32 @@ impl Queue {
         self.expires_first.store(first, Ordering::Release);
     }
 
+    /// An entry that is not to be delivered goes where the queue says, or nowhere.
+    fn give_up(&self, entry: Entry, cause: Cause, out: &mut Taken) {
+        match cause {
+            Cause::Expired => out.expired += 1,
+            Cause::TooMany | Cause::Rejected | Cause::DeliveryLimit => {
+                out.dropped += usize::from(self.dead_letters.is_none());
+            }
+        }
+        let place = self.durable_place(&entry);
+        match &self.dead_letters {
+            Some(from) => {
+                let from = Arc::clone(from);
+                out.dead.push(Dead { from, place, message: entry.item.message, cause });
+            }
+            None => out.removed.extend(place),
+        }
+    }
+
+    /// Whether a message of that size has room. One that drops its head always has.
+    fn check(&self, state: &State, bytes: usize) -> Result<(), Full> {
+        if self.overflow == Overflow::DropHead {
+            return Ok(());
+        }
+        state.limits.check(&self.options, state.ready.len(), state.ready.bytes(), bytes)
+    }
+
     fn durable_place(&self, entry: &Entry) -> Option<Place> {
         entry.item.durable.then_some(Place { queue: self.id, sequence: entry.sequence })
     }
@@ -390,10 +496,6 @@ impl Queue {
 }
 
 impl State {
-    fn check(&self, options: &QueueOptions, bytes: usize) -> Result<(), Full> {
-        self.limits.check(options, self.ready.len(), self.ready.bytes(), bytes)
-    }
-
     fn add(&mut self, entry: Entry, wakes: &mut Wakes) {
         if !self.closed {
             self.ready.insert(entry);

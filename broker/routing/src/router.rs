@@ -8,7 +8,7 @@ use model::grant::Overlapping;
 use model::key::RoutingKey;
 use model::name::{ClientId, ExchangeName, QueueName};
 use model::properties::Properties;
-use model::queue::{Binding, ExchangeKind, ExchangeOptions, QueueOptions};
+use model::queue::{Binding, ExchangeKind, ExchangeOptions};
 use model::refusal::Refusal;
 
 use crate::exchange::Spoils;
@@ -104,21 +104,6 @@ impl Router {
         };
         self.cut(&cut);
         Some(queue)
-    }
-
-    /// Whether a queue that exists is as it was asked for.
-    ///
-    /// # Errors
-    ///
-    /// Names the first option that differs, as it is and as it was asked for.
-    pub fn check_queue(existing: &QueueOptions, asked: &QueueOptions) -> Result<(), Refusal> {
-        let limit = |limit: Option<u64>| limit.map_or_else(|| "unset".to_owned(), |limit| limit.to_string());
-        let what = || format!("queue {:?}", existing.name);
-        differs(what, "durable", existing.durable, asked.durable)?;
-        differs(what, "exclusive", existing.exclusive, asked.exclusive)?;
-        differs(what, "auto_delete", existing.auto_delete, asked.auto_delete)?;
-        differs(what, "ready_max", limit(existing.ready_max), limit(asked.ready_max))?;
-        differs(what, "ready_bytes_max", limit(existing.ready_bytes_max), limit(asked.ready_bytes_max))
     }
 
     /// Binds a queue to an exchange; returns whether that is new. A binding that differs only in its grant replaces the

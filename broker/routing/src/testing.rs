@@ -57,6 +57,7 @@ pub(crate) fn options(name: &str) -> QueueOptions {
         auto_delete: false,
         ready_max: None,
         ready_bytes_max: None,
+        arguments: None,
     }
 }
 

@@ -52,6 +52,8 @@ metrics! {
     messages_dropped: Counter,
     /// Messages whose time was up before somebody took them.
     messages_expired: Counter,
+    /// Messages that a queue gave up and that went to its dead-letter exchange, and from there to a queue.
+    messages_dead_lettered: Counter,
     /// Messages that no binding wanted.
     messages_unroutable: Counter,
     /// QoS 2 messages that came again and were not routed again.

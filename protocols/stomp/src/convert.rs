@@ -6,14 +6,16 @@ use std::fmt::Write;
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use model::message::Message;
-use model::name::{ExchangeName, PublicationId, QueueName};
+use model::name::{ExchangeName, PublicationId};
 use model::properties::{Properties, ReplyTo};
 use model::qos::Qos;
-use model::queue::{HeaderMatch, MatchMode, QueueOptions};
+use model::queue::{HeaderMatch, MatchMode};
 
+use crate::arguments::is_about_a_queue;
 use crate::destination::{DestinationError, Destinations};
 use crate::encode::{header, plain_header};
 use crate::escape::Escapes;
+use crate::header_error::HeaderError;
 use crate::headers::{Headers, is_secret};
 
 /// What SEND says of a message, beside where it goes and what is in it.
@@ -87,7 +89,7 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
             }
             "message-id" => return Err(HeaderError::NotAllowed("message-id")),
             other if is_ours(other) || is_secret(other) => {}
-            other if OF_SEND.contains(&other) || UNSUPPORTED.contains(&other) => {}
+            other if other == "login" || is_about_a_queue(other) => {}
             other if properties.headers.iter().any(|(name, _)| name == other) => {}
             PublicationId::HEADER => {
                 let id = PublicationId::parse(value).ok_or_else(|| {
@@ -275,93 +277,29 @@ const OURS: [&str; 9] = [
 const SENT_TO: &str = "x-destination";
 
 /// The headers of MESSAGE that we write from properties.
-const OF_MESSAGE: [&str; 7] =
-    ["content-type", "correlation-id", "reply-to", "persistent", "priority", "expiration", "retain"];
-
-/// The headers of SEND that are for the broker alone, nearly all about the queue it may make.
-const OF_SEND: [&str; 7] =
-    ["login", "durable", "auto-delete", "exclusive", "x-max-length", "x-max-length-bytes", "x-queue-type"];
-
-/// The headers of SUBSCRIBE that mean something by themselves: all others are arguments of the binding.
-const OF_SUBSCRIBE: [&str; 8] =
-    ["id", "prefetch-count", "x-queue-name", "x-match", "persistent", "content-type", "qos", "retained"];
-
-/// What RabbitMQ does for a queue or a subscription, and we do not.
-const UNSUPPORTED: [&str; 8] = [
-    "x-message-ttl",
-    "x-expires",
-    "x-overflow",
-    "x-dead-letter-exchange",
-    "x-dead-letter-routing-key",
-    "x-max-priority",
-    "x-queue-mode",
-    "selector",
+const OF_MESSAGE: [&str; 8] = [
+    "content-type",
+    "correlation-id",
+    "reply-to",
+    "persistent",
+    "priority",
+    "expiration",
+    "retain",
+    "x-delivery-count",
 ];
 
-/// Refuses what would otherwise be ignored in silence. `x-queue-type` may say what every queue here is anyway.
-///
-/// # Errors
-///
-/// One of those headers is there.
-pub(crate) fn refuse_unsupported(headers: &Headers) -> Result<(), HeaderError> {
-    if let Some(kind) = headers.get("x-queue-type").filter(|kind| &***kind != "classic") {
-        return Err(HeaderError::value("x-queue-type", kind, "classic"));
-    }
-    let asked = UNSUPPORTED.into_iter().find(|name| headers.get(name).is_some());
-    asked.map_or(Ok(()), |name| Err(HeaderError::Unsupported(name)))
-}
-
-/// The options of the queue of that name that SEND or SUBSCRIBE to `/queue/…` makes: durable and shared, unless its
-/// headers say otherwise. As in RabbitMQ, one that is not durable is the connection's own and goes with it.
-///
-/// # Errors
-///
-/// A limit is no number.
-pub(crate) fn shared_queue(name: QueueName, headers: &Headers) -> Result<QueueOptions, HeaderError> {
-    let durable = flag(headers, "durable").unwrap_or(true);
-    Ok(QueueOptions {
-        durable,
-        exclusive: flag(headers, "exclusive").unwrap_or(!durable),
-        auto_delete: flag(headers, "auto-delete").unwrap_or(!durable),
-        ..limited(name, headers)?
-    })
-}
-
-/// The options of a queue behind a subscription to keys: gone with it, unless its headers say otherwise.
-///
-/// # Errors
-///
-/// A limit is no number.
-pub(crate) fn subscription_queue(name: QueueName, headers: &Headers) -> Result<QueueOptions, HeaderError> {
-    Ok(QueueOptions {
-        durable: is_durable(headers),
-        exclusive: flag(headers, "exclusive").unwrap_or(false),
-        auto_delete: flag(headers, "auto-delete").unwrap_or(true),
-        ..limited(name, headers)?
-    })
-}
-
-/// Whether a subscription is to outlive its connection; `persistent` is RabbitMQ's other name for it.
-pub(crate) fn is_durable(headers: &Headers) -> bool {
-    headers.is_true("durable") || headers.is_true("persistent")
-}
-
-fn limited(name: QueueName, headers: &Headers) -> Result<QueueOptions, HeaderError> {
-    refuse_unsupported(headers)?;
-    let limit = |header| headers.get(header).map(|value| number(header, value)).transpose();
-    Ok(QueueOptions {
-        name,
-        durable: true,
-        exclusive: false,
-        auto_delete: false,
-        ready_max: limit("x-max-length")?,
-        ready_bytes_max: limit("x-max-length-bytes")?,
-    })
-}
-
-fn flag(headers: &Headers, name: &str) -> Option<bool> {
-    headers.get(name).map(|value| value == "true")
-}
+/// The headers of SUBSCRIBE that mean something by themselves: all others are arguments of the binding.
+const OF_SUBSCRIBE: [&str; 9] = [
+    "id",
+    "login",
+    "prefetch-count",
+    "x-queue-name",
+    "x-match",
+    "persistent",
+    "content-type",
+    "qos",
+    "retained",
+];
 
 /// What a subscription to an exchange asks of headers: `x-match`, and every header that has no other meaning. A header
 /// without a value asks only that it is there.
@@ -384,7 +322,7 @@ pub(crate) fn arguments(headers: &Headers) -> Result<HeaderMatch, HeaderError> {
     for (name, value) in headers {
         let reserved = is_ours(name)
             || is_secret(name)
-            || OF_SEND.contains(&&**name)
+            || is_about_a_queue(name)
             || OF_SUBSCRIBE.contains(&&**name)
             || wanted.iter().any(|(known, _)| known == name);
         if !reserved {
@@ -410,44 +348,6 @@ pub(crate) fn number(name: &'static str, value: &str) -> Result<u64, HeaderError
 pub(crate) fn has_arguments(exchange: &ExchangeName) -> bool {
     let plain = [ExchangeName::TOPIC, ExchangeName::DIRECT, ExchangeName::FANOUT, ExchangeName::DEFAULT];
     !plain.contains(exchange)
-}
-
-/// A header that the broker cannot act on. The client gets an ERROR.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum HeaderError {
-    /// Its value means nothing.
-    #[error("header {name} is '{value}'; expected {expected}.")]
-    Value {
-        /// Which.
-        name: &'static str,
-        /// What it says.
-        value: String,
-        /// What it may say.
-        expected: &'static str,
-    },
-    /// Only the broker may set it.
-    #[error("'{0}' is not allowed on 'SEND': the broker sets it on MESSAGE.")]
-    NotAllowed(&'static str),
-    /// It asks for something that this broker does not do; ignoring it would break a promise that was never given.
-    #[error("header {0} is not supported by this broker; leave it out.")]
-    Unsupported(&'static str),
-    /// `reply-to` names a queue that cannot be.
-    #[error("header reply-to: {0}")]
-    ReplyTo(DestinationError),
-}
-
-impl HeaderError {
-    fn value(name: &'static str, value: &str, expected: &'static str) -> Self {
-        Self::Value { name, value: value.into(), expected }
-    }
-
-    /// A few words for the `message` header.
-    pub(crate) const fn summary(&self) -> &'static str {
-        match self {
-            Self::Value { .. } | Self::NotAllowed(_) | Self::Unsupported(_) => "Invalid header",
-            Self::ReplyTo(_) => "Unsupported destination",
-        }
-    }
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use bytestring::ByteString;
 use model::refusal::Refusal;
 
 use crate::ack::AckError;
-use crate::convert::HeaderError;
 use crate::decode::DecodeError;
 use crate::destination::DestinationError;
 use crate::encode::encode;
 use crate::escape::Escapes;
 use crate::frame::{Command, Frame};
+use crate::header_error::HeaderError;
 use crate::headers::{Headers, is_secret};
 use crate::transaction::TransactionError;
 use crate::version::Version;

@@ -9,6 +9,7 @@
 )]
 
 mod ack;
+mod arguments;
 mod convert;
 pub mod decode;
 pub mod destination;
@@ -16,6 +17,7 @@ pub mod encode;
 mod error_frame;
 pub mod escape;
 pub mod frame;
+mod header_error;
 pub mod headers;
 pub mod heart_beat;
 pub mod options;

@@ -2,10 +2,13 @@
 
 use model::change::{BindingKey, Entry, Place, QueueRecord, SessionRecord, WillRecord};
 use model::grant::Grant;
-use model::key::{KeyPattern, Level};
+use model::key::{KeyPattern, Level, RoutingKey};
 use model::name::{ClientId, QueueId, QueueName, ShareName};
 use model::qos::Qos;
-use model::queue::{Binding, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, QueueOptions};
+use model::queue::{
+    Binding, DeadLetter, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, Overflow, QueueArguments,
+    QueueOptions,
+};
 use model::time::WallMs;
 use smallvec::SmallVec;
 
@@ -105,9 +108,11 @@ pub(crate) fn read_exchange(from: &mut Reader<'_>) -> Result<ExchangeOptions, Re
     })
 }
 
+/// All of a queue but its arguments, which few queues have: see [`put_queue_arguments`].
 pub(crate) fn put_queue(out: &mut Vec<u8>, queue: &QueueRecord) {
     let QueueRecord { id, options } = queue;
-    let QueueOptions { name, durable, exclusive, auto_delete, ready_max, ready_bytes_max } = options;
+    let QueueOptions { name, durable, exclusive, auto_delete, ready_max, ready_bytes_max, arguments: _ } =
+        options;
     put_u64(out, id.0);
     put_str(out, name.as_str());
     put_bool(out, *durable);
@@ -127,7 +132,52 @@ pub(crate) fn read_queue(from: &mut Reader<'_>) -> Result<QueueRecord, RecordErr
             auto_delete: from.bool()?,
             ready_max: from.option(Reader::u64)?,
             ready_bytes_max: from.option(Reader::u64)?,
+            arguments: None,
         },
+    })
+}
+
+/// The arguments of a queue.
+pub(crate) fn put_queue_arguments(out: &mut Vec<u8>, arguments: &QueueArguments) {
+    let QueueArguments { message_ttl_ms, expires_ms, overflow, dead_letter, priority_max, delivery_limit } =
+        arguments;
+    put_option(out, *message_ttl_ms, put_u64);
+    put_option(out, *expires_ms, put_u64);
+    put_option(out, *overflow, |out, overflow| {
+        out.push(match overflow {
+            Overflow::DropHead => 0,
+            Overflow::RejectPublish => 1,
+            Overflow::RejectPublishDlx => 2,
+            Overflow::DropNew => 3,
+        });
+    });
+    put_option(out, dead_letter.as_ref(), |out, DeadLetter { exchange, key }| {
+        put_exchange_name(out, exchange);
+        put_option(out, key.as_ref(), |out, key| put_str(out, key.as_str()));
+    });
+    put_option(out, *priority_max, |out, max| out.push(max));
+    put_option(out, *delivery_limit, |out, limit| put_u64(out, limit.into()));
+}
+
+pub(crate) fn read_queue_arguments(from: &mut Reader<'_>) -> Result<QueueArguments, RecordError> {
+    Ok(QueueArguments {
+        message_ttl_ms: from.option(Reader::u64)?,
+        expires_ms: from.option(Reader::u64)?,
+        overflow: from.option(|from| match from.u8()? {
+            0 => Ok(Overflow::DropHead),
+            1 => Ok(Overflow::RejectPublish),
+            2 => Ok(Overflow::RejectPublishDlx),
+            3 => Ok(Overflow::DropNew),
+            _ => Err(RecordError::Tag),
+        })?,
+        dead_letter: from.option(|from| {
+            Ok(DeadLetter {
+                exchange: read_exchange_name(from)?,
+                key: from.option(|from| from.text().map(RoutingKey::new))?,
+            })
+        })?,
+        priority_max: from.option(Reader::u8)?,
+        delivery_limit: from.option(Reader::u32)?,
     })
 }
 

@@ -15,7 +15,10 @@ use model::name::{
 use model::principal::Principal;
 use model::properties::{Properties, ReplyTo};
 use model::qos::Qos;
-use model::queue::{Binding, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, QueueOptions};
+use model::queue::{
+    Binding, DeadLetter, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, Overflow, QueueArguments,
+    QueueOptions,
+};
 use model::time::WallMs;
 use model::wire_cache::WireCache;
 use proptest::collection::vec;
@@ -246,11 +249,30 @@ fn exchange() -> impl Strategy<Value = ExchangeOptions> {
 
 fn queue() -> impl Strategy<Value = QueueRecord> {
     let rest = any::<(u64, bool, bool, bool, Option<u64>, Option<u64>)>();
-    (text(), rest).prop_map(|(name, rest)| {
+    (text(), rest, of(queue_arguments())).prop_map(|(name, rest, arguments)| {
         let (id, durable, exclusive, auto_delete, ready_max, ready_bytes_max) = rest;
-        let name = QueueName::new(&name);
-        let options = QueueOptions { name, durable, exclusive, auto_delete, ready_max, ready_bytes_max };
+        let options = QueueOptions {
+            name: QueueName::new(&name),
+            durable,
+            exclusive,
+            auto_delete,
+            ready_max,
+            ready_bytes_max,
+            arguments: arguments.map(Box::new),
+        };
         QueueRecord { id: QueueId(id), options }
+    })
+}
+
+fn queue_arguments() -> impl Strategy<Value = QueueArguments> {
+    let overflows =
+        vec![Overflow::DropHead, Overflow::RejectPublish, Overflow::RejectPublishDlx, Overflow::DropNew];
+    let dead_letter = (exchange_name(), of(text()))
+        .prop_map(|(exchange, key)| DeadLetter { exchange, key: key.map(RoutingKey::new) });
+    let rest = any::<(Option<u64>, Option<u64>, Option<u8>, Option<u32>)>();
+    (of(select(overflows)), of(dead_letter), rest).prop_map(|(overflow, dead_letter, rest)| {
+        let (message_ttl_ms, expires_ms, priority_max, delivery_limit) = rest;
+        QueueArguments { message_ttl_ms, expires_ms, overflow, dead_letter, priority_max, delivery_limit }
     })
 }
 

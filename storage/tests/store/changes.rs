@@ -107,6 +107,7 @@ pub(crate) fn declare(id: u64) -> Change {
         auto_delete: false,
         ready_max: None,
         ready_bytes_max: None,
+        arguments: None,
     };
     Change::DeclareQueue(Box::new(QueueRecord { id: QueueId(id), options }))
 }

@@ -132,7 +132,7 @@ impl Link {
                 };
                 self.settle_down(Member {
                     principal: known.principal,
-                    publisher: Publisher::new(None, known.name, known.permissions),
+                    publisher: Publisher::new(Some(self.id), None, known.name, known.permissions),
                     renewal: Renewal::Idle,
                     session: None,
                     consumers: Default::default(),
@@ -184,7 +184,7 @@ impl Link {
         };
         self.settle_down(Member {
             principal: known.principal,
-            publisher: Publisher::new(Some(client), known.name, known.permissions),
+            publisher: Publisher::new(Some(self.id), Some(client), known.name, known.permissions),
             renewal: Renewal::Idle,
             session: Some(session),
             consumers: [(ConsumerId::SESSION, consumer)].into(),

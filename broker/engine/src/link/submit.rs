@@ -9,10 +9,13 @@ use model::name::ClientId;
 use model::qos::Qos;
 use model::refusal::Refusal;
 use model::request::{Operation, Publish, Release, Settle, Submit, Ticket};
+use routing::{Dead, Wakes};
 use smallvec::SmallVec;
 
 use super::{Link, State, Turn};
-use crate::publish::{self, Plan, Published};
+use crate::parts::Parts;
+use crate::plan::{self, Plan};
+use crate::publish::{self, Published};
 use crate::registry::State as SessionState;
 use crate::{expiry, settle};
 
@@ -171,25 +174,25 @@ impl Link {
     fn settle(&mut self, wanted: Option<Ticket>, one: Settle, turn: &mut Turn<'_>) {
         let Some(ticket) = wanted else {
             let mut changeset = std::mem::take(&mut self.removals);
-            self.settle_into(one, &mut changeset, turn);
+            let dead = self.settle_into(one, &mut changeset, turn);
             self.removals = changeset;
-            return;
+            return plan::bury(&self.core.parts, dead.into_iter().collect());
         };
         let mut changeset = Changeset::default();
-        self.settle_into(one, &mut changeset, turn);
+        let dead = self.settle_into(one, &mut changeset, turn);
         let event = submitted(ticket, true);
-        if changeset.is_empty() {
+        if dead.is_none() && changeset.is_empty() {
             self.answer(event, turn);
         } else {
-            self.commit(changeset, |_, _| (), Some(event));
+            let plans = plan::plan_dead(&self.core.parts, dead.into_iter().collect(), &mut changeset);
+            self.commit(changeset, |parts, wakes| show_all(plans, parts, wakes), Some(event));
         }
     }
 
-    fn settle_into(&self, one: Settle, changeset: &mut Changeset, turn: &mut Turn<'_>) {
-        let State::In(member) = &self.state else { return };
-        if let Some(consumer) = member.consumers.get(&one.consumer) {
-            settle::settle(&self.core.parts, consumer, one, changeset, &mut turn.wakes);
-        }
+    fn settle_into(&self, one: Settle, changeset: &mut Changeset, turn: &mut Turn<'_>) -> Option<Dead> {
+        let State::In(member) = &self.state else { return None };
+        let consumer = member.consumers.get(&one.consumer)?;
+        settle::settle(&self.core.parts, consumer, one, changeset, &mut turn.wakes)
     }
 
     /// Waits for all that was asked before, also by an earlier connection of the same client.
@@ -240,9 +243,6 @@ impl Link {
         for plan in &plans {
             plan.record(&self.core.parts, &mut changeset);
         }
-        for one in settles {
-            self.settle_into(one, &mut changeset, turn);
-        }
         for id in fresh {
             if let Some(held) = &mut held {
                 held.remember(id, turn.now, &mut changeset);
@@ -250,9 +250,13 @@ impl Link {
             }
         }
         let routed = plans.iter().all(Plan::routed);
+        let mut dead = Vec::new();
+        for one in settles {
+            dead.extend(self.settle_into(one, &mut changeset, turn));
+        }
+        plans.extend(plan::plan_dead(&self.core.parts, dead, &mut changeset));
         let event = wanted.map(|ticket| submitted(ticket, routed));
-        let show = move |parts: &_, wakes: &mut _| plans.into_iter().for_each(|plan| plan.show(parts, wakes));
-        self.commit(changeset, show, event);
+        self.commit(changeset, |parts, wakes| show_all(plans, parts, wakes), event);
     }
 
     fn plan(&mut self, publish: Publish, turn: &mut Turn<'_>) -> Result<Option<Plan>, Refusal> {
@@ -282,6 +286,10 @@ impl Link {
             self.answer(event, turn);
         }
     }
+}
+
+fn show_all(plans: Vec<Plan>, parts: &Arc<Parts>, wakes: &mut Wakes) {
+    plans.into_iter().for_each(|plan| plan.show(parts, wakes));
 }
 
 const fn submitted(ticket: Ticket, routed: bool) -> Event {

@@ -9,7 +9,7 @@ use model::time::WallMs;
 use super::{Link, Member, State, Turn};
 use crate::mailbox::Mailbox;
 use crate::parts::Parts;
-use crate::publish::Plan;
+use crate::plan::Plan;
 use crate::subscribe::{Subscribed, Subscriber};
 
 impl Link {
@@ -33,7 +33,7 @@ impl Link {
             if waits {
                 parts.vhost.not_yet_shown();
             }
-            let show = move |parts: &Parts, wakes: &mut _| {
+            let show = move |parts: &Arc<Parts>, wakes: &mut _| {
                 replays.into_iter().for_each(|plan: Plan| plan.show(parts, wakes));
                 if waits {
                     parts.vhost.shown();
@@ -85,6 +85,7 @@ fn subscriber<'a>(
         permissions: &member.publisher.permissions,
         session: member.session.as_ref(),
         consumers: &mut member.consumers,
+        owned: &mut member.publisher.owned,
         now,
         cancelled: Vec::new(),
         lost_durably: false,

@@ -8,7 +8,7 @@ use model::event::{Event, Farewell};
 use model::key::KeyPattern;
 use model::name::{ExchangeName, QueueName};
 use model::qos::Qos;
-use model::queue::{Binding, QueueOptions};
+use model::queue::{Binding, Overflow, QueueArguments, QueueOptions};
 use model::refusal::Refusal;
 use model::request::{Close, Operation, Publish, Request, Target, Will};
 
@@ -152,6 +152,10 @@ async fn a_message_that_is_refused_reaches_nobody() {
         auto_delete: false,
         ready_max,
         ready_bytes_max: None,
+        arguments: Some(Box::new(QueueArguments {
+            overflow: Some(Overflow::RejectPublish),
+            ..QueueArguments::default()
+        })),
     };
     let bound = |name: &str| Binding {
         exchange: ExchangeName::FANOUT,

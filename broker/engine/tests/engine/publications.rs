@@ -4,7 +4,7 @@ use engine::Options;
 use model::event::Event;
 use model::name::{PublicationId, QueueName};
 use model::qos::Qos;
-use model::queue::QueueOptions;
+use model::queue::{Overflow, QueueArguments, QueueOptions};
 use model::refusal::Refusal;
 use model::request::{Operation, Publish, Request, Submit, Target, Ticket};
 
@@ -102,6 +102,10 @@ async fn what_was_refused_is_not_remembered() {
         auto_delete: false,
         ready_max: Some(1),
         ready_bytes_max: None,
+        arguments: Some(Box::new(QueueArguments {
+            overflow: Some(Overflow::RejectPublish),
+            ..QueueArguments::default()
+        })),
     };
     let to_small = |text: &str, id: &str| {
         let Operation::Publish(publish) = once(text, id) else { panic!("a publish") };
@@ -109,7 +113,7 @@ async fn what_was_refused_is_not_remembered() {
         Operation::Publish(Publish {
             exchange,
             key: model::key::RoutingKey::from("small"),
-            declare: Some(Box::new(small.clone())),
+            declare: Some(Box::new(small.clone().into())),
             ..publish
         })
     };

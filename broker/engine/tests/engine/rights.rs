@@ -92,14 +92,16 @@ async fn a_queue_is_denied_by_its_name() {
     let broker = broker(&[("$queue/jobs", true, true)]);
     let mut client = Client::connect(&broker).await;
     let queue = |name: &str| {
-        Target::Declare(Box::new(QueueOptions {
+        let options = QueueOptions {
             name: QueueName::new(name),
             durable: false,
             exclusive: false,
             auto_delete: false,
             ready_max: None,
             ready_bytes_max: None,
-        }))
+            arguments: None,
+        };
+        Target::Declare(Box::new(options.into()))
     };
     assert_eq!(rule(client.consume(1, queue("jobs")).await.map(drop)), "$queue/jobs");
     let existing = Target::Existing(QueueName::new("jobs"));

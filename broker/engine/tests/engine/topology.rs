@@ -14,7 +14,15 @@ use crate::client::{Client, crash, publish, start, texts};
 
 fn queue(name: &str, durable: bool, auto_delete: bool) -> QueueOptions {
     let name = QueueName::new(name);
-    QueueOptions { name, durable, exclusive: false, auto_delete, ready_max: None, ready_bytes_max: None }
+    QueueOptions {
+        name,
+        durable,
+        exclusive: false,
+        auto_delete,
+        ready_max: None,
+        ready_bytes_max: None,
+        arguments: None,
+    }
 }
 
 fn bound(exchange: ExchangeName, name: &str) -> Binding {
@@ -72,7 +80,7 @@ async fn nobody_but_its_client_has_to_do_with_a_sessions_queue() {
     let (broker, _store) = start(directory.path());
     let mut thief = Client::connect(&broker).await;
     let name = QueueName::new("mqtt.ann");
-    let declare = || Target::Declare(Box::new(queue("mqtt.ann", true, false)));
+    let declare = || Target::Declare(Box::new(queue("mqtt.ann", true, false).into()));
     // Neither before there is one,
     assert!(thief.consume(1, declare()).await.is_err());
     let mut ann = Client::open(&broker, "ann", true, 3600).await;
@@ -121,7 +129,7 @@ async fn a_queue_whose_session_did_not_reach_the_disk_is_gone_after_a_restart() 
 async fn a_queue_that_has_the_name_of_a_deleted_one_stays_when_the_consumers_of_that_go() {
     let directory = tempfile::tempdir().unwrap();
     let (broker, _store) = start(directory.path());
-    let declare = || Target::Declare(Box::new(queue("q", false, true)));
+    let declare = || Target::Declare(Box::new(queue("q", false, true).into()));
     let (mut first, mut second) = (Client::connect(&broker).await, Client::connect(&broker).await);
     first.consume(1, declare()).await.unwrap();
     second.consume(1, declare()).await.unwrap();
@@ -140,7 +148,7 @@ async fn a_deleted_queue_stays_deleted_once_its_client_was_told() {
     let directory = tempfile::tempdir().unwrap();
     let (broker, _store) = start(directory.path());
     let mut client = Client::connect(&broker).await;
-    client.consume(1, Target::Declare(Box::new(queue("q", true, false)))).await.unwrap();
+    client.consume(1, Target::Declare(Box::new(queue("q", true, false).into()))).await.unwrap();
     client.delete(1).await;
 
     let copy = crash(directory.path());
@@ -156,8 +164,9 @@ async fn a_queue_with_another_limit_than_asked_for_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let (broker, _store) = start(directory.path());
     let mut client = Client::connect(&broker).await;
-    let limited =
-        |ready_max| Target::Declare(Box::new(QueueOptions { ready_max, ..queue("limited", true, false) }));
+    let limited = |ready_max| {
+        Target::Declare(Box::new(QueueOptions { ready_max, ..queue("limited", true, false) }.into()))
+    };
     client.consume(1, limited(Some(5))).await.unwrap();
     client.consume(2, limited(Some(5))).await.unwrap();
     client.consume(3, limited(None)).await.unwrap();
@@ -165,7 +174,7 @@ async fn a_queue_with_another_limit_than_asked_for_is_refused() {
         client.consume(4, limited(Some(6))).await,
         Err(Refusal::Inequivalent {
             what: "queue \"limited\"".into(),
-            difference: "max_length is 5, not 6".into()
+            difference: "inequivalent arg 'x-max-length': received '6' but current is '5'".into()
         })
     );
 }

@@ -406,7 +406,7 @@ fn say(out: &mut Outbox, line: &str) {
 }
 
 fn consume() -> Request {
-    let queue = Target::Declare(Box::new(lines()));
+    let queue = Target::Declare(Box::new(lines().into()));
     let consumer = Consumer { id: ConsumerId(1), acknowledges: false, prefetch: None };
     let subscription =
         Subscription { source: None, queue, consumer: Some(consumer), retained: Replay::Never };
@@ -425,7 +425,7 @@ fn publish(text: &str) -> Request {
         properties: None,
         remember: None,
         publication: None,
-        declare: Some(Box::new(lines())),
+        declare: Some(Box::new(lines().into())),
     };
     let operations = [Operation::Publish(publish)].into_iter().collect();
     Request::Submit(Submit { ticket: Ticket(2), answer: false, operations })
@@ -439,6 +439,7 @@ fn lines() -> QueueOptions {
         auto_delete: false,
         ready_max: None,
         ready_bytes_max: None,
+        arguments: None,
     }
 }
 

@@ -39,6 +39,12 @@ impl Limits {
         Ok(())
     }
 
+    /// Whether more waits than may, though what is on its way to the disk is not there yet.
+    pub(crate) fn is_over(options: &QueueOptions, ready: usize, ready_bytes: u64) -> bool {
+        options.ready_max.is_some_and(|max| ready as u64 > max)
+            || options.ready_bytes_max.is_some_and(|max| ready_bytes > max)
+    }
+
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.reserved += 1;
         self.reserved_bytes += bytes as u64;

@@ -227,18 +227,6 @@ fn a_binding_needs_both_its_ends() {
 }
 
 #[test]
-fn a_queue_that_differs_is_named_with_the_option() {
-    let existing = options("q");
-    assert_eq!(Router::check_queue(&existing, &existing), Ok(()));
-    let asked = QueueOptions { ready_max: Some(5), ..options("q") };
-    assert_eq!(
-        Router::check_queue(&existing, &asked).unwrap_err().to_string(),
-        "queue \"q\" exists with other options: ready_max is unset, asked for was 5"
-    );
-    assert!(Router::check_queue(&existing, &QueueOptions { durable: true, ..options("q") }).is_err());
-}
-
-#[test]
 fn a_binding_to_an_earlier_queue_of_that_name_is_another() {
     let mut house = House::new(&["q"]);
     house.bind(binding("q", "a"));

@@ -3,9 +3,12 @@
 use bytestring::ByteString;
 use engine::Definitions;
 use model::grant::Grant;
-use model::key::{KeyPattern, Level};
+use model::key::{KeyPattern, Level, RoutingKey};
 use model::name::{ExchangeName, QueueName};
-use model::queue::{Binding, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, QueueOptions};
+use model::queue::{
+    Binding, DeadLetter, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, Overflow, QueueArguments,
+    QueueOptions,
+};
 
 use crate::config::origin::{ConfigError, Origin};
 use crate::config::settings::Section;
@@ -30,7 +33,13 @@ pub(crate) fn definitions(settings: &Section) -> Result<Definitions, Vec<ConfigE
             errors.push(ConfigError::new(origin(section, "name"), text));
         }
     }
-    let queues = settings.sections("queue").iter().map(queue).collect();
+    let mut queues = Vec::new();
+    for section in settings.sections("queue") {
+        match queue(section) {
+            Ok(queue) => queues.push(queue),
+            Err(error) => errors.push(error),
+        }
+    }
     let mut bindings = Vec::new();
     for section in settings.sections("binding") {
         match binding(section, &exchanges) {
@@ -65,15 +74,43 @@ fn exchange(section: &Section) -> ExchangeOptions {
     }
 }
 
-fn queue(section: &Section) -> QueueOptions {
-    QueueOptions {
+fn queue(section: &Section) -> Result<QueueOptions, ConfigError> {
+    let overflow = match section.word("overflow") {
+        "drop-head" => Overflow::DropHead,
+        "reject-publish-dlx" => Overflow::RejectPublishDlx,
+        _ => Overflow::RejectPublish,
+    };
+    let arguments = QueueArguments {
+        message_ttl_ms: section.number_if_set("message_ttl"),
+        expires_ms: section.number_if_set("expires"),
+        overflow: Some(overflow),
+        dead_letter: dead_letter(section)?,
+        priority_max: section.number_if_set("max_priority").and_then(|max| max.try_into().ok()),
+        delivery_limit: section.number_if_set("delivery_limit").and_then(|limit| limit.try_into().ok()),
+    };
+    Ok(QueueOptions {
         name: QueueName::new(section.word("name")),
         durable: section.truth("durable"),
         exclusive: false,
         auto_delete: section.truth("auto_delete"),
         ready_max: section.number_if_set("max_length"),
         ready_bytes_max: section.number_if_set("max_length_bytes"),
-    }
+        arguments: Some(Box::new(arguments)),
+    })
+}
+
+fn dead_letter(section: &Section) -> Result<Option<DeadLetter>, ConfigError> {
+    let key = section.text("dead_letter_key").map(RoutingKey::from);
+    let Some(exchange) = section.text("dead_letter_exchange") else {
+        return key.map_or(Ok(None), |_| {
+            let text = "queue.dead_letter_key means nothing without dead_letter_exchange";
+            Err(ConfigError::new(origin(section, "dead_letter_key"), text.to_owned()))
+        });
+    };
+    let exchange = ExchangeName::new(exchange);
+    // The keys of the default exchange are names of queues, whose dots are plain dots.
+    let key = key.map(|key| if exchange == ExchangeName::DEFAULT { key } else { key.dotted() });
+    Ok(Some(DeadLetter { exchange, key }))
 }
 
 fn binding(section: &Section, exchanges: &[ExchangeOptions]) -> Result<Binding, ConfigError> {

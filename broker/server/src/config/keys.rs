@@ -1,9 +1,11 @@
 //! Keys: every key there is, with its type, its default and its meaning.
 
+use crate::config::keys::declared::{BINDING, EXCHANGE, QUEUE};
 use crate::config::keys::rights::{ACCESS, AUTH};
 use crate::config::schema::Default::{Is, Required, Unset};
 use crate::config::schema::{Key, Type};
 
+mod declared;
 mod rights;
 
 /// The whole of a configuration, in the order in which it is shown.
@@ -506,57 +508,5 @@ const SOCKJS: &[Key] = &[
         Type::Size { min: 1024, max: 1 << 30 },
         Is("64KiB"),
         "The most that waits for the next poll of a session; the rest stays in its queue.",
-    ),
-];
-
-const EXCHANGE: &[Key] = &[
-    Key::value("name", Type::Name, Required, "Its name. Names that start with `amq.` are the broker's own."),
-    Key::value(
-        "type",
-        Type::OneOf(&["direct", "topic", "fanout", "headers"]),
-        Is("direct"),
-        "How it picks queues: equal keys, patterns, all of them, or headers.",
-    ),
-    Key::value("durable", Type::Truth, Is("true"), "Survives a restart."),
-    Key::value("auto_delete", Type::Truth, Is("false"), "Goes when its last binding goes."),
-];
-
-const QUEUE: &[Key] = &[
-    Key::value("name", Type::Name, Required, "Its name."),
-    Key::value("durable", Type::Truth, Is("true"), "Survives a restart, with its persistent messages."),
-    Key::value("auto_delete", Type::Truth, Is("false"), "Goes when its last consumer goes."),
-    Key::value(
-        "max_length",
-        Type::Count { min: 1, max: u64::MAX },
-        Unset("limits.queue_messages"),
-        "The most messages that wait in it.",
-    ),
-    Key::value(
-        "max_length_bytes",
-        Type::Size { min: 1, max: u64::MAX },
-        Unset("limits.queue_bytes"),
-        "The most bytes of keys and payloads that wait in it.",
-    ),
-];
-
-const BINDING: &[Key] = &[
-    Key::value(
-        "exchange",
-        Type::Text,
-        Required,
-        "From this exchange; `amq.topic` is where MQTT topics live.",
-    ),
-    Key::value("queue", Type::Name, Required, "To this queue."),
-    Key::value(
-        "key",
-        Type::Text,
-        Is(""),
-        "For messages with this routing key; on a topic exchange a pattern, `*` for one word and `#` for any number. \
-         Words are parted by `.`, as in RabbitMQ: the MQTT topic `room/1` is `room.1` here, and `room/+` is `room.*`.",
-    ),
-    Key::names(
-        "arguments",
-        "For messages with these headers, on a headers exchange: `{ x-match = \"all\", format = \"pdf\" }`. `x-match` is \
-         `all`, `any`, `all-with-x` or `any-with-x`.",
     ),
 ];

@@ -8,7 +8,8 @@ use model::request::{Operation, Publish, Settle};
 use smallvec::{SmallVec, smallvec};
 
 use crate::ack::Unsettled;
-use crate::convert::{sent, shared_queue};
+use crate::arguments::shared_queue;
+use crate::convert::sent;
 use crate::error_frame::Fault;
 use crate::frame::Frame;
 use crate::session::online::{Online, receipts_of};

@@ -1,5 +1,6 @@
 //! SUBSCRIBE, MESSAGE, UNSUBSCRIBE.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +17,6 @@ use model::request::{
 use model::wire_cache::Dialect;
 
 use crate::ack::{AckMode, Name, Shape};
-use crate::convert;
 use crate::destination::{Destinations, Wanted};
 use crate::encode::{END, plain_header};
 use crate::error_frame::Fault;
@@ -25,6 +25,7 @@ use crate::frame::Frame;
 use crate::receipt::Kind;
 use crate::session::online::{Online, receipts_of};
 use crate::version::Version;
+use crate::{arguments, convert};
 
 /// SUBSCRIBE.
 ///
@@ -38,7 +39,7 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
         .clone();
     let id = frame.header("id").cloned();
     check_id(online, frame, id.as_deref())?;
-    convert::refuse_unsupported(&frame.headers)?;
+    arguments::refuse_unsupported(&frame.headers)?;
     let origin = online.options.destinations.origin(&destination)?;
     let (mode, qos) = promised(frame)?;
     let retained = if frame.headers.is_true("retained") { Replay::IfNew } else { Replay::Never };
@@ -53,7 +54,7 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
     let is_queue = matches!(origin.what, Wanted::Queue { .. });
     let (source, queue) = match origin.what {
         Wanted::Queue { name, declares: true } => {
-            (None, Target::Declare(Box::new(convert::shared_queue(name, &frame.headers)?)))
+            (None, Target::Declare(Box::new(arguments::shared_queue(name, &frame.headers)?)))
         }
         Wanted::Queue { name, declares: false } => (None, Target::Existing(name)),
         Wanted::Keys { exchange, pattern, named } => {
@@ -73,7 +74,7 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
         }
     };
     let name = id.as_deref().map_or(Name::Destination(&destination), Name::Id);
-    let durable = !is_queue && convert::is_durable(&frame.headers);
+    let durable = !is_queue && arguments::is_durable(&frame.headers);
     let shape = Shape { shown_by: origin.shown_by, durable, numbers: asks_for_numbers(frame) };
     let escapes = online.escapes();
     let Some(id) = online.subscriptions.open(name, mode, shape, escapes) else {
@@ -144,7 +145,11 @@ fn asks_for_numbers(frame: &Frame) -> bool {
 fn own_queue(frame: &Frame, id: Option<&str>, destination: &str) -> Result<Target, Fault> {
     let name = match frame.header("x-queue-name") {
         Some(name) => name.to_string(),
-        None if !convert::is_durable(&frame.headers) => return Ok(Target::Private),
+        None if !arguments::is_durable(&frame.headers) => {
+            let name = || QueueName::new(&format!("stomp-subscription-{}", unguessable()));
+            let declaration = arguments::private_queue(name, &frame.headers)?;
+            return Ok(declaration.map_or(Target::Private, |asked| Target::Declare(Box::new(asked))));
+        }
         None => {
             let missing =
                 || Fault::new("Missing Header", format!("{} needs header id to be durable.", frame.command));
@@ -157,8 +162,14 @@ fn own_queue(frame: &Frame, id: Option<&str>, destination: &str) -> Result<Targe
         let detail = format!("the queue's name {name:?} does not have 1 to {QUEUE_NAME_BYTES_MAX} bytes.");
         return Err(Fault::new("Invalid header", detail));
     }
-    let options = convert::subscription_queue(QueueName::new(&name), &frame.headers)?;
-    Ok(Target::Declare(Box::new(options)))
+    let declaration = arguments::subscription_queue(QueueName::new(&name), &frame.headers)?;
+    Ok(Target::Declare(Box::new(declaration)))
+}
+
+/// Part of a name that nobody guesses: 128 bits, of a hash with a secret key of its own.
+pub(super) fn unguessable() -> String {
+    let half = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", half(), half())
 }
 
 /// UNSUBSCRIBE.
@@ -182,7 +193,7 @@ pub(super) fn unsubscribe(online: &mut Online, frame: &mut Frame, out: &mut Outb
         ));
     };
     let consumer = subscription.consumer;
-    let delete_queue = subscription.shape.durable && convert::is_durable(&frame.headers);
+    let delete_queue = subscription.shape.durable && arguments::is_durable(&frame.headers);
     online.subscriptions.end(consumer);
     let work = Online::work(Kind::Unsubscribe(consumer), receipts_of(frame), frame);
     let ticket = online.pending.wait(work);
@@ -231,6 +242,9 @@ pub(super) fn message(online: &mut Online, delivery: &Delivery, out: &mut Outbox
     let redelivered: &[u8] =
         if delivery.attempts > 0 { b"redelivered:true\n" } else { b"redelivered:false\n" };
     buf.extend_from_slice(redelivered);
+    if delivery.attempts > 0 {
+        plain_header(buf, "x-delivery-count", delivery.attempts);
+    }
     if let Some(left_ms) = delivery.expires_in_ms {
         plain_header(buf, "expiration", left_ms);
     }

@@ -4,7 +4,7 @@ use model::key::RoutingKey;
 use model::name::{ExchangeName, QueueName};
 use model::properties::ReplyTo;
 use model::qos::Qos;
-use model::queue::QueueOptions;
+use model::queue::{Named, QueueDeclaration, QueueOptions};
 use model::refusal::Refusal;
 use stomp::version::Version;
 
@@ -95,20 +95,23 @@ fn only_queue_makes_a_queue() {
         auto_delete: false,
         ready_max: None,
         ready_bytes_max: None,
+        arguments: None,
     };
-    assert_eq!(peer.publish().declare.as_deref(), Some(&durable));
+    assert_eq!(peer.publish().declare.as_deref(), Some(&durable.clone().into()));
     peer.feed("SEND\ndestination:/amq/queue/jobs\n\nx\0");
     assert_eq!(peer.publish().declare, None);
     peer.feed("SEND\ndestination:/queue/jobs\ndurable:false\n\nx\0");
     let own = QueueOptions { durable: false, exclusive: true, auto_delete: true, ..durable.clone() };
-    assert_eq!(peer.publish().declare.as_deref(), Some(&own));
+    let named = Named { durable: true, ..Named::default() };
+    assert_eq!(peer.publish().declare.as_deref(), Some(&QueueDeclaration { options: own, named }));
     peer.feed(
         "SEND\ndestination:/queue/jobs\nauto-delete:true\nx-max-length:9\nx-max-length-bytes:99\n\nx\0",
     );
     let publish = peer.publish();
     let limited =
         QueueOptions { auto_delete: true, ready_max: Some(9), ready_bytes_max: Some(99), ..durable };
-    assert_eq!(publish.declare.as_deref(), Some(&limited));
+    let named = Named { auto_delete: true, ..Named::default() };
+    assert_eq!(publish.declare.as_deref(), Some(&QueueDeclaration { options: limited, named }));
     assert_eq!(publish.properties, None, "not part of the message");
 }
 

@@ -3,7 +3,9 @@
 use model::event::Event;
 use model::key::{KeyPattern, Level};
 use model::name::{ConsumerId, ExchangeName, QueueName};
-use model::queue::{HeaderMatch, MatchMode, QueueOptions};
+use model::queue::{
+    DeadLetter, HeaderMatch, MatchMode, Named, Overflow, QueueArguments, QueueDeclaration, QueueOptions,
+};
 use model::refusal::Refusal;
 use model::request::{Replay, Source, Target, Unsubscription};
 use stomp::options::Options;
@@ -26,6 +28,7 @@ fn queue(name: &str) -> QueueOptions {
         auto_delete: false,
         ready_max: None,
         ready_bytes_max: None,
+        arguments: None,
     }
 }
 
@@ -70,8 +73,8 @@ fn other_headers_are_arguments_of_a_headers_exchange() {
 fn queues_are_made_by_queue_and_found_by_amq_queue() {
     let mut peer = Peer::online(Version::V1_2);
     for (destination, target) in [
-        ("/queue/chat.queue", Target::Declare(Box::new(queue("chat.queue")))),
-        ("chat.queue2", Target::Declare(Box::new(queue("chat.queue2")))),
+        ("/queue/chat.queue", Target::Declare(Box::new(queue("chat.queue").into()))),
+        ("chat.queue2", Target::Declare(Box::new(queue("chat.queue2").into()))),
         ("/amq/queue/chat.queue", Target::Existing(QueueName::new("chat.queue"))),
     ] {
         peer.feed(&format!("SUBSCRIBE\nid:{destination}\ndestination:{destination}\n\n\0"));
@@ -81,7 +84,9 @@ fn queues_are_made_by_queue_and_found_by_amq_queue() {
     }
     peer.feed("SUBSCRIBE\nid:9\ndestination:/queue/q\nauto-delete:true\nexclusive:true\n\n\0");
     let options = QueueOptions { auto_delete: true, exclusive: true, ..queue("q") };
-    assert_eq!(peer.subscription().1.queue, Target::Declare(Box::new(options)));
+    let named = Named { durable: false, exclusive: true, auto_delete: true };
+    let target = Target::Declare(Box::new(QueueDeclaration { options, named }));
+    assert_eq!(peer.subscription().1.queue, target);
 }
 
 #[test]
@@ -90,14 +95,17 @@ fn a_durable_topic_subscription_keeps_its_queue() {
     for header in ["durable", "persistent"] {
         let headers = format!("id:ann/%1\ndestination:/topic/a.b\n{header}:true\nauto-delete:false");
         let (_, target) = source(&mut peer, &headers);
-        assert_eq!(target, Target::Declare(Box::new(queue("stomp.ann%2F%251./topic/a.b"))));
+        let named = Named { durable: header == "durable", exclusive: false, auto_delete: true };
+        let options = queue("stomp.ann%2F%251./topic/a.b");
+        assert_eq!(target, Target::Declare(Box::new(QueueDeclaration { options, named })));
         peer.feed(&format!("UNSUBSCRIBE\nid:ann/%1\n{header}:true\n\n\0"));
         let id = ConsumerId(if header == "durable" { 1 } else { 2 });
         assert_eq!(peer.unsubscription().1, Unsubscription::Consumer { id, delete_queue: true });
     }
     let (_, target) = source(&mut peer, "id:2\ndestination:/topic/a.b\ndurable:true");
     let auto_delete = QueueOptions { auto_delete: true, ..queue("stomp.2./topic/a.b") };
-    assert_eq!(target, Target::Declare(Box::new(auto_delete)));
+    let named = Named { durable: true, ..Named::default() };
+    assert_eq!(target, Target::Declare(Box::new(QueueDeclaration { options: auto_delete, named })));
     peer.feed("UNSUBSCRIBE\nid:2\n\n\0");
     let kept = Unsubscription::Consumer { id: ConsumerId(3), delete_queue: false };
     assert_eq!(peer.unsubscription().1, kept);
@@ -109,7 +117,7 @@ fn a_queue_behind_a_topic_may_have_a_name() {
     let mut peer = Peer::online(Version::V1_2);
     let (_, target) = source(&mut peer, "id:0\ndestination:/topic/a\nx-queue-name:mine");
     let options = QueueOptions { durable: false, auto_delete: true, ..queue("mine") };
-    assert_eq!(target, Target::Declare(Box::new(options)));
+    assert_eq!(target, Target::Declare(Box::new(options.into())));
     let long = format!("SUBSCRIBE\nid:1\ndestination:/topic/a\nx-queue-name:{}\n\n\0", "q".repeat(256));
     assert_eq!(peer.refused(&long), "Invalid header");
 }
@@ -142,9 +150,13 @@ fn ack_and_prefetch_make_the_consumer() {
 
 #[test]
 fn what_is_not_done_is_refused_and_not_ignored() {
-    for header in
-        ["x-message-ttl:1000", "x-dead-letter-exchange:dlx", "selector:a = 1", "x-queue-type:quorum"]
-    {
+    for header in [
+        "x-queue-mode:lazy",
+        "x-single-active-consumer:true",
+        "selector:a = 1",
+        "x-queue-type:quorum",
+        "x-message-ttl:soon",
+    ] {
         for frame in [
             format!("SUBSCRIBE\nid:0\ndestination:/queue/a\n{header}\n\n\0"),
             format!("SUBSCRIBE\nid:0\ndestination:/topic/a\n{header}\n\n\0"),
@@ -156,6 +168,44 @@ fn what_is_not_done_is_refused_and_not_ignored() {
     let mut peer = Peer::online(Version::V1_2);
     peer.feed("SUBSCRIBE\nid:0\ndestination:/queue/a\nx-queue-type:classic\n\n\0");
     peer.subscription();
+}
+
+#[test]
+fn queue_arguments_are_read_from_headers() {
+    let headers = concat!(
+        "x-message-ttl:1\nx-expires:2\nx-max-length:3\nx-max-length-bytes:4\nx-overflow:reject-publish-dlx\n",
+        "x-dead-letter-exchange:dlx\nx-dead-letter-routing-key:a.b\nx-max-priority:5\nx-delivery-limit:6\n",
+        "x-message-ttl:9\nx-queue-type:classic",
+    );
+    let key = |text: &str| Some(model::key::RoutingKey::from(text));
+    let arguments = QueueArguments {
+        message_ttl_ms: Some(1),
+        expires_ms: Some(2),
+        overflow: Some(Overflow::RejectPublishDlx),
+        dead_letter: Some(DeadLetter { exchange: ExchangeName::new("dlx"), key: key("a/b") }),
+        priority_max: Some(5),
+        delivery_limit: Some(6),
+    };
+    let wanted = QueueOptions { ready_max: Some(3), ready_bytes_max: Some(4), ..queue("q") };
+    let wanted = wanted.with(|all| *all = arguments.clone());
+    let mut peer = Peer::online(Version::V1_2);
+    peer.feed(&format!("SUBSCRIBE\nid:0\ndestination:/queue/q\n{headers}\n\n\0"));
+    assert_eq!(peer.subscription().1.queue, Target::Declare(Box::new(wanted.clone().into())));
+    peer.feed(&format!("SEND\ndestination:/queue/q\n{headers}\n\n\0"));
+    let publish = peer.publish();
+    assert_eq!(publish.declare.as_deref(), Some(&wanted.into()));
+    assert_eq!(publish.properties, None, "not part of the message");
+    // A queue of a subscription's own may be bounded as well.
+    peer.feed(&format!("SUBSCRIBE\nid:1\ndestination:/topic/q\n{headers}\n\n\0"));
+    let Target::Declare(own) = peer.subscription().1.queue else { panic!("a queue of its own") };
+    assert!(own.options.exclusive && own.options.auto_delete && !own.options.durable);
+    assert_eq!(own.options.arguments.as_deref(), Some(&arguments));
+    // The keys of the default exchange are names of queues: their dots are plain dots.
+    let headers = "x-dead-letter-exchange:\nx-dead-letter-routing-key:a.b";
+    peer.feed(&format!("SUBSCRIBE\nid:2\ndestination:/queue/r\n{headers}\n\n\0"));
+    let Target::Declare(other) = peer.subscription().1.queue else { panic!("a queue") };
+    let to = other.options.arguments.unwrap().dead_letter.unwrap();
+    assert_eq!((to.exchange, to.key), (ExchangeName::DEFAULT, key("a.b")));
 }
 
 #[test]

@@ -1,16 +1,21 @@
-//! A queue against a sorted list, under random use.
+//! A queue of any arguments against a sorted list, under random use.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+
+use model::name::ExchangeName;
+use model::properties::Properties;
+use model::queue::DeadLetter;
 
 use super::*;
 
 /// One step of a random life.
 #[derive(Debug, Clone)]
 enum Step {
-    Push { qos: Qos, durable: bool, lives_ms: Option<u64> },
+    Push { qos: Qos, durable: bool, lives_ms: Option<u64>, priority: Option<u8> },
     Reserve,
     Show(Index),
     Unreserve(Index),
@@ -21,6 +26,30 @@ enum Step {
     Wait(u64),
     Purge,
     Expire,
+    Trim,
+}
+
+/// What a queue is declared with, in bounds that a short life runs into.
+fn arguments() -> impl Strategy<Value = (Option<u64>, QueueArguments)> {
+    let numbers = (
+        prop::option::weighted(0.3, 0..8_u64),
+        prop::option::weighted(0.3, 1..40_u64),
+        prop::option::weighted(0.3, 1..5_u8),
+        prop::option::weighted(0.3, 0..3_u32),
+    );
+    (numbers, any::<bool>()).prop_map(|((ready_max, message_ttl_ms, priority_max, delivery_limit), dead)| {
+        let dead_letter = dead.then(|| DeadLetter { exchange: ExchangeName::TOPIC, key: None });
+        let overflow = Some(Overflow::DropHead);
+        let arguments = QueueArguments {
+            message_ttl_ms,
+            priority_max,
+            delivery_limit,
+            overflow,
+            dead_letter,
+            expires_ms: None,
+        };
+        (ready_max, arguments)
+    })
 }
 
 fn steps() -> impl Strategy<Value = Step> {
@@ -36,8 +65,8 @@ fn steps() -> impl Strategy<Value = Step> {
     ];
     let outcome = prop::sample::select(outcomes);
     prop_oneof![
-        8 => (qos, any::<bool>(), prop::option::weighted(0.2, 1..50_u64))
-            .prop_map(|(qos, durable, lives_ms)| Step::Push { qos, durable, lives_ms }),
+        8 => (qos, any::<bool>(), prop::option::weighted(0.2, 1..50_u64), prop::option::of(0..7_u8))
+            .prop_map(|(qos, durable, lives_ms, priority)| Step::Push { qos, durable, lives_ms, priority }),
         4 => Just(Step::Reserve),
         4 => any::<Index>().prop_map(Step::Show),
         1 => any::<Index>().prop_map(Step::Unreserve),
@@ -50,14 +79,18 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => (0..20_u64).prop_map(Step::Wait),
         1 => Just(Step::Purge),
         1 => Just(Step::Expire),
+        2 => Just(Step::Trim),
     ]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
-    fn a_queue_does_what_a_sorted_list_does(steps in prop::collection::vec(steps(), 1..120)) {
-        let mut pair = Pair::new();
+    fn a_queue_does_what_a_sorted_list_does(
+        arguments in prop::option::of(arguments()),
+        steps in prop::collection::vec(steps(), 1..120),
+    ) {
+        let mut pair = Pair::new(arguments);
         for step in &steps {
             pair.step(step);
             pair.check();
@@ -69,15 +102,23 @@ proptest! {
 /// The queue and what it should hold.
 struct Pair {
     queue: Arc<Queue>,
-    ready: BTreeMap<u64, Held>,
-    reserved: Vec<u64>,
+    arguments: QueueArguments,
+    ready_max: Option<u64>,
+    /// By what comes first: the higher priority, then the lower number.
+    ready: BTreeMap<Rank, Held>,
+    /// With the time when they came: by when they are shown it may be late.
+    reserved: Vec<(u64, WallMs)>,
     consumers: Vec<Known>,
     last: u64,
     now: WallMs,
 }
 
+type Rank = (Reverse<u8>, u64);
+
 #[derive(Debug, Clone, PartialEq)]
 struct Held {
+    priority: Option<u8>,
+    published_at: WallMs,
     qos: Qos,
     durable: bool,
     expires_at: Option<WallMs>,
@@ -101,36 +142,46 @@ impl Known {
 }
 
 impl Pair {
-    fn new() -> Self {
-        let queue = queue(1, "q");
-        Self { queue, ready: BTreeMap::new(), reserved: Vec::new(), consumers: Vec::new(), last: 0, now: NOW }
+    fn new(arguments: Option<(Option<u64>, QueueArguments)>) -> Self {
+        let (ready_max, arguments) = arguments.unwrap_or_default();
+        let options = QueueOptions { ready_max, ..options("q").with(|all| *all = arguments.clone()) };
+        Self {
+            queue: Queue::new(QueueId(1), options, Owner::Nobody),
+            arguments,
+            ready_max,
+            ready: BTreeMap::new(),
+            reserved: Vec::new(),
+            consumers: Vec::new(),
+            last: 0,
+            now: NOW,
+        }
     }
 
     fn step(&mut self, step: &Step) {
         let mut wakes = Wakes::default();
         match step {
-            Step::Push { qos, durable, lives_ms } => {
+            Step::Push { qos, durable, lives_ms, priority } => {
                 let expires_at = lives_ms.map(|lives| WallMs(self.now.0 + lives));
-                let held =
-                    Held { qos: *qos, durable: *durable, expires_at, attempts: 0, stage: Stage::Published };
+                let (qos, durable, priority) = (*qos, *durable, *priority);
+                let held = Held { qos, durable, priority, expires_at, ..late(self.now) };
                 self.last += 1;
                 self.queue.push(made(&held, self.last), &mut wakes).unwrap();
-                self.ready.insert(self.last, held);
+                self.wait(self.last, held);
             }
             Step::Reserve => {
                 self.last += 1;
-                let size = made(&late(), self.last).message.size_bytes();
+                let size = made(&late(self.now), self.last).message.size_bytes();
                 assert_eq!(self.queue.reserve(size), Ok(self.last));
-                self.reserved.push(self.last);
+                self.reserved.push((self.last, self.now));
             }
             Step::Show(at) if !self.reserved.is_empty() => {
-                let sequence = self.reserved.swap_remove(at.index(self.reserved.len()));
-                self.queue.show(sequence, made(&late(), sequence), &mut wakes);
-                self.ready.insert(sequence, late());
+                let (sequence, came) = self.reserved.swap_remove(at.index(self.reserved.len()));
+                self.queue.show(sequence, made(&late(came), sequence), &mut wakes);
+                self.wait(sequence, late(came));
             }
             Step::Unreserve(at) if !self.reserved.is_empty() => {
-                let sequence = self.reserved.swap_remove(at.index(self.reserved.len()));
-                self.queue.unreserve(made(&late(), sequence).message.size_bytes());
+                let (sequence, came) = self.reserved.swap_remove(at.index(self.reserved.len()));
+                self.queue.unreserve(made(&late(came), sequence).message.size_bytes());
             }
             Step::Show(_) | Step::Unreserve(_) => {}
             Step::Attach { settles, prefetch } => {
@@ -141,7 +192,9 @@ impl Pair {
             Step::Detach(at) if !self.consumers.is_empty() => {
                 let gone = self.consumers.swap_remove(at.index(self.consumers.len()));
                 assert_eq!(self.queue.detach(gone.taker.key, &mut wakes), self.consumers.len());
-                self.ready.extend(gone.lent.into_iter().map(again));
+                for (sequence, held) in gone.lent {
+                    self.wait(sequence, again(held));
+                }
             }
             Step::Take { consumer, max } if !self.consumers.is_empty() => {
                 self.take(consumer.index(self.consumers.len()), *max);
@@ -152,26 +205,61 @@ impl Pair {
             Step::Detach(_) | Step::Take { .. } | Step::Settle { .. } => {}
             Step::Wait(ms) => self.now.0 += ms,
             Step::Purge => {
-                let durable = self.ready.iter().filter(|(_, held)| held.durable).map(|(at, _)| *at);
+                let durable = self.ready.iter().filter(|(_, held)| held.durable).map(|((_, at), _)| *at);
                 assert_eq!(sequences(&self.queue.purge()), durable.collect::<Vec<_>>());
                 self.ready.clear();
             }
             Step::Expire => {
                 let mut taken = Taken::default();
                 self.queue.expire(self.now, &mut taken);
-                let now = self.now;
-                let gone: Vec<_> = self.ready.extract_if(.., |_, held| expired(held, now)).collect();
-                assert_eq!(taken.expired, gone.len());
-                let durable = gone.iter().filter(|(_, held)| held.durable).map(|(at, _)| *at);
-                assert_eq!(sequences(&taken.removed), durable.collect::<Vec<_>>());
+                let (now, ttl_ms) = (self.now, self.arguments.message_ttl_ms);
+                let gone = self.ready.extract_if(.., |_, held| expired(held, ttl_ms, now));
+                let gone: Vec<_> = gone.map(|((_, at), held)| (at, held, Cause::Expired)).collect();
+                self.check_given_up(&gone, &taken);
+            }
+            Step::Trim => {
+                let mut taken = Taken::default();
+                self.queue.trim(&mut taken);
+                let mut gone = Vec::new();
+                while self.ready_max.is_some_and(|max| self.ready.len() as u64 > max) {
+                    let ((_, at), held) = self.ready.pop_first().unwrap();
+                    gone.push((at, held, Cause::TooMany));
+                }
+                self.check_given_up(&gone, &taken);
             }
         }
     }
 
-    /// Takes, and checks that it got the oldest that may be delivered. How many depends on the others, unless it is
-    /// alone.
+    fn wait(&mut self, sequence: u64, held: Held) {
+        let priority = held.priority.unwrap_or(0).min(self.arguments.priority_max.unwrap_or(0));
+        self.ready.insert((Reverse(priority), sequence), held);
+    }
+
+    /// That these, in this order, are gone from the queue: to elsewhere, or for good.
+    fn check_given_up(&self, gone: &[(u64, Held, Cause)], taken: &Taken) {
+        let expired = gone.iter().filter(|(_, _, cause)| *cause == Cause::Expired).count();
+        assert_eq!(taken.expired, expired);
+        if self.arguments.dead_letter.is_none() {
+            let durable = gone.iter().filter(|(_, held, _)| held.durable).map(|(at, ..)| *at);
+            assert_eq!(sequences(&taken.removed), durable.collect::<Vec<_>>());
+            assert_eq!((taken.dead.len(), taken.dropped), (0, gone.len() - expired));
+            return;
+        }
+        assert_eq!((taken.removed.len(), taken.dropped), (0, 0));
+        let dead = taken.dead.iter().map(|dead| {
+            let place = dead.place.map(|place| place.sequence);
+            (dead.message.key.to_string(), place, dead.cause)
+        });
+        let gone = gone.iter().map(|(at, held, cause)| (at.to_string(), held.durable.then_some(*at), *cause));
+        assert_eq!(dead.collect::<Vec<_>>(), gone.collect::<Vec<_>>());
+    }
+
+    /// Takes, and checks that it got what comes first of what may be delivered. How many depends on the others, unless it
+    /// is alone.
     fn take(&mut self, at: usize, max: usize) -> usize {
         let alone = self.consumers.len() == 1;
+        let ttl_ms = self.arguments.message_ttl_ms;
+        let too_often = self.arguments.delivery_limit.unwrap_or(u32::MAX);
         let consumer = &mut self.consumers[at];
         let credit = consumer.credit();
         let mut taken = Taken::default();
@@ -180,16 +268,22 @@ impl Pair {
         consumer.called = more;
         let count = taken.deliveries.len();
         assert!(count <= max.min(credit));
-        let mut removed = Vec::new();
+        let (mut settled, mut gone) = (Vec::new(), Vec::new());
         let mut deliveries = taken.deliveries.iter();
-        while deliveries.len() > 0 || removed.len() < taken.removed.len() || taken.expired > 0 {
-            let (sequence, held) = self.ready.pop_first().expect("nothing is taken that is not there");
-            if expired(&held, self.now) {
-                removed.extend(held.durable.then_some(sequence));
-                taken.expired -= 1;
+        let unfit = taken.expired
+            + taken.dropped
+            + taken.dead.iter().filter(|dead| dead.cause == Cause::DeliveryLimit).count();
+        while deliveries.len() > 0 || gone.len() < unfit {
+            let ((_, sequence), held) = self.ready.pop_first().expect("nothing is taken that is not there");
+            if expired(&held, ttl_ms, self.now) {
+                gone.push((sequence, held, Cause::Expired));
                 continue;
             }
-            let delivery = deliveries.next().expect("the oldest is taken first");
+            if held.attempts > too_often && held.stage == Stage::Published {
+                gone.push((sequence, held, Cause::DeliveryLimit));
+                continue;
+            }
+            let delivery = deliveries.next().expect("what comes first is taken first");
             assert_eq!(delivery.message.key.as_str(), sequence.to_string());
             let same = (delivery.qos, delivery.attempts, delivery.stage);
             assert_eq!(same, (held.qos, held.attempts, held.stage));
@@ -200,15 +294,17 @@ impl Pair {
                 consumer.lent.insert(sequence, held);
             } else {
                 assert_eq!(delivery.tag.0, 0);
-                removed.extend(held.durable.then_some(sequence));
+                settled.extend(held.durable.then_some(Place { queue: QueueId(1), sequence }));
             }
         }
-        assert_eq!(sequences(&taken.removed), removed);
+        // What was settled by being sent is gone for good, whatever the queue does with the rest.
+        taken.removed.retain(|place| !settled.contains(place));
         if alone {
             let credit = consumer.credit();
             assert!(self.ready.is_empty() || credit == 0 || count == max || count > 0);
             assert_eq!(more, !self.ready.is_empty() && credit > 0);
         }
+        self.check_given_up(&gone, &taken);
         count
     }
 
@@ -225,6 +321,7 @@ impl Pair {
         let settled = self.queue.settle(consumer.taker.key, DeliveryTag(tag), outcome, &mut Wakes::default());
         let held = consumer.lent.get_mut(&tag).unwrap();
         let expected = held.durable.then_some(Place { queue: QueueId(1), sequence: tag });
+        let dies = outcome == Outcome::Rejected && self.arguments.dead_letter.is_some();
         match settled {
             Settled::Unknown => panic!("{tag} is on loan"),
             Settled::Received { durable } => {
@@ -233,14 +330,18 @@ impl Pair {
                 return;
             }
             Settled::Requeued => assert_eq!(outcome, Outcome::Requeued),
+            Settled::Dead(dead) => {
+                assert!(dies);
+                assert_eq!((dead.place, dead.cause), (expected, Cause::Rejected));
+            }
             Settled::Removed { durable, message } => {
-                assert!(matches!(outcome, Outcome::Accepted | Outcome::Rejected));
+                assert!(matches!(outcome, Outcome::Accepted | Outcome::Rejected) && !dies);
                 assert_eq!((durable, message.key.as_str()), (expected, tag.to_string().as_str()));
             }
         }
         let held = consumer.lent.remove(&tag).unwrap();
         if outcome == Outcome::Requeued {
-            self.ready.extend([again((tag, held))]);
+            self.wait(tag, again(held));
         }
     }
 
@@ -254,7 +355,7 @@ impl Pair {
         assert_eq!(stats.ready, self.ready.len());
         assert_eq!(stats.unacked, self.consumers.iter().map(|consumer| consumer.lent.len()).sum::<usize>());
         assert_eq!(stats.consumers, self.consumers.len());
-        let bytes: usize = self.ready.keys().map(|sequence| sequence.to_string().len()).sum();
+        let bytes: usize = self.ready.keys().map(|(_, sequence)| sequence.to_string().len()).sum();
         assert_eq!(stats.ready_bytes, bytes as u64);
         let able = self.consumers.iter().any(|consumer| consumer.credit() > 0);
         let coming = self.consumers.iter().any(|consumer| consumer.called);
@@ -272,23 +373,37 @@ impl Pair {
     }
 }
 
-fn again((sequence, held): (u64, Held)) -> (u64, Held) {
-    (sequence, Held { attempts: held.attempts + 1, ..held })
-}
-
-fn expired(held: &Held, now: WallMs) -> bool {
-    let has_begun = held.attempts > 0 && held.qos == Qos::ExactlyOnce;
-    held.stage == Stage::Published && !has_begun && held.expires_at.is_some_and(|end| end <= now)
-}
-
 /// What a reserved entry turns out to be.
-fn late() -> Held {
-    Held { qos: Qos::AtLeastOnce, durable: true, expires_at: None, attempts: 0, stage: Stage::Published }
+fn late(came: WallMs) -> Held {
+    Held {
+        priority: None,
+        published_at: came,
+        qos: Qos::AtLeastOnce,
+        durable: true,
+        expires_at: None,
+        attempts: 0,
+        stage: Stage::Published,
+    }
+}
+
+fn again(held: Held) -> Held {
+    Held { attempts: held.attempts + 1, ..held }
+}
+
+fn expired(held: &Held, ttl_ms: Option<u64>, now: WallMs) -> bool {
+    let has_begun = held.attempts > 0 && held.qos == Qos::ExactlyOnce;
+    let queue_says = ttl_ms.map(|ttl| WallMs(held.published_at.0 + ttl));
+    let end = held.expires_at.into_iter().chain(queue_says).min();
+    held.stage == Stage::Published && !has_begun && end.is_some_and(|end| end <= now)
 }
 
 fn made(held: &Held, sequence: u64) -> Item {
     let key = sequence.to_string();
-    let message = Arc::new(Message { expires_at: held.expires_at, ..message(&key) });
+    let properties = held
+        .priority
+        .map(|priority| Box::new(Properties { priority: Some(priority), ..Properties::default() }));
+    let (expires_at, published_at) = (held.expires_at, held.published_at);
+    let message = Arc::new(Message { expires_at, published_at, properties, ..message(&key) });
     Item { message, qos: held.qos, durable: held.durable, ..item(&key) }
 }
 

@@ -1,0 +1,344 @@
+//! A message with the places it is going to take; and what queues give up, on its way from one to the other.
+
+use std::sync::Arc;
+
+use model::change::{Change, Changeset, Entry, Place};
+use model::delivery::Stage;
+use model::key::RoutingKey;
+use model::message::Message;
+use model::name::ExchangeName;
+use model::principal::Permissions;
+use model::qos::Qos;
+use model::queue::Overflow;
+use model::refusal::Refusal;
+use model::time::WallMs;
+use routing::{Cause, Dead, Item, Owner, Queue, Route, RouteCache, Taken, Wakes};
+use smallvec::SmallVec;
+
+use crate::clock;
+use crate::dead_letter::Letter;
+use crate::expiry;
+use crate::numbers::MessageIds;
+use crate::parts::Parts;
+
+/// A message with the places it is going to take, none of which anybody sees yet.
+pub(crate) struct Plan {
+    message: Arc<Message>,
+    targets: SmallVec<[Target; 1]>,
+    /// To be kept as the last one of its key, or to delete that.
+    retain: bool,
+}
+
+struct Target {
+    queue: Arc<Queue>,
+    /// The reserved place; `None` where nothing was promised.
+    sequence: Option<u64>,
+    item: Item,
+}
+
+impl Plan {
+    /// A message without places yet.
+    pub(crate) fn new(message: Arc<Message>, retain: bool) -> Self {
+        Self { message, targets: SmallVec::new(), retain }
+    }
+
+    /// A message for one queue alone: a retained one, replayed.
+    pub(crate) fn replay(parts: &Arc<Parts>, message: Arc<Message>, route: &Route) -> Self {
+        let mut plan = Self::new(message, false);
+        // A full queue takes no replay: the subscription stands all the same.
+        if plan.reserve(parts, route).is_ok() {
+            for target in &mut plan.targets {
+                target.item.retain = true;
+            }
+        }
+        plan
+    }
+
+    /// Whether it is to be the retained message of its key.
+    pub(crate) const fn retains(&self) -> bool {
+        self.retain
+    }
+
+    /// Whether at least one queue gets it.
+    pub(crate) fn routed(&self) -> bool {
+        !self.targets.is_empty()
+    }
+
+    /// Takes a place in that queue.
+    pub(crate) fn reserve(&mut self, parts: &Arc<Parts>, route: &Route) -> Result<(), Refusal> {
+        let queue = &route.queue;
+        let qos = self.message.qos.min(route.grant.qos);
+        let durable = self.message.persistent && queue.options().durable && qos > Qos::AtMostOnce;
+        // What the publisher is told must be true of a declared queue that does not last, too.
+        let is_promised = matches!(queue.owner(), Owner::Nobody) || refuses(queue);
+        let sequence = if durable || (is_promised && qos > Qos::AtMostOnce) {
+            match queue.reserve(self.message.size_bytes()) {
+                Ok(sequence) => Some(sequence),
+                Err(_) => return overflow(parts, queue, &self.message),
+            }
+        } else {
+            None
+        };
+        let item = item(&self.message, route, durable);
+        self.targets.push(Target { queue: Arc::clone(queue), sequence, item });
+        Ok(())
+    }
+
+    /// Nothing of it is to happen after all.
+    pub(crate) fn give_up(self) {
+        for target in self.targets.iter().filter(|target| target.sequence.is_some()) {
+            target.queue.unreserve(self.message.size_bytes());
+        }
+    }
+
+    /// Adds what must last of it. From now on it is the retained message of its key: whoever gets it as such is shown it
+    /// behind the commit that follows.
+    pub(crate) fn record(&self, parts: &Parts, changeset: &mut Changeset) {
+        let entries: SmallVec<[Entry; 1]> = self
+            .targets
+            .iter()
+            .filter(|target| target.item.durable)
+            .filter_map(|target| {
+                Some(Entry {
+                    place: Place { queue: target.queue.id(), sequence: target.sequence? },
+                    qos: target.item.qos,
+                    retain: target.item.retain,
+                    subscription_ids: target.item.subscription_ids.clone(),
+                })
+            })
+            .collect();
+        if !entries.is_empty() {
+            changeset.changes.push(Change::Enqueue { message: Arc::clone(&self.message), entries });
+        }
+        if self.retain {
+            self.keep(parts);
+            changeset.changes.push(if self.message.payload.is_empty() {
+                Change::Unretain { exchange: self.message.exchange.clone(), key: self.message.key.clone() }
+            } else {
+                Change::Retain(Arc::clone(&self.message))
+            });
+        }
+    }
+
+    fn keep(&self, parts: &Parts) {
+        parts.vhost.not_yet_shown();
+        let retained = parts.vhost.retained_mut(&self.message.exchange);
+        if self.message.payload.is_empty() {
+            if retained.remove(&self.message.key).is_some() {
+                parts.metrics.retained.decrement();
+            }
+        } else {
+            if retained.set(Arc::clone(&self.message)).is_none() {
+                parts.metrics.retained.increment();
+            }
+            if let Some(end) = self.message.expires_at {
+                expiry::watch_retained(parts, &self.message.exchange, end);
+            }
+        }
+    }
+
+    /// Lets everybody see it.
+    pub(crate) fn show(self, parts: &Arc<Parts>, wakes: &mut Wakes) {
+        if self.retain {
+            parts.vhost.shown();
+        }
+        for target in self.targets {
+            let Target { queue, sequence, item } = target;
+            match sequence {
+                Some(sequence) => queue.show(sequence, item, wakes),
+                None => {
+                    // Nothing was promised for this place: a full queue drops and counts.
+                    if is_for_nobody(&queue, item.qos) || queue.push(item, wakes).is_err() {
+                        parts.metrics.messages_dropped.increment();
+                    }
+                }
+            }
+            came_in(parts, &queue);
+        }
+    }
+}
+
+/// Whether somebody with these permissions may publish there: what is below `$SYS/` is the broker's own.
+pub(crate) fn check_publish(
+    permissions: &Permissions,
+    exchange: &ExchangeName,
+    key: &RoutingKey,
+    action: &'static str,
+) -> Result<(), Refusal> {
+    if key.is_reserved() && *exchange == ExchangeName::TOPIC && key.levels().next() == Some("$SYS") {
+        return Err(Refusal::Denied { action, target: key.to_string() });
+    }
+    match permissions.keeps_from_publishing(exchange, key) {
+        Some(deny) => Err(Refusal::forbidden(action, key, deny)),
+        None => Ok(()),
+    }
+}
+
+/// Whether the publisher is told when that queue is full.
+pub(crate) fn refuses(queue: &Queue) -> bool {
+    match queue.overflow() {
+        Overflow::RejectPublish | Overflow::RejectPublishDlx => true,
+        Overflow::DropHead | Overflow::DropNew => false,
+    }
+}
+
+/// At most once means now or never: for a session without a connection nothing is stored, so that what must wait for it
+/// has the room (MQTT 5.0, 4.3.1).
+fn is_for_nobody(queue: &Queue, qos: Qos) -> bool {
+    qos == Qos::AtMostOnce && matches!(queue.owner(), Owner::Session(_)) && !queue.has_consumers()
+}
+
+/// Gives a message to a queue that keeps nothing of it on disk.
+pub(crate) fn push(
+    parts: &Arc<Parts>,
+    message: &Arc<Message>,
+    route: &Route,
+    wakes: &mut Wakes,
+) -> Result<(), Refusal> {
+    let (queue, item) = (&route.queue, item(message, route, false));
+    let qos = item.qos;
+    if is_for_nobody(queue, qos) {
+        parts.metrics.messages_dropped.increment();
+        return Ok(());
+    }
+    match queue.push(item, wakes) {
+        Ok(()) => {
+            came_in(parts, queue);
+            Ok(())
+        }
+        Err(_) if qos == Qos::AtMostOnce => {
+            parts.metrics.messages_dropped.increment();
+            Ok(())
+        }
+        Err(_) => overflow(parts, queue, message),
+    }
+}
+
+/// A queue is full, and loses the message or refuses it.
+fn overflow(parts: &Arc<Parts>, queue: &Queue, message: &Arc<Message>) -> Result<(), Refusal> {
+    parts.metrics.messages_dropped.increment();
+    if let (Overflow::RejectPublishDlx, Some(from)) = (queue.overflow(), queue.dead_letters()) {
+        let from = Arc::clone(from);
+        let dead = Dead { from, place: None, message: Arc::clone(message), cause: Cause::TooMany };
+        bury(parts, vec![dead]);
+    }
+    if refuses(queue) {
+        return Err(Refusal::LimitReached("the queue is full (max_length, max_length_bytes)"));
+    }
+    if parts.vhost.may_complain(clock::wall_now()) {
+        let name = queue.options().name.as_str();
+        tracing::warn!(queue = name, "queue.full: new messages for it are dropped; see messages_dropped");
+    }
+    Ok(())
+}
+
+fn item(message: &Arc<Message>, route: &Route, durable: bool) -> Item {
+    Item {
+        message: Arc::clone(message),
+        qos: message.qos.min(route.grant.qos),
+        retain: message.retain && route.grant.retain_as_published,
+        subscription_ids: route.grant.subscription_ids.clone(),
+        durable,
+        attempts: 0,
+        was_sent: false,
+        stage: Stage::Published,
+    }
+}
+
+/// A queue has taken a message: does it expire? If the queue drops its head, is it one too many?
+fn came_in(parts: &Arc<Parts>, queue: &Queue) {
+    expiry::watch(parts, queue);
+    if queue.overflow() == Overflow::DropHead {
+        let mut taken = Taken::default();
+        queue.trim(&mut taken);
+        clear_away(parts, &mut taken);
+    }
+}
+
+/// Counts and writes down what queues gave up. Deliveries among it are left alone.
+pub(crate) fn clear_away(parts: &Arc<Parts>, taken: &mut Taken) {
+    parts.metrics.messages_expired.add(std::mem::take(&mut taken.expired) as u64);
+    parts.metrics.messages_dropped.add(std::mem::take(&mut taken.dropped) as u64);
+    while !taken.removed.is_empty() {
+        let some = taken.removed.len().min(TOGETHER_MAX);
+        let changes = taken.removed.drain(..some).map(Change::Remove).collect();
+        parts.durable.commit_soon(Changeset { changes });
+    }
+    while !taken.dead.is_empty() {
+        let some = taken.dead.len().min(TOGETHER_MAX);
+        bury(parts, taken.dead.drain(..some).collect());
+    }
+}
+
+/// Sends what queues gave up on its way: gone from there and arrived here in one commit, so that it is neither lost nor
+/// doubled whenever the broker dies.
+pub(crate) fn bury(parts: &Arc<Parts>, dead: Vec<Dead>) {
+    if dead.is_empty() {
+        return;
+    }
+    let mut changeset = Changeset::default();
+    let plans = plan_dead(parts, dead, &mut changeset);
+    let shown = Arc::clone(parts);
+    parts.durable.commit_then(changeset, move || {
+        // Woken when this is dropped, after all locks are gone.
+        let mut wakes = Wakes::default();
+        plans.into_iter().for_each(|plan| plan.show(&shown, &mut wakes));
+    });
+}
+
+/// The same for a changeset that has more in it: adds what must last, and returns what is to be shown then.
+pub(crate) fn plan_dead(parts: &Arc<Parts>, dead: Vec<Dead>, changeset: &mut Changeset) -> Vec<Plan> {
+    let now = clock::wall_now();
+    let mut ids = MessageIds::default();
+    let mut cache = RouteCache::new();
+    let mut plans = Vec::new();
+    for one in dead {
+        changeset.changes.extend(one.place.map(Change::Remove));
+        let planned = plan_letter(parts, &one, &mut ids, &mut cache, now);
+        match planned.filter(Plan::routed) {
+            Some(plan) => {
+                parts.metrics.messages_dead_lettered.increment();
+                plan.record(parts, changeset);
+                plans.push(plan);
+            }
+            None => parts.metrics.messages_dropped.increment(),
+        }
+    }
+    plans
+}
+
+fn plan_letter(
+    parts: &Arc<Parts>,
+    dead: &Dead,
+    ids: &mut MessageIds,
+    cache: &mut RouteCache,
+    now: WallMs,
+) -> Option<Plan> {
+    let letter = Letter::new(dead, ids.next(&parts.numbers), now)?;
+    let Message { exchange, key, properties, publisher, .. } = &letter.message;
+    let routes = check_publish(&Permissions::everything(), exchange, key, "dead-letter to").and_then(|()| {
+        parts.vhost.router.resolve(exchange, key, properties.as_deref(), publisher.as_ref(), cache)
+    });
+    let routes = match routes {
+        Ok(routes) => routes,
+        Err(refusal) => {
+            if parts.vhost.may_complain(now) {
+                let queue = dead.from.queue.as_str();
+                tracing::warn!(queue, reason = %refusal, "dead_letter.lost");
+            }
+            return None;
+        }
+    };
+    let targets: SmallVec<[&Route; 4]> =
+        routes.targets().filter(|route| !letter.has_been_in(route.queue.options().name.as_str())).collect();
+    let targets: SmallVec<[Route; 4]> = targets.into_iter().cloned().collect();
+    let mut plan = Plan::new(Arc::new(letter.message), false);
+    for route in &targets {
+        // One that is full loses it, as it would lose any other; it is counted there.
+        let _ = plan.reserve(parts, route);
+    }
+    Some(plan)
+}
+
+/// So many that are gone share a changeset.
+const TOGETHER_MAX: usize = 4096;

@@ -1,0 +1,99 @@
+//! Keys of what is declared at start: exchanges, queues, bindings.
+
+use crate::config::schema::Default::{Is, Required, Unset};
+use crate::config::schema::{Key, Type};
+
+pub(crate) const EXCHANGE: &[Key] = &[
+    Key::value("name", Type::Name, Required, "Its name. Names that start with `amq.` are the broker's own."),
+    Key::value(
+        "type",
+        Type::OneOf(&["direct", "topic", "fanout", "headers"]),
+        Is("direct"),
+        "How it picks queues: equal keys, patterns, all of them, or headers.",
+    ),
+    Key::value("durable", Type::Truth, Is("true"), "Survives a restart."),
+    Key::value("auto_delete", Type::Truth, Is("false"), "Goes when its last binding goes."),
+];
+
+pub(crate) const QUEUE: &[Key] = &[
+    Key::value("name", Type::Name, Required, "Its name."),
+    Key::value("durable", Type::Truth, Is("true"), "Survives a restart, with its persistent messages."),
+    Key::value("auto_delete", Type::Truth, Is("false"), "Goes when its last consumer goes."),
+    Key::value(
+        "max_length",
+        Type::Count { min: 1, max: u64::MAX },
+        Unset("limits.queue_messages"),
+        "The most messages that wait in it; see `overflow`.",
+    ),
+    Key::value(
+        "max_length_bytes",
+        Type::Size { min: 1, max: u64::MAX },
+        Unset("limits.queue_bytes"),
+        "The most bytes of keys and payloads that wait in it.",
+    ),
+    Key::value(
+        "overflow",
+        Type::OneOf(&["reject-publish", "drop-head", "reject-publish-dlx"]),
+        Is("reject-publish"),
+        "What happens when it is full: the publisher is refused, or the oldest message goes (`x-overflow`).",
+    ),
+    Key::value(
+        "message_ttl",
+        Type::Duration { min_ms: 0, max_ms: u32::MAX as u64 },
+        Unset("for ever"),
+        "How long a message may wait in it (`x-message-ttl`); a message's own expiry may be sooner.",
+    ),
+    Key::value(
+        "expires",
+        Type::Duration { min_ms: 1, max_ms: u32::MAX as u64 },
+        Unset("never"),
+        "It goes when nobody consumed it, sent to it or declared it for so long (`x-expires`).",
+    ),
+    Key::value(
+        "dead_letter_exchange",
+        Type::Text,
+        Unset("dropped"),
+        "Where messages go that expired, were rejected or were too many (`x-dead-letter-exchange`); `\"\"` is the default \
+         exchange.",
+    ),
+    Key::value(
+        "dead_letter_key",
+        Type::Text,
+        Unset("the message's own"),
+        "With which key, its words parted by `.` (`x-dead-letter-routing-key`).",
+    ),
+    Key::value(
+        "max_priority",
+        Type::Count { min: 1, max: 255 },
+        Unset("no priorities"),
+        "The highest priority that counts (`x-max-priority`): waiting messages of a higher one go first.",
+    ),
+    Key::value(
+        "delivery_limit",
+        Type::Count { min: 0, max: u32::MAX as u64 },
+        Unset("any number"),
+        "How often a message may come back before it is given up (`x-delivery-limit`).",
+    ),
+];
+
+pub(crate) const BINDING: &[Key] = &[
+    Key::value(
+        "exchange",
+        Type::Text,
+        Required,
+        "From this exchange; `amq.topic` is where MQTT topics live.",
+    ),
+    Key::value("queue", Type::Name, Required, "To this queue."),
+    Key::value(
+        "key",
+        Type::Text,
+        Is(""),
+        "For messages with this routing key; on a topic exchange a pattern, `*` for one word and `#` for any number. \
+         Words are parted by `.`, as in RabbitMQ: the MQTT topic `room/1` is `room.1` here, and `room/+` is `room.*`.",
+    ),
+    Key::names(
+        "arguments",
+        "For messages with these headers, on a headers exchange: `{ x-match = \"all\", format = \"pdf\" }`. `x-match` is \
+         `all`, `any`, `all-with-x` or `any-with-x`.",
+    ),
+];
