@@ -9,7 +9,7 @@ use model::key::{KeyPattern, Level, RoutingKey};
 use model::name::{ClientId, ExchangeName, QueueName, ShareName};
 use model::principal::{Credentials, Deny, Permissions, Principal};
 use model::qos::Qos;
-use model::queue::QueueOptions;
+use model::queue::{DeadLetter, QueueDeclaration, QueueOptions};
 use model::refusal::Refusal;
 use model::request::{Identity, Operation, Publish, Replay, Source, Subscription, Target, Will};
 use telemetry::Metrics;
@@ -114,6 +114,37 @@ async fn a_queue_is_denied_by_its_name() {
     };
     assert_eq!(rule(client.submit(send("jobs")).await.map(drop)), "$queue/jobs");
     assert!(client.submit(send("other")).await.is_ok());
+}
+
+#[tokio::test]
+async fn dead_letters_are_no_way_around_what_is_denied() {
+    let broker = broker(&[("no/#", true, false)]);
+    let mut client = Client::connect(&broker).await;
+    for (exchange, key, expected) in [
+        (ExchangeName::TOPIC, Some("no/a"), "no/#"),
+        // With the key of whatever comes: that may be one of those.
+        (ExchangeName::TOPIC, None, "no/#"),
+        (ExchangeName::TOPIC, Some("yes"), "Ok(())"),
+        (ExchangeName::DIRECT, None, "Ok(())"),
+    ] {
+        let options = QueueOptions {
+            name: QueueName::new(&format!("{exchange}-{key:?}")),
+            durable: false,
+            exclusive: false,
+            auto_delete: false,
+            ready_max: None,
+            ready_bytes_max: None,
+            arguments: None,
+        };
+        let to = DeadLetter { exchange, key: key.map(RoutingKey::from) };
+        let declaration = options.with(|all| all.dead_letter = Some(to)).into();
+        let mut sent = publish("q", "x", Qos::AtLeastOnce, None);
+        sent.declare = Some(Box::new(QueueDeclaration::clone(&declaration)));
+        let by_sending = client.submit(vec![Operation::Publish(sent)]).await.map(drop);
+        assert_eq!(rule(by_sending), expected, "{key:?}");
+        let by_consuming = client.consume(1, Target::Declare(Box::new(declaration))).await.map(drop);
+        assert_eq!(rule(by_consuming), expected, "{key:?}");
+    }
 }
 
 /// The rule that says no.
