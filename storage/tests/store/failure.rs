@@ -73,9 +73,11 @@ fn check(which: impl Fn(&Faults) -> &AtomicBool, error: fn() -> StoreError) {
         store.commit(changeset([declare(id)]), Urgency::Now, Some(Box::new(watched)));
     };
     commit(1);
-    while done.load(Ordering::SeqCst) == 0 {
+    // It is dropped a moment after it ran, on the thread that runs completions: what fails below must not overtake that.
+    while dropped.load(Ordering::SeqCst) == 0 {
         std::thread::yield_now();
     }
+    assert_eq!(done.load(Ordering::SeqCst), 1, "the first was dropped and did not run");
     which(&faults).store(true, Ordering::SeqCst);
     commit(2);
     let (text, dropped_before) = failure.recv().unwrap();
