@@ -9,7 +9,7 @@ use harness::mqtt::Client;
 use harness::mqtt::packet::{Packet, Publish};
 use harness::mqtt::property::{Property, RECEIVE_MAXIMUM};
 use harness::mqtt::version::Version;
-use harness::mqtt::write::{Connect, ack, publish, subscribe, unsubscribe};
+use harness::mqtt::write::{Connect, DISCONNECT, ack, publish, subscribe, unsubscribe};
 use harness::socket::Next;
 use harness::wait::SOON;
 
@@ -248,6 +248,54 @@ fn a_message_that_cannot_be_taken_now_ends_the_connection_in_3_x() -> Result<()>
     Ok(())
 }
 
+#[test]
+fn a_session_that_is_away_keeps_what_its_limits_allow() -> Result<()> {
+    let cases: [(&str, [bool; 3], &[&str]); 3] = [
+        ("drop-new", [true, true, true], &["1", "2"]),
+        ("drop-oldest", [true, true, true], &["2", "3"]),
+        ("reject-publish", [true, true, false], &["1", "2"]),
+    ];
+    for (overflow, taken, kept) in cases {
+        let limits = format!("session_queue_messages = 2\nsession_queue_overflow = \"{overflow}\"");
+        let broker = Setup::new().config(&format!("[limits]\n{limits}\n")).start()?;
+        let mut session = away(&broker)?;
+        session.subscribe("t", 1)?;
+        session.send(&DISCONNECT)?;
+        ensure!(session.closes(SOON)?, "{overflow}: it stays");
+        let mut publisher = Client::clean(broker.at(Door::Mqtt), Version::V5, "publisher")?;
+        for (body, taken) in ["1", "2", "3"].into_iter().zip(taken) {
+            publisher.send(&publish(Version::V5, &Publish::new("t", body.as_bytes(), 1).with_id(1)))?;
+            let packet = publisher.packet()?;
+            let Packet::Ack { reason, .. } = packet else { anyhow::bail!("{overflow}: {packet:?}") };
+            ensure!(if taken { reason < 0x80 } else { reason == 0x97 }, "{overflow}, {body}: {reason:#04x}");
+        }
+        let mut back = away(&broker)?;
+        for body in kept {
+            let message = back.take()?;
+            ensure!(message.payload == body.as_bytes(), "{overflow}: {message:?}, not {body}");
+        }
+        ensure!(back.next(Duration::from_millis(300))? == Next::Silence, "{overflow}: one more");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_waits_for_a_session_grows_no_older_than_its_limit() -> Result<()> {
+    let broker = Setup::new().config("[limits]\nsession_queue_age = \"1s\"\n").start()?;
+    let mut session = away(&broker)?;
+    session.subscribe("t", 1)?;
+    session.send(&DISCONNECT)?;
+    ensure!(session.closes(SOON)?, "it stays");
+    let mut publisher = Client::clean(broker.at(Door::Mqtt), Version::V5, "publisher")?;
+    publisher.publish("t", b"old", 1)?;
+    std::thread::sleep(Duration::from_millis(1500));
+    publisher.publish("t", b"new", 1)?;
+    let mut back = away(&broker)?;
+    let message = back.take()?;
+    ensure!(message.payload == b"new"[..], "{message:?}");
+    Ok(())
+}
+
 /// Acknowledged; or the end, after DISCONNECT with that code in 5.0.
 fn ended(client: &mut Client, version: Version, (fits, code): (bool, u8), kind: u8) -> Result<()> {
     if fits {
@@ -259,6 +307,10 @@ fn ended(client: &mut Client, version: Version, (fits, code): (bool, u8), kind: 
     }
     ensure!(client.closes(SOON)?, "goes on");
     Ok(())
+}
+
+fn away(broker: &Broker) -> Result<Client> {
+    Ok(Client::connect(broker.at(Door::Mqtt), &Connect::lasting(Version::V5, "away"))?.0)
 }
 
 fn with(mqtt: &str) -> Result<Broker> {

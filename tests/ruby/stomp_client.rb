@@ -128,5 +128,9 @@ end
 client = Client.new(ARGV[0], ARGV[2].to_i)
 while (line = $stdin.gets)
   command, *words = line.split
-  client.public_send(command == "send" ? :send_it : command, *words)
+  begin
+    client.public_send(command == "send" ? :send_it : command, *words)
+  rescue IOError
+    # The broker hung up at once, and the gem's reading side was quicker than its writing side: that one tells.
+  end
 end

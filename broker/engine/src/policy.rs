@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use model::grant::Overlapping;
+use model::queue::Overflow;
 
 /// What the engine is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The most messages that may wait in a session's own queue, or in a subscription's. Beyond it, new ones are dropped
-    /// for that session alone, and counted.
+    /// The most messages that may wait in a session's own queue, or in a subscription's.
     pub session_queue_messages_max: u64,
     /// The same, in bytes of key and payload.
     pub session_queue_bytes_max: u64,
+    /// What happens with a message that is one too many there.
+    pub session_queue_overflow: Overflow,
+    /// How long a message may wait there; `None`: as long as its own expiry allows.
+    pub session_queue_age_max: Option<Duration>,
     /// The most messages that may wait in a named queue. Beyond it, the publisher is refused.
     pub queue_messages_max: u64,
     /// The same, in bytes of key and payload.
@@ -39,6 +43,8 @@ impl Default for Options {
         Self {
             session_queue_messages_max: 10_000,
             session_queue_bytes_max: 64 << 20,
+            session_queue_overflow: Overflow::DropNew,
+            session_queue_age_max: None,
             queue_messages_max: 1_000_000,
             queue_bytes_max: 1 << 30,
             subscriptions_max: 10_000,

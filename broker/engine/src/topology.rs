@@ -74,9 +74,18 @@ fn completed(options: QueueOptions, owner: &Owner, limits: &Options) -> QueueOpt
     };
     // Whoever limits a queue and does not say what then means what RabbitMQ does.
     let is_limited = options.ready_max.is_some() || options.ready_bytes_max.is_some();
+    let is_own = !matches!(owner, Owner::Nobody);
     let mut options = options.with(|arguments| {
         if is_limited {
             arguments.overflow.get_or_insert(Overflow::DropHead);
+        }
+        // Said only where it is not what such a queue does anyway: arguments cost memory in each of them.
+        if is_own && limits.session_queue_overflow != Overflow::DropNew {
+            arguments.overflow.get_or_insert(limits.session_queue_overflow);
+        }
+        if let Some(age) = limits.session_queue_age_max.filter(|_| is_own) {
+            let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            arguments.message_ttl_ms.get_or_insert(age_ms);
         }
     });
     options.ready_max.get_or_insert(messages);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use auth::Anonymous;
 use gateway::{Kind, ListenerOptions, Protocol, SockJsOptions, Web};
 use model::grant::Overlapping;
+use model::queue::Overflow;
 use mqtt::version::Version;
 use telemetry::Metrics;
 use telemetry::logging::{Format, Levels};
@@ -56,6 +57,12 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
     engine::Options {
         session_queue_messages_max: limits.number("session_queue_messages"),
         session_queue_bytes_max: limits.number("session_queue_bytes"),
+        session_queue_overflow: match limits.word("session_queue_overflow") {
+            "drop-oldest" => Overflow::DropHead,
+            "reject-publish" => Overflow::RejectPublish,
+            _ => Overflow::DropNew,
+        },
+        session_queue_age_max: limits.number_if_set("session_queue_age").map(Duration::from_millis),
         queue_messages_max: limits.number("queue_messages"),
         queue_bytes_max: limits.number("queue_bytes"),
         subscriptions_max: count(limits, "subscriptions"),
@@ -339,6 +346,8 @@ mod tests {
         "limits.connections=10",
         "limits.session_queue_messages=13",
         "limits.session_queue_bytes=14KiB",
+        "limits.session_queue_overflow=drop-oldest",
+        "limits.session_queue_age=46s",
         "limits.queue_messages=15",
         "limits.queue_bytes=16KiB",
         "limits.subscriptions=17",

@@ -16,6 +16,10 @@ pub(crate) trait Driver {
     fn leave(&mut self) -> Result<()>;
     /// Is gone without a word.
     fn vanish(&mut self) -> Result<()>;
+    /// Whether it asks for its will to be published when it says goodbye (5.0, 3.14.2.1: 0x04).
+    fn leaves_its_will(&self) -> bool {
+        false
+    }
 }
 
 /// How a client comes in.

@@ -112,7 +112,7 @@ fn large(scene: &mut Scene) -> Result<()> {
     scene.client.leave()
 }
 
-/// Others hear its will when it vanishes, and not when it leaves.
+/// Others hear its will when it vanishes, and not when it leaves, unless it asks for that.
 fn will(scene: &mut Scene) -> Result<()> {
     let topic = scene.topic("will");
     let mut raw = scene.listener(&topic, 1)?;
@@ -127,6 +127,9 @@ fn will(scene: &mut Scene) -> Result<()> {
     scene.client.subscribe(&scene.topic("other"), 0)?;
     scene.client.leave()?;
     scene.raw("marker")?.publish(&topic, b"marker", 1)?;
+    if scene.client.leaves_its_will() {
+        ensure!(raw.take()?.text() == "안녕히", "it asked for its will, and that was not published");
+    }
     ensure!(raw.take()?.text() == "marker", "it left, and its will was published");
     Ok(())
 }

@@ -159,6 +159,11 @@ impl Driver for Mosquitto {
         self.listening = None;
         Ok(())
     }
+
+    /// `mosquitto_sub` ends on SIGTERM with DISCONNECT 0x04 in 5.0, if it has a will.
+    fn leaves_its_will(&self) -> bool {
+        self.version == "mqttv5"
+    }
 }
 
 /// Topic, payload in hexadecimal digits, QoS, RETAIN, Response Topic, Correlation Data.

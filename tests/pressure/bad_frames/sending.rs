@@ -38,9 +38,9 @@ fn sends() -> Vec<Bad> {
         rows.push(bad(name, "012", frame, "Invalid header", says));
     }
     for (name, header, says) in [
-        ("a queue of some length", "x-max-length:some", "expected a number"),
-        ("a queue of a negative length", "x-max-length:-1", "expected a number"),
-        ("a queue of some bytes", "x-max-length-bytes:1MB", "expected a number"),
+        ("a queue of some length", "x-max-length:some", "expected a whole number from"),
+        ("a queue of a negative length", "x-max-length:-1", "expected a whole number from"),
+        ("a queue of some bytes", "x-max-length-bytes:1MB", "expected a whole number from"),
     ] {
         let frame = format!("SEND\ndestination:/queue/bad.new\nreceipt:r7\n{header}\n\nx\0");
         rows.push(bad(name, "2", frame, "Invalid header", says));

@@ -138,14 +138,27 @@ const LIMITS: &[Key] = &[
         "session_queue_messages",
         Type::Count { min: 1, max: u64::MAX },
         Is("10000"),
-        "The most messages that wait for one MQTT session or one STOMP subscription. Beyond it, new ones are dropped for \
-         that one alone, and counted.",
+        "The most messages that wait for one MQTT session or one STOMP subscription. Beyond it, `session_queue_overflow` \
+         holds. A session that exists keeps the limits that it was made with.",
     ),
     Key::value(
         "session_queue_bytes",
         Type::Size { min: 1024, max: u64::MAX },
         Is("64MiB"),
         "The same in bytes of keys and payloads.",
+    ),
+    Key::value(
+        "session_queue_overflow",
+        Type::OneOf(&["drop-new", "drop-oldest", "reject-publish"]),
+        Is("drop-new"),
+        "What happens when it is full: the new message or the oldest one is dropped, for that one alone, and counted; or \
+         the publisher of a QoS 1 or QoS 2 message is refused, and nobody gets it.",
+    ),
+    Key::value(
+        "session_queue_age",
+        Type::Duration { min_ms: 1, max_ms: u32::MAX as u64 },
+        Unset("as long as the message says"),
+        "How long a message may wait there.",
     ),
     Key::value(
         "queue_messages",
