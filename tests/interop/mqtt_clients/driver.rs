@@ -16,6 +16,10 @@ pub(crate) trait Driver {
     fn leave(&mut self) -> Result<()>;
     /// Is gone without a word.
     fn vanish(&mut self) -> Result<()>;
+    /// Whether it connects anew for each message: at QoS 0 nothing keeps the order of two connections.
+    fn connects_for_each(&self) -> bool {
+        false
+    }
     /// Whether it asks for its will to be published when it says goodbye (5.0, 3.14.2.1: 0x04).
     fn leaves_its_will(&self) -> bool {
         false

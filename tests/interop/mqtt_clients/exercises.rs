@@ -80,13 +80,23 @@ fn talk(scene: &mut Scene, qos: u8) -> Result<()> {
     let mut raw = scene.listener(&topic, qos)?;
     scene.client.connect(&Hello::clean(&format!("{}-talk{qos}", scene.name)))?;
     scene.client.subscribe(&topic, qos)?;
+    let one_by_one = qos == 0 && scene.client.connects_for_each();
+    let mut hear = |number| {
+        let heard = raw.take().with_context(|| format!("message {number} to another client"))?;
+        ensure!((heard.text(), heard.qos) == (spoken(number), qos), "another client heard {heard:?}");
+        Ok(())
+    };
     for number in 0..EACH {
         scene.client.publish(&Message::new(&topic, spoken(number).as_bytes(), qos))?;
+        if one_by_one {
+            hear(number)?;
+        }
     }
     for number in 0..EACH {
         scene.expect(&Message::new(&topic, spoken(number).as_bytes(), qos))?;
-        let heard = raw.take().with_context(|| format!("message {number} to another client"))?;
-        ensure!((heard.text(), heard.qos) == (spoken(number), qos), "another client heard {heard:?}");
+        if !one_by_one {
+            hear(number)?;
+        }
     }
     for number in 0..EACH {
         raw.publish(&topic, format!("other {number}").as_bytes(), qos)?;
@@ -128,7 +138,11 @@ fn will(scene: &mut Scene) -> Result<()> {
     scene.client.leave()?;
     scene.raw("marker")?.publish(&topic, b"marker", 1)?;
     if scene.client.leaves_its_will() {
-        ensure!(raw.take()?.text() == "안녕히", "it asked for its will, and that was not published");
+        // Its goodbye and the marker come by two connections.
+        let mut both = [raw.take()?.text(), raw.take()?.text()];
+        both.sort_unstable();
+        ensure!(both == ["marker", "안녕히"], "it asked for its will, and {both:?} were published");
+        return Ok(());
     }
     ensure!(raw.take()?.text() == "marker", "it left, and its will was published");
     Ok(())

@@ -160,6 +160,10 @@ impl Driver for Mosquitto {
         Ok(())
     }
 
+    fn connects_for_each(&self) -> bool {
+        true
+    }
+
     /// `mosquitto_sub` ends on SIGTERM with DISCONNECT 0x04 in 5.0, if it has a will.
     fn leaves_its_will(&self) -> bool {
         self.version == "mqttv5"
