@@ -1,12 +1,13 @@
 //! Broker: `duetmq serve` in a process of its own, with a data directory that outlives its deaths.
 
 use std::fs;
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::binary::duetmq;
@@ -20,6 +21,7 @@ use crate::wait::{SOON, until};
 pub struct Setup {
     config: Option<String>,
     arguments: Vec<String>,
+    users: Vec<String>,
     data: Option<PathBuf>,
 }
 
@@ -40,6 +42,13 @@ impl Setup {
     #[must_use]
     pub fn argument(mut self, argument: &str) -> Self {
         self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// With a user whose password is his name.
+    #[must_use]
+    pub fn user(mut self, name: &str) -> Self {
+        self.users.push(name.to_owned());
         self
     }
 
@@ -70,6 +79,9 @@ impl Setup {
         let folder = tempfile::Builder::new().prefix("duetmq-").tempdir()?;
         if let Some(config) = &self.config {
             fs::write(folder.path().join("duetmq.toml"), config)?;
+        }
+        for name in &self.users {
+            add_user(&folder.path().join(USERS), name)?;
         }
         let doors = Door::ALL.map(|door| (door, free_address())).to_vec();
         Ok(Broker { process: None, journal: Journal::new()?, doors, setup: self, folder })
@@ -179,6 +191,9 @@ impl Broker {
         for (door, address) in &self.doors {
             command.arg("--listen").arg(door.url(*address));
         }
+        if !self.setup.users.is_empty() {
+            command.arg("--set").arg(format!("auth.file.path={USERS}"));
+        }
         command.args(&self.setup.arguments);
         command.stdin(Stdio::null()).stdout(self.journal.writer()?).stderr(self.journal.writer()?);
         Ok(command)
@@ -239,6 +254,19 @@ pub fn duetmq_command() -> Result<Command> {
     }
     Ok(command)
 }
+
+fn add_user(file: &Path, name: &str) -> Result<()> {
+    let mut command = duetmq_command()?;
+    command.args(["passwd", "add", name, "--file"]).arg(file).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut adding = command.spawn()?;
+    writeln!(adding.stdin.take().context("a pipe")?, "{name}")?;
+    let status = adding.wait()?;
+    ensure!(status.success(), "duetmq passwd add {name} ended with {status}");
+    Ok(())
+}
+
+/// The password file, in the broker's folder.
+const USERS: &str = "users";
 
 /// Generous, because the machine may be busy compiling; what is promised is measured elsewhere.
 const START_MAX: Duration = Duration::from_secs(30);

@@ -34,5 +34,6 @@ mod table;
 mod topics;
 mod transactions;
 mod traps;
+mod users;
 mod wills;
 mod wills_restart;

@@ -30,6 +30,7 @@ mod subscribe;
 mod system_topics;
 mod timers;
 mod topology;
+mod users;
 mod vhost;
 mod wheel;
 mod wills;

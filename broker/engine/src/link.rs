@@ -27,6 +27,7 @@ use crate::plan;
 use crate::publish::Publisher;
 use crate::registry::Session;
 use crate::settle::{self, Attached};
+use crate::users::Own;
 use crate::{subscribe, topology};
 
 mod admission;
@@ -98,6 +99,7 @@ enum State {
 /// A client that is in.
 struct Member {
     principal: Principal,
+    own: Own,
     publisher: Publisher,
     /// It shows anew who it is.
     renewal: Renewal,

@@ -34,10 +34,15 @@ impl Numbers {
         self.links.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A text that names a link among all links of all lives of the broker.
+    /// A text that names a link among all links of all lives of the broker (see `model::personal`).
     pub(crate) fn link_name(&self, link: u64) -> String {
         format!("session-{}-{link}", self.incarnation.0)
     }
+}
+
+/// A text that names the session with that queue, as long as there is that queue: over connections and restarts.
+pub(crate) fn session_name(queue: QueueId) -> String {
+    format!("session-{}-q{}", queue.0 >> 32, queue.0 & 0xffff_ffff)
 }
 
 /// A run of message numbers taken at once, so that publishers do not meet at one counter for every message.

@@ -158,14 +158,14 @@ impl Plan {
     }
 }
 
-/// Whether somebody with these permissions may publish there: what is below `$SYS/` is the broker's own.
+/// Whether somebody with these permissions may publish there: topics that start with `$` are the broker's own.
 pub(crate) fn check_publish(
     permissions: &Permissions,
     exchange: &ExchangeName,
     key: &RoutingKey,
     action: &'static str,
 ) -> Result<(), Refusal> {
-    if key.is_reserved() && *exchange == ExchangeName::TOPIC && key.levels().next() == Some("$SYS") {
+    if key.is_reserved() && *exchange == ExchangeName::TOPIC {
         return Err(Refusal::Denied { action, target: key.to_string() });
     }
     match permissions.keeps_from_publishing(exchange, key) {

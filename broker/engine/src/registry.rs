@@ -16,6 +16,7 @@ use routing::{ConsumerOptions, Owner, Queue, Settles, Wakes};
 use smallvec::SmallVec;
 
 use crate::mailbox::{Mailbox, Note};
+use crate::numbers;
 use crate::parts::Parts;
 use crate::settle::Attached;
 use crate::timers::{Asked, Due};
@@ -86,6 +87,8 @@ pub(crate) struct Arriving<'a> {
 /// A client that got in.
 pub(crate) struct Arrived {
     pub(crate) session: Arc<Session>,
+    /// What the session is called.
+    pub(crate) name: String,
     pub(crate) consumer: Attached,
     pub(crate) present: bool,
     pub(crate) unreleased: Vec<u16>,
@@ -168,8 +171,9 @@ impl Registry {
             Some(session) => session,
             None => self.make(parts, &mut sessions, &arriving)?,
         };
-        let (consumer, unreleased) = {
+        let (name, consumer, unreleased) = {
             let mut state = session.lock();
+            let name = numbers::session_name(state.queue.id());
             let consumer = attach(&state.queue, &arriving, wakes)?;
             state.attached = Some(Attachment {
                 link: arriving.link,
@@ -185,9 +189,9 @@ impl Registry {
             if state.recorded {
                 aftermath.changeset.changes.push(state.record(&session.client));
             }
-            (consumer, state.unreleased.iter().copied().collect())
+            (name, consumer, state.unreleased.iter().copied().collect())
         };
-        commit(Arrived { session, consumer, present, unreleased, aftermath });
+        commit(Arrived { session, name, consumer, present, unreleased, aftermath });
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use crate::parts::Parts;
 use crate::plan::Plan;
 use crate::registry::Session;
 use crate::settle::Attached;
+use crate::users::Own;
 use crate::{expiry, topology};
 
 /// A link, as far as subscriptions are concerned.
@@ -26,6 +27,7 @@ pub(crate) struct Subscriber<'a> {
     pub(crate) link: u64,
     pub(crate) mailbox: &'a Arc<Mailbox>,
     pub(crate) permissions: &'a Permissions,
+    pub(crate) own: &'a Own,
     pub(crate) session: Option<&'a Arc<Session>>,
     pub(crate) consumers: &'a mut HashMap<ConsumerId, Attached>,
     /// The queues that are the link's own because it made them: they go with it.
@@ -69,6 +71,7 @@ impl Subscriber<'_> {
         wakes: &mut Wakes,
     ) -> Result<Qos, Refusal> {
         let Subscription { source, queue, consumer, retained } = subscription;
+        let source = source.map(|source| self.own.source(source, &queue)).transpose()?;
         self.check(source.as_ref(), &queue)?;
         let limit = parts.vhost.options.subscriptions_max;
         if consumer.is_some() && self.consumers.len() >= limit {
@@ -225,8 +228,8 @@ impl Subscriber<'_> {
                 let state = self.session.and_then(|session| session.state_for(self.link));
                 let Some(mut state) = state else { return false };
                 let key = BindingKey {
+                    pattern: self.own.pattern(&exchange, pattern),
                     exchange,
-                    pattern,
                     arguments: Default::default(),
                     share,
                     queue: state.queue.options().name.clone(),

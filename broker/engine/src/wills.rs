@@ -16,6 +16,7 @@ use crate::numbers::MessageIds;
 use crate::parts::Parts;
 use crate::plan::{self, Plan};
 use crate::publish::{self, Published, Publisher};
+use crate::users;
 
 /// What the end of a connection, or of a session, leaves to be done: in one commit, so that a will is neither lost nor
 /// published twice.
@@ -35,6 +36,7 @@ pub(crate) fn keep(
 ) -> Result<Box<WillRecord>, Refusal> {
     let Will { publish, delay_s } = will;
     plan::check_publish(permissions, &publish.exchange, &publish.key, "publish a will to")?;
+    users::check(&publish)?;
     let expiry_ms = publish.expiry_ms;
     let publish = Publish { expiry_ms: None, ..publish };
     let id = MessageIds::default().next(&parts.numbers);

@@ -64,7 +64,8 @@ pub struct Opened {
     pub session_present: bool,
     /// The QoS 2 ids that the client has not released yet.
     pub unreleased: Vec<u16>,
-    /// Names this connection, as text without blanks: STOMP's `session` header.
+    /// Names this session, as text without blanks: STOMP's `session` header, and the first level of what is for this session
+    /// alone ([`crate::personal`]). A client without an id has a session as long as its connection lasts.
     pub connection: String,
     /// Who the client turned out to be; `None` for an anonymous one.
     pub user: Option<UserName>,

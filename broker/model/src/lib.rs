@@ -13,6 +13,7 @@ pub mod key;
 pub mod message;
 pub mod name;
 pub mod outbox;
+pub mod personal;
 pub mod principal;
 pub mod properties;
 pub mod qos;

@@ -132,6 +132,10 @@ impl ExchangeName {
     pub const FANOUT: Self = Self::known("amq.fanout");
     /// The headers exchange that is always there.
     pub const HEADERS: Self = Self::known("amq.headers");
+    /// What is meant for all sessions of one user; the first level of each key says whom ([`crate::personal`]).
+    pub const USER: Self = Self::known("$user");
+    /// What is meant for one session; the first level of each key says which ([`crate::personal`]).
+    pub const SESSION: Self = Self::known("$session");
 }
 
 /// One node of the broker. A single node is number 0.

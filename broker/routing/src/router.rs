@@ -20,8 +20,8 @@ use crate::table::{BindingCounts, Line, Table};
 
 /// One namespace: exchanges, queues, and the bindings between them.
 ///
-/// The default exchange and `amq.topic`, `amq.direct`, `amq.fanout` and `amq.headers` are always there. The default
-/// exchange leads to the queue whose name is the key, and cannot be bound to.
+/// The default exchange and `amq.topic`, `amq.direct`, `amq.fanout` and `amq.headers` are always there, and `$user` and
+/// `$session`, where keys begin with the one they are meant for. The default exchange leads to the queue whose name is the key, and cannot be bound to.
 pub struct Router {
     table: RwLock<Table>,
     generations: Generations,
@@ -43,7 +43,7 @@ impl Router {
     /// # Errors
     ///
     /// If one of that name exists and is different, or if a new one would have a name of the broker's own: the empty
-    /// one, or one that starts with `amq.`.
+    /// one, or one that starts with `amq.` or `$`.
     pub fn declare_exchange(&self, options: ExchangeOptions) -> Result<bool, Refusal> {
         let mut table = self.write();
         if let Some(existing) = table.exchange(&options.name) {
@@ -208,7 +208,7 @@ fn default_exchange() -> ExchangeOptions {
 }
 
 fn is_reserved(name: &ExchangeName) -> bool {
-    *name == ExchangeName::DEFAULT || name.as_str().starts_with("amq.")
+    *name == ExchangeName::DEFAULT || name.as_str().starts_with("amq.") || name.as_str().starts_with('$')
 }
 
 fn denied(action: &'static str, exchange: &ExchangeName) -> Refusal {

@@ -95,6 +95,8 @@ impl Table {
             (ExchangeName::DIRECT, ExchangeKind::Direct),
             (ExchangeName::FANOUT, ExchangeKind::Fanout),
             (ExchangeName::HEADERS, ExchangeKind::Headers),
+            (ExchangeName::USER, ExchangeKind::Topic),
+            (ExchangeName::SESSION, ExchangeKind::Topic),
         ];
         let exchanges = own.into_iter().map(|(name, kind)| {
             let options = ExchangeOptions { name: name.clone(), kind, durable: true, auto_delete: false };

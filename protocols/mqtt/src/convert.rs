@@ -8,6 +8,7 @@ use model::delivery::Delivery;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::message::Message;
 use model::name::{ExchangeName, PublicationId};
+use model::personal;
 use model::properties::{Properties, ReplyTo};
 use model::refusal::Refusal;
 
@@ -24,15 +25,34 @@ pub(crate) fn place(topic: TopicName) -> Option<(ExchangeName, RoutingKey)> {
     }
     if let Some(rest) = text.strip_prefix(EXCHANGE) {
         let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
-        return (!name.is_empty()).then(|| (exchange(name), RoutingKey::new(text.slice_ref(key))));
+        return is_exchange(name).then(|| (exchange(name), RoutingKey::new(text.slice_ref(key))));
+    }
+    if let Some(rest) = text.strip_prefix(USER) {
+        let (name, words) = rest.split_once('/').filter(|(_, words)| !words.is_empty())?;
+        let level = personal::read_level(name)?;
+        let key = if *level == *name { text.slice_ref(rest) } else { format!("{level}/{words}").into() };
+        return Some((ExchangeName::USER, RoutingKey::new(key)));
+    }
+    if let Some(rest) = text.strip_prefix(SESSION) {
+        let (name, words) = personal::split(rest);
+        // Without a session's name first, the broker adds the publisher's own.
+        let is_whole = if personal::is_session(name) { !words.is_empty() } else { !rest.is_empty() };
+        return is_whole.then(|| (ExchangeName::SESSION, RoutingKey::new(text.slice_ref(rest))));
     }
     let queue = text.strip_prefix(QUEUE).filter(|queue| !queue.is_empty())?;
     Some((ExchangeName::DEFAULT, RoutingKey::new(text.slice_ref(queue))))
 }
 
-/// The topic that a message is delivered with; `None` if MQTT has no way to write it.
+/// The topic that a message is delivered with; `None` if MQTT has no way to write it. What is for the receiver alone has
+/// the topic that the receiver subscribes to, which does not say whose it is.
 pub(crate) fn topic_of(message: &Message) -> Option<Cow<'_, str>> {
-    topic(&message.exchange, &message.key)
+    let own = match message.exchange.as_str() {
+        "$user" => USER,
+        "$session" => SESSION,
+        _ => return topic(&message.exchange, &message.key),
+    };
+    let topic = format!("{own}{}", personal::split(message.key.as_str()).1);
+    check_name(&topic).ok().map(|()| Cow::Owned(topic))
 }
 
 fn topic<'a>(exchange: &ExchangeName, key: &'a RoutingKey) -> Option<Cow<'a, str>> {
@@ -40,6 +60,8 @@ fn topic<'a>(exchange: &ExchangeName, key: &'a RoutingKey) -> Option<Cow<'a, str
     let topic = match exchange.as_str() {
         AMQ_TOPIC => Cow::Borrowed(key),
         "" => Cow::Owned(format!("{QUEUE}{key}")),
+        "$user" => Cow::Owned(format!("{USER}{key}")),
+        "$session" => Cow::Owned(format!("{SESSION}{key}")),
         name => Cow::Owned(format!("{EXCHANGE}{name}/{key}")),
     };
     check_name(&topic).ok().map(|()| topic)
@@ -50,15 +72,25 @@ pub(crate) fn source(filter: TopicFilter<'_>) -> Option<(ExchangeName, KeyPatter
     let is = |level: &Level, text: &str| matches!(level, Level::Literal(literal) if **literal == *text);
     match filter.levels() {
         [first, name, rest @ ..] if is(first, EXCHANGE_LEVEL) => match name {
-            Level::Literal(name) if !name.is_empty() => {
+            Level::Literal(name) if is_exchange(name) => {
                 Some((exchange(name), KeyPattern::new(rest.to_vec())))
             }
             Level::Literal(_) | Level::One | Level::Many => None,
         },
+        // One's own: the broker knows who asks.
+        [first, rest @ ..] if is(first, USER_LEVEL) || is(first, SESSION_LEVEL) => {
+            let exchange = if is(first, USER_LEVEL) { ExchangeName::USER } else { ExchangeName::SESSION };
+            (!rest.is_empty()).then(|| (exchange, KeyPattern::new(rest.to_vec())))
+        }
         // Queues are consumed by name through another door; the default exchange has no bindings.
         [first, ..] if is(first, EXCHANGE_LEVEL) || is(first, QUEUE_LEVEL) => None,
         _ => Some((ExchangeName::TOPIC, KeyPattern::new(filter.into_levels()))),
     }
+}
+
+/// Whether a topic may name such an exchange. Those with `$` are the broker's own and have topics of their own.
+fn is_exchange(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('$')
 }
 
 fn exchange(name: &str) -> ExchangeName {
@@ -179,6 +211,10 @@ pub(crate) fn reason(refusal: &Refusal, place: Place) -> Reason {
 const AMQ_TOPIC: &str = "amq.topic";
 const EXCHANGE_LEVEL: &str = "$exchange";
 const EXCHANGE: &str = "$exchange/";
+const USER_LEVEL: &str = "$user";
+const USER: &str = "$user/";
+const SESSION_LEVEL: &str = "$session";
+const SESSION: &str = "$session/";
 const QUEUE_LEVEL: &str = "$queue";
 const QUEUE: &str = "$queue/";
 
@@ -196,6 +232,14 @@ mod tests {
         check("$exchange//a", None);
         check("$queue/jobs", Some(("", "jobs")));
         check("$queue/", None);
+        check("$user/kim/queue/x", Some(("$user", "kim/queue/x")));
+        check("$user/a%2fb/x", Some(("$user", "a%2Fb/x")));
+        check("$session/x", Some(("$session", "x")));
+        check("$session/session-1-5/x", Some(("$session", "session-1-5/x")));
+        for nobody in ["$user/kim", "$user/kim/", "$user//x", "$session/", "$session/session-1-5", "$user"] {
+            check(nobody, None);
+        }
+        check("$exchange/$user/kim/x", None);
         // 4.7.2
         check("$SYS/x", None);
         check("$share/g/a", None);
@@ -203,7 +247,14 @@ mod tests {
 
     #[test]
     fn a_message_is_delivered_under_the_topic_that_leads_back_to_it() {
-        for text in ["a/b", "$exchange/x/a/b", "$exchange/x/", "$queue/jobs"] {
+        for text in [
+            "a/b",
+            "$exchange/x/a/b",
+            "$exchange/x/",
+            "$queue/jobs",
+            "$user/kim/x",
+            "$session/session-1-q5/x",
+        ] {
             let (exchange, key) = place(TopicName::parse(text.into()).unwrap()).unwrap();
             assert_eq!(topic(&exchange, &key).as_deref(), Some(text));
         }
@@ -224,7 +275,18 @@ mod tests {
         assert_eq!(bound("$exchange/x/a/#").as_deref(), Some("x a/#"));
         assert_eq!(bound("$exchange/x").as_deref(), Some("x "));
         assert_eq!(bound("$share/g/$exchange/x/k").as_deref(), Some("x k"));
-        for refused in ["$exchange", "$exchange/+/k", "$exchange/#", "$exchange//k", "$queue/jobs"] {
+        assert_eq!(bound("$user/queue/+").as_deref(), Some("$user queue/+"));
+        assert_eq!(bound("$session/#").as_deref(), Some("$session #"));
+        for refused in [
+            "$user",
+            "$session",
+            "$exchange/$user/kim/x",
+            "$exchange",
+            "$exchange/+/k",
+            "$exchange/#",
+            "$exchange//k",
+            "$queue/jobs",
+        ] {
             assert_eq!(bound(refused), None, "{refused}");
         }
     }

@@ -10,8 +10,13 @@ use bytes::BytesMut;
 use bytestring::ByteString;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::name::{ExchangeName, QueueName};
+use model::personal;
 
 use crate::escape::Escapes;
+
+mod error;
+
+pub use error::DestinationError;
 
 /// What a prefix of destinations stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +27,10 @@ pub enum PrefixKind {
     Queue,
     /// What is for the service that consumes that queue: all of it, whatever follows the prefix.
     Application(QueueName),
+    /// What is for a user: SEND names him first, SUBSCRIBE is always about one's own.
+    User,
+    /// What is for one session: its own, unless SEND names another one first.
+    Session,
 }
 
 impl PrefixKind {
@@ -63,9 +72,19 @@ impl Prefix {
         Ok(Self { text: text.into(), kind, separator, kept: kept.into() })
     }
 
+    /// How destinations of it start.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The one that is always there.
     fn topic() -> Self {
         Self { text: "/topic/".into(), kind: PrefixKind::TOPIC, separator: b'.', kept: "".into() }
+    }
+
+    /// One of those that a broker has one of.
+    fn usual(kind: PrefixKind, text: &str) -> Self {
+        Self { text: text.into(), kind, separator: b'/', kept: "".into() }
     }
 
     /// Its words, for texts about it.
@@ -91,7 +110,8 @@ pub enum PrefixError {
 /// All prefixes of a broker. Cheap to ask, made once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destinations {
-    /// Longest first, so that `/sub/queue/` is asked before `/sub/`. Always has one for `/topic/`.
+    /// Longest first, so that `/sub/queue/` is asked before `/sub/`. Always has one for `/topic/`, one for users and one for
+    /// sessions.
     prefixes: Vec<Prefix>,
 }
 
@@ -159,13 +179,20 @@ enum Parts<'a> {
     Keys { exchange: ExchangeName, text: &'a str, separator: u8, kept: &'a str, named: bool },
     Queue { name: String, declares: bool },
     Application { queue: &'a QueueName },
+    Personal { exchange: ExchangeName, text: &'a str },
 }
 
 impl Destinations {
-    /// Those prefixes, and `/topic/` unless one of them is.
+    /// Those prefixes, and `/topic/` unless one of them is, `/user/` unless one is for users, `/session/` unless one is for
+    /// sessions.
     pub fn new(mut prefixes: Vec<Prefix>) -> Self {
         if !prefixes.iter().any(|prefix| &*prefix.text == TOPIC_PREFIX) {
             prefixes.push(Prefix::topic());
+        }
+        for (kind, text) in [(PrefixKind::User, "/user/"), (PrefixKind::Session, "/session/")] {
+            if !prefixes.iter().any(|prefix| prefix.kind == kind) {
+                prefixes.push(Prefix::usual(kind, text));
+            }
         }
         prefixes.sort_by_key(|prefix| std::cmp::Reverse(prefix.text.len()));
         Self { prefixes }
@@ -198,6 +225,15 @@ impl Destinations {
                 let key = RoutingKey::new(key.into());
                 Ok(Address { exchange, key, declares: None, hides_destination: false })
             }
+            Parts::Personal { exchange, text } => {
+                let key = personal_key(&exchange, text)
+                    .ok_or_else(|| DestinationError::Whose(destination.into()))??;
+                if key.contains(['+', '#']) {
+                    return Err(DestinationError::Wildcard(destination.into()));
+                }
+                let key = RoutingKey::new(key.into());
+                Ok(Address { exchange, key, declares: None, hides_destination: false })
+            }
         }
     }
 
@@ -219,6 +255,10 @@ impl Destinations {
             Parts::Keys { exchange, text, separator, kept, named } => {
                 let levels = key(text, separator, kept)?.split('/').map(level).collect();
                 Wanted::Keys { exchange, pattern: KeyPattern::new(levels), named }
+            }
+            Parts::Personal { exchange, text } => {
+                let levels = key(text, b'/', "")?.split('/').map(level).collect();
+                Wanted::Keys { exchange, pattern: KeyPattern::new(levels), named: false }
             }
         };
         Ok(Origin { what, shown_by })
@@ -259,7 +299,8 @@ impl Destinations {
     }
 
     /// Writes the destination of a message, escaped: through the prefix of the subscription where that can say it, else as
-    /// `/topic/…`, `/queue/…` or `/exchange/…`. Sent to, it gives the same exchange and key again.
+    /// `/topic/…`, `/queue/…` or `/exchange/…`. Sent to, it gives the same exchange and key again; but what was for the
+    /// receiver alone is written as the receiver subscribes to it, which does not say whose it is.
     pub fn write(
         &self,
         exchange: &ExchangeName,
@@ -268,6 +309,14 @@ impl Destinations {
         escapes: Escapes,
         buf: &mut BytesMut,
     ) {
+        let personal = match exchange.as_str() {
+            "$user" => Some(PrefixKind::User),
+            "$session" => Some(PrefixKind::Session),
+            _ => None,
+        };
+        if let Some(kind) = personal {
+            return self.write_personal(&kind, personal::split(key.as_str()).1, escapes, buf);
+        }
         let chosen = shown_by.and_then(|ShownBy(index)| self.prefixes.get(index));
         let usual = self.prefixes.iter().find(|prefix| &*prefix.text == TOPIC_PREFIX);
         for prefix in [chosen, usual].into_iter().flatten() {
@@ -276,6 +325,7 @@ impl Destinations {
                 (PrefixKind::Queue, b'/') if *exchange == ExchangeName::DEFAULT => b'/',
                 (PrefixKind::Queue, _) if *exchange == ExchangeName::DEFAULT => b'\0',
                 (PrefixKind::Exchange(_) | PrefixKind::Queue | PrefixKind::Application(_), _) => continue,
+                (PrefixKind::User | PrefixKind::Session, _) => continue,
             };
             if let Some(rest) = key.as_str().strip_prefix(&*prefix.kept)
                 && !rest.is_empty()
@@ -297,10 +347,32 @@ impl Destinations {
         }
     }
 
-    /// The same as text of its own.
+    fn write_personal(&self, kind: &PrefixKind, rest: &str, escapes: Escapes, buf: &mut BytesMut) {
+        if let Some(prefix) = self.prefixes.iter().find(|prefix| prefix.kind == *kind) {
+            escapes.write(&prefix.text, buf);
+        }
+        write_words(rest, b'/', escapes, buf);
+    }
+
+    /// The destination that a SEND reaches that exchange and key by, as text.
     pub fn text(&self, exchange: &ExchangeName, key: &RoutingKey) -> ByteString {
         let mut buf = BytesMut::new();
-        self.write(exchange, key, None, Escapes::Off, &mut buf);
+        let kind = match exchange.as_str() {
+            "$user" => Some(PrefixKind::User),
+            "$session" => Some(PrefixKind::Session),
+            _ => None,
+        };
+        match kind {
+            Some(kind) => {
+                let (owner, rest) = personal::split(key.as_str());
+                self.write_personal(&kind, "", Escapes::Off, &mut buf);
+                // It has its `%XX` already.
+                buf.extend_from_slice(owner.as_bytes());
+                buf.extend_from_slice(b"/");
+                write_words(rest, b'/', Escapes::Off, &mut buf);
+            }
+            None => self.write(exchange, key, None, Escapes::Off, &mut buf),
+        }
         ByteString::try_from(buf).unwrap_or_default()
     }
 }
@@ -319,7 +391,20 @@ fn prefixed<'a>(prefix: &'a Prefix, rest: &'a str) -> Result<Parts<'a>, Destinat
         }),
         PrefixKind::Application(queue) => Ok(Parts::Application { queue }),
         PrefixKind::Queue => Ok(Parts::Queue { name: name(rest, &prefix.kept)?, declares: true }),
+        PrefixKind::User => Ok(Parts::Personal { exchange: ExchangeName::USER, text: rest }),
+        PrefixKind::Session => Ok(Parts::Personal { exchange: ExchangeName::SESSION, text: rest }),
     }
+}
+
+/// The key of SEND: with the user first, in the one form that names have. Without a session first, the broker adds the
+/// sender's own. `None`: there is no name, or nothing behind it.
+fn personal_key(exchange: &ExchangeName, text: &str) -> Option<Result<String, DestinationError>> {
+    if *exchange == ExchangeName::SESSION && !personal::is_session(personal::split(text).0) {
+        return Some(key(text, b'/', ""));
+    }
+    let (owner, rest) = text.split_once('/').filter(|(_, rest)| !rest.is_empty())?;
+    let kept = format!("{}/", personal::read_level(owner)?);
+    Some(key(rest, b'/', &kept))
 }
 
 fn exchange(text: &str, invalid: impl Fn() -> DestinationError) -> Result<Parts<'_>, DestinationError> {
@@ -328,6 +413,9 @@ fn exchange(text: &str, invalid: impl Fn() -> DestinationError) -> Result<Parts<
         return Err(invalid());
     }
     let exchange = ExchangeName::new(&name(exchange, "")?);
+    if exchange.as_str().starts_with('$') {
+        return Err(DestinationError::Own(exchange.to_string()));
+    }
     Ok(Parts::Keys { exchange, text: key, separator: b'.', kept: "", named: true })
 }
 
@@ -435,86 +523,3 @@ const KEY_BYTES_MAX: usize = 1024;
 const LEVELS_MAX: usize = 128;
 /// The longest name of a queue or an exchange, in bytes.
 const NAME_BYTES_MAX: usize = 255;
-
-/// Why a text is no destination. The client gets an ERROR.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DestinationError {
-    /// The prefix is known, what follows is not what it wants.
-    #[error(
-        "'{rest}' is not a valid {kind} destination. One name follows /{kind}/; write a slash inside it as %2F, or \
-         configure a prefix with the separator \"/\" ([[stomp.prefix]])."
-    )]
-    Invalid {
-        /// What follows.
-        rest: String,
-        /// What the prefix is called.
-        kind: String,
-    },
-    /// All of it goes to one queue, which has one name.
-    #[error(
-        "'{destination}' is for the application, which consumes /queue/{queue}: SEND to it, and SUBSCRIBE to where the \
-         application answers."
-    )]
-    Application {
-        /// What was named.
-        destination: String,
-        /// Where it leads.
-        queue: String,
-    },
-    /// No such prefix.
-    #[error(
-        "'{0}' is not a valid destination.\nValid destination types are: /topic/, /queue/, /amq/queue/, /exchange/, \
-         and what the configuration adds ([[stomp.prefix]])."
-    )]
-    Unknown(String),
-    /// Queues of one connection only.
-    #[error(
-        "'{0}': temporary queues are not offered; SUBSCRIBE to a /queue/ of your own with auto-delete:true."
-    )]
-    Temporary(String),
-    /// Too long.
-    #[error("the {what} of the destination is longer than {max} bytes.")]
-    TooLong {
-        /// A key or a name.
-        what: &'static str,
-        /// In bytes.
-        max: usize,
-    },
-    /// Too many levels.
-    #[error("the destination has more than {max} levels.")]
-    TooDeep {
-        /// How many are allowed.
-        max: usize,
-    },
-    /// Not UTF-8 behind its `%XX`, or with a NUL.
-    #[error("'{0}' is not UTF-8 text without NULs after its %XX are resolved.")]
-    NotText(String),
-    /// Nobody may speak for the broker.
-    #[error(
-        "'{0}' is a topic that starts with $: those are the broker's own, and can only be subscribed to."
-    )]
-    Reserved(String),
-    /// A message has one key.
-    #[error("'{0}' has a wildcard character (+ or #): a message is sent to one destination.")]
-    Wildcard(String),
-}
-
-impl DestinationError {
-    fn invalid(rest: &str, kind: &str) -> Self {
-        Self::Invalid { rest: rest.into(), kind: kind.into() }
-    }
-
-    /// A few words for the `message` header, RabbitMQ's where it has some.
-    pub const fn summary(&self) -> &'static str {
-        match self {
-            Self::Unknown(_) => "Unknown destination",
-            Self::Temporary(_) | Self::Application { .. } => "Unsupported destination",
-            Self::Invalid { .. }
-            | Self::TooLong { .. }
-            | Self::TooDeep { .. }
-            | Self::NotText(_)
-            | Self::Reserved(_)
-            | Self::Wildcard(_) => "Invalid destination",
-        }
-    }
-}

@@ -39,6 +39,34 @@ fn keys_and_destinations_are_two_ways_to_write_the_same() {
 }
 
 #[test]
+fn a_users_and_a_sessions_own_say_whose_they_are_when_sent_to() {
+    let destinations = Destinations::default();
+    for (destination, exchange, key) in [
+        ("/user/kim/queue/x", "$user", "kim/queue/x"),
+        ("/user/a%2Fb/queue/x", "$user", "a%2Fb/queue/x"),
+        ("/user/100%25/x", "$user", "100%25/x"),
+        ("/user/김/queue/새 소식", "$user", "김/queue/새 소식"),
+        ("/user/session-1-5/x", "$user", "session-1-5/x"),
+        ("/user/%73ession-1-5/x", "$user", "%73ession-1-5/x"),
+        ("/session/session-1-5/queue/a.b", "$session", "session-1-5/queue/a.b"),
+    ] {
+        let address = destinations.address(destination).unwrap();
+        assert_eq!((address.exchange.as_str(), address.key.as_str()), (exchange, key), "{destination}");
+        assert_eq!(destinations.text(&address.exchange, &address.key), destination);
+    }
+    // The broker adds the sender's own session.
+    assert_eq!(destinations.address("/session/queue/x").unwrap().key.as_str(), "queue/x");
+    for bad in
+        ["/user/kim", "/user/kim/", "/user//x", "/user/", "/user", "/session/", "/user/%ff/x", "/user/kim/#"]
+    {
+        assert!(destinations.address(bad).is_err(), "{bad}");
+    }
+    for named in ["/exchange/$user/kim.x", "/exchange/$session", "/exchange/%24user/kim.x"] {
+        assert!(destinations.address(named).is_err() && destinations.origin(named).is_err(), "{named}");
+    }
+}
+
+#[test]
 fn percent_signs_are_read_in_any_form() {
     let destinations = Destinations::default();
     for (destination, key) in [

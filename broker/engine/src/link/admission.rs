@@ -16,6 +16,7 @@ use super::{Answered, Link, Member, Renewal, State, Turn};
 use crate::clock;
 use crate::publish::Publisher;
 use crate::registry::{Arrived, Arriving};
+use crate::users::Own;
 use crate::wills;
 
 impl Link {
@@ -122,15 +123,17 @@ impl Link {
         );
         match open.identity {
             Identity::Connection => {
+                let connection = parts.numbers.link_name(self.id);
                 let opened = Opened {
                     client: None,
                     session_present: false,
                     unreleased: Vec::new(),
-                    connection: parts.numbers.link_name(self.id),
+                    connection: connection.clone(),
                     user: known.principal.user.clone(),
                     proof: known.proof,
                 };
                 self.settle_down(Member {
+                    own: Own::new(connection, known.principal.user.as_ref()),
                     principal: known.principal,
                     publisher: Publisher::new(Some(self.id), None, known.name, known.permissions),
                     renewal: Renewal::Idle,
@@ -173,16 +176,17 @@ impl Link {
 
     fn settle_in(&mut self, client: ClientId, known: Known, arrived: Arrived, events: &mut Vec<Event>) {
         let parts = Arc::clone(&self.core.parts);
-        let Arrived { session, consumer, present, unreleased, mut aftermath } = arrived;
+        let Arrived { session, name, consumer, present, unreleased, mut aftermath } = arrived;
         let opened = Opened {
             client: Some(client.clone()),
             session_present: present,
             unreleased,
-            connection: parts.numbers.link_name(self.id),
+            connection: name.clone(),
             user: known.principal.user.clone(),
             proof: known.proof,
         };
         self.settle_down(Member {
+            own: Own::new(name, known.principal.user.as_ref()),
             principal: known.principal,
             publisher: Publisher::new(Some(self.id), Some(client), known.name, known.permissions),
             renewal: Renewal::Idle,

@@ -54,11 +54,14 @@ impl Link {
         &mut self,
         ticket: Ticket,
         wanted: Option<Ticket>,
-        publish: Publish,
+        mut publish: Publish,
         mut state: Option<&mut SessionState>,
         turn: &mut Turn<'_>,
     ) {
         let State::In(member) = &mut self.state else { return };
+        if let Err(refusal) = member.own.admit(&mut publish) {
+            return self.answer(Event::Submitted { ticket, result: Err(refusal) }, turn);
+        }
         let remember = publish.remember;
         let mut lasting = None;
         if let (Some(id), Some(state)) = (remember, state.as_deref_mut()) {
@@ -259,8 +262,9 @@ impl Link {
         self.commit(changeset, |parts, wakes| show_all(plans, parts, wakes), event);
     }
 
-    fn plan(&mut self, publish: Publish, turn: &mut Turn<'_>) -> Result<Option<Plan>, Refusal> {
+    fn plan(&mut self, mut publish: Publish, turn: &mut Turn<'_>) -> Result<Option<Plan>, Refusal> {
         let State::In(member) = &mut self.state else { return Ok(None) };
+        member.own.admit(&mut publish)?;
         let parts = &self.core.parts;
         match publish::publish(parts, &mut member.publisher, publish, true, turn.now, &mut turn.wakes)? {
             Published::Planned(plan) => Ok(Some(plan)),

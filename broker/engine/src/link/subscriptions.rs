@@ -83,6 +83,7 @@ fn subscriber<'a>(
         link,
         mailbox,
         permissions: &member.publisher.permissions,
+        own: &member.own,
         session: member.session.as_ref(),
         consumers: &mut member.consumers,
         owned: &mut member.publisher.owned,

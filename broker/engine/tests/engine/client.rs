@@ -12,7 +12,7 @@ use model::delivery::{Delivery, Outcome};
 use model::event::{Event, Opened};
 use model::grant::Grant;
 use model::key::{KeyPattern, Level, RoutingKey};
-use model::name::{ClientId, ConsumerId, ExchangeName};
+use model::name::{ClientId, ConsumerId, ExchangeName, UserName};
 use model::principal::{Credentials, Permissions, Principal};
 use model::qos::Qos;
 use model::refusal::Refusal;
@@ -42,16 +42,27 @@ impl Client {
         will: Option<Box<Will>>,
     ) -> Self {
         let identity = Identity::Session { client: Some(ClientId::new(name)), clean_start, expiry_s };
-        Self::enter(broker, identity, will).await
+        Self::enter(broker, None, identity, will).await
+    }
+
+    /// A client of that user, with a session.
+    pub(crate) async fn open_as(broker: &Broker, user: &str, name: &str, expiry_s: u32) -> Self {
+        let identity = Identity::Session { client: Some(ClientId::new(name)), clean_start: false, expiry_s };
+        Self::enter(broker, Some(user), identity, None).await
+    }
+
+    /// A client of that user, without a session.
+    pub(crate) async fn connect_as(broker: &Broker, user: &str) -> Self {
+        Self::enter(broker, Some(user), Identity::Connection, None).await
     }
 
     /// A client without a session, as STOMP's are.
     pub(crate) async fn connect(broker: &Broker) -> Self {
-        Self::enter(broker, Identity::Connection, None).await
+        Self::enter(broker, None, Identity::Connection, None).await
     }
 
-    async fn enter(broker: &Broker, identity: Identity, will: Option<Box<Will>>) -> Self {
-        let mut client = Self::ask_in(broker, identity, will);
+    async fn enter(broker: &Broker, user: Option<&str>, identity: Identity, will: Option<Box<Will>>) -> Self {
+        let mut client = Self::ask_in(broker, user, identity, will);
         match client.event().await {
             Event::Opened(opened) => client.opened = *opened,
             other => panic!("not let in: {other:?}"),
@@ -62,7 +73,7 @@ impl Client {
     /// Asks to be let in, and does not wait for the answer.
     pub(crate) fn begin(broker: &Broker, name: &str, expiry_s: u32, will: Option<Box<Will>>) -> Self {
         let client = Some(ClientId::new(name));
-        Self::ask_in(broker, Identity::Session { client, clean_start: false, expiry_s }, will)
+        Self::ask_in(broker, None, Identity::Session { client, clean_start: false, expiry_s }, will)
     }
 
     /// Whether it was let in, or another connection of the same name was.
@@ -72,9 +83,10 @@ impl Client {
         client
     }
 
-    fn ask_in(broker: &Broker, identity: Identity, will: Option<Box<Will>>) -> Self {
+    fn ask_in(broker: &Broker, user: Option<&str>, identity: Identity, will: Option<Box<Will>>) -> Self {
         let mut client = Self::stranger(broker);
-        client.knock(Credentials::default(), identity, will);
+        let credentials = Credentials { user: user.map(Into::into), ..Credentials::default() };
+        client.knock(credentials, identity, will);
         client
     }
 
@@ -172,6 +184,42 @@ impl Client {
         assert!(matches!(self.event().await, Event::Unsubscribed { .. }));
     }
 
+    /// Subscribes to one's own, with a queue for it where there is no session.
+    pub(crate) async fn listen(&mut self, exchange: ExchangeName, filter: &str) -> Result<Qos, Refusal> {
+        let levels = filter.split('/').map(|level| match level {
+            "+" => Level::One,
+            "#" => Level::Many,
+            text => Level::Literal(text.into()),
+        });
+        let source = Source {
+            exchange,
+            pattern: KeyPattern::new(levels.collect()),
+            arguments: Default::default(),
+            share: None,
+            grant: Grant { qos: Qos::AtLeastOnce, ..Grant::default() },
+        };
+        let has_session = self.opened.client.is_some();
+        let consumer = Consumer { id: ConsumerId(9), acknowledges: false, prefetch: None };
+        self.subscribe_to(Subscription {
+            source: Some(source),
+            queue: if has_session { Target::Session } else { Target::Private },
+            consumer: (!has_session).then_some(consumer),
+            retained: Replay::Always,
+        })
+        .await
+    }
+
+    /// Publishes to a user or a session.
+    pub(crate) async fn tell(
+        &mut self,
+        exchange: ExchangeName,
+        key: &str,
+        text: &str,
+    ) -> Result<bool, Refusal> {
+        let publish = Publish { exchange, ..publish(key, text, Qos::AtLeastOnce, None) };
+        self.submit(vec![Operation::Publish(publish)]).await
+    }
+
     pub(crate) async fn publish(
         &mut self,
         key: &str,
@@ -229,8 +277,9 @@ impl Client {
 struct Everyone;
 
 impl AccessControl for Everyone {
-    fn admit<'a>(&'a self, _: &'a Credentials) -> Admission<'a> {
-        Box::pin(async { Ok((Principal { user: None }, Permissions::everything())) })
+    fn admit<'a>(&'a self, credentials: &'a Credentials) -> Admission<'a> {
+        let user = credentials.user.as_ref().map(|user| UserName::new(user));
+        Box::pin(async { Ok((Principal { user }, Permissions::everything())) })
     }
 }
 

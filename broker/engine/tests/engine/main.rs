@@ -16,3 +16,4 @@ mod retained;
 mod rights;
 mod seeded;
 mod topology;
+mod users;

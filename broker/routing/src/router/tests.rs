@@ -200,7 +200,7 @@ fn the_brokers_own_exchanges_stay_as_they_are() {
     let house = House::new(&["q"]);
     let names: Vec<_> =
         house.router.exchanges().into_iter().map(|options| options.name.to_string()).collect();
-    assert_eq!(names, ["", "amq.direct", "amq.fanout", "amq.headers", "amq.topic"]);
+    assert_eq!(names, ["", "$session", "$user", "amq.direct", "amq.fanout", "amq.headers", "amq.topic"]);
     assert_eq!(house.router.declare_exchange(exchange("amq.topic", ExchangeKind::Topic)), Ok(false));
     let other = house.router.declare_exchange(exchange("amq.topic", ExchangeKind::Direct));
     assert_eq!(

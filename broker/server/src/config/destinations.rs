@@ -30,6 +30,20 @@ pub(crate) fn destinations(settings: &Section) -> Result<Destinations, Vec<Confi
             Err(text) => errors.push(ConfigError::new(origin, text)),
         }
     }
+    let stomp = settings.section("stomp");
+    for (key, kind) in [("user_prefix", PrefixKind::User), ("session_prefix", PrefixKind::Session)] {
+        let (text, origin) = (stomp.word(key), &stomp.given(key).origin);
+        let is_taken =
+            ALWAYS_THERE.contains(&text) || prefixes.iter().any(|prefix: &Prefix| prefix.text() == text);
+        match Prefix::new(text, kind, '/', false) {
+            Ok(_) if is_taken || text == "/topic/" => errors.push(ConfigError::new(
+                origin,
+                format!("stomp.{key} is {text:?}, which has another meaning already; choose another"),
+            )),
+            Ok(prefix) => prefixes.push(prefix),
+            Err(error) => errors.push(ConfigError::new(origin, error.to_string())),
+        }
+    }
     if errors.is_empty() { Ok(Destinations::new(prefixes)) } else { Err(errors) }
 }
 

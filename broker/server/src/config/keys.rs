@@ -322,6 +322,19 @@ const STOMP: &[Key] = &[
         Is("2.0"),
         "How many intervals of silence are believed to be a slow network.",
     ),
+    Key::value(
+        "user_prefix",
+        Type::Text,
+        Is("/user/"),
+        "How destinations begin that are for a user: SUBSCRIBE to `/user/queue/x`, SEND to `/user/NAME/queue/x`.",
+    ),
+    Key::value(
+        "session_prefix",
+        Type::Text,
+        Is("/session/"),
+        "How destinations begin that are for one session alone. Renaming the users' to `/session/` means renaming this one \
+         too.",
+    ),
     Key::value("max_body", Type::Size { min: 0, max: 1 << 30 }, Is("1MiB"), "The largest body of a frame."),
     Key::value(
         "max_login_body",

@@ -3,6 +3,7 @@
 use auth::Rule;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::name::{ClientId, ExchangeName, UserName};
+use model::personal;
 use model::principal::Deny;
 use mqtt::reason::{Place, Reason};
 use mqtt::topic::TopicFilter;
@@ -66,11 +67,29 @@ fn place(filter: &str) -> Result<(ExchangeName, KeyPattern), String> {
         [Level::Literal(first), ..] if **first == *"$exchange" => {
             Err("`$exchange/` is followed by the name of an exchange".to_owned())
         }
+        [Level::Literal(first), rest @ ..] if **first == *"$user" || **first == *"$session" => {
+            let exchange = if **first == *"$user" { ExchangeName::USER } else { ExchangeName::SESSION };
+            Ok((exchange, KeyPattern::new(whose(rest)?)))
+        }
         _ if filter.starts_with("$share/") => {
             Err("a share has no rights of its own; name what it shares".to_owned())
         }
         _ => Ok((ExchangeName::TOPIC, KeyPattern::new(parsed.into_levels()))),
     }
+}
+
+/// The levels below `$user/` or `$session/`: the first one says whose they are, or is a wildcard.
+fn whose(levels: &[Level]) -> Result<Vec<Level>, String> {
+    let mut levels = levels.to_vec();
+    match levels.first_mut() {
+        Some(Level::Literal(name)) => {
+            let level = personal::read_level(name).ok_or("a name is text; its %XX are UTF-8")?;
+            *name = (*level).into();
+        }
+        Some(Level::One | Level::Many) => {}
+        None => return Err("the name of a user or a session follows, or a wildcard".to_owned()),
+    }
+    Ok(levels)
 }
 
 #[cfg(test)]
@@ -87,7 +106,21 @@ mod tests {
         check("$SYS/#", "amq.topic $SYS/#");
         check("$exchange/x/a/#", "x a/#");
         check("$queue/jobs/a", " jobs/a");
-        for wrong in ["", "a/#/b", "a+", "$queue/", "$queue", "$exchange", "$exchange/+/a", "$share/g/a"] {
+        check("$user/+/queue/x", "$user +/queue/x");
+        check("$user/a%2fb/#", "$user a%2Fb/#");
+        check("$session/#", "$session #");
+        for wrong in [
+            "",
+            "a/#/b",
+            "a+",
+            "$queue/",
+            "$queue",
+            "$exchange",
+            "$exchange/+/a",
+            "$share/g/a",
+            "$user",
+            "$user//x",
+        ] {
             assert!(place(wrong).is_err(), "{wrong}");
         }
     }

@@ -44,7 +44,8 @@ const DENY: &[Key] = &[
         "filter",
         Type::Text,
         Required,
-        "Which topics, as an MQTT topic filter; `$exchange/NAME/…` and `$queue/NAME` name exchanges and queues.",
+        "Which topics, as an MQTT topic filter; `$exchange/NAME/…` and `$queue/NAME` name exchanges and queues, `$user/NAME/…` and \
+         `$session/ID/…` what is for somebody (`+` for everybody).",
     ),
     Key::value(
         "actions",
