@@ -18,6 +18,7 @@ mod prefixes;
 mod profiles;
 mod queues;
 mod relay;
+mod replies;
 mod retained;
 mod room;
 mod rules;

@@ -59,7 +59,8 @@ class Paho:
         more = {}
         if getattr(came.properties, "ResponseTopic", None) is not None:
             more["response_topic"] = came.properties.ResponseTopic
-            more["correlation"] = word(getattr(came.properties, "CorrelationData", b""))
+        if getattr(came.properties, "CorrelationData", None) is not None:
+            more["correlation"] = word(came.properties.CorrelationData)
         say("message", topic=came.topic, payload=word(came.payload), qos=came.qos, retain=bool(came.retain), **more)
 
     def on_disconnect(self, _client, _userdata, _flags, reason, _properties):

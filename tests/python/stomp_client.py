@@ -30,6 +30,9 @@ class Client(stomp.ConnectionListener):
     def on_message(self, frame):
         self.messages.append(frame.headers)
         more = {"redelivered": frame.headers.get("redelivered") == "true", "type": frame.headers.get("content-type")}
+        more["subscription"] = frame.headers.get("subscription")
+        more["reply_to"] = frame.headers.get("reply-to")
+        more["correlation"] = frame.headers.get("correlation-id")
         say("message", destination=frame.headers["destination"], payload=word(frame.body.encode()), **more)
 
     def on_receipt(self, frame):
@@ -87,6 +90,13 @@ class Client(stomp.ConnectionListener):
         self.connection.send(destination, payload(body).decode(), headers=headers)
         if transaction:
             say("sent")
+
+    def request(self, destination, body, reply_to, correlation):
+        headers = {"reply-to": reply_to, "correlation-id": correlation, "receipt": "sent"}
+        self.connection.send(destination, payload(body).decode(), headers=headers)
+
+    def reply(self, destination, body, correlation):
+        self.connection.send(destination, payload(body).decode(), headers={"correlation-id": correlation, "receipt": "sent"})
 
     def settle(self, how, number):
         message = self.messages[int(number)]

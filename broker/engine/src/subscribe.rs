@@ -77,7 +77,7 @@ impl Subscriber<'_> {
         if consumer.is_some() && self.consumers.len() >= limit {
             return Err(Refusal::LimitReached("subscriptions of one connection ([limits] subscriptions)"));
         }
-        let own = matches!(queue, Target::Private);
+        let own = matches!(queue, Target::Private | Target::Replies(_));
         let queue = self.queue(parts, queue)?;
         done.lasting |= queue.options().durable;
         let bound =
@@ -101,7 +101,7 @@ impl Subscriber<'_> {
             Some(Refusal::forbidden("subscribe to", &source.pattern, deny))
         });
         let name = match queue {
-            Target::Session | Target::Private => None,
+            Target::Session | Target::Private | Target::Replies(_) => None,
             Target::Declare(declaration) => Some(&declaration.options.name),
             Target::Existing(name) => Some(name),
         };
@@ -122,18 +122,8 @@ impl Subscriber<'_> {
                     .map(|state| Arc::clone(&state.queue))
                     .ok_or(Refusal::Invalid("the session was taken over"))
             }
-            Target::Private => {
-                let options = QueueOptions {
-                    name: private_name(parts),
-                    durable: false,
-                    exclusive: true,
-                    auto_delete: true,
-                    ready_max: None,
-                    ready_bytes_max: None,
-                    arguments: None,
-                };
-                Ok(topology::declare_queue(parts, options, Owner::Link(self.link))?.0)
-            }
+            Target::Private => self.private_queue(parts, private_name(parts)),
+            Target::Replies(name) => self.private_queue(parts, name),
             Target::Declare(declaration) => {
                 let options = &declaration.options;
                 topology::check_dead_letter(self.permissions, options)?;
@@ -142,13 +132,35 @@ impl Subscriber<'_> {
                 if new && matches!(queue.owner(), Owner::Link(_)) {
                     self.owned.push(Arc::clone(&queue));
                 }
-                Ok(queue)
+                self.own_or_anybodys(queue)
             }
             Target::Existing(name) => {
                 let queue = parts.vhost.router.queue(&name).ok_or(Refusal::NoQueue(name))?;
                 topology::check_owner(&queue, &Owner::Link(self.link))?;
-                Ok(queue)
+                self.own_or_anybodys(queue)
             }
+        }
+    }
+
+    fn private_queue(&self, parts: &Arc<Parts>, name: QueueName) -> Result<Arc<Queue>, Refusal> {
+        let options = QueueOptions {
+            name,
+            durable: false,
+            exclusive: true,
+            auto_delete: true,
+            ready_max: None,
+            ready_bytes_max: None,
+            arguments: None,
+        };
+        let (queue, _) = topology::make_queue(parts, options.into(), Owner::Link(self.link))?;
+        self.own_or_anybodys(queue)
+    }
+
+    /// Whoever may not take from a queue must not bind it either: what comes into it is its owner's business.
+    fn own_or_anybodys(&self, queue: Arc<Queue>) -> Result<Arc<Queue>, Refusal> {
+        match queue.owner() {
+            Owner::Link(link) if *link != self.link => Err(Refusal::Exclusive(queue.options().name.clone())),
+            Owner::Link(_) | Owner::Nobody | Owner::Session(_) => Ok(queue),
         }
     }
 

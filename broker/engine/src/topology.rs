@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::change::{BindingKey, Change, QueueRecord};
-use model::name::{ConsumerId, ExchangeName, QueueId};
+use model::name::{ConsumerId, ExchangeName, QueueId, QueueName};
 use model::principal::Permissions;
 use model::queue::{Binding, DeadLetter, ExchangeOptions, Named, Overflow, QueueDeclaration, QueueOptions};
 use model::refusal::Refusal;
@@ -33,21 +33,37 @@ pub(crate) fn declare_queue(
     declaration: impl Into<QueueDeclaration>,
     owner: Owner,
 ) -> Result<(Arc<Queue>, bool), Refusal> {
-    let QueueDeclaration { mut options, named } = declaration.into();
+    let mut declaration = declaration.into();
+    let QueueDeclaration { options, named } = &mut declaration;
     // Without a store nothing lasts, and a queue that says otherwise would only cost.
     options.durable &= parts.durable.is_persistent();
     // Nearly every time it exists: a SEND to `/queue/…` declares with each message.
     if let Some(queue) = parts.vhost.router.queue(&options.name) {
-        agree(&queue, &options, named, &owner)?;
+        agree(&queue, options, *named, &owner)?;
         expiry::watch_unused(parts, &queue);
         return Ok((queue, false));
     }
+    let reserved = |whose: &str| Refusal::Denied {
+        action: "declare",
+        target: format!("queue {:?}: names like this are for {whose}", options.name),
+    };
     if !matches!(owner, Owner::Session(_)) && options.name.as_str().starts_with(SESSION_QUEUES) {
-        return Err(Refusal::Denied {
-            action: "declare",
-            target: format!("queue {:?}: names like this are for sessions", options.name),
-        });
+        return Err(reserved("sessions"));
     }
+    // Or somebody could wait there for replies that come too late for him they are meant for.
+    if QueueName::is_for_replies(options.name.as_str()) {
+        return Err(reserved("replies, and made by the broker"));
+    }
+    make_queue(parts, declaration, owner)
+}
+
+/// The same for a queue whose name the house has chosen, or checked.
+pub(crate) fn make_queue(
+    parts: &Parts,
+    declaration: QueueDeclaration,
+    owner: Owner,
+) -> Result<(Arc<Queue>, bool), Refusal> {
+    let QueueDeclaration { options, named } = declaration;
     let _order = parts.vhost.order();
     if let Some(queue) = parts.vhost.router.queue(&options.name) {
         return agree(&queue, &options, named, &owner).map(|()| (queue, false));

@@ -121,6 +121,16 @@ impl PublicationId {
     }
 }
 
+impl QueueName {
+    /// How the names of queues begin that wait for replies: only the broker makes such.
+    pub const FOR_REPLIES: &str = "amq.gen-";
+
+    /// Whether it is the name of a queue that waits for replies.
+    pub fn is_for_replies(name: &str) -> bool {
+        name.starts_with(Self::FOR_REPLIES)
+    }
+}
+
 impl ExchangeName {
     /// Routes by queue name, to every queue.
     pub const DEFAULT: Self = Self::known("");

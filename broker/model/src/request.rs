@@ -207,6 +207,9 @@ pub enum Target {
     Session,
     /// One for this subscription alone, named by the broker, gone with it.
     Private,
+    /// The same, for replies to what this connection asks: of this name, under which others send to it. It begins with
+    /// [`QueueName::FOR_REPLIES`], and nobody can guess it.
+    Replies(QueueName),
     /// One of this name, made like this if it does not exist.
     Declare(Box<QueueDeclaration>),
     /// One of this name, which must exist.

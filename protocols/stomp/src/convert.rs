@@ -6,13 +6,13 @@ use std::fmt::Write;
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use model::message::Message;
-use model::name::{ExchangeName, PublicationId};
+use model::name::{ExchangeName, PublicationId, QueueName};
 use model::properties::{Properties, ReplyTo};
 use model::qos::Qos;
 use model::queue::{HeaderMatch, MatchMode};
 
 use crate::arguments::is_about_a_queue;
-use crate::destination::{DestinationError, Destinations};
+use crate::destination::{Address, DestinationError, Destinations, TEMPORARY_PREFIX};
 use crate::encode::{header, plain_header};
 use crate::escape::Escapes;
 use crate::header_error::HeaderError;
@@ -31,6 +31,8 @@ pub(crate) struct Sent {
     pub(crate) expiry_ms: Option<u64>,
     /// `x-dedup-id`.
     pub(crate) publication: Option<PublicationId>,
+    /// The temporary queue that `reply-to` names: what takes its place is not known yet.
+    pub(crate) replies_at: Option<ByteString>,
     /// All that is handed on as it is.
     pub(crate) properties: Option<Box<Properties>>,
 }
@@ -56,6 +58,7 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
         persistent: false,
         expiry_ms: None,
         publication: None,
+        replies_at: None,
         properties: None,
     };
     let mut properties = Properties::default();
@@ -83,10 +86,10 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
                 let priority = priority.map_err(|_| HeaderError::value("priority", value, "0 to 255"))?;
                 seen.first(Known::Priority, || properties.priority = Some(priority));
             }
-            "reply-to" => {
-                let to = reply_to(value, destinations)?;
-                seen.first(Known::ReplyTo, || properties.reply_to = Some(to));
-            }
+            "reply-to" => match reply_to(value, destinations)? {
+                Some(to) => seen.first(Known::ReplyTo, || properties.reply_to = Some(to)),
+                None => seen.first(Known::ReplyTo, || sent.replies_at = Some(value.clone())),
+            },
             "message-id" => return Err(HeaderError::NotAllowed("message-id")),
             other if is_ours(other) || is_secret(other) => {}
             other if other == "login" || is_about_a_queue(other) => {}
@@ -149,20 +152,25 @@ pub(crate) fn qos(value: &str) -> Result<Qos, HeaderError> {
     Ok(qos)
 }
 
-/// An address where both protocols can name it; what only clients understand stays text. `/amq/queue/…` stays text too:
-/// as an address it would come back as `/queue/…`, which makes a queue.
-fn reply_to(value: &ByteString, destinations: &Destinations) -> Result<ReplyTo, HeaderError> {
-    let text = || ReplyTo::Text(value.clone());
-    if !value.starts_with('/') || value.starts_with("/amq/queue/") {
+/// An address where both protocols can name it; what only clients understand stays text. `None`: a temporary queue of this
+/// connection.
+fn reply_to(value: &ByteString, destinations: &Destinations) -> Result<Option<ReplyTo>, HeaderError> {
+    let text = || Some(ReplyTo::Text(value.clone()));
+    if !value.starts_with('/') {
         return Ok(text());
     }
     match destinations.address(value) {
         // The queue behind it would lose what is asked of the application.
         Ok(address) if address.hides_destination => Ok(text()),
-        Ok(address) => Ok(ReplyTo::Address { exchange: address.exchange, key: address.key }),
-        Err(error @ DestinationError::Temporary(_)) if value.starts_with("/temp-queue/") => {
-            Err(HeaderError::ReplyTo(error))
+        // `/amq/queue/…`: as an address it would come back as `/queue/…`, which makes a queue.
+        Ok(Address { exchange, key, declares: None, .. })
+            if exchange == ExchangeName::DEFAULT && !QueueName::is_for_replies(key.as_str()) =>
+        {
+            Ok(text())
         }
+        Ok(address) => Ok(Some(ReplyTo::Address { exchange: address.exchange, key: address.key })),
+        Err(DestinationError::Temporary(_)) => Ok(None),
+        Err(error) if value.starts_with(TEMPORARY_PREFIX) => Err(HeaderError::ReplyTo(error)),
         Err(_) => Ok(text()),
     }
 }

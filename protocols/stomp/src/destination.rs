@@ -292,15 +292,21 @@ impl Destinations {
                 }
             }
         }
-        if TEMPORARY.iter().any(|prefix| text.starts_with(prefix)) {
-            return Err(DestinationError::Temporary(text.into()));
+        match (text.strip_prefix(REPLY_PREFIX), text.strip_prefix(TEMPORARY_PREFIX)) {
+            (Some(""), _) => Err(DestinationError::invalid("/", "reply-queue")),
+            // The name is the broker's: whatever is in it stays in it.
+            (Some(rest), _) => Ok((Parts::Queue { name: name(rest, "")?, declares: false }, None)),
+            (None, Some(rest)) if rest.is_empty() || rest.contains('/') => {
+                Err(DestinationError::invalid(&format!("/{rest}"), "temp-queue"))
+            }
+            (None, Some(_)) => Err(DestinationError::Temporary(text.into())),
+            (None, None) => Err(DestinationError::Unknown(text.into())),
         }
-        Err(DestinationError::Unknown(text.into()))
     }
 
     /// Writes the destination of a message, escaped: through the prefix of the subscription where that can say it, else as
-    /// `/topic/…`, `/queue/…` or `/exchange/…`. Sent to, it gives the same exchange and key again; but what was for the
-    /// receiver alone is written as the receiver subscribes to it, which does not say whose it is.
+    /// `/topic/…`, `/queue/…`, `/reply-queue/…` or `/exchange/…`. Sent to, it gives the same exchange and key again; but what
+    /// was for the receiver alone is written as the receiver subscribes to it, which does not say whose it is.
     pub fn write(
         &self,
         exchange: &ExchangeName,
@@ -309,6 +315,10 @@ impl Destinations {
         escapes: Escapes,
         buf: &mut BytesMut,
     ) {
+        if *exchange == ExchangeName::DEFAULT && QueueName::is_for_replies(key.as_str()) {
+            escapes.write(REPLY_PREFIX, buf);
+            return write_words(key.as_str(), b'\0', escapes, buf);
+        }
         let personal = match exchange.as_str() {
             "$user" => Some(PrefixKind::User),
             "$session" => Some(PrefixKind::Session),
@@ -516,7 +526,10 @@ fn write_words(text: &str, separator: u8, escapes: Escapes, buf: &mut BytesMut) 
 }
 
 const TOPIC_PREFIX: &str = "/topic/";
-const TEMPORARY: [&str; 2] = ["/temp-queue/", "/reply-queue/"];
+/// Where a client wants replies: means something in its `reply-to` only, and comes back as the id of the subscription.
+pub(crate) const TEMPORARY_PREFIX: &str = "/temp-queue/";
+/// What others see in its place.
+const REPLY_PREFIX: &str = "/reply-queue/";
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 1024;
 /// The most levels of a key.

@@ -37,7 +37,7 @@ impl HeaderError {
     pub(crate) const fn summary(&self) -> &'static str {
         match self {
             Self::Value { .. } | Self::NotAllowed(_) | Self::Unsupported(_) => "Invalid header",
-            Self::ReplyTo(_) => "Unsupported destination",
+            Self::ReplyTo(error) => error.summary(),
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Options {
     pub heart_beat_tolerance: f64,
     /// How many subscriptions a connection may have.
     pub subscriptions_max: usize,
+    /// How many temporary queues a connection may have.
+    pub temporary_queues_max: usize,
     /// How many transactions a connection may have open.
     pub transactions_max: usize,
     /// How many frames one transaction may have.
@@ -56,6 +58,7 @@ impl Default for Options {
             heart_beat_min: Duration::from_secs(1),
             heart_beat_tolerance: 2.0,
             subscriptions_max: 10_000,
+            temporary_queues_max: 1_000,
             transactions_max: 16,
             transaction_frames_max: 1_000,
             transaction_bytes_max: 8 * 1024 * 1024,

@@ -2,9 +2,11 @@
 
 mod connect;
 mod online;
+mod replies;
 mod send;
 mod settle;
 mod subscribe;
+mod temporary;
 
 use std::net::IpAddr;
 use std::sync::Arc;

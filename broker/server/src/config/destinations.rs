@@ -70,4 +70,4 @@ fn prefix(text: &str, section: &Section) -> Result<Prefix, String> {
     Prefix::new(text, kind, separator, keep).map_err(|error| error.to_string())
 }
 
-const ALWAYS_THERE: [&str; 3] = ["/queue/", "/amq/queue/", "/exchange/"];
+const ALWAYS_THERE: [&str; 5] = ["/queue/", "/amq/queue/", "/exchange/", "/temp-queue/", "/reply-queue/"];

@@ -356,6 +356,12 @@ const STOMP: &[Key] = &[
         "The largest head of a frame: all up to the body.",
     ),
     Key::value(
+        "temporary_queues",
+        Type::Count { min: 0, max: 1_000_000 },
+        Is("1000"),
+        "How many temporary queues (`/temp-queue/…` in `reply-to`) a connection may have.",
+    ),
+    Key::value(
         "transactions",
         Type::Count { min: 0, max: 65_536 },
         Is("16"),

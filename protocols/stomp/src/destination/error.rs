@@ -28,6 +28,7 @@ pub enum DestinationError {
     /// No such prefix.
     #[error(
         "'{0}' is not a valid destination.\nValid destination types are: /topic/, /queue/, /amq/queue/, /exchange/, \
+         /reply-queue/, /temp-queue/ (in reply-to), \
          /user/, /session/, and what the configuration adds ([[stomp.prefix]])."
     )]
     Unknown(String),
@@ -42,9 +43,10 @@ pub enum DestinationError {
         "the exchange {0:?} is the broker's own; what is for users and sessions goes by /user/ and /session/."
     )]
     Own(String),
-    /// Queues of one connection only.
+    /// It is where this connection waits for replies.
     #[error(
-        "'{0}': temporary queues are not offered; SUBSCRIBE to a /queue/ of your own with auto-delete:true."
+        "'{0}' can stand in the header reply-to of SEND and nowhere else. Replies come without SUBSCRIBE, as MESSAGE with \
+         that subscription; whoever replies sends to the reply-to that he received, /reply-queue/…."
     )]
     Temporary(String),
     /// Too long.

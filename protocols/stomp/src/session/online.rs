@@ -15,6 +15,7 @@ use crate::frame::Frame;
 use crate::heart_beat::HeartBeat;
 use crate::options::Options;
 use crate::receipt::{self, Kind, Pending, Work};
+use crate::session::temporary::Temporary;
 use crate::transaction::Transactions;
 use crate::version::Version;
 
@@ -35,6 +36,8 @@ pub(super) struct Online {
     pub(super) subscriptions: Subscriptions,
     /// What it has begun.
     pub(super) transactions: Transactions,
+    /// Where it waits for replies.
+    pub(super) temporary: Temporary,
     /// Publishers send to the same place again and again: the last one, taken apart.
     last_address: Option<(ByteString, Address)>,
 }
@@ -55,6 +58,7 @@ impl Online {
             pending: Pending::default(),
             subscriptions: Subscriptions::default(),
             transactions: Transactions::default(),
+            temporary: Temporary::default(),
             last_address: None,
         }
     }

@@ -13,6 +13,7 @@ use crate::convert::sent;
 use crate::error_frame::Fault;
 use crate::frame::Frame;
 use crate::session::online::{Online, receipts_of};
+use crate::session::replies;
 use crate::transaction::Step;
 
 /// SEND.
@@ -21,7 +22,7 @@ use crate::transaction::Step;
 ///
 /// No destination, a wrong one, or a header that means nothing.
 pub(super) fn send(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -> Result<(), Fault> {
-    let publish = publish(online, frame)?;
+    let publish = publish(online, frame, out)?;
     if let Some(name) = frame.header("transaction") {
         let transaction = online.transactions.find(name)?;
         transaction.add([Step::Publish(publish)], frame.header("receipt"), &online.options)?;
@@ -31,7 +32,7 @@ pub(super) fn send(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -> 
     Ok(())
 }
 
-fn publish(online: &mut Online, frame: &Frame) -> Result<Publish, Fault> {
+fn publish(online: &mut Online, frame: &Frame, out: &mut Outbox) -> Result<Publish, Fault> {
     let destination = frame
         .header("destination")
         .ok_or_else(|| Fault::missing(frame.command, "destination", online.version))?;
@@ -41,6 +42,11 @@ fn publish(online: &mut Online, frame: &Frame) -> Result<Publish, Fault> {
         sent.tell_destination(destination);
     }
     let declare = address.declares.map(|name| shared_queue(name, &frame.headers)).transpose()?;
+    // Last of all: what is refused leaves no queue behind.
+    if let Some(name) = sent.replies_at.take() {
+        let address = replies::address(online, &name, frame, out)?;
+        sent.properties.get_or_insert_default().reply_to = Some(address);
+    }
     Ok(Publish {
         exchange: address.exchange,
         key: address.key,

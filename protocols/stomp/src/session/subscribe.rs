@@ -17,7 +17,7 @@ use model::request::{
 use model::wire_cache::Dialect;
 
 use crate::ack::{AckMode, Name, Shape};
-use crate::destination::{Destinations, Wanted};
+use crate::destination::{Destinations, TEMPORARY_PREFIX, Wanted};
 use crate::encode::{END, plain_header};
 use crate::error_frame::Fault;
 use crate::escape::Escapes;
@@ -122,18 +122,29 @@ fn check_id(online: &Online, frame: &Frame, id: Option<&str>) -> Result<(), Faul
     if id.is_some_and(|id| id.len() > ID_BYTES_MAX) {
         return Err(Fault::new("Invalid header", format!("header id is longer than {ID_BYTES_MAX} bytes.")));
     }
+    if id.is_some_and(|id| id.starts_with(TEMPORARY_PREFIX)) {
+        let detail =
+            format!("ids that begin with {TEMPORARY_PREFIX} are those of temporary queues; choose another.");
+        return Err(Fault::new("Invalid header", detail));
+    }
     if id.is_none() && online.options.strict && online.version != Version::V1_0 {
         let message = format!("{} needs header id (STOMP 1.1+)", frame.command);
         return Err(Fault::new(message.clone(), format!("{message}.")));
     }
-    if online.subscriptions.len() >= online.options.subscriptions_max {
-        let max = online.options.subscriptions_max;
-        return Err(Fault::new(
-            "Too many subscriptions",
-            format!("a connection has at most {max} subscriptions."),
-        ));
+    check_room(online)
+}
+
+/// Whether there may be another subscription.
+///
+/// # Errors
+///
+/// There may not.
+pub(super) fn check_room(online: &Online) -> Result<(), Fault> {
+    let max = online.options.subscriptions_max;
+    if online.subscriptions.len() < max {
+        return Ok(());
     }
-    Ok(())
+    Err(Fault::new("Too many subscriptions", format!("a connection has at most {max} subscriptions.")))
 }
 
 /// At QoS 2 each message has a number for ever, by which the client knows again what it had before its ACK was lost.
@@ -195,6 +206,7 @@ pub(super) fn unsubscribe(online: &mut Online, frame: &mut Frame, out: &mut Outb
     let consumer = subscription.consumer;
     let delete_queue = subscription.shape.durable && arguments::is_durable(&frame.headers);
     online.subscriptions.end(consumer);
+    online.temporary.forget(consumer);
     let work = Online::work(Kind::Unsubscribe(consumer), receipts_of(frame), frame);
     let ticket = online.pending.wait(work);
     let subscriptions = vec![Unsubscription::Consumer { id: consumer, delete_queue }];
@@ -292,6 +304,6 @@ fn common(
 }
 
 /// The longest id of a subscription, in bytes: it comes back in every message.
-const ID_BYTES_MAX: usize = 1024;
+pub(super) const ID_BYTES_MAX: usize = 1024;
 /// The longest name of a queue, in bytes.
 const QUEUE_NAME_BYTES_MAX: usize = 255;

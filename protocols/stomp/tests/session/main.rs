@@ -10,6 +10,7 @@ mod harness;
 mod heart_beat;
 mod leave;
 mod message;
+mod replies;
 mod send;
 mod settle;
 mod soup;
