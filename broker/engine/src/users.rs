@@ -56,7 +56,7 @@ impl Own {
             return Err(Refusal::Denied { action: "subscribe to", target });
         }
         match queue {
-            Target::Session | Target::Private => {
+            Target::Session | Target::Private | Target::Replies(_) => {
                 Ok(Source { pattern: self.pattern(&source.exchange, source.pattern), ..source })
             }
             Target::Declare(_) | Target::Existing(_) => Err(Refusal::Invalid(
