@@ -25,6 +25,7 @@ mod publications;
 mod publish;
 mod recovery;
 mod registry;
+mod replay;
 mod settle;
 mod subscribe;
 mod system_topics;

@@ -17,7 +17,8 @@ use model::principal::{Handshake, Principal};
 use model::refusal::Refusal;
 use model::request::{Close, Open, Request, Settle};
 use model::time::WallMs;
-use routing::{Owner, Taken, Wakes};
+use routing::{Owner, Queue, Taken, Wakes};
+use smallvec::SmallVec;
 
 use crate::clock;
 use crate::core::Core;
@@ -28,7 +29,7 @@ use crate::publish::Publisher;
 use crate::registry::Session;
 use crate::settle::{self, Attached};
 use crate::users::Own;
-use crate::{subscribe, topology};
+use crate::{replay, subscribe, topology};
 
 mod admission;
 mod submit;
@@ -227,15 +228,19 @@ impl Link {
         let now = clock::wall_now();
         let mut turn = 0;
         let known = deliveries.len();
+        let mut fed: SmallVec<[Arc<Queue>; 1]> = SmallVec::new();
         // Lent by the caller: an idle link holds no list.
         std::mem::swap(deliveries, &mut self.taken.deliveries);
         let end = known.saturating_add(max);
         while let (Some(id), true) = (self.pending.get(turn), self.taken.deliveries.len() < end) {
             let left = end - self.taken.deliveries.len();
-            let more = member
-                .consumers
-                .get(id)
-                .is_some_and(|attached| attached.queue.take(attached.key, left, now, &mut self.taken));
+            let more = member.consumers.get(id).is_some_and(|attached| {
+                let more = attached.queue.take(attached.key, left, now, &mut self.taken);
+                if attached.queue.feed().is_open() {
+                    fed.push(Arc::clone(&attached.queue));
+                }
+                more
+            });
             if more {
                 turn += 1;
             } else {
@@ -247,6 +252,10 @@ impl Link {
             self.pending.rotate_left(1);
         }
         std::mem::swap(deliveries, &mut self.taken.deliveries);
+        let mut wakes = Wakes::default();
+        for queue in fed {
+            replay::go_on(&self.core.parts, &queue, now, &mut wakes);
+        }
     }
 
     /// Takes away what is not for this client, as if it had it. Whether there was any.

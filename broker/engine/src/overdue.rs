@@ -20,6 +20,7 @@ pub(crate) fn expire_messages(parts: &Arc<Parts>, name: &QueueName) {
     let mut taken = Taken::default();
     queue.expire(clock::wall_now(), &mut taken);
     plan::clear_away(parts, &mut taken);
+    plan::call_for_feed(&queue);
     if let Some(first) = queue.ask_expiry() {
         // A queue of a million that expire one by one is not gone through for each.
         let when = instant_of(first).max(Instant::now() + PAUSE);

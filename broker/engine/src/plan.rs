@@ -12,7 +12,7 @@ use model::qos::Qos;
 use model::queue::Overflow;
 use model::refusal::Refusal;
 use model::time::WallMs;
-use routing::{Cause, Dead, Item, Owner, Queue, Route, RouteCache, Taken, Wakes};
+use routing::{Cause, Dead, Full, Item, Owner, Queue, Route, RouteCache, Taken, Wakes};
 use smallvec::SmallVec;
 
 use crate::clock;
@@ -42,16 +42,17 @@ impl Plan {
         Self { message, targets: SmallVec::new(), retain }
     }
 
-    /// A message for one queue alone: a retained one, replayed.
-    pub(crate) fn replay(parts: &Arc<Parts>, message: Arc<Message>, route: &Route) -> Self {
-        let mut plan = Self::new(message, false);
-        // A full queue takes no replay: the subscription stands all the same.
-        if plan.reserve(parts, route).is_ok() {
-            for target in &mut plan.targets {
-                target.item.retain = true;
-            }
-        }
-        plan
+    /// A retained message for one queue alone, which has kept room for it.
+    ///
+    /// # Errors
+    ///
+    /// If the queue has none.
+    pub(crate) fn replay(message: Arc<Message>, route: &Route) -> Result<Self, Full> {
+        let queue = &route.queue;
+        let sequence = Some(queue.reserve(message.size_bytes())?);
+        let item = Item { retain: true, ..item(&message, route, is_durable(&message, route)) };
+        let target = Target { queue: Arc::clone(queue), sequence, item };
+        Ok(Self { message, targets: SmallVec::from_buf([target]), retain: false })
     }
 
     /// Whether it is to be the retained message of its key.
@@ -68,7 +69,7 @@ impl Plan {
     pub(crate) fn reserve(&mut self, parts: &Arc<Parts>, route: &Route) -> Result<(), Refusal> {
         let queue = &route.queue;
         let qos = self.message.qos.min(route.grant.qos);
-        let durable = self.message.persistent && queue.options().durable && qos > Qos::AtMostOnce;
+        let durable = is_durable(&self.message, route);
         // What the publisher is told must be true of a declared queue that does not last, too.
         let is_promised = matches!(queue.owner(), Owner::Nobody) || refuses(queue);
         let sequence = if durable || (is_promised && qos > Qos::AtMostOnce) {
@@ -88,6 +89,7 @@ impl Plan {
     pub(crate) fn give_up(self) {
         for target in self.targets.iter().filter(|target| target.sequence.is_some()) {
             target.queue.unreserve(self.message.size_bytes());
+            call_for_feed(&target.queue);
         }
     }
 
@@ -145,6 +147,10 @@ impl Plan {
         for target in self.targets {
             let Target { queue, sequence, item } = target;
             match sequence {
+                Some(_) if is_for_nobody(&queue, item.qos) => {
+                    queue.unreserve(item.message.size_bytes());
+                    parts.metrics.messages_dropped.increment();
+                }
                 Some(sequence) => queue.show(sequence, item, wakes),
                 None => {
                     // Nothing was promised for this place: a full queue drops and counts.
@@ -230,6 +236,18 @@ fn overflow(parts: &Arc<Parts>, queue: &Queue, message: &Arc<Message>) -> Result
         tracing::warn!(queue = name, "queue.full: new messages for it are dropped; see messages_dropped");
     }
     Ok(())
+}
+
+fn is_durable(message: &Message, route: &Route) -> bool {
+    let qos = message.qos.min(route.grant.qos);
+    message.persistent && route.queue.options().durable && qos > Qos::AtMostOnce
+}
+
+/// There is room in a queue, though nobody took anything: if more is to come into it, its consumers see to that.
+pub(crate) fn call_for_feed(queue: &Queue) {
+    if queue.feed().is_open() {
+        queue.call_consumers(&mut Wakes::default());
+    }
 }
 
 fn item(message: &Arc<Message>, route: &Route, durable: bool) -> Item {

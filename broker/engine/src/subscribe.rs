@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use model::change::{BindingKey, Changeset};
+use model::change::BindingKey;
 use model::key::{KeyPattern, RoutingKey};
 use model::name::{ConsumerId, ExchangeName, QueueName};
 use model::principal::Permissions;
@@ -11,16 +11,14 @@ use model::qos::Qos;
 use model::queue::QueueOptions;
 use model::refusal::Refusal;
 use model::request::{Consumer, Replay, Source, Subscription, Target, Unsubscription};
-use model::time::WallMs;
-use routing::{ConsumerOptions, Owner, Queue, Readiness, Route, Settles, Wakes};
+use routing::{ConsumerOptions, Owner, Queue, Readiness, Settles, Wakes};
 
 use crate::mailbox::Mailbox;
 use crate::parts::Parts;
-use crate::plan::Plan;
 use crate::registry::Session;
 use crate::settle::Attached;
 use crate::users::Own;
-use crate::{expiry, topology};
+use crate::{expiry, replay, topology};
 
 /// A link, as far as subscriptions are concerned.
 pub(crate) struct Subscriber<'a> {
@@ -32,7 +30,6 @@ pub(crate) struct Subscriber<'a> {
     pub(crate) consumers: &'a mut HashMap<ConsumerId, Attached>,
     /// The queues that are the link's own because it made them: they go with it.
     pub(crate) owned: &'a mut Vec<Arc<Queue>>,
-    pub(crate) now: WallMs,
     /// Consumers, of any link, whose queue was deleted by what this one asked.
     pub(crate) cancelled: Vec<(Arc<Readiness>, ConsumerId)>,
     /// Whether a durable queue lost a binding, or was deleted.
@@ -43,9 +40,8 @@ pub(crate) struct Subscriber<'a> {
 #[derive(Default)]
 pub(crate) struct Subscribed {
     pub(crate) results: Vec<Result<Qos, Refusal>>,
-    /// Retained messages, to be shown after the commit.
-    pub(crate) replays: Vec<Plan>,
-    pub(crate) changeset: Changeset,
+    /// The queues that are to get retained messages.
+    pub(crate) fed: Vec<Arc<Queue>>,
     /// Whether the answer waits for what was handed to the journal before.
     pub(crate) lasting: bool,
 }
@@ -191,32 +187,18 @@ impl Subscriber<'_> {
             Replay::Never => false,
         };
         // A shared subscription gets no retained messages (MQTT 5.0, 4.8.2).
-        if wanted && source.share.is_none() {
-            self.replay(parts, queue, source, done);
+        if source.share.is_some() {
+            return Ok(qos);
+        }
+        if wanted {
+            replay::begin(parts, queue, &source);
+            if !done.fed.iter().any(|known| Arc::ptr_eq(known, queue)) {
+                done.fed.push(Arc::clone(queue));
+            }
+        } else {
+            queue.feed().regrant(&source);
         }
         Ok(qos)
-    }
-
-    fn replay(&self, parts: &Arc<Parts>, queue: &Arc<Queue>, source: Source, done: &mut Subscribed) {
-        let mut messages = Vec::new();
-        if let Some(retained) = parts.vhost.retained(&source.exchange) {
-            retained.matching(&source.pattern, self.now, &mut messages);
-        }
-        if source.exchange == ExchangeName::TOPIC {
-            parts.vhost.system.matching(&source.pattern, self.now, &mut messages);
-        }
-        // More than the queue may hold would only be made to be dropped.
-        let max =
-            queue.options().ready_max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
-        parts.metrics.messages_dropped.add(messages.len().saturating_sub(max) as u64);
-        let route = Route { queue: Arc::clone(queue), grant: source.grant };
-        for message in messages.into_iter().take(max) {
-            let plan = Plan::replay(parts, message, &route);
-            if plan.routed() {
-                plan.record(parts, &mut done.changeset);
-                done.replays.push(plan);
-            }
-        }
     }
 
     fn attach(&mut self, queue: &Arc<Queue>, consumer: Consumer, wakes: &mut Wakes) -> Result<(), Refusal> {
@@ -247,6 +229,9 @@ impl Subscriber<'_> {
                     queue: state.queue.options().name.clone(),
                     queue_id: state.queue.id(),
                 };
+                if key.share.is_none() {
+                    state.queue.feed().end(&key.exchange, &key.pattern);
+                }
                 let existed = topology::unbind(parts, &state.queue, key);
                 state.subscriptions -= usize::from(existed);
                 self.lost_durably |= existed && state.queue.options().durable;

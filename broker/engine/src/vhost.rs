@@ -20,7 +20,7 @@ pub(crate) struct Vhost {
     pub(crate) publications: Publications,
     pub(crate) timers: Timers,
     /// What the broker says of itself, for those who subscribe later.
-    pub(crate) system: Retained,
+    pub(crate) system: Arc<Retained>,
     retained: RwLock<HashMap<ExchangeName, Arc<Retained>>>,
     order: Mutex<()>,
     retaining: Mutex<()>,
@@ -36,7 +36,7 @@ impl Vhost {
             publications: Publications::new(&options),
             options,
             timers: Timers::new(Instant::now()),
-            system: Retained::default(),
+            system: Arc::default(),
             retained: RwLock::default(),
             order: Mutex::new(()),
             retaining: Mutex::new(()),

@@ -12,7 +12,7 @@ use model::message::Message;
 use model::name::{ExchangeName, MessageId};
 use model::qos::Qos;
 use model::time::WallMs;
-use routing::Retained;
+use routing::{Portion, Retained};
 
 fn main() {
     let side: usize = std::env::args().nth(1).map_or(1_000, |side| side.parse().unwrap());
@@ -30,7 +30,7 @@ fn main() {
         "{count} messages of 16 bytes kept in {:.2?}; {bytes} bytes of memory each, keys and payloads among them",
         start.elapsed()
     );
-    println!("{:<32} {:>9} {:>12} {:>14}", "filter", "found", "median", "per message");
+    println!("{:<32} {:>9} {:>12} {:>14} {:>13}", "filter", "found", "median", "per message", "longest step");
     for filter in [
         "site0500/dev0500/state",
         "site0500/dev0500/missing",
@@ -39,6 +39,7 @@ fn main() {
         "+/dev0500/+",
         "+/dev0500/state",
         "+/+/missing",
+        "+/+/+/missing",
         "#",
     ] {
         measure(&retained, filter);
@@ -47,20 +48,28 @@ fn main() {
 
 fn measure(retained: &Retained, filter: &str) {
     let pattern = KeyPattern::new(filter.split('/').map(level).collect());
-    let mut times = Vec::new();
+    let (mut times, mut longest) = (Vec::new(), Duration::ZERO);
     let mut found = Vec::new();
     let end = Instant::now() + Duration::from_millis(500);
     while times.len() < 3 || Instant::now() < end {
         found.clear();
         let start = Instant::now();
-        retained.matching(&pattern, WallMs(0), &mut found);
+        let mut walk = retained.walk(&pattern);
+        while !walk.is_done() {
+            let step = Instant::now();
+            retained.go_on(&mut walk, WallMs(0), &mut PORTION.clone(), &mut found);
+            longest = longest.max(step.elapsed());
+        }
         times.push(start.elapsed());
     }
     times.sort_unstable();
     let median = times[times.len() / 2];
     let each = median / u32::try_from(found.len().max(1)).unwrap();
-    println!("{filter:<32} {:>9} {median:>12.1?} {each:>14.1?}", found.len());
+    println!("{filter:<32} {:>9} {median:>12.1?} {each:>14.1?} {longest:>13.1?}", found.len());
 }
+
+/// What the broker does at once, before others have their turn.
+const PORTION: Portion = Portion::new(1024, u64::MAX, 4096);
 
 fn level(text: &str) -> Level {
     match text {

@@ -10,8 +10,8 @@
 //! consumer that has something to take, and [`Wakes`] wakes each touched link once, when the publisher's batch is done
 //! and all locks are gone.
 //!
-//! Nothing in here waits, reads a clock or does I/O. Locks are short and taken in this order: table, share, queue,
-//! readiness. What must last is the caller's business: it gets the places of durable entries that are gone.
+//! Nothing in here waits, reads a clock or does I/O. Locks are short and taken in this order: table, share, feed,
+//! queue, readiness. What must last is the caller's business: it gets the places of durable entries that are gone.
 
 mod binding;
 mod exchange;
@@ -30,10 +30,11 @@ mod testing;
 
 pub use queue::consumers::{ConsumerKey, ConsumerOptions, Settles};
 pub use queue::dead::{Cause, Dead, DeadLetters};
+pub use queue::feed::{Feed, Given};
 pub use queue::limits::Full;
 pub use queue::ready::Item;
-pub use queue::{Owner, Queue, QueueStats, Settled, Taken};
-pub use retained::Retained;
+pub use queue::{Owner, Queue, QueueStats, Settled, Taken, Waiting};
+pub use retained::{Portion, Retained, Walk};
 pub use route::Route;
 pub use route_cache::RouteCache;
 pub use router::Router;

@@ -2,6 +2,7 @@
 
 pub(crate) mod consumers;
 pub(crate) mod dead;
+pub(crate) mod feed;
 pub(crate) mod limits;
 pub(crate) mod ready;
 pub(crate) mod unacked;
@@ -19,6 +20,7 @@ use model::time::WallMs;
 
 use crate::queue::consumers::{Consumer, ConsumerKey, ConsumerOptions, Consumers};
 use crate::queue::dead::{Cause, Dead, DeadLetters};
+use crate::queue::feed::Feed;
 use crate::queue::limits::{Full, Limits};
 use crate::queue::ready::{Entry, Item, Ready, Rules, Unfit};
 use crate::wake::{Readiness, Wakes};
@@ -42,6 +44,8 @@ pub struct Queue {
     /// `u64::MAX`: never.
     expires_first: AtomicU64,
     expiry_asked: AtomicU64,
+    /// What has still to come into it of retained messages.
+    feed: Feed,
     state: Mutex<State>,
 }
 
@@ -118,6 +122,17 @@ pub struct QueueStats {
     pub consumers: usize,
 }
 
+/// What waits in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Entries that may be taken.
+    pub ready: u64,
+    /// These, and those on their way to the disk.
+    pub messages: u64,
+    /// All of them in bytes by [`Message::size_bytes`].
+    pub bytes: u64,
+}
+
 impl Queue {
     /// An empty queue. Limits that are `None` in `options` do not exist.
     pub fn new(id: QueueId, options: QueueOptions, owner: Owner) -> Arc<Self> {
@@ -139,6 +154,7 @@ impl Queue {
             used_at: AtomicU64::new(0),
             expires_first: AtomicU64::new(u64::MAX),
             expiry_asked: AtomicU64::new(u64::MAX),
+            feed: Feed::default(),
             state,
         })
     }
@@ -176,6 +192,11 @@ impl Queue {
     /// Whether somebody consumes it, as far as can be seen without the lock.
     pub fn has_consumers(&self) -> bool {
         self.attached.load(Ordering::Relaxed) > 0
+    }
+
+    /// What has still to come into it of retained messages.
+    pub const fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// Somebody declared it, or stopped consuming it.
@@ -269,6 +290,10 @@ impl Queue {
         let key = state.consumers.attach(consumer, Arc::clone(readiness));
         self.attached.store(state.consumers.len(), Ordering::Relaxed);
         state.offer(wakes);
+        if self.feed.is_open() {
+            // Who takes sees to it that there is something.
+            state.consumers.call_all(wakes);
+        }
         Ok(key)
     }
 
@@ -354,6 +379,7 @@ impl Queue {
             self.attached.store(0, Ordering::Relaxed);
             std::mem::replace(&mut *state, State { closed: true, sequence, ..State::default() })
         };
+        self.feed.close();
         // The messages go here, outside the lock.
         state.consumers.iter().map(|gone| (Arc::clone(&gone.readiness), gone.options.id)).collect()
     }
@@ -415,6 +441,19 @@ impl Queue {
         for entry in gone {
             self.give_up(entry, Cause::Expired, out);
         }
+    }
+
+    /// Has all its consumers come, though there may be nothing to take: they are to see to its [`Self::feed`].
+    pub fn call_consumers(&self, wakes: &mut Wakes) {
+        self.lock().consumers.call_all(wakes);
+    }
+
+    /// What waits in it, and what is on its way into it.
+    pub fn waiting(&self) -> Waiting {
+        let state = self.lock();
+        let (ready, bytes) = (state.ready.len() as u64, state.ready.bytes());
+        let (reserved, reserved_bytes) = state.limits.reserved();
+        Waiting { ready, messages: ready + reserved, bytes: bytes + reserved_bytes }
     }
 
     /// How much is in it now.

@@ -23,10 +23,77 @@ pub struct Retained {
 
 #[derive(Default)]
 struct Kept {
-    by_key: BTreeMap<ByteString, Arc<Message>>,
+    by_key: BTreeMap<ByteString, Held>,
     bytes: u64,
+    /// How many were ever kept.
+    count: u64,
     /// Those that expire, the first of them first.
     ends: BTreeSet<(WallMs, ByteString)>,
+}
+
+/// A message, and the how-manyeth it was to be kept.
+struct Held {
+    message: Arc<Message>,
+    count: u64,
+}
+
+/// How far somebody has come who goes through the messages that were kept when he began.
+///
+/// He goes by the order of the keys, a [`Portion`] at a time, and holds nothing meanwhile: whatever is replaced or
+/// forgotten before he has come to it he does not meet, and what is kept later neither.
+#[derive(Debug)]
+pub struct Walk {
+    pattern: KeyPattern,
+    /// How many had ever been kept when it began.
+    count: u64,
+    /// All keys before this text are behind him; `None`: all there are.
+    next: Option<String>,
+}
+
+impl Walk {
+    /// Whether there is nothing more.
+    pub const fn is_done(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// Goes back to that key, which is met again.
+    pub fn return_to(&mut self, key: &RoutingKey) {
+        self.next = Some(key.as_str().to_owned());
+    }
+}
+
+/// How much of a walk is done at once; while it is done, what is left of that.
+#[derive(Debug, Clone, Copy)]
+pub struct Portion {
+    messages: usize,
+    bytes: u64,
+    keys: usize,
+    is_begun: bool,
+}
+
+impl Portion {
+    /// So many messages, and bytes of them by [`Message::size_bytes`], of which the first one never has too many; and so
+    /// many keys to look at, whether they match or not: whoever wants to retain something waits that long and no longer.
+    pub const fn new(messages: usize, bytes: u64, keys: usize) -> Self {
+        Self { messages, bytes, keys, is_begun: false }
+    }
+
+    /// Whether it allows no more.
+    pub const fn is_used_up(&self) -> bool {
+        self.messages == 0 || self.keys == 0
+    }
+
+    fn take(&mut self, message: &Message) -> bool {
+        let bytes = message.size_bytes() as u64;
+        if self.messages == 0 || (self.is_begun && bytes > self.bytes) {
+            self.messages = 0;
+            return false;
+        }
+        self.is_begun = true;
+        self.messages -= 1;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        true
+    }
 }
 
 impl Retained {
@@ -34,12 +101,14 @@ impl Retained {
     pub fn set(&self, message: Arc<Message>) -> Option<Arc<Message>> {
         let mut kept = self.write();
         kept.bytes += message.size_bytes() as u64;
+        kept.count += 1;
         // The old key's text goes with the old message, so that neither holds on to the other's buffer.
         let old = kept.take(&message.key);
         if let Some(end) = message.expires_at {
             kept.ends.insert((end, message.key.as_byte_string().clone()));
         }
-        kept.by_key.insert(message.key.as_byte_string().clone(), message);
+        let held = Held { count: kept.count, message };
+        kept.by_key.insert(held.message.key.as_byte_string().clone(), held);
         old
     }
 
@@ -48,26 +117,20 @@ impl Retained {
         self.write().take(key)
     }
 
-    /// Adds all messages whose keys match and whose time is not up, in the order of their keys.
-    pub fn matching(&self, pattern: &KeyPattern, now: WallMs, out: &mut Vec<Arc<Message>>) {
+    /// Begins to go through what is kept now and has such a key.
+    pub fn walk(&self, pattern: &KeyPattern) -> Walk {
+        Walk { pattern: pattern.clone(), count: self.read().count, next: Some(String::new()) }
+    }
+
+    /// Goes on, and adds what it meets in the order of the keys, but for what has expired. It may be nothing, and the walk
+    /// not done: the keys of a portion are few, and those that match may be far between.
+    pub fn go_on(&self, walk: &mut Walk, now: WallMs, portion: &mut Portion, out: &mut Vec<Arc<Message>>) {
         let kept = self.read();
-        let mut from = Bound::Unbounded;
-        'leaps: loop {
-            for (key, message) in
-                kept.by_key.range::<str, _>((from.as_ref().map(String::as_str), Bound::Unbounded))
-            {
-                match judge(pattern, key) {
-                    Verdict::Matches if message.is_expired(now) => {}
-                    Verdict::Matches => out.push(Arc::clone(message)),
-                    Verdict::Differs => {}
-                    Verdict::LeapTo(place) => {
-                        from = Bound::Included(place);
-                        continue 'leaps;
-                    }
-                    Verdict::NoMore => return,
-                }
+        while let Some(next) = walk.next.take() {
+            walk.next = kept.go_on(walk, next, now, portion, out);
+            if portion.is_used_up() {
+                return;
             }
-            return;
         }
     }
 
@@ -122,8 +185,46 @@ impl Retained {
 }
 
 impl Kept {
+    /// Goes from key to key until a leap is worth it, and returns where the walk goes on then.
+    fn go_on(
+        &self,
+        walk: &Walk,
+        mut from: String,
+        now: WallMs,
+        portion: &mut Portion,
+        out: &mut Vec<Arc<Message>>,
+    ) -> Option<String> {
+        let mut near = 0;
+        for (key, held) in self.by_key.range::<str, _>((Bound::Included(from.as_str()), Bound::Unbounded)) {
+            if portion.keys == 0 {
+                return Some(from.max(key.to_string()));
+            }
+            portion.keys -= 1;
+            if **key < *from {
+                // Mostly the place to leap to is only just ahead, and going there is cheaper than searching.
+                near += 1;
+                if near > NEAR_MAX {
+                    return Some(from);
+                }
+                continue;
+            }
+            match judge(&walk.pattern, key) {
+                Verdict::Matches if held.count > walk.count || held.message.is_expired(now) => {}
+                Verdict::Matches if !portion.take(&held.message) => return Some(key.to_string()),
+                Verdict::Matches => out.push(Arc::clone(&held.message)),
+                Verdict::Differs => {}
+                Verdict::LeapTo(place) => {
+                    from = place;
+                    near = 0;
+                }
+                Verdict::NoMore => return None,
+            }
+        }
+        None
+    }
+
     fn take(&mut self, key: &RoutingKey) -> Option<Arc<Message>> {
-        let old = self.by_key.remove(key.as_str())?;
+        let old = self.by_key.remove(key.as_str())?.message;
         self.bytes -= old.size_bytes() as u64;
         if let Some(end) = old.expires_at {
             self.ends.remove(&(end, old.key.as_byte_string().clone()));
@@ -131,6 +232,9 @@ impl Kept {
         Some(old)
     }
 }
+
+/// So many keys are gone by on the way to a place before it is searched for.
+const NEAR_MAX: usize = 8;
 
 /// What a pattern says of a key, and of those behind it.
 enum Verdict {
@@ -243,6 +347,51 @@ mod tests {
     }
 
     #[test]
+    fn a_walk_meets_what_was_kept_when_it_began() {
+        let retained = Retained::default();
+        for key in ["a", "b", "c", "d", "e"] {
+            retained.set(kept(key, None));
+        }
+        let mut walk = retained.walk(&pattern("#"));
+        let mut out = Vec::new();
+        retained.go_on(&mut walk, NOW, &mut Portion::new(2, u64::MAX, 99), &mut out);
+        // Replaced, forgotten and new meanwhile.
+        retained.set(kept("c", None));
+        retained.remove(&RoutingKey::from("d"));
+        retained.set(kept("f", None));
+        walk.return_to(&RoutingKey::from("b"));
+        retained.go_on(&mut walk, NOW, &mut Portion::new(1, u64::MAX, 99), &mut out);
+        assert!(!walk.is_done());
+        retained.go_on(&mut walk, NOW, &mut Portion::new(9, u64::MAX, 99), &mut out);
+        assert_eq!((texts(&out), walk.is_done()), (vec!["a", "b", "b", "e"], true));
+    }
+
+    #[test]
+    fn a_portion_ends_by_messages_bytes_or_keys() {
+        let retained = Retained::default();
+        for key in ["a", "b", "c", "d", "e", "f"] {
+            retained.set(kept(key, None));
+        }
+        let bytes = kept("a", None).size_bytes() as u64;
+        let mut walk = retained.walk(&pattern("#"));
+        for (portion, met) in [
+            (Portion::new(1, u64::MAX, 99), vec!["a"]),
+            // The first one is never too large, or it would be in the way for ever.
+            (Portion::new(9, 0, 99), vec!["b"]),
+            (Portion::new(9, 2 * bytes, 99), vec!["c", "d"]),
+            (Portion::new(9, u64::MAX, 1), vec!["e"]),
+            (Portion::new(9, u64::MAX, 0), vec![]),
+            (Portion::new(9, u64::MAX, 99), vec!["f"]),
+        ] {
+            assert!(!walk.is_done());
+            let (mut portion, mut out) = (portion, Vec::new());
+            retained.go_on(&mut walk, NOW, &mut portion, &mut out);
+            assert_eq!((texts(&out), portion.is_used_up()), (met.clone(), met != ["f"]));
+        }
+        assert!(walk.is_done());
+    }
+
+    #[test]
     fn keys_whose_levels_sort_below_a_slash_are_found() {
         let retained = Retained::default();
         for key in ["a", "a!", "a!/x", "a/x", "a/x!", "a/x/y", "a0", "$SYS/x", "", "/"] {
@@ -258,7 +407,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_pattern_finds_what_it_matches(keys in prop::collection::vec(keys(), 0..40), pattern in patterns()) {
+        fn a_pattern_finds_what_it_matches(
+            keys in prop::collection::vec(keys(), 0..40),
+            pattern in patterns(),
+            steps in (1..9usize, 1..9usize),
+        ) {
             let retained = Retained::default();
             for key in &keys {
                 retained.set(kept(key.as_str(), None));
@@ -266,16 +419,24 @@ mod tests {
             let mut expected: Vec<_> = keys.into_iter().filter(|key| pattern.matches(key)).collect();
             expected.sort();
             expected.dedup();
-            let mut out = Vec::new();
-            retained.matching(&pattern, NOW, &mut out);
-            let out: Vec<_> = out.iter().map(|message| message.key.clone()).collect();
-            prop_assert_eq!(out, expected);
+            // All at once, and in small portions.
+            for (messages, keys) in [(usize::MAX, usize::MAX), steps] {
+                let found = all(&retained, &pattern, Portion::new(messages, u64::MAX, keys));
+                let found: Vec<_> = found.iter().map(|message| message.key.clone()).collect();
+                prop_assert_eq!(&found, &expected);
+            }
         }
     }
 
     fn found(retained: &Retained, filter: &str) -> Vec<Arc<Message>> {
-        let mut out = Vec::new();
-        retained.matching(&pattern(filter), NOW, &mut out);
+        all(retained, &pattern(filter), Portion::new(usize::MAX, u64::MAX, usize::MAX))
+    }
+
+    fn all(retained: &Retained, pattern: &KeyPattern, portion: Portion) -> Vec<Arc<Message>> {
+        let (mut walk, mut out) = (retained.walk(pattern), Vec::new());
+        while !walk.is_done() {
+            retained.go_on(&mut walk, NOW, &mut portion.clone(), &mut out);
+        }
         out
     }
 

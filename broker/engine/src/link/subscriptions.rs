@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use model::change::Changeset;
 use model::event::Event;
 use model::request::{Replay, Subscribe, Subscription, Unsubscribe};
-use model::time::WallMs;
 
 use super::{Link, Member, State, Turn};
 use crate::mailbox::Mailbox;
 use crate::parts::Parts;
-use crate::plan::Plan;
+use crate::replay::{self, Replayed};
 use crate::subscribe::{Subscribed, Subscriber};
 
 impl Link {
@@ -20,21 +20,23 @@ impl Link {
         if is_taken_over(member, self.id) {
             return;
         }
-        let mut subscriber = subscriber(self.id, &self.mailbox, member, turn.now);
+        let mut subscriber = subscriber(self.id, &self.mailbox, member);
         let mut done = Subscribed::default();
         for subscription in request.subscriptions {
             subscriber.subscribe(&parts, subscription, &mut done, &mut turn.wakes);
         }
-        let Subscribed { results, replays, changeset, lasting } = done;
+        let Subscribed { results, fed, lasting } = done;
         let event = Event::Subscribed { ticket: request.ticket, results };
-        let is_behind = !replays.is_empty() && parts.vhost.has_unshown();
-        if lasting || is_behind || !changeset.is_empty() {
-            let waits = !replays.is_empty();
+        let mut changeset = Changeset::default();
+        let replayed: Vec<_> =
+            fed.iter().filter_map(|queue| replay::plan(&parts, queue, turn.now, &mut changeset)).collect();
+        let waits = !replayed.iter().all(Replayed::is_empty);
+        if lasting || !changeset.is_empty() || (waits && parts.vhost.has_unshown()) {
             if waits {
                 parts.vhost.not_yet_shown();
             }
             let show = move |parts: &Arc<Parts>, wakes: &mut _| {
-                replays.into_iter().for_each(|plan: Plan| plan.show(parts, wakes));
+                replayed.into_iter().for_each(|one| one.show(parts, wakes));
                 if waits {
                     parts.vhost.shown();
                 }
@@ -42,9 +44,7 @@ impl Link {
             self.commit(changeset, show, Some(event));
         } else {
             self.answer(event, turn);
-            for plan in replays {
-                plan.show(&parts, &mut turn.wakes);
-            }
+            replayed.into_iter().for_each(|one| one.show(&parts, &mut turn.wakes));
         }
     }
 
@@ -54,7 +54,7 @@ impl Link {
         if is_taken_over(member, self.id) {
             return;
         }
-        let mut subscriber = subscriber(self.id, &self.mailbox, member, turn.now);
+        let mut subscriber = subscriber(self.id, &self.mailbox, member);
         let existed = request
             .subscriptions
             .into_iter()
@@ -73,12 +73,7 @@ impl Link {
     }
 }
 
-fn subscriber<'a>(
-    link: u64,
-    mailbox: &'a Arc<Mailbox>,
-    member: &'a mut Member,
-    now: WallMs,
-) -> Subscriber<'a> {
+fn subscriber<'a>(link: u64, mailbox: &'a Arc<Mailbox>, member: &'a mut Member) -> Subscriber<'a> {
     Subscriber {
         link,
         mailbox,
@@ -87,7 +82,6 @@ fn subscriber<'a>(
         session: member.session.as_ref(),
         consumers: &mut member.consumers,
         owned: &mut member.publisher.owned,
-        now,
         cancelled: Vec::new(),
         lost_durably: false,
     }

@@ -157,7 +157,7 @@ impl Client {
         self.ask_for(Subscription { source: Some(source), queue, consumer: None, retained: Replay::Always });
     }
 
-    fn ask_for(&mut self, subscription: Subscription) {
+    pub(crate) fn ask_for(&mut self, subscription: Subscription) {
         let subscriptions = vec![subscription];
         self.ask(Request::Subscribe(Box::new(Subscribe { ticket: Ticket(1), subscriptions })));
     }

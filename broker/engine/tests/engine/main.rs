@@ -12,6 +12,7 @@ mod owners;
 mod proving;
 mod publications;
 mod races;
+mod replay;
 mod retained;
 mod rights;
 mod seeded;

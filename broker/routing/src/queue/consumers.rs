@@ -221,6 +221,13 @@ impl Consumers {
         }
     }
 
+    /// Marks all that are not marked yet, whether or not there is something.
+    pub(crate) fn call_all(&mut self, wakes: &mut Wakes) {
+        for consumer in self.slots.iter_mut().filter_map(|slot| slot.consumer.as_mut()) {
+            consumer.call(wakes);
+        }
+    }
+
     /// Takes back claims to entries that are there no more: they expired, or were purged.
     pub(crate) fn trim(&mut self, waiting: usize) {
         if self.claimed <= waiting {

@@ -45,6 +45,11 @@ impl Limits {
             || options.ready_bytes_max.is_some_and(|max| ready_bytes > max)
     }
 
+    /// How many entries are on their way, and their bytes.
+    pub(crate) const fn reserved(&self) -> (u64, u64) {
+        (self.reserved, self.reserved_bytes)
+    }
+
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.reserved += 1;
         self.reserved_bytes += bytes as u64;
