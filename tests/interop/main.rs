@@ -21,6 +21,7 @@ mod relay;
 mod replies;
 mod retained;
 mod room;
+mod rooms;
 mod rules;
 mod scram;
 mod sessions;

@@ -3,7 +3,7 @@
 
 import { parseArgs } from "node:util";
 
-import { chromium } from "playwright-core";
+import { launch, messages, say, shows, visit } from "./chromium.js";
 
 const { values: options } = parseArgs({
   options: {
@@ -20,24 +20,13 @@ const GUESTS = [
   { name: "Alex", page: "chat.html", language: "en", says: ["Hello from a third window!", "One room, two protocols."] },
 ];
 
-const browser = await chromium.launch({
-  executablePath: options.browser,
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-});
+const browser = await launch(options.browser);
 
 try {
   const complaints = [];
   for (const guest of GUESTS) await enter(guest, complaints);
   for (let turn = 0; turn < 2; turn += 1) {
-    for (const guest of GUESTS) await say(guest, guest.says[turn], (turn * GUESTS.length) + GUESTS.indexOf(guest) + 1);
+    for (const guest of GUESTS) await saySeen(guest, guest.says[turn], (turn * GUESTS.length) + GUESTS.indexOf(guest) + 1);
   }
   const shown = [];
   for (const guest of GUESTS) {
@@ -55,33 +44,16 @@ async function enter(guest, complaints) {
     deviceScaleFactor: 2,
     locale: guest.language,
   });
-  guest.tab = await context.newPage();
-  guest.tab.setDefaultTimeout(20000);
-  guest.tab.on("console", (message) => {
-    if (message.type() === "error") complaints.push(`${guest.name}: ${message.text()}`);
+  guest.tab = await visit(context, {
+    ...{ port: options.port, page: guest.page, name: guest.name, complaints },
+    query: { room: options.room, lang: guest.language },
   });
-  guest.tab.on("pageerror", (error) => complaints.push(`${guest.name}: ${error.message}`));
-  const query = new URLSearchParams({ name: guest.name, room: options.room, join: "1", lang: guest.language });
-  await guest.tab.goto(`http://127.0.0.1:${options.port}/demo/${guest.page}?${query}`);
-  await guest.tab.waitForSelector('#state[data-state="connected"]');
 }
 
 /** Says it in one window, and waits until every window shows that many messages. */
-async function say(guest, text, count) {
-  await guest.tab.fill("#text", text);
-  await guest.tab.click("#send");
-  for (const { tab } of GUESTS) {
-    await tab.waitForFunction((wanted) => document.querySelectorAll("#messages .message").length >= wanted, count);
-  }
-}
-
-function messages(tab) {
-  return tab.$$eval("#messages .message", (items) =>
-    items.map((item) => ({
-      from: item.querySelector(".from").textContent,
-      body: item.querySelector(".body").textContent,
-    })),
-  );
+async function saySeen(guest, text, count) {
+  await say(guest.tab, text);
+  for (const { tab } of GUESTS) await shows(tab, count);
 }
 
 function picture(guest) {

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.js";
 
 const { values: options } = parseArgs({
   options: {
@@ -37,20 +37,8 @@ const server = createServer((request, response) => {
 });
 await new Promise((resolve) => server.listen(Number(options.port), "127.0.0.1", resolve));
 
-const browser = await chromium.launch({
-  executablePath: options.browser,
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    // Names under localhost are this machine's; ::1 is not listened on.
-    "--host-resolver-rules=MAP *localhost 127.0.0.1",
-  ],
-});
+// Names under localhost are this machine's; ::1 is not listened on.
+const browser = await launch(options.browser, ["--host-resolver-rules=MAP *localhost 127.0.0.1"]);
 
 try {
   for (const transport of options.transports.split(",")) {

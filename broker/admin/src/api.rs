@@ -21,7 +21,7 @@ pub struct Options {
     pub dev: bool,
     /// The WebSocket listener that the MQTT page connects to; `None` where there is none.
     pub mqtt_ws: Option<WebEndpoint>,
-    /// The WebSocket listener that the STOMP page connects to; `None` where there is none.
+    /// The WebSocket listener that the STOMP page connects to, by SockJS where it has that; `None` where there is none.
     pub stomp_ws: Option<WebEndpoint>,
 }
 
@@ -69,6 +69,8 @@ fn routes(options: &Options) -> Router {
         let (mqtt, stomp) = (options.mqtt_ws.as_ref(), options.stomp_ws.as_ref());
         routes = routes.merge(demo::routes(mqtt, stomp));
         ports.extend(mqtt.into_iter().chain(stomp).map(|at| at.port));
+        // A policy that names a port twice says no more than one that names it once.
+        ports.dedup();
     }
     let policy = headers::content_security_policy(ports);
     let dev = options.dev;

@@ -17,4 +17,4 @@ mod headers;
 mod health;
 
 pub use api::{Options, bind, serve};
-pub use demo::WebEndpoint;
+pub use demo::{SOCKJS_CLIENT, WebEndpoint};

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use admin::{Options, WebEndpoint, bind, serve};
+use admin::{Options, SOCKJS_CLIENT, WebEndpoint, bind, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -46,7 +46,7 @@ async fn pages_learn_where_the_web_listeners_are() {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(
         answer.body,
-        r#"{"mqtt":{"path":"/mqtt","port":4002,"tls":true},"stomp":{"path":"/ws","port":4001,"tls":false}}"#
+        r#"{"mqtt":{"path":"/mqtt","port":4002,"sockjs":null,"tls":true},"stomp":{"path":"/ws","port":4001,"sockjs":"/chat","tls":false}}"#
     );
     admin.stop().await;
 
@@ -59,30 +59,37 @@ async fn pages_learn_where_the_web_listeners_are() {
 #[tokio::test]
 async fn every_answer_is_strict() {
     let admin = Admin::start(options(true)).await;
-    for path in ["/healthz", "/", "/demo/", "/demo/room.js", "/demo/config.json", "/nothing", "/demo/../x"] {
+    for path in ["/healthz", "/", "/demo/", "/demo/rooms.js", "/demo/config.json", "/nothing", "/demo/../x"] {
         let answer = admin.get(path).await;
         let policy = answer.header("content-security-policy").unwrap_or_default();
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{path}");
         assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
-        assert!(policy.contains("ws://*:4001") && policy.contains("wss://*:4002"), "{path}: {policy}");
+        for place in ["ws://*:4001", "wss://*:4002", "http://*:4001", "https://*:4002"] {
+            assert!(policy.contains(place), "{path}: {policy}");
+        }
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert_eq!(answer.header("cache-control"), Some("no-cache"), "{path}");
+        assert_eq!(answer.header("cross-origin-resource-policy"), Some("same-origin"), "{path}");
     }
+    // The page of SockJS's iframe transports is another origin's, and loads this file.
+    let client = admin.get(SOCKJS_CLIENT).await;
+    assert_eq!(client.header("cross-origin-resource-policy"), Some("cross-origin"));
     admin.stop().await;
 }
 
 #[tokio::test]
 async fn every_file_that_a_page_names_is_there() {
     let admin = Admin::start(options(true)).await;
-    let mut names =
-        vec!["words.js".to_owned(), "vendor/LICENSE-stompjs".into(), "vendor/LICENSE-mqttjs".into()];
+    let licences =
+        ["sockjs", "sockjs-parts", "stompjs", "mqttjs"].map(|name| format!("vendor/LICENSE-{name}"));
+    let mut names = licences.to_vec();
     for page in ["", "chat.html", "mqtt.html"] {
         let page = admin.get(&format!("/demo/{page}")).await;
         assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
         names.extend(page.between("src=\"", "\""));
         names.extend(page.between("href=\"", "\""));
     }
-    for script in ["index.js", "chat.js", "mqtt.js", "room.js"] {
+    for script in SCRIPTS {
         names.extend(admin.get(&format!("/demo/{script}")).await.between("from \"./", "\""));
     }
     assert!(names.len() > 15, "{names:?}");
@@ -108,7 +115,7 @@ async fn pages_hold_nothing_that_the_policy_would_block() {
         assert!(!page.body.contains("<script>") && !page.body.contains("<style"));
         assert!(!page.body.contains(" style=") && !page.body.contains(" onclick="));
     }
-    for script in ["words.js", "room.js", "chat.js", "mqtt.js"] {
+    for script in SCRIPTS {
         let script = admin.get(&format!("/demo/{script}")).await;
         // What others say reaches the page as text and as nothing else.
         for door in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
@@ -151,11 +158,20 @@ async fn a_client_that_never_finishes_does_not_hold_the_broker_up() {
     admin.stop().await;
 }
 
+/// Those that are ours.
+const SCRIPTS: [&str; 7] =
+    ["index.js", "words.js", "page.js", "messages.js", "rooms.js", "chat.js", "mqtt.js"];
+
 fn options(dev: bool) -> Options {
     Options {
         dev,
-        mqtt_ws: Some(WebEndpoint { port: 4002, path: "/mqtt".into(), tls: true }),
-        stomp_ws: Some(WebEndpoint { port: 4001, path: "/ws".into(), tls: false }),
+        mqtt_ws: Some(WebEndpoint { port: 4002, path: "/mqtt".into(), sockjs: None, tls: true }),
+        stomp_ws: Some(WebEndpoint {
+            port: 4001,
+            path: "/ws".into(),
+            sockjs: Some("/chat".into()),
+            tls: false,
+        }),
     }
 }
 

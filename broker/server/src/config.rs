@@ -21,7 +21,7 @@ mod destinations;
 pub(crate) mod keys;
 mod listen;
 mod nearest;
-mod origin;
+pub(crate) mod origin;
 mod overrides;
 mod print;
 mod quantity;

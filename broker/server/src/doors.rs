@@ -35,19 +35,32 @@ impl Doors {
     /// The first address that cannot be had.
     pub(crate) fn open(config: &Config, broker: Broker, metrics: Arc<Metrics>) -> Result<Self, Failure> {
         let (mqtt, stomp) = (Arc::new(options::mqtt(config)), Arc::new(options::stomp(config)));
-        let gateway =
-            Gateway::bind(&options::gateway(config), broker, mqtt, stomp, metrics).map_err(|e| cannot(&e))?;
+        // Those for people come first: a door of SockJS may say where their listener is.
+        let mut for_people = Vec::new();
+        for section in config.settings().sections("listener") {
+            if options::kind(section).is_none() {
+                let listener =
+                    transport::tcp::bind(options::bind(section)).map_err(|error| cannot(&error))?;
+                let address = listener.local_addr().map_err(|error| cannot(&error))?;
+                for_people.push((listener, address));
+            }
+        }
+        let mut clients = options::gateway(config);
+        if let Some((_, address)) = for_people.first() {
+            options::serve_sockjs_client(config, *address, &mut clients);
+        }
+        let gateway = Gateway::bind(&clients, broker, mqtt, stomp, metrics).map_err(|e| cannot(&e))?;
         let mut client_addresses = gateway.local_addrs().map_err(|error| cannot(&error))?.into_iter();
         let (mut admins, mut open) = (Vec::new(), Vec::new());
+        let mut for_people = for_people.into_iter();
         for section in config.settings().sections("listener") {
             let address = if options::kind(section).is_some() {
                 client_addresses.next()
             } else {
-                let listener =
-                    transport::tcp::bind(options::bind(section)).map_err(|error| cannot(&error))?;
-                let address = listener.local_addr().map_err(|error| cannot(&error))?;
-                admins.push(listener);
-                Some(address)
+                for_people.next().map(|(listener, address)| {
+                    admins.push(listener);
+                    address
+                })
             };
             open.extend(address.map(|address| describe(section, address)));
         }
@@ -77,12 +90,23 @@ fn describe(section: &Section, address: SocketAddr) -> Open {
 /// The demo pages find the WebSocket listeners by what is said here: STOMP on the first one and MQTT on the last one, as
 /// RabbitMQ's users expect.
 fn admin_options(config: &Config, open: &[Open]) -> admin::Options {
-    let mut web = open.iter().filter_map(|one| one.paths.as_ref().map(|paths| (one.address.port(), paths)));
+    let sections = config.settings().sections("listener").iter();
+    let mut web = sections.zip(open).filter_map(|(section, one)| {
+        let (ws, mqtt) = one.paths.as_ref()?;
+        Some((one.address.port(), section.section("paths"), ws, mqtt))
+    });
     let first = web.clone().next();
-    let endpoint = |port, path: &str| WebEndpoint { port, path: path.to_owned(), tls: false };
+    let endpoint = |port, path: &str, sockjs: &[String]| WebEndpoint {
+        port,
+        path: path.to_owned(),
+        sockjs: sockjs.first().cloned(),
+        tls: false,
+    };
     admin::Options {
         dev: config.settings().section("node").truth("dev"),
-        mqtt_ws: web.next_back().map(|(port, (_, mqtt))| endpoint(port, mqtt)),
-        stomp_ws: first.map(|(port, (ws, _))| endpoint(port, ws)),
+        mqtt_ws: web
+            .next_back()
+            .map(|(port, paths, _, mqtt)| endpoint(port, mqtt, paths.texts("sockjs_mqtt"))),
+        stomp_ws: first.map(|(port, paths, ws, _)| endpoint(port, ws, paths.texts("sockjs"))),
     }
 }

@@ -14,6 +14,8 @@ use telemetry::Metrics;
 use telemetry::logging::{Format, Levels};
 
 use crate::config::Config;
+
+use crate::config::origin::Origin;
 use crate::config::settings::Section;
 
 /// Which events are logged, and how.
@@ -203,6 +205,25 @@ fn sockjs(listener: &Section) -> Vec<SockJsOptions> {
     doors.collect()
 }
 
+/// For developers, the page of the iframe transports takes the client library from the demo's own pages at `people`, so that
+/// nothing has to come from the internet; unless the configuration says where it is, or one of the two is for more than this
+/// machine: by what name others reach it is not known here.
+pub(crate) fn serve_sockjs_client(config: &Config, people: SocketAddr, clients: &mut gateway::Options) {
+    let is_ours = config.settings().section("node").truth("dev") && people.ip().is_loopback();
+    let sections = config.settings().sections("listener").iter().filter(|section| kind(section).is_some());
+    for (section, listener) in sections.zip(&mut clients.listeners) {
+        let is_default = section.section("sockjs").given("client_url").origin == Origin::Default;
+        if !(is_ours && is_default && listener.bind.ip().is_loopback()) {
+            continue;
+        }
+        if let Kind::Web(web) | Kind::Auto(web) = &mut listener.kind {
+            for door in &mut web.sockjs {
+                door.client_url = format!("http://{people}{}", admin::SOCKJS_CLIENT);
+            }
+        }
+    }
+}
+
 /// Where a listener is.
 pub(crate) fn bind(section: &Section) -> SocketAddr {
     // It was checked when it was read; no address of ours is ever taken by chance.
@@ -278,6 +299,28 @@ mod tests {
             bind: bind.parse().expect("an address"),
         });
         assert_eq!(gateway(&config).listeners, expected);
+    }
+
+    #[test]
+    fn for_developers_nothing_of_sockjs_comes_from_the_internet() {
+        let ours = "http://127.0.0.1:7/demo/vendor/sockjs.min.js";
+        let theirs = SockJsOptions::default().client_url;
+        let check = |flags: &[&str], dev, people: &str, expected: &str| {
+            let set = flags.iter().map(|flag| (*flag).to_owned()).collect();
+            let arguments =
+                ServeArgs { listen: vec!["ws://:5".to_owned()], set, dev, ..ServeArgs::default() };
+            let config = Config::load(&arguments, &Surroundings::default()).expect("a configuration");
+            let mut clients = gateway(&config);
+            serve_sockjs_client(&config, people.parse().expect("an address"), &mut clients);
+            let Some(Kind::Web(web)) = clients.listeners.first().map(|one| &one.kind) else { panic!("web") };
+            assert_eq!(web.sockjs.first().map(|door| door.client_url.as_str()), Some(expected), "{flags:?}");
+        };
+        check(&[], true, "127.0.0.1:7", ours);
+        check(&[], false, "127.0.0.1:7", &theirs);
+        check(&["listener.0.sockjs.client_url=/own.js"], true, "127.0.0.1:7", "/own.js");
+        // Whoever comes from elsewhere cannot load it from an address of this machine's own.
+        check(&["listener.0.bind=0.0.0.0:5"], true, "127.0.0.1:7", &theirs);
+        check(&[], true, "0.0.0.0:7", &theirs);
     }
 
     #[track_caller]

@@ -515,7 +515,8 @@ const SOCKJS: &[Key] = &[
         "client_url",
         Type::Text,
         Is("https://cdn.jsdelivr.net/npm/sockjs-client@1/dist/sockjs.min.js"),
-        "Where the page of the iframe transports loads the client library: an URL, or a path on this host.",
+        "Where the page of the iframe transports loads the client library: an URL, or a path on this host. With `dev`, where \
+         it is not set and everything listens on this machine alone, the demo's own copy.",
     ),
     Key::value(
         "heart_beat",
