@@ -1,5 +1,7 @@
 //! Killed while eight clients use it, the broker loses nothing, doubles nothing, and keeps the order.
 
+mod letters;
+
 use std::process::Command;
 
 use anyhow::Result;
