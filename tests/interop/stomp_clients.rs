@@ -9,33 +9,20 @@ use harness::broker::Broker;
 use harness::door::Door;
 use harness::script::{node, python, ruby};
 
-use crate::stomp_clients::exercises::{EXERCISES, Exercise, Scene};
+use crate::stomp_clients::exercises::{EXERCISES, Scene};
 use crate::table::{Way, everybody};
 
 /// A client: its name, the doors it can come in by, and the program that is told what to do. All of them speak all versions.
 struct Client {
     name: &'static str,
     doors: &'static [Door],
-    /// Exercises that it cannot do reliably.
-    lacks: &'static [&'static str],
     program: fn() -> Result<Command>,
 }
 
 const CLIENTS: &[Client] = &[
-    Client { name: "stomp.py", doors: &[Door::Stomp], lacks: &[], program: || python("stomp_client.py") },
-    Client {
-        name: "stompjs",
-        doors: &[Door::Stomp, Door::Web],
-        lacks: &[],
-        program: || node("stomp_client.js"),
-    },
-    // When it comes back, the gem now and then subscribes twice under one id, and that is an error.
-    Client {
-        name: "Ruby's stomp",
-        doors: &[Door::Stomp],
-        lacks: &["reconnect"],
-        program: || ruby("stomp_client.rb"),
-    },
+    Client { name: "stomp.py", doors: &[Door::Stomp], program: || python("stomp_client.py") },
+    Client { name: "stompjs", doors: &[Door::Stomp, Door::Web], program: || node("stomp_client.js") },
+    Client { name: "Ruby's stomp", doors: &[Door::Stomp], program: || ruby("stomp_client.rb") },
 ];
 
 const VERSIONS: [&str; 3] = ["1.0", "1.1", "1.2"];
@@ -51,13 +38,11 @@ fn clients_that_others_wrote_do_every_exercise_in_every_version_on_every_transpo
                 let (program, port, address) =
                     (client.program, broker.at(door).port(), broker.at(Door::Stomp));
                 let name = format!("{} {version} over {transport}", client.name);
-                let can = |exercise: &&Exercise| !client.lacks.contains(&exercise.0);
-                let exercises: Vec<Exercise> = EXERCISES.iter().filter(can).copied().collect();
                 ways.push(Way::new(name.clone(), move |number| {
                     let name = format!("{name} ({number})");
                     let mut scene =
                         Scene { name, program, version, door, port, address, number, client: None };
-                    scene.run(&exercises)
+                    scene.run(EXERCISES)
                 }));
             }
         }

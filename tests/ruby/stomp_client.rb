@@ -15,6 +15,12 @@ def say(event, more = {})
   end
 end
 
+# Held while the gem is told something. Its subscribe keeps a subscription to repeat it on each new connection, and only then writes
+# SUBSCRIBE: if the connection is lost before that call is over, the gem comes back, repeats the subscription, and writes the same
+# SUBSCRIBE once more (1.4.10: Connection#subscribe, #transmit, #connect). The RECEIPT may be quicker than the end of the call, so
+# it is told of only behind it.
+CALLING = Mutex.new
+
 # Has the gem keep its complaints to itself.
 class Ear < Stomp::NullLogger
   def on_miscerr(_parameters, _message)
@@ -63,6 +69,7 @@ class Client
 
   # A receipt is asked for by the name of what is said when it comes. When the gem returns, it subscribes as it did before.
   def answer(receipt)
+    CALLING.synchronize {}
     say(@subscribed && receipt == "subscribed" ? "returned" : receipt)
     @subscribed = false if receipt == "unsubscribed"
     @subscribed = true if receipt == "subscribed"
@@ -129,7 +136,7 @@ client = Client.new(ARGV[0], ARGV[2].to_i)
 while (line = $stdin.gets)
   command, *words = line.split
   begin
-    client.public_send(command == "send" ? :send_it : command, *words)
+    CALLING.synchronize { client.public_send(command == "send" ? :send_it : command, *words) }
   rescue IOError
     # The broker hung up at once, and the gem's reading side was quicker than its writing side: that one tells.
   end
