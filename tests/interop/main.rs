@@ -29,6 +29,7 @@ mod sockjs;
 mod stomp_acks;
 mod stomp_basics;
 mod stomp_clients;
+mod stomp_py;
 mod stomp_qos;
 mod stomp_rules;
 mod system_topics;

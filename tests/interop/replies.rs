@@ -140,7 +140,8 @@ fn clients_that_others_wrote_ask_and_answer_across_the_doors() -> Result<()> {
     let mut paho = program("paho", "paho_client.py", "5.0", broker.at(Door::Mqtt).port())?;
     paho.ask("connect paho fresh", "connected")?;
     paho.ask("subscribe work 1", "subscribed")?;
-    requester.ask(&format!("request /topic/work {} /temp-queue/answers c-9", hex(b"?")), "sent")?;
+    let asked = format!("send /topic/work {} - reply-to:/temp-queue/answers correlation-id:c-9", hex(b"?"));
+    requester.ask(&asked, "sent")?;
     let request = paho.message()?;
     let topic = request["response_topic"].as_str().context("no Response Topic")?;
     let correlation = request["correlation"].as_str().context("no Correlation Data")?;
@@ -149,7 +150,9 @@ fn clients_that_others_wrote_ask_and_answer_across_the_doors() -> Result<()> {
         // Paho answers, with correlation data that are told back.
         paho.ask(&format!("publish {topic} {} {qos} 0 {topic} {correlation}", hex(b"answer")), "published")?;
         let reply = requester.message()?;
-        ensure!(reply["subscription"] == "/temp-queue/answers" && reply["correlation"] == "c-9", "{reply}");
+        let headers = &reply["headers"];
+        ensure!(headers["subscription"] == "/temp-queue/answers", "{reply}");
+        ensure!(headers["correlation-id"] == "c-9", "{reply}");
         ensure!(bytes(reply["payload"].as_str().unwrap_or_default())? == b"answer", "{reply}");
     }
     // The other way round: paho asks, stomp.py answers.
@@ -158,10 +161,10 @@ fn clients_that_others_wrote_ask_and_answer_across_the_doors() -> Result<()> {
     let correlation = hex(b"\xff\x00");
     paho.ask(&format!("publish jobs {} 1 0 a/b {correlation}", hex(b"?")), "published")?;
     let request = requester.message()?;
-    let to = request["reply_to"].as_str().context("no reply-to")?;
+    let to = request["headers"]["reply-to"].as_str().context("no reply-to")?;
     ensure!(to == "/topic/a.b", "{request}");
-    let id = request["correlation"].as_str().context("no correlation-id")?;
-    requester.ask(&format!("reply {to} {} {id}", hex(b"done")), "sent")?;
+    let id = request["headers"]["correlation-id"].as_str().context("no correlation-id")?;
+    requester.ask(&format!("send {to} {} - correlation-id:{id}", hex(b"done")), "sent")?;
     let reply = paho.message()?;
     ensure!(reply["topic"] == "a/b" && reply["correlation"] == correlation.as_str(), "{reply}");
     Ok(())

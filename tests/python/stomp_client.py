@@ -29,11 +29,9 @@ class Client(stomp.ConnectionListener):
 
     def on_message(self, frame):
         self.messages.append(frame.headers)
-        more = {"redelivered": frame.headers.get("redelivered") == "true", "type": frame.headers.get("content-type")}
-        more["subscription"] = frame.headers.get("subscription")
-        more["reply_to"] = frame.headers.get("reply-to")
-        more["correlation"] = frame.headers.get("correlation-id")
-        say("message", destination=frame.headers["destination"], payload=word(frame.body.encode()), **more)
+        headers = frame.headers
+        more = {"redelivered": headers.get("redelivered") == "true", "type": headers.get("content-type"), "headers": headers}
+        say("message", destination=headers["destination"], payload=word(frame.body.encode()), **more)
 
     def on_receipt(self, frame):
         # A receipt is asked for by the name of what is said when it comes.
@@ -64,54 +62,50 @@ class Client(stomp.ConnectionListener):
         self.connection.set_listener("", self)
         self.enter()
 
-    def subscribe(self, name, destination, ack):
+    # What more it is to say is told as `name:value`.
+    def subscribe(self, name, destination, ack, *more):
         if self.comes_back:
-            self.subscriptions.append((name, destination, ack))
-        self.ask_for(name, destination, ack, "subscribed")
+            self.subscriptions.append((name, destination, ack, more))
+        self.ask_for(name, destination, ack, more, "subscribed")
 
-    def ask_for(self, name, destination, ack, receipt):
+    def ask_for(self, name, destination, ack, more, receipt):
+        headers = {**named(more), "receipt": receipt}
         # In 1.0 a subscription goes by its destination.
-        self.connection.subscribe(destination, id=None if self.version == "1.0" else name, ack=ack, headers={"receipt": receipt})
+        self.connection.subscribe(destination, id=None if self.version == "1.0" else name, ack=ack, headers=headers)
 
     def subscribe_again(self):
-        for name, destination, ack in self.subscriptions:
-            self.ask_for(name, destination, ack, "returned")
+        for subscription in self.subscriptions:
+            self.ask_for(*subscription, "returned")
 
-    def unsubscribe(self, name, destination):
-        named = {"destination": destination} if self.version == "1.0" else {"id": name}
-        self.connection.unsubscribe(**named, headers={"receipt": "unsubscribed"})
+    def unsubscribe(self, name, destination, *more):
+        which = {"destination": destination} if self.version == "1.0" else {"id": name}
+        self.connection.unsubscribe(**which, headers={**named(more), "receipt": "unsubscribed"})
 
-    def send(self, destination, body, transaction=None):
-        headers = {"content-type": "text/plain;charset=utf-8"}
-        if transaction:
+    def send(self, destination, body, transaction="-", *more):
+        headers = {"content-type": "text/plain;charset=utf-8", **named(more)}
+        if transaction != "-":
             headers["transaction"] = transaction
         else:
             headers["receipt"] = "sent"
         self.connection.send(destination, payload(body).decode(), headers=headers)
-        if transaction:
+        if transaction != "-":
             say("sent")
 
-    def request(self, destination, body, reply_to, correlation):
-        headers = {"reply-to": reply_to, "correlation-id": correlation, "receipt": "sent"}
-        self.connection.send(destination, payload(body).decode(), headers=headers)
-
-    def reply(self, destination, body, correlation):
-        self.connection.send(destination, payload(body).decode(), headers={"correlation-id": correlation, "receipt": "sent"})
-
-    def settle(self, how, number):
+    def settle(self, how, number, more):
         message = self.messages[int(number)]
+        more = {**named(more), "receipt": "settled"}
         if self.version == "1.0":
-            how(message["message-id"], receipt="settled")
+            how(message["message-id"], **more)
         elif self.version == "1.1":
-            how(message["message-id"], message["subscription"], receipt="settled")
+            how(message["message-id"], message["subscription"], **more)
         else:
-            how(message["ack"], receipt="settled")
+            how(message["ack"], **more)
 
-    def ack(self, number):
-        self.settle(self.connection.ack, number)
+    def ack(self, number, *more):
+        self.settle(self.connection.ack, number, more)
 
-    def nack(self, number):
-        self.settle(self.connection.nack, number)
+    def nack(self, number, *more):
+        self.settle(self.connection.nack, number, more)
 
     def begin(self, name):
         self.connection.begin(name, headers={"receipt": "begun"})
@@ -125,6 +119,10 @@ class Client(stomp.ConnectionListener):
     def leave(self):
         self.is_leaving = True
         self.connection.disconnect(receipt="left")
+
+
+def named(words):
+    return dict(word.split(":", 1) for word in words)
 
 
 def main():
