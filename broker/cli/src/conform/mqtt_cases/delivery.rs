@@ -131,13 +131,23 @@ fn free_after_pubcomp(target: &Target, version: Version) -> Outcome {
 }
 
 fn not_allowed(target: &Target, version: Version) -> Outcome {
+    // What is below $SYS is the server's own, on most of them.
+    let forbidden = format!("$SYS/{}", target.fresh());
+    if version.has_properties() {
+        refused_by_pubrec(target, version, &forbidden)
+    } else {
+        acknowledged(target, version, &forbidden)
+    }
+}
+
+/// 5.0: a PUBREC that says no frees its packet id.
+fn refused_by_pubrec(target: &Target, version: Version, forbidden: &str) -> Outcome {
     let topic = target.fresh();
     let mut reader = Client::clean(target, version)?;
     reader.subscribe(&topic, 0)?;
     let mut client = Client::clean(target, version)?;
-    // What is below $SYS is the server's own, on most of them.
     for _ in 0..2 {
-        client.say(&Message::new(&format!("$SYS/{topic}"), b"x", 2, 5));
+        client.say(&Message::new(forbidden, b"x", 2, 5));
         let refusal = match client.next(target.patience)? {
             Next::Some(Packet::Ack(refusal)) if refusal.first == PUBREC && refusal.id == 5 => refusal,
             Next::Some(Packet::Disconnect { .. }) | Next::End => {
@@ -145,9 +155,6 @@ fn not_allowed(target: &Target, version: Version) -> Outcome {
             }
             other => return Err(Short::failed(format!("expected PUBREC 5, and {other:?} came"))),
         };
-        if !version.has_properties() {
-            return Ok(());
-        }
         if refusal.code < 0x80 {
             return Err(Short::NotApplicable("the server allows it".to_owned()));
         }
@@ -158,6 +165,21 @@ fn not_allowed(target: &Target, version: Version) -> Outcome {
     client.send(&ack(PUBREL, 5));
     client.expect_ack(PUBCOMP, 5)?;
     reader.expect_message(b"new").map(drop)
+}
+
+/// 3.1.1: it is acknowledged as if it were allowed, or the connection ends.
+fn acknowledged(target: &Target, version: Version, forbidden: &str) -> Outcome {
+    for (qos, answer) in [(1, PUBACK), (2, PUBREC)] {
+        let mut client = Client::clean(target, version)?;
+        client.say(&Message::new(forbidden, b"x", qos, 5));
+        match client.next(target.patience)? {
+            Next::End => {}
+            // PUBACK at QoS 2: a server that has none, as `a_message_is_answered_by_its_qos` says of it.
+            Next::Some(Packet::Ack(came)) if came.id == 5 && [answer, PUBACK].contains(&came.first) => {}
+            other => return Err(Short::failed(format!("QoS {qos} was answered by {other:?}"))),
+        }
+    }
+    Ok(())
 }
 
 fn once(target: &Target, version: Version) -> Outcome {
