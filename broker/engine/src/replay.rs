@@ -120,4 +120,4 @@ fn portion(queue: &Queue) -> Option<Portion> {
 const MESSAGES_MAX: u64 = 1024;
 
 /// The most keys that are looked at for a portion: meanwhile nobody else retains anything.
-const KEYS_MAX: usize = 4096;
+const KEYS_MAX: usize = 2048;

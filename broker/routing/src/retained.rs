@@ -1,5 +1,7 @@
 //! The last message per key.
 
+pub(crate) mod levels;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -10,6 +12,8 @@ use bytestring::ByteString;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::message::Message;
 use model::time::WallMs;
+
+use crate::retained::levels::Levels;
 
 /// The retained messages of one exchange (MQTT 5.0, 3.3.1.3).
 ///
@@ -25,6 +29,7 @@ pub struct Retained {
 struct Kept {
     by_key: BTreeMap<ByteString, Held>,
     bytes: u64,
+    levels: Levels,
     /// How many were ever kept.
     count: u64,
     /// Those that expire, the first of them first.
@@ -104,6 +109,9 @@ impl Retained {
         kept.count += 1;
         // The old key's text goes with the old message, so that neither holds on to the other's buffer.
         let old = kept.take(&message.key);
+        if old.is_none() {
+            kept.levels.add(message.key.as_str());
+        }
         if let Some(end) = message.expires_at {
             kept.ends.insert((end, message.key.as_byte_string().clone()));
         }
@@ -114,12 +122,17 @@ impl Retained {
 
     /// Keeps nothing for that key any more; returns what was kept.
     pub fn remove(&self, key: &RoutingKey) -> Option<Arc<Message>> {
-        self.write().take(key)
+        let mut kept = self.write();
+        let old = kept.take(key)?;
+        kept.levels.remove(key.as_str());
+        Some(old)
     }
 
     /// Begins to go through what is kept now and has such a key.
     pub fn walk(&self, pattern: &KeyPattern) -> Walk {
-        Walk { pattern: pattern.clone(), count: self.read().count, next: Some(String::new()) }
+        let kept = self.read();
+        let next = kept.levels.may_match(pattern).then(String::new);
+        Walk { pattern: pattern.clone(), count: kept.count, next }
     }
 
     /// Goes on, and adds what it meets in the order of the keys, but for what has expired. It may be nothing, and the walk
@@ -145,6 +158,7 @@ impl Retained {
                 kept.ends.insert((end, key));
                 break;
             }
+            kept.levels.remove(&key);
             gone.extend(kept.take(&RoutingKey::new(key)));
         }
         gone
@@ -208,15 +222,12 @@ impl Kept {
                 }
                 continue;
             }
-            match judge(&walk.pattern, key) {
+            match judge(&walk.pattern, key, &mut from) {
                 Verdict::Matches if held.count > walk.count || held.message.is_expired(now) => {}
                 Verdict::Matches if !portion.take(&held.message) => return Some(key.to_string()),
                 Verdict::Matches => out.push(Arc::clone(&held.message)),
                 Verdict::Differs => {}
-                Verdict::LeapTo(place) => {
-                    from = place;
-                    near = 0;
-                }
+                Verdict::Leaps => near = 0,
                 Verdict::NoMore => return None,
             }
         }
@@ -241,17 +252,18 @@ enum Verdict {
     Matches,
     /// It does not match; the next one may.
     Differs,
-    /// Neither it nor any other before that text matches.
-    LeapTo(String),
+    /// Neither it nor any other before the place that was written down matches.
+    Leaps,
     /// It does not match, and no later one does.
     NoMore,
 }
 
-fn judge(pattern: &KeyPattern, key: &ByteString) -> Verdict {
+/// Judges a key, and writes down at `place` where to go on if that is not the next one.
+fn judge(pattern: &KeyPattern, key: &ByteString, place: &mut String) -> Verdict {
     let levels = pattern.levels();
     if key.starts_with('$') && matches!(levels.first(), Some(Level::One | Level::Many)) {
         // The first text behind all that start with `$`.
-        return Verdict::LeapTo("%".to_owned());
+        return leap(place, "", "%");
     }
     if let [inner @ .., _] = levels
         && inner.contains(&Level::Many)
@@ -268,9 +280,9 @@ fn judge(pattern: &KeyPattern, key: &ByteString) -> Verdict {
             Some(Level::Many) => return Verdict::Matches,
             Some(Level::One) => {}
             Some(Level::Literal(text)) if **text == *part => {}
-            Some(Level::Literal(text)) => return leap(key, start, text),
+            Some(Level::Literal(text)) => return seek(key, start, text, place),
             None if levels.is_empty() && start == 0 && part.is_empty() => {}
-            None => return behind(key, start),
+            None => return behind(key, start, place),
         }
         start += part.len() + 1;
     }
@@ -281,26 +293,33 @@ fn judge(pattern: &KeyPattern, key: &ByteString) -> Verdict {
 }
 
 /// The level at `start` should read `text` and does not: where a key with the same levels before it could be.
-fn leap(key: &str, start: usize, text: &str) -> Verdict {
+fn seek(key: &str, start: usize, text: &str, place: &mut String) -> Verdict {
     let before = key.get(..start).unwrap_or_default();
-    let exact = format!("{before}{text}");
-    match exact.as_str().cmp(key) {
-        Ordering::Greater => Verdict::LeapTo(exact),
+    leap(place, before, text);
+    match place.as_str().cmp(key) {
+        Ordering::Greater => Verdict::Leaps,
         Ordering::Equal | Ordering::Less => {
             // Between `x` and `x/…` lie keys like `x!`.
-            let below = exact + "/";
-            if below.as_str() > key { Verdict::LeapTo(below) } else { behind(key, start) }
+            place.push('/');
+            if place.as_str() > key { Verdict::Leaps } else { behind(key, start, place) }
         }
     }
 }
 
 /// Nothing more can match with the same levels before `start`.
-fn behind(key: &str, start: usize) -> Verdict {
+fn behind(key: &str, start: usize, place: &mut String) -> Verdict {
     match start.checked_sub(1).and_then(|slash| key.get(..slash)) {
         // `0` is the character after `/`.
-        Some(before) => Verdict::LeapTo(format!("{before}0")),
+        Some(before) => leap(place, before, "0"),
         None => Verdict::NoMore,
     }
+}
+
+fn leap(place: &mut String, before: &str, text: &str) -> Verdict {
+    place.clear();
+    place.push_str(before);
+    place.push_str(text);
+    Verdict::Leaps
 }
 
 #[cfg(test)]
