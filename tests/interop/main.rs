@@ -15,6 +15,7 @@ mod mapping;
 mod mqtt_clients;
 mod once;
 mod prefixes;
+mod presence;
 mod profiles;
 mod queues;
 mod relay;

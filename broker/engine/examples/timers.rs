@@ -130,7 +130,7 @@ impl AccessControl for Everyone {
 }
 
 async fn open(broker: &Broker, name: &str, expiry_s: u32, will: Option<Box<Will>>) -> Link {
-    let mut link = broker.connect(&Arrival {
+    let mut link = broker.connect(Arrival {
         address: None,
         protocol: "bench",
         listener: "bench".into(),

@@ -10,10 +10,11 @@ use model::refusal::Refusal;
 use storage::{Recovered, Store};
 use telemetry::Metrics;
 
+use crate::client::{Arrival, Client};
 use crate::core::Core;
 use crate::definitions::Definitions;
 use crate::durable::Durable;
-use crate::link::{Arrival, Link};
+use crate::link::Link;
 use crate::mailbox::{Mailbox, Note};
 use crate::numbers::Numbers;
 use crate::parts::Parts;
@@ -74,14 +75,17 @@ impl Broker {
     }
 
     /// A connection came in.
-    pub fn connect(&self, about: &Arrival) -> Link {
-        let (id, mailbox) = (self.core.parts.numbers.link(), Mailbox::new());
-        self.core.links().insert(id, Arc::clone(&mailbox));
+    pub fn connect(&self, mut about: Arrival) -> Link {
+        let handshake = about.handshake.take();
+        let numbers = &self.core.parts.numbers;
+        let (id, mailbox) = (numbers.link(), Mailbox::new());
+        tracing::debug!(id, address = ?about.address, proto = about.protocol, listener = %about.listener, "link.open");
+        let client = Client::new(id, numbers.link_name(id), about, Arc::clone(&mailbox));
+        self.core.links().insert(id, Arc::clone(&client));
         if self.core.is_stopping() {
             mailbox.post(Note::News(Event::Closing(Farewell::ShuttingDown)));
         }
-        tracing::debug!(id, address = ?about.address, proto = about.protocol, listener = %about.listener, "link.open");
-        Link::new(id, Arc::clone(&self.core), mailbox, about.handshake.clone())
+        Link::new(client, Arc::clone(&self.core), handshake)
     }
 
     /// Says good-bye to every client and waits until they are gone, but no longer than `patience`.
@@ -89,8 +93,8 @@ impl Broker {
         self.core.stop();
         // The task that looks after timers ends.
         self.core.parts.vhost.timers.wake();
-        for mailbox in self.core.links().values() {
-            mailbox.post(Note::News(Event::Closing(Farewell::ShuttingDown)));
+        for client in self.core.links().values() {
+            client.mailbox.post(Note::News(Event::Closing(Farewell::ShuttingDown)));
         }
         let end = Instant::now() + patience;
         while !self.core.links().is_empty() && Instant::now() < end {

@@ -9,8 +9,10 @@ use model::event::Event;
 use model::name::ConsumerId;
 use routing::Readiness;
 
-use crate::mailbox::{Mailbox, Note};
+use crate::client::Client;
+use crate::mailbox::Note;
 use crate::parts::Parts;
+use crate::presence::Presence;
 use crate::registry::Registry;
 
 /// Lives as long as any link does.
@@ -18,13 +20,16 @@ pub(crate) struct Core {
     pub(crate) parts: Arc<Parts>,
     pub(crate) registry: Registry,
     pub(crate) access: Arc<dyn AccessControl>,
-    links: Mutex<HashMap<u64, Arc<Mailbox>>>,
+    pub(crate) presence: Presence,
+    links: Mutex<HashMap<u64, Arc<Client>>>,
     stopping: AtomicBool,
 }
 
 impl Core {
     pub(crate) fn new(parts: Arc<Parts>, registry: Registry, access: Arc<dyn AccessControl>) -> Self {
-        Self { parts, registry, access, links: Mutex::default(), stopping: AtomicBool::new(false) }
+        let options = &parts.vhost.options;
+        let presence = Presence::new(options.events, options.node.clone());
+        Self { parts, registry, access, presence, links: Mutex::default(), stopping: AtomicBool::new(false) }
     }
 
     /// From now on nobody is let in.
@@ -44,15 +49,15 @@ impl Core {
         let links = self.links();
         for (readiness, consumer) in cancelled {
             // Rare enough to look at all links for the one that it is.
-            let link = links.values().find(|mailbox| Arc::ptr_eq(&mailbox.readiness, &readiness));
-            if let Some(mailbox) = link {
-                mailbox.post(Note::News(Event::ConsumerCancelled(consumer)));
+            let link = links.values().find(|client| Arc::ptr_eq(&client.mailbox.readiness, &readiness));
+            if let Some(client) = link {
+                client.mailbox.post(Note::News(Event::ConsumerCancelled(consumer)));
             }
         }
     }
 
-    /// The mailboxes of all links, by the numbers of the links.
-    pub(crate) fn links(&self) -> MutexGuard<'_, HashMap<u64, Arc<Mailbox>>> {
+    /// All connections, by the numbers of their links.
+    pub(crate) fn links(&self) -> MutexGuard<'_, HashMap<u64, Arc<Client>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,6 +9,7 @@ pub mod definitions;
 pub mod link;
 pub mod policy;
 
+mod client;
 mod clock;
 mod core;
 mod dead_letter;
@@ -21,6 +22,7 @@ mod numbers;
 mod overdue;
 mod parts;
 mod plan;
+mod presence;
 mod publications;
 mod publish;
 mod recovery;
@@ -37,6 +39,7 @@ mod wheel;
 mod wills;
 
 pub use crate::broker::Broker;
+pub use crate::client::Arrival;
 pub use crate::definitions::Definitions;
-pub use crate::link::{Arrival, Link};
+pub use crate::link::Link;
 pub use crate::policy::Options;

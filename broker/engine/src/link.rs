@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,6 +12,7 @@ use model::change::Changeset;
 use model::delivery::{Delivery, Outcome};
 use model::event::Event;
 use model::name::ConsumerId;
+use model::outbox::{By, Hangup};
 use model::principal::{Handshake, Principal};
 use model::refusal::Refusal;
 use model::request::{Close, Open, Request, Settle};
@@ -20,11 +20,13 @@ use model::time::WallMs;
 use routing::{Owner, Queue, Taken, Wakes};
 use smallvec::SmallVec;
 
+use crate::client::Client;
 use crate::clock;
 use crate::core::Core;
 use crate::mailbox::{Mailbox, Note};
 use crate::parts::Parts;
 use crate::plan;
+use crate::presence::Cause;
 use crate::publish::Publisher;
 use crate::registry::Session;
 use crate::settle::{self, Attached};
@@ -35,26 +37,16 @@ mod admission;
 mod submit;
 mod subscriptions;
 
-/// A connection, before anyone knows who it is.
-#[derive(Debug, Clone)]
-pub struct Arrival {
-    /// Where it comes from; `None` for a socket of this machine that has no address.
-    pub address: Option<IpAddr>,
-    /// What it speaks, for logs and metrics.
-    pub protocol: &'static str,
-    /// The listener it came in by.
-    pub listener: Arc<str>,
-    /// The HTTP request that it began with, for those who decide about it; let go once that is done.
-    pub handshake: Option<Arc<Handshake>>,
-}
-
 /// The broker's end of one connection. Dropping it without a [`Request::Close`] means that the connection was lost: its
 /// will is published, what it had not settled returns to its queues.
 pub struct Link {
     id: u64,
     core: Arc<Core>,
+    client: Arc<Client>,
     mailbox: Arc<Mailbox>,
     state: State,
+    /// How the connection ended, once it did.
+    ended: Option<Hangup>,
     /// Consumers that may have something.
     pending: Vec<ConsumerId>,
     /// Commits under way, each of which will leave a note. While there are any, answers queue up behind them.
@@ -126,19 +118,16 @@ struct Turn<'a> {
 }
 
 impl Link {
-    pub(crate) fn new(
-        id: u64,
-        core: Arc<Core>,
-        mailbox: Arc<Mailbox>,
-        handshake: Option<Arc<Handshake>>,
-    ) -> Self {
+    pub(crate) fn new(client: Arc<Client>, core: Arc<Core>, handshake: Option<Arc<Handshake>>) -> Self {
         core.parts.metrics.connections_opened.increment();
         core.parts.metrics.connections.increment();
         Self {
-            id,
+            id: client.link,
             core,
-            mailbox,
+            mailbox: Arc::clone(&client.mailbox),
+            client,
             state: State::New { handshake },
+            ended: None,
             pending: Vec::new(),
             under_way: 0,
             commits: 0,
@@ -153,6 +142,12 @@ impl Link {
     /// Its number: no other link of this start of the broker has it.
     pub const fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Says how the connection ended, for whoever wants to know; dropping the link follows. Without it, the connection was
+    /// lost.
+    pub fn end(&mut self, hangup: &Hangup) {
+        self.ended = Some(hangup.clone());
     }
 
     /// Hands over the requests of a turn, in order, and leaves `requests` empty. Never waits. Answers that are ready at
@@ -399,6 +394,18 @@ impl Link {
 /// How often deliveries are taken in place of those that are not for this client, before others on the worker have
 /// their turn.
 const WITHHELD_ROUNDS_MAX: usize = 16;
+impl Link {
+    /// Tells that the client is gone, unless that has been told: a session that was taken over is, when it happens.
+    fn tell_end(&self, wakes: &mut Wakes) {
+        let Some(present) = self.client.leave() else { return };
+        let lost = Hangup { by: By::Network, reason: "connection lost".into() };
+        let hangup = self.ended.as_ref().unwrap_or(&lost);
+        let is_stopped = hangup.by == By::Broker && self.core.is_stopping();
+        let cause = if is_stopped { Cause::Shutdown } else { Cause::Connection(hangup.by) };
+        let why = (cause, &*hangup.reason);
+        self.core.presence.disconnected(&self.core.parts, &self.client, &present, why, wakes);
+    }
+}
 
 /// A list that is empty keeps room for so many: with ten thousand links, more would add up.
 const KEPT_MAX: usize = 16;
@@ -408,6 +415,7 @@ impl Drop for Link {
         self.commit_removals();
         let mut wakes = Wakes::default();
         self.leave(None, &mut wakes);
+        self.tell_end(&mut wakes);
         wakes.flush();
         self.core.links().remove(&self.id);
         self.core.parts.metrics.connections_closed.increment();

@@ -34,6 +34,10 @@ pub struct Options {
     pub overlapping: Overlapping,
     /// How often what has changed is said below `$SYS/broker/`; zero: never.
     pub sys_interval: Duration,
+    /// What this node is called, where it is told of clients.
+    pub node: String,
+    /// Whether what happens to clients is told under `$events`.
+    pub events: bool,
     /// Names that stand for the default namespace, beside `/`.
     pub host_names: Vec<String>,
 }
@@ -54,6 +58,8 @@ impl Default for Options {
             publications_max: 1_000_000,
             overlapping: Overlapping::Merge,
             sys_interval: Duration::from_secs(10),
+            node: "duetmq".to_owned(),
+            events: true,
             host_names: Vec::new(),
         }
     }

@@ -140,17 +140,34 @@ pub(crate) fn announce(
     now: WallMs,
     wakes: &mut Wakes,
 ) {
-    let Publisher { cache, ids, .. } = publisher;
     // As with any message that is retained: whoever subscribes meets it once.
     let _retaining = parts.vhost.retaining();
-    let message = Arc::new(to_message(publish, None, ids.next(&parts.numbers), now));
+    let message = Arc::new(to_message(publish, None, publisher.ids.next(&parts.numbers), now));
     parts.vhost.system.set(Arc::clone(&message));
+    spread(parts, publisher, &message, wakes);
+}
+
+/// Publishes what the broker tells of what happens, to those who listen. Whoever is behind loses some of it, as his queue
+/// says; nobody is held up.
+pub(crate) fn tell(
+    parts: &Arc<Parts>,
+    publisher: &mut Publisher,
+    publish: Publish,
+    now: WallMs,
+    wakes: &mut Wakes,
+) {
+    let message = Arc::new(to_message(publish, None, publisher.ids.next(&parts.numbers), now));
+    spread(parts, publisher, &message, wakes);
+}
+
+fn spread(parts: &Arc<Parts>, publisher: &mut Publisher, message: &Arc<Message>, wakes: &mut Wakes) {
+    let cache = &mut publisher.cache;
     let Ok(routes) = parts.vhost.router.resolve(&message.exchange, &message.key, None, None, cache) else {
         return;
     };
     for route in routes.targets() {
-        // At QoS 0 a full queue is no refusal.
-        let _ = plan::push(parts, &message, route, wakes);
+        // A full queue has counted what it does not take.
+        let _ = plan::push(parts, message, route, wakes);
     }
 }
 

@@ -129,17 +129,18 @@ impl State {
 
 impl Registry {
     /// Lets a client in: ends the connection it had, resumes its session or makes a new one (MQTT 5.0, 3.1.4). `commit` is
-    /// to hand to the journal what has to last of that.
+    /// to hand to the journal what has to last of that. The answer is the link whose session it was until now.
     pub(crate) fn open(
         &self,
         parts: &Parts,
         arriving: Arriving<'_>,
         wakes: &mut Wakes,
         commit: impl FnOnce(Arrived),
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<u64>, Refusal> {
         let mut sessions = self.lock();
         let mut aftermath = Aftermath::default();
         let mut old = sessions.get(&arriving.client).map(Arc::clone);
+        let mut taken_over = None;
         if let Some(session) = &old {
             let mut state = session.lock();
             if state.owner.as_ref().is_some_and(|owner| owner != arriving.principal) {
@@ -151,6 +152,7 @@ impl Registry {
             }
             forget_timers(parts, &mut state);
             if let Some(attached) = state.attached.take() {
+                taken_over = Some(attached.link);
                 attached.mailbox.post(Note::News(Event::Closing(Farewell::TakenOver)));
                 attached.leave(parts, wakes);
             }
@@ -192,7 +194,7 @@ impl Registry {
             (name, consumer, state.unreleased.iter().copied().collect())
         };
         commit(Arrived { session, name, consumer, present, unreleased, aftermath });
-        Ok(())
+        Ok(taken_over)
     }
 
     fn make(

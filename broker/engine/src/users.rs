@@ -24,6 +24,11 @@ impl Own {
         Self { session, user }
     }
 
+    /// What the session is called.
+    pub(crate) fn session(&self) -> &str {
+        &self.session
+    }
+
     /// What the keys of that exchange begin with that are his; `None`: it is not parted that way.
     fn level(&self, exchange: &ExchangeName) -> Option<&str> {
         if *exchange == ExchangeName::SESSION {

@@ -73,7 +73,8 @@ impl Connection {
     pub(crate) async fn run(mut self) {
         let hangup = poll_fn(|cx| self.poll(cx)).await;
         self.identity.log_end(&hangup);
-        let Self { mut carrier, link, session, mut unsent, .. } = self;
+        let Self { mut carrier, mut link, session, mut unsent, .. } = self;
+        link.end(&hangup);
         // The broker need not wait for a slow good-bye: the client's session is free for its next connection.
         drop((link, session));
         finish(&mut carrier, &mut unsent).await;

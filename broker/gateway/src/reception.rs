@@ -195,8 +195,8 @@ impl Desk {
             (Protocol::Stomp, Transport::WebSocket) => "stomp-ws",
             (Protocol::Stomp, Transport::SockJs) => "stomp-sockjs",
         };
-        let listener = Arc::clone(&self.name);
-        let link = house.broker.connect(&Arrival { address, protocol, listener, handshake });
+        let (address, listener) = (Some(peer.address), Arc::clone(&self.name));
+        let link = house.broker.connect(Arrival { address, protocol, listener, handshake });
         let complaints = Arc::clone(&house.complaints);
         let identity = Identity::new(link.id(), protocol, peer, Arc::clone(&self.name), complaints);
         Connection::new(carrier, session, link, identity, Arc::clone(&house.metrics))

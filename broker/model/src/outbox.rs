@@ -47,6 +47,8 @@ pub enum By {
     Broker,
     /// Nobody: the network did.
     Network,
+    /// Nobody: nothing was heard of the client for longer than it had promised.
+    Timeout,
 }
 
 /// Bytes to write: small ones are gathered in one buffer, large ones are passed on without a copy.

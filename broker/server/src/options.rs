@@ -77,6 +77,8 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
             _ => Overlapping::Merge,
         },
         sys_interval: Duration::from_secs(node.number("sys_interval")),
+        node: node.word("name").to_owned(),
+        events: config.settings().section("events").truth("enabled"),
         host_names: node.texts("host_names").to_vec(),
     }
 }

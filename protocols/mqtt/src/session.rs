@@ -452,7 +452,8 @@ impl Open {
 }
 
 fn hang_up(fault: &Fault, out: &mut Outbox) {
-    out.hang_up(By::Broker, fault.text.clone());
+    let by = if fault.reason == Reason::KeepAliveTimeout { By::Timeout } else { By::Broker };
+    out.hang_up(by, fault.text.clone());
 }
 
 fn good_bye(farewell: Farewell) -> Fault {

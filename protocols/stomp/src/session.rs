@@ -242,7 +242,7 @@ impl Session {
         let timeout = self.options.transaction_timeout;
         let Some(online) = self.online() else { return };
         if online.heart_beat.is_silent(now) {
-            out.hang_up(By::Network, "no heart-beat came");
+            out.hang_up(By::Timeout, "no heart-beat came");
             self.state = State::Closed;
         } else if let Some(name) = online.transactions.expired(timeout, now) {
             let detail = format!("transaction '{name}' was open for more than {} s.", timeout.as_secs());

@@ -13,7 +13,9 @@ use model::refusal::Refusal;
 use model::request::{Identity, Open, Proceed, Will};
 
 use super::{Answered, Link, Member, Renewal, State, Turn};
+use crate::client::Present;
 use crate::clock;
+use crate::presence::Cause;
 use crate::publish::Publisher;
 use crate::registry::{Arrived, Arriving};
 use crate::users::Own;
@@ -123,7 +125,7 @@ impl Link {
         );
         match open.identity {
             Identity::Connection => {
-                let connection = parts.numbers.link_name(self.id);
+                let connection = self.client.connection.clone();
                 let opened = Opened {
                     client: None,
                     session_present: false,
@@ -140,6 +142,7 @@ impl Link {
                     session: None,
                     consumers: Default::default(),
                 });
+                self.arrive(None, turn);
                 turn.events.push(Event::Opened(Box::new(opened)));
                 Ok(())
             }
@@ -163,7 +166,7 @@ impl Link {
         let will = will
             .map(|will| wills::keep(&parts, Some(client.clone()), &known.permissions, *will))
             .transpose()?;
-        let (core, mailbox) = (Arc::clone(&self.core), Arc::clone(&self.mailbox));
+        let (core, mailbox, name) = (Arc::clone(&self.core), Arc::clone(&self.mailbox), client.clone());
         let (link, mailbox) = (self.id, &mailbox);
         let principal = known.principal.clone();
         let client_id = client.clone();
@@ -171,7 +174,26 @@ impl Link {
             Arriving { client: client_id, principal: &principal, clean_start, expiry_s, will, link, mailbox };
         let events = &mut *turn.events;
         let settle_in = |arrived| self.settle_in(client, known, arrived, events);
-        core.registry.open(&parts, arriving, &mut turn.wakes, settle_in)
+        let taken_over = core.registry.open(&parts, arriving, &mut turn.wakes, settle_in)?;
+        let before = taken_over.and_then(|link| core.links().get(&link).map(Arc::clone));
+        if let Some(before) = before
+            && let Some(present) = before.leave()
+        {
+            // The old end is told before the new beginning.
+            let why = (Cause::Takeover, "another connection took the session over");
+            core.presence.disconnected(&parts, &before, &present, why, &mut turn.wakes);
+        }
+        self.arrive(Some(name), turn);
+        Ok(())
+    }
+
+    /// The client is in: others may know.
+    fn arrive(&self, client: Option<ClientId>, turn: &mut Turn<'_>) {
+        let State::In(member) = &self.state else { return };
+        let (user, session) = (member.principal.user.clone(), member.own.session().to_owned());
+        let listening = Default::default();
+        self.client.enter(Present { user, client, session, since: turn.now, listening });
+        self.core.presence.connected(&self.core.parts, &self.client, &mut turn.wakes);
     }
 
     fn settle_in(&mut self, client: ClientId, known: Known, arrived: Arrived, events: &mut Vec<Event>) {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use model::change::Changeset;
 use model::event::Event;
-use model::request::{Replay, Subscribe, Subscription, Unsubscribe};
+use model::qos::Qos;
+use model::request::{Replay, Subscribe, Subscription, Unsubscribe, Unsubscription};
 
 use super::{Link, Member, State, Turn};
+use crate::client::Listening;
 use crate::mailbox::Mailbox;
 use crate::parts::Parts;
 use crate::replay::{self, Replayed};
@@ -23,7 +25,15 @@ impl Link {
         let mut subscriber = subscriber(self.id, &self.mailbox, member);
         let mut done = Subscribed::default();
         for subscription in request.subscriptions {
+            let listening = Listening::of(&subscription);
+            let consumer = subscription.consumer.as_ref().map(|consumer| consumer.id);
             subscriber.subscribe(&parts, subscription, &mut done, &mut turn.wakes);
+            if let Some(Ok(_)) = done.results.last() {
+                self.core.presence.subscribed(&parts, &self.client, &listening, &mut turn.wakes);
+                if let Some(id) = consumer {
+                    self.client.with(|present| present.listening.insert(id, listening));
+                }
+            }
         }
         let Subscribed { results, fed, lasting } = done;
         let event = Event::Subscribed { ticket: request.ticket, results };
@@ -55,11 +65,25 @@ impl Link {
             return;
         }
         let mut subscriber = subscriber(self.id, &self.mailbox, member);
-        let existed = request
-            .subscriptions
-            .into_iter()
-            .map(|ending| subscriber.unsubscribe(&parts, ending, &mut turn.wakes))
-            .collect();
+        let mut existed = Vec::with_capacity(request.subscriptions.len());
+        for ending in request.subscriptions {
+            let listening = match &ending {
+                Unsubscription::Binding { exchange, pattern, share } => Some(Listening {
+                    source: Some((exchange.clone(), pattern.clone())),
+                    share: share.clone(),
+                    queue: None,
+                    qos: Qos::AtMostOnce,
+                }),
+                Unsubscription::Consumer { id, delete_queue: _ } => {
+                    self.client.with(|present| present.listening.remove(id)).flatten()
+                }
+            };
+            let ended = subscriber.unsubscribe(&parts, ending, &mut turn.wakes);
+            if let (true, Some(listening)) = (ended, listening) {
+                self.core.presence.unsubscribed(&parts, &self.client, &listening, &mut turn.wakes);
+            }
+            existed.push(ended);
+        }
         let lasting = subscriber.lost_durably;
         let consumers = &*subscriber.consumers;
         self.pending.retain(|id| consumers.contains_key(id));

@@ -105,7 +105,7 @@ impl Client {
             user: None,
             proof: None,
         };
-        Self { link: broker.connect(&about), opened, events: Vec::new() }
+        Self { link: broker.connect(about), opened, events: Vec::new() }
     }
 
     pub(crate) fn ask(&mut self, request: Request) {

@@ -157,5 +157,6 @@ const fn by(by: By) -> &'static str {
         By::Client => "client",
         By::Broker => "broker",
         By::Network => "network",
+        By::Timeout => "timeout",
     }
 }

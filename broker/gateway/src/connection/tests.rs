@@ -247,7 +247,7 @@ impl House {
         let listener: Arc<str> = "test".into();
         let about =
             Arrival { address: None, protocol: "lines", listener: Arc::clone(&listener), handshake: None };
-        let link = self.broker.connect(&about);
+        let link = self.broker.connect(about);
         let identity = Identity::new(link.id(), "lines", carrier.peer(), listener, Arc::default());
         let connection =
             Connection::new(carrier, Box::new(session.awake()), link, identity, Arc::clone(&self.metrics));

@@ -18,6 +18,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::table("limits", LIMITS, "How much is held at most."),
     Key::table("mqtt", MQTT, "What MQTT clients get."),
     Key::table("stomp", STOMP, "What STOMP clients get."),
+    Key::table("events", EVENTS, "What the broker tells of its clients."),
     Key::tables(
         "listener",
         LISTENER,
@@ -34,7 +35,12 @@ pub(crate) const KEYS: &[Key] = &[
 ];
 
 const NODE: &[Key] = &[
-    Key::value("name", Type::Name, Is("duetmq"), "What this broker is called in its banner and its log."),
+    Key::value(
+        "name",
+        Type::Name,
+        Is("duetmq"),
+        "What this broker is called in its banner, its log and its events.",
+    ),
     Key::value(
         "data_dir",
         Type::Text,
@@ -185,6 +191,14 @@ const LIMITS: &[Key] = &[
         "The most retained messages. Beyond it, a publish that would retain another one is refused.",
     ),
 ];
+
+const EVENTS: &[Key] = &[Key::value(
+    "enabled",
+    Type::Truth,
+    Is("true"),
+    "Whether connections and subscriptions are told under `$events/client/…`, to whoever subscribes there. Where nobody does, \
+     nothing is made.",
+)];
 
 const MQTT: &[Key] = &[
     Key::value(
