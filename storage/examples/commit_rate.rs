@@ -154,7 +154,7 @@ fn declare() -> Change {
         ready_bytes_max: None,
         arguments: None,
     };
-    Change::DeclareQueue(Box::new(QueueRecord { id: QueueId(1), options }))
+    Change::DeclareQueue(Box::new(QueueRecord { id: QueueId(1), options, rested: None }))
 }
 
 /// Seconds of CPU that this process has used.

@@ -11,7 +11,7 @@ pub(crate) mod wire;
 
 use std::sync::Arc;
 
-use model::change::{Change, Changeset, Entry};
+use model::change::{Change, Changeset, Entry, SessionRecord};
 use model::key::RoutingKey;
 use model::message::Message;
 use model::name::{ClientId, Incarnation, PublicationId, PublisherName, QueueId, UserName};
@@ -22,8 +22,8 @@ use smallvec::SmallVec;
 use crate::record::message::{put_exchange_name, put_message, read_exchange_name, read_message};
 use crate::record::object::{
     put_binding, put_binding_key, put_entry, put_exchange, put_place, put_queue, put_queue_arguments,
-    put_session, read_binding, read_binding_key, read_entry, read_exchange, read_place, read_queue,
-    read_queue_arguments, read_session,
+    put_rested, put_session, read_binding, read_binding_key, read_entry, read_exchange, read_place,
+    read_queue, read_queue_arguments, read_rested, read_session,
 };
 use crate::record::wire::{Reader, RecordError, put_block, put_len, put_option, put_str, put_u64};
 
@@ -163,6 +163,13 @@ impl<'a> Items<'a> {
                 session.owner = Some(Principal { user: from.option(|from| from.str().map(UserName::new))? });
                 Change::PutSession(Box::new(session))
             }
+            tag::PUT_SESSION_AWAY => {
+                let mut session = read_session(from)?;
+                let user = from.option(|from| from.option(|from| from.str().map(UserName::new)))?;
+                session.owner = user.map(|user| Principal { user });
+                session.sent_through = Some(from.u64()?);
+                Change::PutSession(Box::new(session))
+            }
             tag::DROP_SESSION => Change::DropSession(ClientId::new(from.str()?)),
             tag::DECLARE_EXCHANGE => Change::DeclareExchange(Box::new(read_exchange(from)?)),
             tag::DELETE_EXCHANGE => Change::DeleteExchange(read_exchange_name(from)?),
@@ -170,6 +177,12 @@ impl<'a> Items<'a> {
             tag::DECLARE_QUEUE_WITH => {
                 let mut queue = read_queue(from)?;
                 queue.options.arguments = Some(Box::new(read_queue_arguments(from)?));
+                Change::DeclareQueue(Box::new(queue))
+            }
+            tag::DECLARE_QUEUE_RESTED => {
+                let mut queue = read_queue(from)?;
+                queue.options.arguments = from.option(|from| read_queue_arguments(from).map(Box::new))?;
+                queue.rested = Some(read_rested(from)?);
                 Change::DeclareQueue(Box::new(queue))
             }
             tag::DELETE_QUEUE => Change::DeleteQueue(QueueId(from.u64()?)),
@@ -224,14 +237,7 @@ fn put_change(out: &mut Vec<u8>, change: &Change, before: &[Change]) {
             put_exchange_name(out, exchange);
             put_str(out, key.as_str());
         }
-        Change::PutSession(session) => {
-            let owner = session.owner.as_ref();
-            out.push(if owner.is_some() { tag::PUT_SESSION_OF } else { tag::PUT_SESSION });
-            put_session(out, session);
-            if let Some(Principal { user }) = owner {
-                put_option(out, user.as_ref(), |out, user| put_str(out, user.as_str()));
-            }
-        }
+        Change::PutSession(session) => put_session_of(out, session),
         Change::DropSession(client) => {
             out.push(tag::DROP_SESSION);
             put_str(out, client.as_str());
@@ -285,6 +291,29 @@ fn put_id(out: &mut Vec<u8>, change: &Change) {
     }
 }
 
+fn put_session_of(out: &mut Vec<u8>, session: &SessionRecord) {
+    let put_user = |out: &mut Vec<u8>, owner: &Principal| {
+        put_option(out, owner.user.as_ref(), |out, user| put_str(out, user.as_str()));
+    };
+    match (&session.owner, session.sent_through) {
+        (None, None) => {
+            out.push(tag::PUT_SESSION);
+            put_session(out, session);
+        }
+        (Some(owner), None) => {
+            out.push(tag::PUT_SESSION_OF);
+            put_session(out, session);
+            put_user(out, owner);
+        }
+        (owner, Some(sent_through)) => {
+            out.push(tag::PUT_SESSION_AWAY);
+            put_session(out, session);
+            put_option(out, owner.as_ref(), put_user);
+            put_u64(out, sent_through);
+        }
+    }
+}
+
 /// The body is written once, also when a message is both waiting and retained.
 fn put_retain(out: &mut Vec<u8>, message: &Arc<Message>, before: &[Change]) {
     let same = before
@@ -313,12 +342,18 @@ fn put_topology(out: &mut Vec<u8>, change: &Change) {
             out.push(tag::DELETE_EXCHANGE);
             put_exchange_name(out, name);
         }
-        Change::DeclareQueue(queue) => match &queue.options.arguments {
-            None => {
+        Change::DeclareQueue(queue) => match (&queue.options.arguments, queue.rested) {
+            (arguments, Some(rested)) => {
+                out.push(tag::DECLARE_QUEUE_RESTED);
+                put_queue(out, queue);
+                put_option(out, arguments.as_deref(), put_queue_arguments);
+                put_rested(out, rested);
+            }
+            (None, None) => {
                 out.push(tag::DECLARE_QUEUE);
                 put_queue(out, queue);
             }
-            Some(arguments) => {
+            (Some(arguments), None) => {
                 out.push(tag::DECLARE_QUEUE_WITH);
                 put_queue(out, queue);
                 put_queue_arguments(out, arguments);
@@ -378,4 +413,6 @@ mod tag {
     pub(super) const PUT_SESSION_OF: u8 = 30;
     pub(super) const REMEMBER_PUBLICATION: u8 = 40;
     pub(super) const FORGET_PUBLICATION: u8 = 41;
+    pub(super) const PUT_SESSION_AWAY: u8 = 50;
+    pub(super) const DECLARE_QUEUE_RESTED: u8 = 51;
 }

@@ -18,6 +18,7 @@ mod prefixes;
 mod presence;
 mod profiles;
 mod queues;
+mod redelivery;
 mod relay;
 mod replies;
 mod retained;

@@ -22,7 +22,7 @@ use crate::policy::Options;
 use crate::registry::Registry;
 use crate::timers::{Due, Once};
 use crate::vhost::Vhost;
-use crate::{overdue, recovery, system_topics, wills};
+use crate::{overdue, recovery, rest, system_topics, wills};
 
 /// The engine. Cloning it clones the handle.
 #[derive(Clone)]
@@ -88,7 +88,8 @@ impl Broker {
         Link::new(client, Arc::clone(&self.core), handshake)
     }
 
-    /// Says good-bye to every client and waits until they are gone, but no longer than `patience`.
+    /// Says good-bye to every client and waits until they are gone, but no longer than `patience`. Then it is noted how far
+    /// each queue was sent.
     pub async fn shutdown(&self, patience: Duration) {
         self.core.stop();
         // The task that looks after timers ends.
@@ -99,6 +100,10 @@ impl Broker {
         let end = Instant::now() + patience;
         while !self.core.links().is_empty() && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Whoever is still there may still be sent something.
+        if self.core.links().is_empty() {
+            rest::note(&self.core.parts);
         }
     }
 }

@@ -28,6 +28,7 @@ mod publish;
 mod recovery;
 mod registry;
 mod replay;
+mod rest;
 mod settle;
 mod subscribe;
 mod system_topics;

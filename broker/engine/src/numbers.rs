@@ -25,6 +25,11 @@ impl Numbers {
         }
     }
 
+    /// Of this life of the broker.
+    pub(crate) const fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
     pub(crate) fn queue(&self) -> QueueId {
         let count = self.queues.fetch_add(1, Ordering::Relaxed);
         QueueId((u64::from(self.incarnation.0) << 32) | (count & 0xffff_ffff))

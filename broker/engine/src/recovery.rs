@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::change::Change;
+use model::change::{Change, SessionRecord};
 use model::delivery::Stage;
-use model::name::{ClientId, QueueId};
+use model::name::{Incarnation, QueueId};
 use model::refusal::Refusal;
 use routing::{Item, Owner, Queue};
 use storage::{Recovered, RecoveredPublication, RecoveredQueue};
@@ -28,20 +28,24 @@ pub(crate) fn recover(
     for exchange in recovered.exchanges {
         router.declare_exchange(exchange)?;
     }
-    let owners: HashMap<QueueId, &ClientId> =
-        recovered.sessions.iter().map(|session| (session.record.queue, &session.record.client)).collect();
+    let owners: HashMap<QueueId, &SessionRecord> =
+        recovered.sessions.iter().map(|session| (session.record.queue, &session.record)).collect();
+    let last_life = Incarnation(recovered.incarnation.0.saturating_sub(1));
     let mut queues: HashMap<QueueId, Arc<Queue>> = HashMap::new();
     for queue in recovered.queues {
-        let owner = match owners.get(&queue.record.id) {
-            Some(client) => Owner::Session((*client).clone()),
+        let (owner, sent_through) = match owners.get(&queue.record.id) {
+            Some(session) => (Owner::Session(session.client.clone()), session.sent_through),
             // A session's whose record did not reach the disk, or a connection's: neither is there any more.
             None if queue.record.options.exclusive => {
                 parts.durable.record(Change::DeleteQueue(queue.record.id));
                 continue;
             }
-            None => Owner::Nobody,
+            None => {
+                let rested = queue.record.rested.filter(|rested| rested.life == last_life);
+                (Owner::Nobody, rested.map(|rested| rested.sent_through))
+            }
         };
-        let queue = restore_queue(queue, owner);
+        let queue = restore_queue(queue, owner, sent_through);
         router.insert_queue(Arc::clone(&queue));
         expiry::watch(parts, &queue);
         expiry::watch_unused(parts, &queue);
@@ -83,9 +87,13 @@ pub(crate) fn recover(
     Ok(all)
 }
 
-fn restore_queue(recovered: RecoveredQueue, owner: Owner) -> Arc<Queue> {
+/// `sent_through`: how far it had been sent, if somebody noted that at the end of the last life.
+fn restore_queue(recovered: RecoveredQueue, owner: Owner, sent_through: Option<u64>) -> Arc<Queue> {
     let queue = Queue::new(recovered.record.id, recovered.record.options, owner);
     queue.set_next_sequence(recovered.next_sequence);
+    // What was sent before the broker died, nobody knows: so all of it may have been.
+    let sent_through = sent_through.unwrap_or(recovered.next_sequence.saturating_sub(1));
+    queue.set_sent_through(sent_through);
     for entry in recovered.entries {
         let item = Item {
             message: entry.message,
@@ -93,8 +101,7 @@ fn restore_queue(recovered: RecoveredQueue, owner: Owner) -> Arc<Queue> {
             retain: entry.retain,
             subscription_ids: entry.subscription_ids,
             durable: true,
-            // Whether it was sent before the broker died, nobody knows: so it may have been.
-            attempts: 1,
+            attempts: u32::from(entry.sequence <= sent_through),
             was_sent: false,
             stage: if entry.received { Stage::Received } else { Stage::Published },
         };

@@ -122,6 +122,8 @@ impl State {
             queue: self.queue.id(),
             expiry_s: self.expiry_s,
             disconnected_at: self.disconnected_at,
+            // While it has a connection, that changes with every message.
+            sent_through: self.disconnected_at.map(|_| self.queue.sent_through()),
             will: self.will.clone(),
         }))
     }

@@ -71,7 +71,7 @@ pub(crate) fn make_queue(
     let options = completed(options, &owner, &parts.vhost.options);
     let id = parts.numbers.queue();
     if options.durable {
-        let record = QueueRecord { id, options: options.clone() };
+        let record = QueueRecord { id, options: options.clone(), rested: None };
         parts.durable.record(Change::DeclareQueue(Box::new(record)));
     }
     let queue = Queue::new(id, options, owner);

@@ -8,7 +8,9 @@ use smallvec::SmallVec;
 
 use crate::key::{KeyPattern, RoutingKey};
 use crate::message::Message;
-use crate::name::{ClientId, ExchangeName, PublicationId, PublisherName, QueueId, QueueName, ShareName};
+use crate::name::{
+    ClientId, ExchangeName, Incarnation, PublicationId, PublisherName, QueueId, QueueName, ShareName,
+};
 use crate::principal::Principal;
 use crate::qos::Qos;
 use crate::queue::{Binding, ExchangeOptions, HeaderMatch, QueueOptions};
@@ -133,6 +135,17 @@ pub struct QueueRecord {
     pub id: QueueId,
     /// As it was declared.
     pub options: QueueOptions,
+    /// How far it had come when the broker stopped in order.
+    pub rested: Option<Rested>,
+}
+
+/// How far a queue had come when a life of the broker ended in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rested {
+    /// Of that life; it says nothing about later ones.
+    pub life: Incarnation,
+    /// Nothing above this number was ever sent to anybody.
+    pub sent_through: u64,
 }
 
 /// What makes a binding this one and no other.
@@ -165,6 +178,8 @@ pub struct SessionRecord {
     pub expiry_s: u32,
     /// Since when it has no connection; `None` while it has one.
     pub disconnected_at: Option<WallMs>,
+    /// While it has no connection: nothing above this number of its queue was ever sent. `None`: nobody knows.
+    pub sent_through: Option<u64>,
     /// To be published if the client is lost.
     pub will: Option<Box<WillRecord>>,
 }

@@ -56,6 +56,8 @@ struct State {
     limits: Limits,
     /// The last sequence number in use.
     sequence: u64,
+    /// Nothing above this number was ever sent.
+    sent_through: u64,
     closed: bool,
 }
 
@@ -269,6 +271,18 @@ impl Queue {
         state.sequence = state.sequence.max(next.saturating_sub(1));
     }
 
+    /// Nothing above this number was ever sent to anybody: not in this life, and not in an earlier one as far as
+    /// [`Self::set_sent_through`] was told.
+    pub fn sent_through(&self) -> u64 {
+        self.lock().sent_through
+    }
+
+    /// Everything up to this number may have been sent in an earlier life.
+    pub fn set_sent_through(&self, sequence: u64) {
+        let mut state = self.lock();
+        state.sent_through = state.sent_through.max(sequence);
+    }
+
     /// Lets a consumer take. It is marked at once if something waits.
     ///
     /// # Errors
@@ -328,6 +342,7 @@ impl Queue {
             match state.ready.unfit(&entry.item, now) {
                 None => {
                     taken += 1;
+                    state.sent_through = state.sent_through.max(entry.sequence);
                     self.lend(consumer, entry, now, out);
                 }
                 Some(Unfit::Expired) => self.give_up(entry, Cause::Expired, out),

@@ -1,9 +1,9 @@
 //! Sessions, queues, exchanges and bindings as bytes.
 
-use model::change::{BindingKey, Entry, Place, QueueRecord, SessionRecord, WillRecord};
+use model::change::{BindingKey, Entry, Place, QueueRecord, Rested, SessionRecord, WillRecord};
 use model::grant::Grant;
 use model::key::{KeyPattern, Level, RoutingKey};
-use model::name::{ClientId, QueueId, QueueName, ShareName};
+use model::name::{ClientId, Incarnation, QueueId, QueueName, ShareName};
 use model::qos::Qos;
 use model::queue::{
     Binding, DeadLetter, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, Overflow, QueueArguments,
@@ -45,9 +45,9 @@ pub(crate) fn read_entry(from: &mut Reader<'_>) -> Result<Entry, RecordError> {
     })
 }
 
-/// All of a session but its owner, whom older records do not know.
+/// All of a session but its owner and how far its queue was sent, which older records do not know.
 pub(crate) fn put_session(out: &mut Vec<u8>, session: &SessionRecord) {
-    let SessionRecord { client, owner: _, queue, expiry_s, disconnected_at, will } = session;
+    let SessionRecord { client, owner: _, queue, expiry_s, disconnected_at, sent_through: _, will } = session;
     put_str(out, client.as_str());
     put_u64(out, queue.0);
     put_u64(out, (*expiry_s).into());
@@ -67,6 +67,7 @@ pub(crate) fn read_session(from: &mut Reader<'_>) -> Result<SessionRecord, Recor
         queue: QueueId(from.u64()?),
         expiry_s: from.u32()?,
         disconnected_at: from.option(|from| from.u64().map(WallMs))?,
+        sent_through: None,
         will: from.option(|from| read_will(from).map(Box::new))?,
     })
 }
@@ -108,9 +109,9 @@ pub(crate) fn read_exchange(from: &mut Reader<'_>) -> Result<ExchangeOptions, Re
     })
 }
 
-/// All of a queue but its arguments, which few queues have: see [`put_queue_arguments`].
+/// All of a queue but what few queues have: its arguments, see [`put_queue_arguments`], and how far it had come.
 pub(crate) fn put_queue(out: &mut Vec<u8>, queue: &QueueRecord) {
-    let QueueRecord { id, options } = queue;
+    let QueueRecord { id, options, rested: _ } = queue;
     let QueueOptions { name, durable, exclusive, auto_delete, ready_max, ready_bytes_max, arguments: _ } =
         options;
     put_u64(out, id.0);
@@ -134,7 +135,19 @@ pub(crate) fn read_queue(from: &mut Reader<'_>) -> Result<QueueRecord, RecordErr
             ready_bytes_max: from.option(Reader::u64)?,
             arguments: None,
         },
+        rested: None,
     })
+}
+
+/// How far a queue had come.
+pub(crate) fn put_rested(out: &mut Vec<u8>, rested: Rested) {
+    let Rested { life, sent_through } = rested;
+    put_u64(out, life.0.into());
+    put_u64(out, sent_through);
+}
+
+pub(crate) fn read_rested(from: &mut Reader<'_>) -> Result<Rested, RecordError> {
+    Ok(Rested { life: Incarnation(from.u32()?), sent_through: from.u64()? })
 }
 
 /// The arguments of a queue.

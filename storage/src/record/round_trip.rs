@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use model::change::{BindingKey, Change, Changeset, Entry, Place, QueueRecord, SessionRecord, WillRecord};
+use model::change::{
+    BindingKey, Change, Changeset, Entry, Place, QueueRecord, Rested, SessionRecord, WillRecord,
+};
 use model::grant::Grant;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::message::Message;
@@ -228,14 +230,16 @@ fn session() -> impl Strategy<Value = SessionRecord> {
     let will = (message(), any::<Option<u64>>(), any::<u32>())
         .prop_map(|(message, expiry_ms, delay_s)| Box::new(WillRecord { message, expiry_ms, delay_s }));
     let owner = of(of(text()));
-    (text(), owner, any::<(u64, u32, Option<u64>)>(), of(will)).prop_map(|(client, owner, rest, will)| {
-        let (queue, expiry_s, disconnected_at) = rest;
+    let rest = any::<(u64, u32, Option<u64>, Option<u64>)>();
+    (text(), owner, rest, of(will)).prop_map(|(client, owner, rest, will)| {
+        let (queue, expiry_s, disconnected_at, sent_through) = rest;
         SessionRecord {
             client: ClientId::new(&client),
             owner: owner.map(|user| Principal { user: user.map(|user| UserName::new(&user)) }),
             queue: QueueId(queue),
             expiry_s,
             disconnected_at: disconnected_at.map(WallMs),
+            sent_through,
             will,
         }
     })
@@ -249,7 +253,10 @@ fn exchange() -> impl Strategy<Value = ExchangeOptions> {
 
 fn queue() -> impl Strategy<Value = QueueRecord> {
     let rest = any::<(u64, bool, bool, bool, Option<u64>, Option<u64>)>();
-    (text(), rest, of(queue_arguments())).prop_map(|(name, rest, arguments)| {
+    let rested = any::<Option<(u32, u64)>>().prop_map(|rested| {
+        rested.map(|(life, sent_through)| Rested { life: Incarnation(life), sent_through })
+    });
+    (text(), rest, of(queue_arguments()), rested).prop_map(|(name, rest, arguments, rested)| {
         let (id, durable, exclusive, auto_delete, ready_max, ready_bytes_max) = rest;
         let options = QueueOptions {
             name: QueueName::new(&name),
@@ -260,7 +267,7 @@ fn queue() -> impl Strategy<Value = QueueRecord> {
             ready_bytes_max,
             arguments: arguments.map(Box::new),
         };
-        QueueRecord { id: QueueId(id), options }
+        QueueRecord { id: QueueId(id), options, rested }
     })
 }
 

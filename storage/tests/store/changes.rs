@@ -109,7 +109,7 @@ pub(crate) fn declare(id: u64) -> Change {
         ready_bytes_max: None,
         arguments: None,
     };
-    Change::DeclareQueue(Box::new(QueueRecord { id: QueueId(id), options }))
+    Change::DeclareQueue(Box::new(QueueRecord { id: QueueId(id), options, rested: None }))
 }
 
 pub(crate) fn exchange(name: &str) -> Change {
@@ -129,6 +129,7 @@ pub(crate) fn session(client: &str, queue: u64, expiry_s: u32) -> Change {
         queue: QueueId(queue),
         expiry_s,
         disconnected_at: None,
+        sent_through: None,
         will: None,
     }))
 }

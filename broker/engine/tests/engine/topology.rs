@@ -102,7 +102,7 @@ async fn a_queue_whose_session_did_not_reach_the_disk_is_gone_after_a_restart() 
     let (broker, store) = start(directory.path());
     drop(broker);
     let options = QueueOptions { exclusive: true, ..queue("mqtt.ann", true, false) };
-    let record = QueueRecord { id: QueueId(99), options };
+    let record = QueueRecord { id: QueueId(99), options, rested: None };
     let changes = [Change::DeclareQueue(Box::new(record))].into_iter().collect();
     store.commit(Changeset { changes }, Urgency::Now, None);
     store.close();
