@@ -336,10 +336,16 @@ impl Link {
     /// Persist, then show, then acknowledge.
     fn commit(
         &mut self,
-        changeset: Changeset,
+        mut changeset: Changeset,
         show: impl FnOnce(&Arc<Parts>, &mut Wakes) + Send + 'static,
         event: Option<Event>,
     ) {
+        // What the client settled before stands before it, in the same record: it costs no write of its own.
+        if !self.removals.is_empty() {
+            let mut removals = std::mem::take(&mut self.removals);
+            removals.changes.append(&mut changeset.changes);
+            changeset = removals;
+        }
         self.under_way += 1;
         self.commits += 1;
         let (parts, mailbox) = (Arc::clone(&self.core.parts), Arc::clone(&self.mailbox));

@@ -10,9 +10,9 @@ use model::name::{ExchangeName, QueueName};
 use model::qos::Qos;
 use model::queue::{Binding, Overflow, QueueArguments, QueueOptions};
 use model::refusal::Refusal;
-use model::request::{Close, Operation, Publish, Request, Target, Will};
+use model::request::{Close, Operation, Publish, Request, Submit, Target, Ticket, Will};
 
-use crate::client::{Client, keys, publish, retained, start, start_limited, texts};
+use crate::client::{Client, crash, keys, publish, retained, start, start_limited, start_with, texts};
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_restart() {
@@ -245,4 +245,38 @@ async fn what_has_expired_makes_room() {
     client.publish("a", "stays", Qos::AtLeastOnce, None).await.unwrap();
     client.submit(retained("l", "1", Qos::AtLeastOnce)).await.unwrap();
     assert_eq!(texts(&Client::open(&broker, "away", false, 3600).await.take()), ["stays"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_settled_before_it_published_is_gone_when_that_is_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    // What nobody waits for stays where it is for as long as this test takes.
+    let soon_write_wait_max = Duration::from_secs(3600);
+    let options = storage::Options { soon_write_wait_max, ..storage::Options::new(directory.path()) };
+    let (broker, _store) = start_with(options);
+    let mut other = Client::open(&broker, "other", true, 3600).await;
+    other.subscribe("answers", Qos::AtLeastOnce).await;
+    let mut ann = Client::open(&broker, "ann", true, 3600).await;
+    ann.subscribe("questions", Qos::AtLeastOnce).await;
+    assert_eq!(other.publish("questions", "?", Qos::AtLeastOnce, None).await, Ok(true));
+    let deliveries = ann.wait().await;
+    let submit = |operation, answer| {
+        let operations = [operation].into_iter().collect();
+        Request::Submit(Submit { ticket: Ticket(9), answer, operations })
+    };
+    let settle = Client::settling(&deliveries[0], Outcome::Accepted);
+    let answer = Operation::Publish(publish("answers", "!", Qos::AtLeastOnce, None));
+    let mut turn = vec![submit(settle, false), submit(answer, true)];
+    // The turn goes on for longer than the disk needs.
+    let idle = || Operation::Publish(publish("nobody/listens", "-", Qos::AtMostOnce, None));
+    turn.extend((0..50_000).map(|_| submit(idle(), false)));
+    ann.link.ask(&mut turn, &mut ann.events);
+    assert!(matches!(ann.event().await, Event::Submitted { result: Ok(_), .. }));
+
+    let copy = crash(directory.path());
+    let (broker, _store) = start(copy.path());
+    let mut ann = Client::open(&broker, "ann", false, 3600).await;
+    assert_eq!(texts(&ann.take()), [""; 0]);
+    let mut other = Client::open(&broker, "other", false, 3600).await;
+    assert_eq!(texts(&other.take()), ["!"]);
 }
