@@ -19,6 +19,7 @@ mod presence;
 mod profiles;
 mod queues;
 mod redelivery;
+mod redirect;
 mod relay;
 mod replies;
 mod retained;

@@ -49,9 +49,9 @@ class Paho:
         client.connect("127.0.0.1", self.port, 30, **more)
         client.loop_start()
 
-    def on_connect(self, _client, _userdata, flags, reason, _properties):
+    def on_connect(self, _client, _userdata, flags, reason, properties):
         if reason.is_failure:
-            say("failed", why=f"CONNACK {reason}")
+            say("failed", why=f"CONNACK {reason}", code=reason.value, **elsewhere(properties))
         else:
             say("connected", present=flags.session_present)
 
@@ -63,10 +63,10 @@ class Paho:
             more["correlation"] = word(came.properties.CorrelationData)
         say("message", topic=came.topic, payload=word(came.payload), qos=came.qos, retain=bool(came.retain), **more)
 
-    def on_disconnect(self, _client, _userdata, _flags, reason, _properties):
+    def on_disconnect(self, _client, _userdata, _flags, reason, properties):
         self.left.set()
         if reason.is_failure:
-            say("failed", why=f"the connection was lost: {reason}")
+            say("failed", why=f"the connection was lost: {reason}", code=reason.value, **elsewhere(properties))
 
     def subscribe(self, topic, qos):
         self.client.subscribe(topic, int(qos))
@@ -86,6 +86,12 @@ class Paho:
         self.left.wait(PATIENCE)
         self.client.loop_stop()
         say("left")
+
+
+def elsewhere(properties):
+    """Where the broker says to go instead."""
+    reference = getattr(properties, "ServerReference", None)
+    return {} if reference is None else {"reference": reference}
 
 
 def main():

@@ -35,6 +35,8 @@ pub const SESSION_EXPIRY: u8 = 0x11;
 pub const ASSIGNED_CLIENT_IDENTIFIER: u8 = 0x12;
 /// Will Delay Interval, in seconds.
 pub const WILL_DELAY: u8 = 0x18;
+/// Server Reference.
+pub const SERVER_REFERENCE: u8 = 0x1c;
 /// Reason String.
 pub const REASON_STRING: u8 = 0x1f;
 /// Receive Maximum.
@@ -136,9 +138,13 @@ fn width(id: u8) -> Width {
         0x13 | RECEIVE_MAXIMUM | 0x22 | 0x23 => Width::Bytes(2),
         MESSAGE_EXPIRY | SESSION_EXPIRY | WILL_DELAY | MAXIMUM_PACKET_SIZE => Width::Bytes(4),
         SUBSCRIPTION_IDENTIFIER => Width::Variable,
-        CONTENT_TYPE | RESPONSE_TOPIC | ASSIGNED_CLIENT_IDENTIFIER | 0x15 | 0x1a | 0x1c | REASON_STRING => {
-            Width::Text
-        }
+        CONTENT_TYPE
+        | RESPONSE_TOPIC
+        | ASSIGNED_CLIENT_IDENTIFIER
+        | 0x15
+        | 0x1a
+        | SERVER_REFERENCE
+        | REASON_STRING => Width::Text,
         CORRELATION_DATA | 0x16 => Width::Binary,
         USER_PROPERTY => Width::Pair,
         _ => Width::Bytes(0),
