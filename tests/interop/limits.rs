@@ -1,5 +1,6 @@
 //! The limits of the configuration, each below, at and beyond (docs/protocols/mqtt.md, "Limits").
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -293,6 +294,62 @@ fn what_waits_for_a_session_grows_no_older_than_its_limit() -> Result<()> {
     let mut back = away(&broker)?;
     let message = back.take()?;
     ensure!(message.payload == b"new"[..], "{message:?}");
+    Ok(())
+}
+
+#[test]
+fn as_much_is_retained_as_the_limits_allow() -> Result<()> {
+    // Below, at and beyond; what takes no more than what it replaces has room.
+    type Step = (&'static str, &'static str, bool);
+    let by_count: &[Step] = &[
+        ("a", "1", true),
+        ("b", "1", true),
+        ("c", "1", false),
+        ("b", "22", true),
+        ("a", "", true),
+        ("c", "1", true),
+        ("a", "1", false),
+    ];
+    let by_bytes: &[Step] = &[
+        ("a", "1234567", true),
+        ("b", "12345678901", true),
+        ("c", "", true),
+        ("c", "1", false),
+        ("b", "123456789012", false),
+        ("b", "1234567890", true),
+        ("b", "12345678901", true),
+        ("a", "", true),
+        ("c", "1234567", true),
+    ];
+    for (limits, steps) in [("retained = 2", by_count), ("retained_bytes = \"20B\"", by_bytes)] {
+        let broker = Setup::new().config(&format!("[limits]\n{limits}\n")).start()?;
+        let mut client = Client::clean(broker.at(Door::Mqtt), Version::V5, "client")?;
+        let mut kept = BTreeMap::new();
+        for (topic, body, fits) in steps {
+            let message = Publish::new(topic, body.as_bytes(), 1).with_id(1);
+            client.send(&publish(Version::V5, &message.retained()))?;
+            let packet = client.packet()?;
+            let Packet::Ack { reason, .. } = packet else { anyhow::bail!("{limits}: {packet:?}") };
+            ensure!(if *fits { reason < 0x80 } else { reason == 0x97 }, "{limits}, {topic}: {reason:#04x}");
+            if *fits {
+                kept.insert(*topic, *body);
+            }
+        }
+        kept.retain(|_, body| !body.is_empty());
+        // At QoS 0 nobody can be told, and what was kept stays.
+        let (topic, beyond) = ("b", "x".repeat(100));
+        let topic = if limits == "retained = 2" { "d" } else { topic };
+        client.send(&publish(Version::V5, &Publish::new(topic, beyond.as_bytes(), 0).retained()))?;
+        client.subscribe("+", 1)?;
+        for (topic, body) in &kept {
+            let message = client.take()?;
+            ensure!((message.topic.as_str(), message.text().as_str()) == (*topic, *body), "{message:?}");
+        }
+        let mut other = Client::clean(broker.at(Door::Mqtt), Version::V311, "other")?;
+        let message = Publish::new(topic, beyond.as_bytes(), 1).with_id(1);
+        other.send(&publish(Version::V311, &message.retained()))?;
+        ensure!(other.closes(SOON)?, "{limits}: 3.1.1 has no code for it");
+    }
     Ok(())
 }
 

@@ -24,6 +24,8 @@ pub struct Options {
     pub subscriptions_max: usize,
     /// The most retained messages; beyond it, a publish that would retain another one is refused.
     pub retained_max: usize,
+    /// The most bytes of retained messages, of keys and payloads; beyond it, the same.
+    pub retained_bytes_max: u64,
     /// How long an id that a publisher gave a message is remembered, at most.
     pub publications_window: Duration,
     /// How many ids of one publisher are remembered; beyond it, the oldest is forgotten.
@@ -53,6 +55,7 @@ impl Default for Options {
             queue_bytes_max: 1 << 30,
             subscriptions_max: 10_000,
             retained_max: 1_000_000,
+            retained_bytes_max: 1 << 30,
             publications_window: Duration::from_secs(3600),
             publications_per_publisher_max: 100_000,
             publications_max: 1_000_000,

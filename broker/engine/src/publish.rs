@@ -78,12 +78,7 @@ pub(crate) fn publish(
         publisher.declare(parts, (**declaration).clone())?;
     }
     if publish.retain && !publish.payload.is_empty() {
-        let is_one_too_many = parts.vhost.retained(&publish.exchange).is_some_and(|retained| {
-            retained.len() >= parts.vhost.options.retained_max && !retained.contains(&publish.key)
-        });
-        if is_one_too_many {
-            return Err(Refusal::LimitReached("retained messages ([limits] retained)"));
-        }
+        check_retained(parts, &publish, now)?;
     }
     let Publisher { client, cache, ids, .. } = publisher;
     let routes = parts.vhost.router.resolve(
@@ -130,6 +125,29 @@ pub(crate) fn publish(
         return Ok(Published::Shown { routed });
     }
     Ok(Published::Planned(plan))
+}
+
+/// Whether there is room for one more retained message, or for another one in place of the old. One that takes less than the
+/// old one always has it.
+fn check_retained(parts: &Parts, publish: &Publish, now: WallMs) -> Result<(), Refusal> {
+    let Parts { vhost, metrics, .. } = parts;
+    let old = vhost.retained(&publish.exchange).and_then(|retained| retained.size_of(&publish.key));
+    let (count, bytes) = vhost.retained_size();
+    let new_bytes = (publish.key.as_str().len() + publish.payload.len()) as u64;
+    let old_bytes = old.unwrap_or(0) as u64;
+    let options = &vhost.options;
+    let limit = if old.is_none() && count >= options.retained_max as u64 {
+        "retained messages ([limits] retained)"
+    } else if new_bytes > old_bytes && bytes - old_bytes + new_bytes > options.retained_bytes_max {
+        "bytes of retained messages ([limits] retained_bytes)"
+    } else {
+        return Ok(());
+    };
+    metrics.messages_dropped.increment();
+    if vhost.may_complain(now) {
+        tracing::warn!(limit, "retained.full: new messages are refused; see messages_dropped");
+    }
+    Err(Refusal::LimitReached(limit))
 }
 
 /// Publishes what the broker says of itself: now or never to those who listen, and kept for those who come later.

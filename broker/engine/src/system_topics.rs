@@ -151,6 +151,7 @@ fn count(parts: &Parts, held: &QueueStats, all: &mut Vec<(String, String)>) {
         ("store/messages/count", stored),
         ("store/messages/bytes", held.ready_bytes + retained_bytes),
         ("retained messages/count", retained),
+        ("retained messages/bytes", retained_bytes),
         ("subscriptions/count", subscriptions.all as u64),
         ("shared_subscriptions/count", subscriptions.shared as u64),
         ("publish/messages/received", metrics.messages_received.value()),

@@ -169,9 +169,9 @@ impl Retained {
         self.read().ends.first().map(|(end, _)| *end)
     }
 
-    /// Whether there is one for that key, expired or not.
-    pub fn contains(&self, key: &RoutingKey) -> bool {
-        self.read().by_key.contains_key(key.as_str())
+    /// How large the one for that key is, expired or not, by [`Message::size_bytes`]; `None`: there is none.
+    pub fn size_of(&self, key: &RoutingKey) -> Option<usize> {
+        self.read().by_key.get(key.as_str()).map(|held| held.message.size_bytes())
     }
 
     /// How many there are, expired ones among them.

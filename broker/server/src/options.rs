@@ -69,6 +69,7 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
         queue_bytes_max: limits.number("queue_bytes"),
         subscriptions_max: count(limits, "subscriptions"),
         retained_max: count(limits, "retained"),
+        retained_bytes_max: limits.number("retained_bytes"),
         publications_window: Duration::from_millis(durability.number("dedup_window")),
         publications_per_publisher_max: count(durability, "dedup_max"),
         publications_max: count(durability, "dedup_total_max"),
@@ -353,7 +354,7 @@ mod tests {
         {
             assert!(shown.contains(&format!(": {number}")), "{number} in {shown}");
         }
-        for number in [12, 14, 16, 21, 33, 34, 36, 37, 40] {
+        for number in [12, 14, 16, 21, 33, 34, 36, 37, 40, 47] {
             assert!(shown.contains(&format!(": {}", number * 1024)), "{number} KiB in {shown}");
         }
         for text in [
@@ -398,6 +399,7 @@ mod tests {
         "limits.queue_bytes=16KiB",
         "limits.subscriptions=17",
         "limits.retained=18",
+        "limits.retained_bytes=47KiB",
         "node.host_names=broker,other",
         "mqtt.versions=5",
         "mqtt.redirect=at_shutdown",

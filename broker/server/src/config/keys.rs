@@ -190,6 +190,12 @@ const LIMITS: &[Key] = &[
         Is("1000000"),
         "The most retained messages. Beyond it, a publish that would retain another one is refused.",
     ),
+    Key::value(
+        "retained_bytes",
+        Type::Size { min: 0, max: u64::MAX },
+        Is("1GiB"),
+        "The same in bytes of keys and payloads.",
+    ),
 ];
 
 const EVENTS: &[Key] = &[Key::value(
