@@ -137,7 +137,7 @@ async fn open(broker: &Broker, name: &str, expiry_s: u32, will: Option<Box<Will>
         handshake: None,
     });
     let identity = Identity::Session { client: Some(ClientId::new(name)), clean_start: true, expiry_s };
-    let open = Open { credentials: Credentials::default(), identity, vhost: None, will };
+    let open = Open { credentials: Credentials::default(), version: "5.0", identity, vhost: None, will };
     ask(&mut link, Request::Open(Box::new(open))).await;
     link
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use model::hook::Caller;
 use model::key::KeyPattern;
 use model::name::{ClientId, ConsumerId, ExchangeName, QueueName, ShareName, UserName};
 use model::personal;
@@ -121,6 +122,20 @@ impl Client {
         match &mut *self.lock() {
             State::Present(present) => Some(look(present)),
             State::New | State::Gone => None,
+        }
+    }
+
+    /// As a hook is told of it, before anybody knows who it is.
+    pub(crate) fn to_caller(&self) -> Caller {
+        Caller {
+            connection: self.connection.as_str().into(),
+            client: None,
+            user: None,
+            protocol: self.arrival.protocol,
+            version: "",
+            listener: Arc::clone(&self.arrival.listener),
+            address: self.arrival.address,
+            attributes: Vec::new(),
         }
     }
 

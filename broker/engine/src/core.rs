@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::access::AccessControl;
 use model::event::Event;
+use model::hook::Hook;
 use model::name::ConsumerId;
 use routing::Readiness;
 
@@ -20,6 +21,8 @@ pub(crate) struct Core {
     pub(crate) parts: Arc<Parts>,
     pub(crate) registry: Registry,
     pub(crate) access: Arc<dyn AccessControl>,
+    /// Who is asked about what clients do.
+    pub(crate) hook: Option<Arc<dyn Hook>>,
     pub(crate) presence: Presence,
     links: Mutex<HashMap<u64, Arc<Client>>>,
     stopping: AtomicBool,
@@ -29,7 +32,8 @@ impl Core {
     pub(crate) fn new(parts: Arc<Parts>, registry: Registry, access: Arc<dyn AccessControl>) -> Self {
         let options = &parts.vhost.options;
         let presence = Presence::new(options.events, options.node.clone());
-        Self { parts, registry, access, presence, links: Mutex::default(), stopping: AtomicBool::new(false) }
+        let (hook, stopping) = (access.hook(), AtomicBool::new(false));
+        Self { parts, registry, access, hook, presence, links: Mutex::default(), stopping }
     }
 
     /// From now on nobody is let in.

@@ -16,6 +16,7 @@ mod dead_letter;
 mod durable;
 mod equivalence;
 mod expiry;
+mod inquiry;
 mod load;
 mod mailbox;
 mod numbers;

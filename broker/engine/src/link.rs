@@ -11,6 +11,7 @@ use model::access::{Exchange, Step};
 use model::change::Changeset;
 use model::delivery::{Delivery, Outcome};
 use model::event::Event;
+use model::hook::Caller;
 use model::name::ConsumerId;
 use model::outbox::{By, Hangup};
 use model::principal::{Handshake, Principal};
@@ -23,6 +24,7 @@ use smallvec::SmallVec;
 use crate::client::Client;
 use crate::clock;
 use crate::core::Core;
+use crate::inquiry::Inquiry;
 use crate::mailbox::{Mailbox, Note};
 use crate::parts::Parts;
 use crate::plan;
@@ -34,6 +36,7 @@ use crate::users::Own;
 use crate::{replay, subscribe, topology};
 
 mod admission;
+mod hooked;
 mod submit;
 mod subscriptions;
 
@@ -47,6 +50,8 @@ pub struct Link {
     state: State,
     /// How the connection ended, once it did.
     ended: Option<Hangup>,
+    /// Where there is a hook.
+    inquiry: Option<Box<Inquiry>>,
     /// Consumers that may have something.
     pending: Vec<ConsumerId>,
     /// Commits under way, each of which will leave a note. While there are any, answers queue up behind them.
@@ -69,6 +74,8 @@ type Asking<T> = Pin<Box<dyn Future<Output = (T, Answered)> + Send>>;
 /// The question, answered.
 struct Answered {
     verdict: Result<Step, Refusal>,
+    /// As whom the hook knows whoever is in by that.
+    caller: Option<Arc<Caller>>,
     /// Who asks on, where the client has to say more.
     exchange: Option<Box<dyn Exchange>>,
 }
@@ -119,6 +126,7 @@ struct Turn<'a> {
 
 impl Link {
     pub(crate) fn new(client: Arc<Client>, core: Arc<Core>, handshake: Option<Arc<Handshake>>) -> Self {
+        let inquiry = core.hook.as_ref().map(|hook| Inquiry::new(Arc::clone(hook), client.to_caller()));
         core.parts.metrics.connections_opened.increment();
         core.parts.metrics.connections.increment();
         Self {
@@ -127,6 +135,7 @@ impl Link {
             mailbox: Arc::clone(&client.mailbox),
             client,
             state: State::New { handshake },
+            inquiry,
             ended: None,
             pending: Vec::new(),
             under_way: 0,
@@ -156,7 +165,7 @@ impl Link {
         self.collect(events);
         let mut turn = Turn { now: clock::wall_now(), events, wakes: Wakes::default() };
         for request in requests.drain(..) {
-            self.handle(request, &mut turn);
+            self.begin(request, &mut turn);
         }
         // After the locks are gone, once for each link that has something now.
         turn.wakes.flush();
@@ -171,7 +180,7 @@ impl Link {
             Request::Reauthenticate(credentials) => self.reauthenticate(credentials, turn),
             Request::Submit(submit) => self.submit(submit, turn),
             Request::Release(release) => self.release(release, turn),
-            Request::Subscribe(subscribe) => self.subscribe(*subscribe, turn),
+            Request::Subscribe(subscribe) => self.subscribe(*subscribe, Vec::new(), Vec::new(), turn),
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(*unsubscribe, turn),
             Request::Close(close) => {
                 self.commit_removals();
@@ -185,6 +194,7 @@ impl Link {
     pub fn poll(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) -> Poll<()> {
         self.mailbox.readiness.register(cx.waker());
         self.poll_admission(cx, events);
+        self.poll_inquiry(cx, events);
         let known = self.pending.len();
         self.mark_pending();
         self.collect(events);
@@ -282,9 +292,9 @@ impl Link {
         deliveries.len() < before
     }
 
-    /// How many requests wait for the disk.
-    pub const fn backlog(&self) -> usize {
-        self.under_way
+    /// How many requests wait for the disk, or for a hook.
+    pub fn backlog(&self) -> usize {
+        self.under_way + self.inquiry.as_ref().map_or(0, |inquiry| inquiry.backlog())
     }
 
     fn count_taken(&mut self, deliveries: &[Delivery]) {
@@ -377,6 +387,9 @@ impl Link {
 
     fn leave(&mut self, close: Option<Close>, wakes: &mut Wakes) {
         let State::In(member) = std::mem::replace(&mut self.state, State::Out) else { return };
+        if let Some(inquiry) = self.inquiry.take() {
+            inquiry.say_good_bye(close.is_some());
+        }
         let parts = &self.core.parts;
         parts.metrics.clients.decrement();
         if member.session.is_none() {

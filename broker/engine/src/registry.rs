@@ -109,6 +109,11 @@ impl Session {
 }
 
 impl State {
+    /// Whether the session is still there when its connection is not.
+    pub(crate) const fn outlives_its_connection(&self) -> bool {
+        self.expiry_s > 0
+    }
+
     /// How long a will waits: no longer than the session lives (MQTT 5.0, 3.1.3.2.2).
     fn will_delay(&self) -> Duration {
         let delay_s = self.will.as_ref().map_or(0, |will| will.delay_s.min(self.expiry_s));

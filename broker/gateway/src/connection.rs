@@ -76,8 +76,14 @@ impl Connection {
         let Self { mut carrier, mut link, session, mut unsent, .. } = self;
         link.end(&hangup);
         // The broker need not wait for a slow good-bye: the client's session is free for its next connection.
-        drop((link, session));
-        finish(&mut carrier, &mut unsent).await;
+        drop(session);
+        if link.is_asking() {
+            // What it said before is done all the same. Its place is taken until then: nobody gets more of a hook by leaving.
+            tokio::join!(link.finish(), finish(&mut carrier, &mut unsent));
+        } else {
+            drop(link);
+            finish(&mut carrier, &mut unsent).await;
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
@@ -97,7 +103,8 @@ impl Connection {
         for _ in 0..TURNS_MAX {
             let now = Instant::now();
             let held = !self.load(bench).may_read();
-            let read = self.read(cx, bench, now);
+            let read = self.may_read(bench) && self.read(cx, bench, now);
+            let heard = self.link.is_asking() && self.hear(cx, bench);
             let delivered = self.deliver(bench, now);
             let written = self.write(cx, bench);
             if let Some(hangup) = bench.out.close.take() {
@@ -108,15 +115,14 @@ impl Connection {
             {
                 return Poll::Ready(hangup);
             }
-            if !(read || delivered || written) && self.wait(cx, bench, held).is_pending() {
+            if !(read || heard || delivered || written) && self.wait(cx, bench, held).is_pending() {
                 return Poll::Pending;
             }
         }
         // Who is kept busy all the time is not excused from being heard of in time.
         let now = Instant::now();
         if bench.out.close.is_none() && self.session.deadline().is_some_and(|deadline| deadline <= now) {
-            self.session.expire(now, &mut bench.out);
-            self.step(bench, now, false);
+            self.expire(cx, bench);
         }
         // What the last turn heard while it waited may have been its end; the workbench does not keep that.
         if let Some(hangup) = bench.out.close.take() {
@@ -132,11 +138,13 @@ impl Connection {
         self.identity.is_asking() || self.link.backlog() > 0
     }
 
+    fn may_read(&self, bench: &Workbench) -> bool {
+        let wanted = self.load(bench).may_read() || (self.broken.is_some() && !self.link.is_full());
+        self.ended.is_none() && wanted
+    }
+
     /// Reads what the socket has and lets the session work on it. Says whether there was anything.
     fn read(&mut self, cx: &mut Context<'_>, bench: &mut Workbench, now: Instant) -> bool {
-        if self.ended.is_some() || (self.broken.is_none() && !self.load(bench).may_read()) {
-            return false;
-        }
         let shares = self.unread.is_empty();
         let outcome = if shares {
             let outcome = self.carrier.poll_read(cx, bench.read_buffer());
@@ -258,10 +266,7 @@ impl Connection {
     /// Nothing to read, to take or to write: waits for the broker and the clock as well. `held`: nothing was read for the
     /// load there was.
     fn wait(&mut self, cx: &mut Context<'_>, bench: &mut Workbench, held: bool) -> Poll<()> {
-        if self.link.poll(cx, &mut bench.events).is_ready() {
-            let now = Instant::now();
-            self.tell(bench, now);
-            self.step(bench, now, false);
+        if self.hear(cx, bench) {
             return Poll::Ready(());
         }
         let load = self.load(bench);
@@ -269,12 +274,34 @@ impl Connection {
             return Poll::Ready(());
         }
         if self.poll_alarm(cx, load).is_ready() {
-            let now = Instant::now();
-            self.session.expire(now, &mut bench.out);
-            self.step(bench, now, false);
+            self.expire(cx, bench);
             return Poll::Ready(());
         }
         Poll::Pending
+    }
+
+    /// Passes on what the broker has to say. Says whether there was anything.
+    fn hear(&mut self, cx: &mut Context<'_>, bench: &mut Workbench) -> bool {
+        let is_ready = self.link.poll(cx, &mut bench.events).is_ready();
+        if is_ready {
+            let now = Instant::now();
+            self.tell(bench, now);
+            self.step(bench, now, false);
+        }
+        is_ready
+    }
+
+    /// The session's deadline has passed. A client that is not read because a hook is slow is not silent for that: what it
+    /// has sent is looked at first.
+    fn expire(&mut self, cx: &mut Context<'_>, bench: &mut Workbench) {
+        if self.link.is_held_up() && !self.link.is_full() && self.ended.is_none() {
+            self.read(cx, bench, Instant::now());
+        }
+        let now = Instant::now();
+        if bench.out.close.is_none() && self.session.deadline().is_some_and(|deadline| deadline <= now) {
+            self.session.expire(now, &mut bench.out);
+            self.step(bench, now, false);
+        }
     }
 
     /// Ready when the session's deadline has passed.
@@ -304,6 +331,7 @@ impl Connection {
             unread_bytes: self.unread.len(),
             backlog: self.link.backlog(),
             is_in: self.identity.is_in(),
+            is_held_up: self.link.is_held_up(),
         }
     }
 }

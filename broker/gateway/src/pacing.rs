@@ -41,6 +41,8 @@ pub(crate) struct Load {
     pub(crate) backlog: usize,
     /// Whether the client is in.
     pub(crate) is_in: bool,
+    /// Whether enough waits for the answer of a hook.
+    pub(crate) is_held_up: bool,
 }
 
 impl Load {
@@ -48,6 +50,7 @@ impl Load {
     pub(crate) fn may_read(self) -> bool {
         self.unsent_bytes < UNSENT_BYTES_MAX
             && self.backlog < BACKLOG_MAX
+            && !self.is_held_up
             && (self.is_in || self.unread_bytes < UNKNOWN_BYTES_MAX)
     }
 
@@ -85,6 +88,13 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_for_a_hook_stops_reading_but_not_taking() {
+        let load = Load { is_held_up: true, ..IDLE };
+        assert!(!load.may_read());
+        assert_eq!(load.may_take(10, 0), 10);
+    }
+
+    #[test]
     fn an_unknown_client_may_not_fill_memory() {
         let load = Load { unread_bytes: UNKNOWN_BYTES_MAX, is_in: false, ..IDLE };
         assert!(!load.may_read());
@@ -100,5 +110,5 @@ mod tests {
         assert_eq!(IDLE.may_take(usize::MAX, TAKE_MAX), 0);
     }
 
-    const IDLE: Load = Load { unsent_bytes: 0, unread_bytes: 0, backlog: 0, is_in: true };
+    const IDLE: Load = Load { unsent_bytes: 0, unread_bytes: 0, backlog: 0, is_in: true, is_held_up: false };
 }

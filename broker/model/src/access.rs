@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::hook::Hook;
 use crate::principal::{Credentials, Permissions, Principal};
 use crate::refusal::Refusal;
 
@@ -22,6 +24,11 @@ pub trait AccessControl: Send + Sync {
     /// [`Refusal::NoMethod`], if there is no such method.
     fn begin(&self, method: &str, _credentials: &Credentials) -> Result<Box<dyn Exchange>, Refusal> {
         Err(Refusal::NoMethod { method: method.to_owned(), supported: "user name and password" })
+    }
+
+    /// Who is to be asked about what those who are in do; the same one whenever this is called. By itself nobody is.
+    fn hook(&self) -> Option<Arc<dyn Hook>> {
+        None
     }
 }
 

@@ -9,6 +9,7 @@ pub mod change;
 pub mod delivery;
 pub mod event;
 pub mod grant;
+pub mod hook;
 pub mod key;
 pub mod message;
 pub mod name;

@@ -41,6 +41,14 @@ pub enum Refusal {
         /// The reason code that it names for clients of MQTT 5.0.
         code: u8,
     },
+    /// A hook says no, in its own words.
+    #[error("{text}")]
+    Vetoed {
+        /// Why, for the client: one line.
+        text: Box<str>,
+        /// The reason code that it names for clients of MQTT 5.0.
+        code: u8,
+    },
     /// No exchange of that name.
     #[error("no exchange {0:?}; declare it in the configuration ([[exchange]])")]
     NoExchange(ExchangeName),

@@ -44,6 +44,8 @@ pub enum Request {
 pub struct Open {
     /// What the client showed.
     pub credentials: Credentials,
+    /// The version of its protocol: `5.0`, `1.2`.
+    pub version: &'static str,
     /// How the client and its session are named.
     pub identity: Identity,
     /// The namespace it asked for: STOMP's `host`. `None`, or a name that stands for the default one, is the default.

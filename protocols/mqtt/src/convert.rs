@@ -193,7 +193,9 @@ pub(crate) fn reason(refusal: &Refusal, place: Place) -> Reason {
         | Refusal::NotProven(_)
         | Refusal::Denied { .. }
         | Refusal::Exclusive(_) => Reason::NotAuthorized,
-        Refusal::Forbidden { code, .. } => Reason::read(*code, place).unwrap_or(Reason::NotAuthorized),
+        Refusal::Forbidden { code, .. } | Refusal::Vetoed { code, .. } => {
+            Reason::read(*code, place).unwrap_or(Reason::NotAuthorized)
+        }
         Refusal::NoMethod { .. } => Reason::BadAuthenticationMethod,
         Refusal::NoExchange(_) | Refusal::NoQueue(_) if place == Place::Suback => Reason::TopicFilterInvalid,
         Refusal::NoExchange(_) | Refusal::NoQueue(_) => Reason::TopicNameInvalid,

@@ -201,7 +201,8 @@ impl Session {
         let fault = elsewhere.unwrap_or_else(|| {
             // 3.x has few codes, and one for this.
             let has_codes = greeting.limits.version.has_properties();
-            let is_plain = !has_codes && matches!(refusal, Refusal::Forbidden { .. });
+            let is_plain =
+                !has_codes && matches!(refusal, Refusal::Forbidden { .. } | Refusal::Vetoed { .. });
             let reason =
                 if is_plain { Reason::NotAuthorized } else { convert::reason(refusal, Place::Connack) };
             Fault { reason, text: refusal.to_string().into() }

@@ -20,6 +20,15 @@ impl Version {
         }
     }
 
+    /// Its number, as people write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::V31 => "3.1",
+            Self::V311 => "3.1.1",
+            Self::V5 => "5.0",
+        }
+    }
+
     /// The protocol level in CONNECT.
     pub const fn level(self) -> u8 {
         match self {
@@ -48,10 +57,6 @@ impl Version {
 /// As people write it.
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::V31 => "3.1",
-            Self::V311 => "3.1.1",
-            Self::V5 => "5.0",
-        })
+        f.write_str(self.as_str())
     }
 }

@@ -164,6 +164,7 @@ impl From<&Refusal> for Fault {
             Refusal::Denied { .. } | Refusal::Forbidden { .. } => {
                 ("access_refused", "Ask who runs the broker for the right to do this.")
             }
+            Refusal::Vetoed { .. } => ("access_refused", "A hook of the broker's decides about this."),
             Refusal::NoExchange(_) | Refusal::NoQueue(_) => ("not_found", "Check the name."),
             Refusal::Exclusive(_) => {
                 ("resource_locked", "Use a queue of your own, or one that is not exclusive.")

@@ -15,6 +15,7 @@ use model::request::{Identity, Open, Proceed, Will};
 use super::{Answered, Link, Member, Renewal, State, Turn};
 use crate::client::Present;
 use crate::clock;
+use crate::inquiry::Entrance;
 use crate::presence::Cause;
 use crate::publish::Publisher;
 use crate::registry::{Arrived, Arriving};
@@ -26,18 +27,22 @@ impl Link {
         let State::New { handshake } = &mut self.state else { return };
         open.credentials.handshake = handshake.take();
         let access = Arc::clone(&self.core.access);
+        let entrance = self.entrance(&mut open);
         self.state = State::Admitting(Box::pin(async move {
             let answered = ask(&*access, &open.credentials).await;
-            (open, answered)
+            pass(entrance, open, answered).await
         }));
     }
 
     /// The client said more.
     pub(super) fn proceed(&mut self, proceed: Proceed, turn: &mut Turn<'_>) {
         match std::mem::replace(&mut self.state, State::Out) {
-            State::Challenged(open, exchange) => {
-                self.state =
-                    State::Admitting(Box::pin(async move { (open, step(exchange, proceed.data).await) }));
+            State::Challenged(mut open, exchange) => {
+                let entrance = self.entrance(&mut open);
+                self.state = State::Admitting(Box::pin(async move {
+                    let answered = step(exchange, proceed.data).await;
+                    pass(entrance, open, answered).await
+                }));
             }
             State::In(mut member) => {
                 member.renewal = match member.renewal {
@@ -51,6 +56,15 @@ impl Link {
             }
             other @ (State::New { .. } | State::Admitting(_) | State::Out) => self.state = other,
         }
+    }
+
+    /// Where there is a hook, it is asked before anybody is let in. It is told by what name the client goes.
+    fn entrance(&self, open: &mut Open) -> Option<Entrance> {
+        let inquiry = self.inquiry.as_ref()?;
+        if let Identity::Session { client, .. } = &mut open.identity {
+            client.get_or_insert_with(|| self.made_up());
+        }
+        Some(inquiry.entrance(open.credentials.handshake.clone()))
     }
 
     /// A client that is in shows anew who it is. Meanwhile all goes on as before.
@@ -88,6 +102,9 @@ impl Link {
     fn answered(&mut self, open: Box<Open>, answered: Answered, events: &mut Vec<Event>) {
         self.state = State::Out;
         let mut turn = Turn { now: clock::wall_now(), events, wakes: Default::default() };
+        if let (Some(inquiry), Some(caller)) = (&mut self.inquiry, answered.caller) {
+            inquiry.meet(caller);
+        }
         let entered = match (answered.verdict, answered.exchange) {
             (Ok(Step::Proven { principal, permissions, data }), _) => {
                 let name = remembered_as(&principal, &open.credentials);
@@ -285,17 +302,32 @@ async fn ask(access: &dyn AccessControl, credentials: &Credentials) -> Answered 
     let Some(proof) = &credentials.proof else {
         let admitted = access.admit(credentials).await;
         let proven = |(principal, permissions)| Step::Proven { principal, permissions, data: None };
-        return Answered { verdict: admitted.map(proven), exchange: None };
+        return Answered { verdict: admitted.map(proven), exchange: None, caller: None };
     };
     match access.begin(&proof.method, credentials) {
         Ok(exchange) => step(exchange, proof.data.clone()).await,
-        Err(refusal) => Answered { verdict: Err(refusal), exchange: None },
+        Err(refusal) => Answered { verdict: Err(refusal), exchange: None, caller: None },
     }
 }
 
 async fn step(mut exchange: Box<dyn Exchange>, data: Option<Bytes>) -> Answered {
     let verdict = exchange.step(data.as_deref()).await;
-    Answered { verdict, exchange: Some(exchange) }
+    Answered { verdict, exchange: Some(exchange), caller: None }
+}
+
+/// Past the hook, once the client has shown who it is.
+async fn pass(
+    entrance: Option<Entrance>,
+    mut open: Box<Open>,
+    mut answered: Answered,
+) -> (Box<Open>, Answered) {
+    if let (Some(entrance), Ok(Step::Proven { principal, .. })) = (entrance, &answered.verdict) {
+        match entrance.pass(&mut open, principal).await {
+            Ok(caller) => answered.caller = Some(caller),
+            Err(refusal) => answered.verdict = Err(refusal),
+        }
+    }
+    (open, answered)
 }
 
 const OTHER_USER: Refusal = Refusal::NotProven("as another user than before; connect anew for that");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::change::Changeset;
 use model::event::Event;
 use model::qos::Qos;
+use model::refusal::Refusal;
 use model::request::{Replay, Subscribe, Subscription, Unsubscribe, Unsubscription};
 
 use super::{Link, Member, State, Turn};
@@ -15,7 +16,14 @@ use crate::replay::{self, Replayed};
 use crate::subscribe::{Subscribed, Subscriber};
 
 impl Link {
-    pub(super) fn subscribe(&mut self, request: Subscribe, turn: &mut Turn<'_>) {
+    /// `over` ends first. `refused`: what is not to be, by its places among all that was asked for; the request has the rest.
+    pub(super) fn subscribe(
+        &mut self,
+        request: Subscribe,
+        over: Vec<Unsubscription>,
+        refused: Vec<(usize, Refusal)>,
+        turn: &mut Turn<'_>,
+    ) {
         let parts = Arc::clone(&self.core.parts);
         let _retaining = request.subscriptions.iter().any(replays).then(|| parts.vhost.retaining());
         let State::In(member) = &mut self.state else { return };
@@ -23,6 +31,9 @@ impl Link {
             return;
         }
         let mut subscriber = subscriber(self.id, &self.mailbox, member);
+        for ending in over {
+            subscriber.unsubscribe(&parts, ending, &mut turn.wakes);
+        }
         let mut done = Subscribed::default();
         for subscription in request.subscriptions {
             let listening = Listening::of(&subscription);
@@ -35,7 +46,10 @@ impl Link {
                 }
             }
         }
-        let Subscribed { results, fed, lasting } = done;
+        let Subscribed { mut results, fed, lasting } = done;
+        for (place, refusal) in refused {
+            results.insert(place.min(results.len()), Err(refusal));
+        }
         let event = Event::Subscribed { ticket: request.ticket, results };
         let mut changeset = Changeset::default();
         let replayed: Vec<_> =

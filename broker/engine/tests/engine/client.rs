@@ -91,7 +91,7 @@ impl Client {
     }
 
     pub(crate) fn knock(&mut self, credentials: Credentials, identity: Identity, will: Option<Box<Will>>) {
-        self.ask(Request::Open(Box::new(Open { credentials, identity, vhost: None, will })));
+        self.ask(Request::Open(Box::new(Open { credentials, version: "5.0", identity, vhost: None, will })));
     }
 
     /// A connection on which nothing was asked yet.

@@ -7,6 +7,7 @@
 
 mod client;
 mod due;
+mod hooks;
 mod laws;
 mod owners;
 mod proving;

@@ -331,6 +331,7 @@ impl Lined {
                 self.asking = true;
                 out.requests.push(Request::Open(Box::new(Open {
                     credentials: Credentials::default(),
+                    version: "1",
                     identity: Named::Connection,
                     vhost: None,
                     will: None,

@@ -72,7 +72,8 @@ pub(crate) fn open(
         handshake: None,
     };
     let identity = Identity::Session { client, clean_start: connect.clean_start, expiry_s };
-    Ok((greeting, Open { credentials, identity, vhost: None, will }))
+    let version = connect.version.as_str();
+    Ok((greeting, Open { credentials, version, identity, vhost: None, will }))
 }
 
 /// [MQTT-3.1.3-6], [MQTT-3.1.3-8 of 3.1.1]: an empty id is made up by us, unless 3.x asks to come back to it later.

@@ -295,7 +295,7 @@ fn acknowledged(refusal: &Refusal, limits: &Limits, place: Place) -> Result<Reas
         return Ok(convert::reason(refusal, place));
     }
     match refusal {
-        Refusal::Denied { .. } | Refusal::Forbidden { .. } => Ok(Reason::Success),
+        Refusal::Denied { .. } | Refusal::Forbidden { .. } | Refusal::Vetoed { .. } => Ok(Reason::Success),
         Refusal::BadCredentials(_)
         | Refusal::NotProven(_)
         | Refusal::NoMethod { .. }

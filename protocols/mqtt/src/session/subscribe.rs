@@ -278,7 +278,7 @@ fn refused(refusal: &Refusal, asked: Qos, limits: &Limits) -> Result<Reason, Fau
     if limits.version.has_subscribe_failure() {
         return Ok(reason);
     }
-    if matches!(refusal, Refusal::Denied { .. } | Refusal::Forbidden { .. }) {
+    if matches!(refusal, Refusal::Denied { .. } | Refusal::Forbidden { .. } | Refusal::Vetoed { .. }) {
         return Ok(granted(asked));
     }
     Err(Fault { reason, text: refusal.to_string().into() })

@@ -75,6 +75,7 @@ pub(super) fn open(
             proof: None,
             handshake: None,
         },
+        version: version.as_str(),
         identity: Identity::Connection,
         vhost: value("host").filter(|host| !is_default(host, options)).map(|host| host.to_string()),
         will: None,

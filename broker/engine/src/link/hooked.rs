@@ -1,0 +1,94 @@
+//! First the hook, where there is one, then the request.
+
+use std::task::{Context, Poll};
+
+use model::event::Event;
+use model::request::Request;
+use routing::Wakes;
+
+use super::{Link, State, Turn};
+use crate::clock;
+use crate::inquiry::{Answer, Checked, Inquiry};
+
+impl Link {
+    /// Takes a request: at once, or once the hook has answered what was asked before, and what is asked about this.
+    pub(super) fn begin(&mut self, request: Request, turn: &mut Turn<'_>) {
+        match &mut self.inquiry {
+            None => self.handle(request, turn),
+            Some(inquiry) if inquiry.is_asking() => inquiry.hold(request),
+            Some(_) => self.inquire(request, turn),
+        }
+    }
+
+    fn inquire(&mut self, mut request: Request, turn: &mut Turn<'_>) {
+        if let (Some(inquiry), State::In(member)) = (&mut self.inquiry, &self.state)
+            && inquiry.heed(&mut request, &member.publisher.permissions)
+        {
+            let outlives = member.session.as_ref().is_some_and(|session| {
+                session.state_for(self.id).is_some_and(|state| state.outlives_its_connection())
+            });
+            return inquiry.ask(request, member.publisher.permissions.clone(), !outlives);
+        }
+        self.handle(request, turn);
+    }
+
+    /// Goes on with what the hook has answered, and with what waits behind that.
+    pub(super) fn poll_inquiry(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) {
+        if !self.is_asking() {
+            return;
+        }
+        let mut turn = Turn { now: clock::wall_now(), events, wakes: Wakes::default() };
+        while let Some(inquiry) = &mut self.inquiry
+            && let Poll::Ready(answer) = inquiry.poll(cx)
+        {
+            self.act(answer, &mut turn);
+            while !self.is_asking()
+                && let Some(request) = self.inquiry.as_mut().and_then(|inquiry| inquiry.next())
+            {
+                self.inquire(request, &mut turn);
+            }
+        }
+        turn.wakes.flush();
+        self.commit_removals();
+    }
+
+    fn act(&mut self, answer: Answer, turn: &mut Turn<'_>) {
+        match answer {
+            Answer::Go(request) => self.handle(request, turn),
+            Answer::Refused(event) => self.answer(event, turn),
+            Answer::Subscribe(Checked { request, refused, names }) => {
+                let over = self.inquiry.as_mut().map(|inquiry| inquiry.rename(names)).unwrap_or_default();
+                self.subscribe(request, over, refused, turn);
+            }
+        }
+    }
+
+    /// Whether a hook is being asked: until it has answered, what the client says waits.
+    pub fn is_asking(&self) -> bool {
+        self.inquiry.as_deref().is_some_and(Inquiry::is_asking)
+    }
+
+    /// Whether so much waits for a hook's answer that nothing more should be read from the client.
+    pub fn is_held_up(&self) -> bool {
+        self.inquiry.as_ref().is_some_and(|inquiry| inquiry.holds(1))
+    }
+
+    /// Whether so much waits that nothing more may be read, not even to hear whether the client is still there.
+    pub fn is_full(&self) -> bool {
+        self.inquiry.as_ref().is_some_and(|inquiry| inquiry.holds(FULL))
+    }
+
+    /// Lives on until the hook has answered and all that the client said before it left is done. Nobody hears the answers.
+    pub async fn finish(mut self) {
+        let mut events = Vec::new();
+        std::future::poll_fn(|cx| {
+            let _ = self.poll(cx, &mut events);
+            events.clear();
+            if self.is_asking() { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
+}
+
+/// So many times as much as a client is read for is more than may wait for it.
+const FULL: usize = 16;
