@@ -77,7 +77,8 @@ const ROWS: &[Row] = &[
     ("no-common-version-is-an-error-and-the-end", "10-5:12", connect::no_common_version),
     ("heart-beat-is-two-numbers", "11-1:12", heart_beat::two_numbers),
     ("nobody-who-asked-for-none-gets-beats", "11-2:12", heart_beat::none_asked),
-    ("the-broker-beats-as-it-agreed", "11-3:12 11-4:12", heart_beat::server_beats),
+    ("the-broker-beats-as-it-agreed", "11-3:12", heart_beat::server_beats),
+    ("a-beat-of-the-broker-is-a-line-end", "11-4:12", heart_beat::line_end),
     ("a-beat-that-is-a-little-late-is-tolerated", "11-5:12 11-6:12", heart_beat::client_beats),
     // Sending and subscribing.
     ("headers-of-the-application-pass", "12-3:12 21-7:12 24-1:2", messages::user_headers),
@@ -128,9 +129,6 @@ const ROWS: &[Row] = &[
     ("after-an-error-comes-the-end", "23-1:2", answers::error_then_end),
     ("an-error-has-a-message", "23-2:012", answers::error_message),
     ("an-error-names-the-receipt-of-its-frame", "23-3:12 24-2:2", answers::error_names_receipt),
-    (
-        "an-error-says-how-long-and-what-its-body-is",
-        "4-3:012 5-1:12 5-2:12 5-4:12 5-6:12 23-4:012",
-        answers::error_body,
-    ),
+    ("an-error-says-how-long-its-body-is", "4-3:012 23-4:012", answers::error_length),
+    ("an-error-says-what-its-body-is", "5-1:12 5-2:12 5-4:12 5-6:12 23-4:12", answers::error_type),
 ];

@@ -101,17 +101,16 @@ pub(crate) fn error_names_receipt(place: Place<'_>) -> Outcome {
     }
 }
 
-/// ERROR with a body says how long it is and what it is, in UTF-8.
-pub(crate) fn error_body(place: Place<'_>) -> Outcome {
-    let (_, error) = wrong(place)?;
-    if error.body.is_empty() {
-        return Err(Short::NotApplicable("ERROR has no body".into()));
-    }
+/// ERROR with a body says how long it is.
+pub(crate) fn error_length(place: Place<'_>) -> Outcome {
+    let error = wrong_in_words(place)?;
     let length = error.raw("content-length").and_then(|text| text.parse().ok());
-    ensure(length == Some(error.body.len()), || format!("expected content-length: {error}"))?;
-    if place.version == Version::V1_0 {
-        return Ok(());
-    }
+    ensure(length == Some(error.body.len()), || format!("expected content-length: {error}"))
+}
+
+/// ERROR with a body says what it is; it is UTF-8.
+pub(crate) fn error_type(place: Place<'_>) -> Outcome {
+    let error = wrong_in_words(place)?;
     let kind = error.header("content-type").unwrap_or_default();
     ensure(kind.contains('/'), || format!("expected a content-type: {error}"))?;
     ensure(std::str::from_utf8(&error.body).is_ok(), || format!("the body is not UTF-8: {error}"))
@@ -123,6 +122,12 @@ fn wrong(place: Place<'_>) -> Result<(Client, Frame), Short> {
     client.say("COMMIT\ntransaction:never\nreceipt:wrong-1", "");
     let error = client.hear("ERROR")?;
     Ok((client, error))
+}
+
+/// The same, where ERROR has a body.
+fn wrong_in_words(place: Place<'_>) -> Result<Frame, Short> {
+    let (_, error) = wrong(place)?;
+    if error.body.is_empty() { Err(Short::NotApplicable("ERROR has no body".into())) } else { Ok(error) }
 }
 
 /// Enough that not all of it is one read.

@@ -134,6 +134,19 @@ impl Client {
         }
     }
 
+    /// The end, where a broker may complain of each piece of what it has read.
+    pub(crate) fn end_of_errors(&mut self) -> Outcome {
+        for _ in 0..COMPLAINTS {
+            match self.next(self.patience())? {
+                Next::Some(frame) if frame.command == "ERROR" => {}
+                Next::Some(frame) => return Err(Short::failed(format!("expected the end; came {frame}"))),
+                Next::Silence => return Err(Short::failed("the connection is still open")),
+                Next::End => return Ok(()),
+            }
+        }
+        Err(Short::failed("ERRORs come, and no end"))
+    }
+
     /// The frame that was said last must not be carried out: ERROR comes, or the end, and no RECEIPT.
     pub(crate) fn refused(&mut self) -> Outcome {
         match self.next(self.patience())? {
@@ -205,3 +218,6 @@ pub(crate) fn bodies(messages: &[Frame], expected: &[&str]) -> Outcome {
     let found: Vec<String> = messages.iter().map(Frame::text).collect();
     ensure(found == expected, || format!("expected the messages {expected:?}; came {found:?}"))
 }
+
+/// More than the reads that one frame can come by.
+const COMPLAINTS: usize = 1_000;

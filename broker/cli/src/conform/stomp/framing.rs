@@ -223,7 +223,7 @@ pub(crate) fn limits(place: Place<'_>) -> Outcome {
         Next::Some(frame) if frame.command == "RECEIPT" => {
             Err(Short::NotApplicable(format!("the broker takes a frame of {HEADERS} headers")))
         }
-        Next::Some(frame) if frame.command == "ERROR" => client.end(),
+        Next::Some(frame) if frame.command == "ERROR" => client.end_of_errors(),
         Next::Some(frame) => Err(Short::failed(format!("expected ERROR; came {frame}"))),
         Next::Silence => Err(Short::failed("neither RECEIPT nor ERROR nor the end came")),
         Next::End => Err(Short::failed("the broker closed without an ERROR")),
