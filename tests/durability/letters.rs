@@ -126,7 +126,8 @@ fn publish(scene: &Scene, _: &mut Dice) -> io::Result<()> {
                 waiting -= 1;
                 scene.stories().find(number(frame.header("receipt-id"))?).stored = true;
             }
-            other => return Err(io::Error::other(format!("{other:?}"))),
+            Next::Some(frame) => return Err(io::Error::other(format!("{frame:?}"))),
+            Next::Silence | Next::Closed => return Err(io::ErrorKind::ConnectionReset.into()),
         }
         // As much as the rest can follow.
         sleep(Duration::from_millis(3));

@@ -240,6 +240,75 @@ fn deliveries_are_counted_and_limited() -> Result<()> {
 }
 
 #[test]
+fn after_twenty_returns_a_message_goes_to_the_dead_letters_and_stays_where_there_are_none() -> Result<()> {
+    let broker = Broker::new()?;
+    let mut client = Client::new(broker.at(Door::Stomp))?;
+    client.subscribe("dead", "/queue/dead", "auto")?;
+    let with = |subscribe: Frame| {
+        subscribe.with("x-dead-letter-exchange", "").with("x-dead-letter-routing-key", "dead")
+    };
+    client.request(with(subscribe("with", "/queue/with", "client-individual")))?;
+    client.request(send("/queue/with", "pill"))?;
+    give_back(&mut client, "with", 21)?;
+    let dead = client.expect("MESSAGE")?;
+    ensure!(dead.header("subscription") == Some("dead") && dead.text() == "pill", "{dead:?}");
+    ensure!(dead.header("x-first-death-reason") == Some("delivery_limit"), "{dead:?}");
+    // Nobody said that this one may lose a message: a consumer may give back for as long as it likes.
+    let ask = subscribe("without", "/queue/without", "client-individual");
+    client.request(ask.with("x-message-ttl", "600000"))?;
+    client.request(send("/queue/without", "pill"))?;
+    give_back(&mut client, "without", 60)?;
+    let message = client.expect("MESSAGE")?;
+    ensure!(message.header("subscription") == Some("without"), "{message:?}");
+    let log = broker.journal().text();
+    let told = log.lines().filter(|line| line.contains("queue.poison")).count();
+    ensure!(told == 1 && log.contains("queue=without"), "{told} complaints");
+    Ok(())
+}
+
+#[test]
+fn the_limit_of_returns_is_the_configurations_or_none() -> Result<()> {
+    for (max, returns) in [(0, 60), (2, 3)] {
+        let mut broker = Setup::new().config(&format!("[limits]\nredeliveries = {max}\n")).start()?;
+        let mut client = Client::new(broker.at(Door::Stomp))?;
+        let ask = subscribe("0", "/queue/q", "client-individual").with("x-dead-letter-exchange", "");
+        client.request(ask.with("x-dead-letter-routing-key", "dead"))?;
+        // It holds for queues that were there before a restart as well.
+        broker.kill();
+        broker.start()?;
+        let mut client = Client::new(broker.at(Door::Stomp))?;
+        client.request(subscribe("0", "/queue/q", "client-individual"))?;
+        client.subscribe("dead", "/queue/dead", "auto")?;
+        client.request(send("/queue/q", "pill"))?;
+        give_back(&mut client, "0", returns)?;
+        let last = client.expect("MESSAGE")?;
+        let expected = if max == 0 { "0" } else { "dead" };
+        ensure!(last.header("subscription") == Some(expected), "{max}: {last:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_letter_that_consumers_gave_back_too_often_may_come_back_for_another_try() -> Result<()> {
+    // Work, and a second queue in which a message waits before it is tried again.
+    let broker = Setup::new()
+        .config(concat!(
+            "[limits]\nredeliveries = 1\n",
+            "[[queue]]\nname = \"work\"\ndead_letter_exchange = \"\"\ndead_letter_key = \"later\"\n",
+            "[[queue]]\nname = \"later\"\ndead_letter_exchange = \"\"\ndead_letter_key = \"work\"\nmessage_ttl = \"100ms\"\n",
+        ))
+        .start()?;
+    let mut client = Client::new(broker.at(Door::Stomp))?;
+    client.subscribe("0", "/queue/work", "client-individual")?;
+    client.request(send("/queue/work", "hard"))?;
+    for _ in 0..3 {
+        give_back(&mut client, "0", 2)?;
+    }
+    ensure!(client.expect("MESSAGE")?.text() == "hard", "it is there for a fourth try");
+    Ok(())
+}
+
+#[test]
 fn a_queue_goes_when_nobody_uses_it() -> Result<()> {
     let broker = Broker::new()?;
     let mut client = Client::new(broker.at(Door::Stomp))?;
@@ -397,6 +466,16 @@ fn a_slow_consumer_with_a_prefetch_of_one_holds_nobody_up() -> Result<()> {
         ensure!(message.text() == number, "not {number} beside {held}: {message:?}");
     }
     ensure!(slow.next(QUIET)? == Next::Silence, "more than its prefetch");
+    Ok(())
+}
+
+/// Takes a message and gives it back, so many times.
+fn give_back(client: &mut Client, subscription: &str, times: u32) -> Result<()> {
+    for time in 0..times {
+        let message = client.expect("MESSAGE")?;
+        ensure!(message.header("subscription") == Some(subscription), "{time}: {message:?}");
+        client.settle("NACK", &message)?;
+    }
     Ok(())
 }
 

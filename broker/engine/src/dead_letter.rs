@@ -72,11 +72,14 @@ impl Letter {
         Some(Self { message, cause: dead.cause, deaths })
     }
 
-    /// Whether it would go round in a circle there: it has died in that queue, and since then nobody has rejected it.
+    /// Whether it would go round in a circle there by itself: it has died in that queue, and since then no consumer has had it,
+    /// who rejected it or gave it back too often.
     pub(crate) fn has_been_in(&self, queue: &str) -> bool {
         let Some(last) = self.deaths.iter().position(|death| death.queue == queue) else { return false };
-        self.cause != Cause::Rejected
-            && self.deaths.iter().take(last + 1).all(|death| death.reason != Cause::Rejected.as_str())
+        let consumers = [Cause::Rejected, Cause::DeliveryLimit];
+        let by_consumer = |reason: &str| consumers.iter().any(|cause| cause.as_str() == reason);
+        !by_consumer(self.cause.as_str())
+            && !self.deaths.iter().take(last + 1).any(|death| by_consumer(&death.reason))
     }
 }
 
@@ -187,6 +190,8 @@ mod tests {
             "that was no circle by itself"
         );
         assert!(letter(&rejected, "three", Cause::Expired).has_been_in("three"));
+        let tried = die(message(ExchangeName::TOPIC, "k", None), "one", Cause::DeliveryLimit);
+        assert!(!letter(&tried, "two", Cause::Expired).has_been_in("one"), "consumers tried it");
     }
 
     #[test]

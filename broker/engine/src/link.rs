@@ -305,6 +305,7 @@ impl Link {
         let again = deliveries.iter().filter(|delivery| delivery.attempts > 0).count();
         if again > 0 {
             metrics.messages_redelivered.add(again as u64);
+            self.complain_of_poison(deliveries);
         }
         // For one commit with the others of this turn.
         self.removals.changes.extend(self.taken.removed.drain(..).map(model::change::Change::Remove));
@@ -312,6 +313,31 @@ impl Link {
             plan::clear_away(&self.core.parts, &mut self.taken);
         }
         self.taken.removed.shrink_to(KEPT_MAX);
+    }
+
+    /// A message that came back so often will come back again, and nobody may notice: its queue does not say where else it
+    /// could go.
+    fn complain_of_poison(&self, deliveries: &[Delivery]) {
+        let parts = &self.core.parts;
+        let (State::In(member), Some(limit)) = (&self.state, parts.vhost.options.redeliveries_max) else {
+            return;
+        };
+        let is_poison = |delivery: &&Delivery| delivery.attempts == limit.saturating_add(1);
+        for delivery in deliveries.iter().filter(is_poison) {
+            let Some(Attached { queue, .. }) = member.consumers.get(&delivery.consumer) else { continue };
+            let is_told = queue.arguments().is_some_and(|arguments| arguments.delivery_limit.is_some());
+            if matches!(queue.owner(), Owner::Nobody)
+                && !is_told
+                && parts.vhost.may_complain(clock::wall_now())
+            {
+                tracing::warn!(
+                    queue = queue.options().name.as_str(),
+                    attempts = delivery.attempts,
+                    message = %delivery.message.id,
+                    "queue.poison: a message comes back again and again; give its queue a dead-letter exchange"
+                );
+            }
+        }
     }
 
     fn mark_pending(&mut self) {

@@ -319,7 +319,17 @@ pub(crate) fn plan_dead(parts: &Arc<Parts>, dead: Vec<Dead>, changeset: &mut Cha
                 plan.record(parts, changeset);
                 plans.push(plan);
             }
-            None => parts.metrics.messages_dropped.increment(),
+            None => {
+                parts.metrics.messages_dropped.increment();
+                if parts.vhost.may_complain(now) {
+                    let (queue, why) = (one.from.queue.as_str(), one.cause.as_str());
+                    tracing::warn!(
+                        queue,
+                        why,
+                        "dead_letter.lost: nobody wants it there; see messages_dropped"
+                    );
+                }
+            }
         }
     }
     plans

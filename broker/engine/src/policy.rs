@@ -20,6 +20,9 @@ pub struct Options {
     pub queue_messages_max: u64,
     /// The same, in bytes of key and payload.
     pub queue_bytes_max: u64,
+    /// How often a message may come back before a queue with dead letters gives it up, where the queue does not say; `None`:
+    /// any number.
+    pub redeliveries_max: Option<u32>,
     /// The most subscriptions that one session may hold.
     pub subscriptions_max: usize,
     /// The most retained messages; beyond it, a publish that would retain another one is refused.
@@ -53,6 +56,7 @@ impl Default for Options {
             session_queue_age_max: None,
             queue_messages_max: 1_000_000,
             queue_bytes_max: 1 << 30,
+            redeliveries_max: Some(20),
             subscriptions_max: 10_000,
             retained_max: 1_000_000,
             retained_bytes_max: 1 << 30,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::change::{Change, SessionRecord};
+use model::change::{Change, QueueRecord, SessionRecord};
 use model::delivery::Stage;
 use model::name::{Incarnation, QueueId};
 use model::refusal::Refusal;
@@ -45,7 +45,8 @@ pub(crate) fn recover(
                 (Owner::Nobody, rested.map(|rested| rested.sent_through))
             }
         };
-        let queue = restore_queue(queue, owner, sent_through);
+        let usual_limit = parts.vhost.options.redeliveries_max;
+        let queue = restore_queue(queue, owner, sent_through, usual_limit);
         router.insert_queue(Arc::clone(&queue));
         expiry::watch(parts, &queue);
         expiry::watch_unused(parts, &queue);
@@ -88,8 +89,14 @@ pub(crate) fn recover(
 }
 
 /// `sent_through`: how far it had been sent, if somebody noted that at the end of the last life.
-fn restore_queue(recovered: RecoveredQueue, owner: Owner, sent_through: Option<u64>) -> Arc<Queue> {
-    let queue = Queue::new(recovered.record.id, recovered.record.options, owner);
+fn restore_queue(
+    recovered: RecoveredQueue,
+    owner: Owner,
+    sent_through: Option<u64>,
+    usual_limit: Option<u32>,
+) -> Arc<Queue> {
+    let QueueRecord { id, options, rested: _ } = recovered.record;
+    let queue = Queue::with_delivery_limit(id, options, owner, usual_limit);
     queue.set_next_sequence(recovered.next_sequence);
     // What was sent before the broker died, nobody knows: so all of it may have been.
     let sent_through = sent_through.unwrap_or(recovered.next_sequence.saturating_sub(1));

@@ -74,7 +74,7 @@ pub(crate) fn make_queue(
         let record = QueueRecord { id, options: options.clone(), rested: None };
         parts.durable.record(Change::DeclareQueue(Box::new(record)));
     }
-    let queue = Queue::new(id, options, owner);
+    let queue = Queue::with_delivery_limit(id, options, owner, parts.vhost.options.redeliveries_max);
     parts.vhost.router.insert_queue(Arc::clone(&queue));
     expiry::watch_unused(parts, &queue);
     Ok((queue, true))

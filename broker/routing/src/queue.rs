@@ -138,13 +138,24 @@ pub struct Waiting {
 impl Queue {
     /// An empty queue. Limits that are `None` in `options` do not exist.
     pub fn new(id: QueueId, options: QueueOptions, owner: Owner) -> Arc<Self> {
+        Self::with_delivery_limit(id, options, owner, None)
+    }
+
+    /// The same, with a limit to how often a message may come back where `options` have none. It holds only for a queue that
+    /// says where what it gives up goes: no other one is to lose a message that nobody said it may lose.
+    pub fn with_delivery_limit(
+        id: QueueId,
+        options: QueueOptions,
+        owner: Owner,
+        usual_limit: Option<u32>,
+    ) -> Arc<Self> {
         let arguments = options.arguments.as_deref();
         // One that belongs to a client loses what is too much, or one slow client could hold up all publishers.
         let usual = if owner == Owner::Nobody { Overflow::RejectPublish } else { Overflow::DropNew };
         let overflow = arguments.and_then(|arguments| arguments.overflow).unwrap_or(usual);
         let to = arguments.and_then(|arguments| arguments.dead_letter.clone());
         let dead_letters = to.map(|to| Arc::new(DeadLetters { queue: options.name.clone(), to }));
-        let ready = Ready::new(Rules::of(arguments));
+        let ready = Ready::new(Rules::of(arguments, usual_limit));
         let state = Mutex::new(State { ready, ..State::default() });
         Arc::new(Self {
             id,

@@ -59,11 +59,14 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn of(arguments: Option<&QueueArguments>) -> Self {
+    /// `usual_limit`: of deliveries, where a queue with dead letters does not say.
+    pub(crate) fn of(arguments: Option<&QueueArguments>, usual_limit: Option<u32>) -> Self {
         arguments.map_or_else(Self::default, |arguments| Self {
             message_ttl_ms: arguments.message_ttl_ms,
             priority_max: arguments.priority_max.unwrap_or(0),
-            delivery_limit: arguments.delivery_limit,
+            delivery_limit: arguments
+                .delivery_limit
+                .or(usual_limit.filter(|_| arguments.dead_letter.is_some())),
         })
     }
 

@@ -179,6 +179,13 @@ const LIMITS: &[Key] = &[
         "The same in bytes of keys and payloads.",
     ),
     Key::value(
+        "redeliveries",
+        Type::Count { min: 0, max: u32::MAX as u64 },
+        Is("20"),
+        "How often a message may come back to a queue with a dead-letter exchange and no limit of its own, before it goes there; \
+         0 is any number. Other queues keep it, and the log complains.",
+    ),
+    Key::value(
         "subscriptions",
         Type::Count { min: 1, max: 10_000_000 },
         Is("10000"),
