@@ -13,7 +13,7 @@ mod theirs;
 
 use bytes::BytesMut;
 use harness::dice::Dice;
-use mqtt::codec::{Role, Rules, decode, encode};
+use mqtt::codec::{PropertyLimits, Role, Rules, decode, encode};
 use mqtt::packet::Packet;
 use mqtt::version::Version;
 
@@ -72,7 +72,7 @@ fn check(packet: &Packet, version: Version, role: Role, seed: u64) {
 fn read(bytes: &BytesMut, version: Version, role: Role, seed: u64) -> Packet {
     // Only CONNECT is read before the version is known.
     let known = (bytes.first() != Some(&0x10)).then_some(version);
-    let rules = Rules { version: known, role, packet_max: 1 << 20 };
+    let rules = Rules { version: known, role, packet_max: 1 << 20, properties: PropertyLimits::default() };
     match decode(&mut bytes.clone(), &rules) {
         Ok(Some(packet)) => packet,
         other => panic!("seed {seed}: we read {bytes:?} as {other:?}"),

@@ -1,7 +1,7 @@
 //! The decoder of MQTT: how the bytes are cut changes nothing, and what it reads can be written and read again.
 
 use bytes::BytesMut;
-use mqtt::codec::{DecodeError, Role, Rules, decode, encode};
+use mqtt::codec::{DecodeError, PropertyLimits, Role, Rules, decode, encode};
 use mqtt::packet::Packet;
 use mqtt::version::Version;
 
@@ -16,6 +16,7 @@ pub fn run(data: &[u8]) {
         version: [None, Some(Version::V31), Some(Version::V311), Some(Version::V5)][usize::from(setup & 3)],
         role: if setup & 4 == 0 { Role::Server } else { Role::Client },
         packet_max: if setup & 8 == 0 { 1 << 20 } else { 64 },
+        properties: PropertyLimits::default(),
     };
     let stream = script.rest();
     let whole = read(rules, [stream].into_iter());
@@ -64,7 +65,10 @@ fn again(packet: &Packet, version: Version) {
     let is_connect = matches!(packet, Packet::Connect(_));
     let both = [Role::Server, Role::Client].map(|role| {
         let version = (!is_connect).then_some(version);
-        decode(&mut bytes.clone(), &Rules { version, role, packet_max: u32::MAX })
+        decode(
+            &mut bytes.clone(),
+            &Rules { version, role, packet_max: u32::MAX, properties: PropertyLimits::default() },
+        )
     });
     let read = both.into_iter().find_map(|read| read.ok().flatten().filter(|read| read == packet));
     let read = read.unwrap_or_else(|| panic!("{packet:?} as {written:?} is not read again in {version}"));

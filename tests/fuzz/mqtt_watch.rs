@@ -8,7 +8,7 @@ use model::outbox::{By, Outbox};
 use model::qos::Qos;
 use model::request::{Operation, Request, Submit, Ticket};
 use mqtt::Options;
-use mqtt::codec::{Role, Rules, decode};
+use mqtt::codec::{PropertyLimits, Role, Rules, decode};
 use mqtt::packet::{Connect, Packet, Properties, Publish};
 use mqtt::reason::Reason;
 use mqtt::version::Version;
@@ -84,7 +84,12 @@ impl Watch {
             return;
         }
         self.sent.extend_from_slice(bytes);
-        let rules = Rules { version: None, role: Role::Server, packet_max: self.read_max };
+        let rules = Rules {
+            version: None,
+            role: Role::Server,
+            packet_max: self.read_max,
+            properties: PropertyLimits::default(),
+        };
         if let Ok(Some(Packet::Connect(connect))) = decode(&mut self.sent.clone(), &rules) {
             self.connect = Some(connect);
         }
@@ -220,7 +225,12 @@ impl Watch {
             // Who was refused by what cannot be read may be of any version: that of the CONNACK is seen by its size.
             let guess = if bytes.get(1) == Some(&2) { Version::V311 } else { Version::V5 };
             let version = self.version().unwrap_or(guess);
-            let rules = Rules { version: Some(version), role: Role::Client, packet_max: self.packet_max() };
+            let rules = Rules {
+                version: Some(version),
+                role: Role::Client,
+                packet_max: self.packet_max(),
+                properties: PropertyLimits::default(),
+            };
             let packet = decode(bytes, &rules).expect("[MQTT-3.1.2-24] what is sent can be read");
             let packet = packet.expect("whole packets are sent");
             assert!(!self.is_over, "nothing is sent after the end, least of all {packet:?}");

@@ -8,10 +8,11 @@ use harness::broker::{Broker, Setup};
 use harness::door::Door;
 use harness::mqtt::Client;
 use harness::mqtt::packet::{Packet, Publish};
-use harness::mqtt::property::{Property, RECEIVE_MAXIMUM};
+use harness::mqtt::property::{CONTENT_TYPE, Property, RECEIVE_MAXIMUM};
 use harness::mqtt::version::Version;
 use harness::mqtt::write::{Connect, DISCONNECT, ack, publish, subscribe, unsubscribe};
 use harness::socket::Next;
+use harness::stomp::{Client as Stomp, Frame};
 use harness::wait::SOON;
 
 #[test]
@@ -202,25 +203,42 @@ fn a_client_that_sends_more_than_the_receive_maximum_is_cut_off() -> Result<()> 
 
 #[test]
 fn properties_have_limits_in_number_and_size() -> Result<()> {
-    let broker = Broker::new()?;
-    let pairs = |count: usize, bytes: usize| vec![Property::Pair("k".into(), "v".repeat(bytes - 1)); count];
-    // Five bytes of each are no text: its identifier and two lengths.
-    let whole = |last: usize| [pairs(7, 8192), pairs(1, last)].concat();
-    let left = 65_535 - 7 * (8192 + 5) - 5;
-    for (what, properties, fits) in [
-        ("63", pairs(63, 2), true),
-        ("64", pairs(64, 2), true),
-        ("65", pairs(65, 2), false),
-        ("8,191 bytes", pairs(1, 8191), true),
-        ("8,192 bytes", pairs(1, 8192), true),
-        ("8,193 bytes", pairs(1, 8193), false),
-        ("65,535 bytes in all", whole(left), true),
-        ("65,536 bytes in all", whole(left + 1), false),
-    ] {
-        let mut client = Client::clean(broker.at(Door::Mqtt), Version::V5, "client")?;
-        let message = Publish { properties, ..Publish::new("t", b"x", 1).with_id(1) };
-        client.send(&publish(Version::V5, &message))?;
-        ended(&mut client, Version::V5, (fits, 0x97), ack::PUBACK).context(what)?;
+    let smaller =
+        "[limits]\nuser_properties = 3\nuser_property_bytes = \"40B\"\nproperties_bytes = \"150B\"\n";
+    for (config, [count, bytes, all]) in [("", [64, 8192, 65_535]), (smaller, [3, 40, 150])] {
+        let broker = Setup::new().config(config).start()?;
+        let pairs =
+            |count: usize, bytes: usize| vec![Property::Pair("k".into(), "v".repeat(bytes - 1)); count];
+        // Three bytes of another property are no text: its identifier and its length.
+        let whole = |size: usize| vec![Property::Text(CONTENT_TYPE, "c".repeat(size - 3))];
+        for (what, properties, fits) in [
+            ("one less", pairs(count - 1, 2), true),
+            ("as many as may be", pairs(count, 2), true),
+            ("one more", pairs(count + 1, 2), false),
+            ("a byte less", pairs(1, bytes - 1), true),
+            ("as large as may be", pairs(1, bytes), true),
+            ("a byte more", pairs(1, bytes + 1), false),
+            ("a byte less in all", whole(all - 1), true),
+            ("as many bytes as may be", whole(all), true),
+            ("a byte more in all", [whole(all - 6), pairs(1, 2)].concat(), false),
+        ] {
+            let what = format!("{what}, {count}");
+            let mut message = Publish { properties, ..Publish::new("t", b"x", 1).with_id(1) };
+            let mut client = Client::clean(broker.at(Door::Mqtt), Version::V5, "client")?;
+            client.send(&publish(Version::V5, &message))?;
+            ended(&mut client, Version::V5, (fits, 0x97), ack::PUBACK).with_context(|| what.clone())?;
+            // A CONNECT has 64 KiB at most.
+            if all < 65_535 {
+                let mut connect = Connect::new(Version::V5, "client");
+                connect.will_properties = std::mem::take(&mut message.properties);
+                let mut client = Client::dial(broker.at(Door::Mqtt), Version::V5)?;
+                client.send(&connect.will(message).bytes())?;
+                let packet = client.packet()?;
+                let wanted = if fits { 0 } else { 0x97 };
+                let is_so = matches!(&packet, Packet::Connack(connack) if connack.code == wanted);
+                ensure!(is_so, "{what}: {packet:?}");
+            }
+        }
     }
     Ok(())
 }
@@ -276,6 +294,50 @@ fn a_session_that_is_away_keeps_what_its_limits_allow() -> Result<()> {
             ensure!(message.payload == body.as_bytes(), "{overflow}: {message:?}, not {body}");
         }
         ensure!(back.next(Duration::from_millis(300))? == Next::Silence, "{overflow}: one more");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_subscription_that_does_not_keep_up_keeps_what_its_limits_allow() -> Result<()> {
+    let cases: [(&str, bool, &[&str]); 3] = [
+        ("drop-new", true, &["waits 1", "waits 2"]),
+        ("drop-oldest", true, &["too much", "at QoS 0"]),
+        ("reject-publish", false, &["waits 1", "waits 2"]),
+    ];
+    for (overflow, taken, kept) in cases {
+        let limits = format!("session_queue_messages = 2\nsession_queue_overflow = \"{overflow}\"");
+        let broker = Setup::new().config(&format!("[limits]\n{limits}\n")).start()?;
+        let mut slow = Stomp::new(broker.at(Door::Stomp))?;
+        let subscribe = Frame::new("SUBSCRIBE").with("id", "0").with("destination", "/topic/t");
+        slow.request(subscribe.with("ack", "client-individual").with("prefetch-count", "1"))?;
+        let mut stomp = Stomp::new(broker.at(Door::Stomp))?;
+        stomp.publish("/topic/t", b"is being read")?;
+        let mut message = slow.expect("MESSAGE")?;
+        stomp.publish("/topic/t", b"waits 1")?;
+        stomp.publish("/topic/t", b"waits 2")?;
+        let mut mqtt = Client::clean(broker.at(Door::Mqtt), Version::V5, "publisher")?;
+        if taken {
+            stomp.publish("/topic/t", b"too much")?;
+        } else {
+            mqtt.send(&publish(Version::V5, &Publish::new("t", b"too much", 1).with_id(1)))?;
+            let packet = mqtt.packet()?;
+            ensure!(matches!(packet, Packet::Ack { reason: 0x97, .. }), "{packet:?}");
+            let send = Frame::new("SEND").with("destination", "/topic/t").with("receipt", "r");
+            stomp.send(&send.body(b"too much"))?;
+            let error = stomp.expect("ERROR")?;
+            ensure!(error.header("receipt-id") == Some("r"), "{error:?}");
+        }
+        // At QoS 0 nobody can be refused: there it is dropped.
+        mqtt.publish("t", b"at QoS 0", 0)?;
+        mqtt.publish("elsewhere", b"behind it", 1)?;
+        for body in kept {
+            slow.settle("ACK", &message)?;
+            message = slow.expect("MESSAGE")?;
+            ensure!(message.text() == *body, "{overflow}: {:?}, not {body}", message.text());
+        }
+        slow.settle("ACK", &message)?;
+        ensure!(slow.next(Duration::from_millis(300))? == Next::Silence, "{overflow}: one more");
     }
     Ok(())
 }

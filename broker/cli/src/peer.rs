@@ -1,7 +1,7 @@
 //! Brokers that say what a test tells them to.
 
 use bytes::BytesMut;
-use mqtt::codec::{self, Role, Rules};
+use mqtt::codec::{self, PropertyLimits, Role, Rules};
 use mqtt::packet::{Connack, Connect, Packet};
 use mqtt::reason::Reason;
 use mqtt::version::Version;
@@ -73,7 +73,12 @@ pub(crate) struct MqttPeer {
 impl MqttPeer {
     /// The next packet of the client.
     pub(crate) async fn hear(&mut self) -> Packet {
-        let rules = Rules { version: self.version, role: Role::Server, packet_max: 1 << 20 };
+        let rules = Rules {
+            version: self.version,
+            role: Role::Server,
+            packet_max: 1 << 20,
+            properties: PropertyLimits::default(),
+        };
         loop {
             if let Some(packet) = codec::decode(&mut self.buf, &rules).expect("valid MQTT") {
                 return packet;

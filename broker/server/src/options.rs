@@ -87,6 +87,7 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
 
 pub(crate) fn mqtt(config: &Config) -> mqtt::Options {
     let section = config.settings().section("mqtt");
+    let limits = config.settings().section("limits");
     let version = |text: &String| match text.as_str() {
         "3.1" => Version::V31,
         "3.1.1" => Version::V311,
@@ -107,6 +108,11 @@ pub(crate) fn mqtt(config: &Config) -> mqtt::Options {
         topic_levels_max: count(section, "max_topic_levels"),
         subscriptions_per_packet: count(section, "subscriptions_per_packet"),
         client_id_bytes_max: count(section, "max_client_id"),
+        properties: mqtt::codec::PropertyLimits {
+            user: narrow(limits, "user_properties"),
+            user_bytes: narrow(limits, "user_property_bytes"),
+            bytes: narrow(limits, "properties_bytes"),
+        },
         redirect: redirect(section),
     }
 }
@@ -368,6 +374,7 @@ mod tests {
             "topic_alias_max_out: 45",
             "versions: [V5]",
             "session_expiry_max_s: 4294967295",
+            "PropertyLimits { user: 50, user_bytes: 51, bytes: 1023 }",
             "reference: \"there:1\", when: AtShutdown",
             "session_expiry_v3_s: 2073600",
             "connect_timeout: 2.9s",
@@ -402,6 +409,9 @@ mod tests {
         "limits.redeliveries=48",
         "limits.retained=18",
         "limits.retained_bytes=47KiB",
+        "limits.user_properties=50",
+        "limits.user_property_bytes=51",
+        "limits.properties_bytes=1023",
         "node.host_names=broker,other",
         "mqtt.versions=5",
         "mqtt.redirect=at_shutdown",

@@ -15,7 +15,7 @@ pub(crate) mod publish;
 pub(crate) mod wire;
 
 pub use error::DecodeError;
-pub use header::{Role, Rules};
+pub use header::{PropertyLimits, Role, Rules};
 
 /// Takes one packet off the front of `bytes`; `Ok(None)` if it is not complete, and then nothing is taken. Topic, payload
 /// and all other strings are slices of the buffer. The size is judged from the fixed header, so that a packet which will
@@ -33,7 +33,11 @@ pub fn decode(bytes: &mut BytesMut, rules: &Rules) -> Result<Option<Packet>, Dec
     }
     let mut packet = bytes.split_to(header.packet_bytes());
     packet.advance(header.header_bytes);
-    let dialect = Dialect { version: rules.version.unwrap_or(Version::V5), role: rules.role };
+    let dialect = Dialect {
+        version: rules.version.unwrap_or(Version::V5),
+        role: rules.role,
+        properties: rules.properties,
+    };
     decode::body(header, packet.freeze(), dialect).map(Some)
 }
 

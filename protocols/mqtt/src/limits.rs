@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 
+use crate::codec::{PropertyLimits, Role, Rules};
 use crate::packet::{Connect, Properties};
 use crate::reason::{Fault, Reason};
 use crate::topic::TopicName;
@@ -42,6 +43,8 @@ pub struct Options {
     pub subscriptions_per_packet: usize,
     /// The longest client id, in bytes.
     pub client_id_bytes_max: usize,
+    /// How much a client may say of a packet, or of its will.
+    pub properties: PropertyLimits,
     /// Where clients are sent instead of here; `None`: they are not.
     pub redirect: Option<Redirect>,
 }
@@ -83,12 +86,18 @@ impl Default for Options {
             topic_levels_max: 128,
             subscriptions_per_packet: 100,
             client_id_bytes_max: 256,
+            properties: PropertyLimits::default(),
             redirect: None,
         }
     }
 }
 
 impl Options {
+    /// How we read what a client of that version says; `None`: it has not said which.
+    pub(crate) const fn rules(&self, version: Option<Version>, packet_max: u32) -> Rules {
+        Rules { version, role: Role::Server, packet_max, properties: self.properties }
+    }
+
     /// Why nobody is let in, where all are sent somewhere else.
     pub(crate) fn sends_away(&self) -> Option<Fault> {
         match self.redirect.as_ref()?.when {

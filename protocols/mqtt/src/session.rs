@@ -11,7 +11,7 @@ use model::outbox::{By, Outbox};
 use model::refusal::Refusal;
 use model::request::{Close, Proceed, Request};
 
-use crate::codec::{self, DecodeError, Role, Rules};
+use crate::codec::{self, DecodeError, Rules};
 use crate::convert;
 use crate::inflight::Answer;
 use crate::limits::{Limits, Options};
@@ -81,7 +81,7 @@ impl Session {
     }
 
     fn greet(&mut self, bytes: &mut BytesMut, until: Instant, out: &mut Outbox) {
-        let rules = Rules { version: None, role: Role::Server, packet_max: self.options.packet_max };
+        let rules = self.options.rules(None, self.options.packet_max);
         // Once it is refused, the packet is gone.
         let speaks_five = announces_five(bytes);
         match codec::decode(bytes, &rules) {
@@ -149,7 +149,7 @@ impl Session {
             return;
         };
         let method = greeting.method.clone().unwrap_or_default();
-        match reauth::read_early(bytes, &greeting.limits, &method) {
+        match reauth::read_early(bytes, &greeting.limits, &self.options, &method) {
             Ok(Early::Nothing) => self.phase = Phase::Challenged(greeting, until),
             Ok(Early::Answer(data)) => {
                 out.requests.push(Request::Proceed(Proceed { data }));
@@ -178,11 +178,7 @@ impl Session {
             .map(|method| Box::new(Reauth::new(method, opened.client.clone(), self.address)));
         self.phase = Phase::Open(Box::new(Open {
             limits,
-            rules: Rules {
-                version: Some(limits.version),
-                role: Role::Server,
-                packet_max: self.options.packet_max,
-            },
+            rules: self.options.rules(Some(limits.version), self.options.packet_max),
             expiry_asked_s: greeting.expiry_asked_s,
             keep_alive: KeepAlive::new(greeting.keep_alive_s, now),
             tickets: Tickets::default(),

@@ -1,7 +1,7 @@
 //! The packet table: bytes in, a packet or the named refusal out.
 
 use bytes::BytesMut;
-use mqtt::codec::{DecodeError, Role, Rules, decode};
+use mqtt::codec::{DecodeError, PropertyLimits, Role, Rules, decode};
 use mqtt::packet::Kind;
 use mqtt::reason::Reason;
 use mqtt::topic::TopicError;
@@ -304,7 +304,12 @@ fn first(packet: &[u8], expected: Result<Kind, DecodeError>) {
 }
 
 fn server(version: Version) -> Rules {
-    Rules { version: Some(version), role: Role::Server, packet_max: 1 << 20 }
+    Rules {
+        version: Some(version),
+        role: Role::Server,
+        packet_max: 1 << 20,
+        properties: PropertyLimits::default(),
+    }
 }
 
 fn client(version: Version) -> Rules {

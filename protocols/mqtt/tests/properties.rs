@@ -1,7 +1,7 @@
 //! Properties of 5.0: each in its packets, once, with values it can have.
 
 use bytes::BytesMut;
-use mqtt::codec::{DecodeError, Role, Rules, decode};
+use mqtt::codec::{DecodeError, PropertyLimits, Role, Rules, decode};
 use mqtt::reason::Reason;
 use mqtt::topic::TopicError;
 use mqtt::version::Version;
@@ -138,7 +138,7 @@ fn check(owner: char, properties: &[u8], expected: Result<(), DecodeError>) {
         _ => (0xF0, Role::Server, [b"\x18", &block[..]].concat()),
     };
     let version = if first == 0x10 { None } else { Some(Version::V5) };
-    let rules = Rules { version, role, packet_max: 1 << 20 };
+    let rules = Rules { version, role, packet_max: 1 << 20, properties: PropertyLimits::default() };
     let packet = [vec![first], length(body.len()), body].concat();
     let read = decode(&mut BytesMut::from(&packet[..]), &rules).map(|packet| assert!(packet.is_some()));
     assert_eq!(read, expected, "{owner}: {properties:02X?}");

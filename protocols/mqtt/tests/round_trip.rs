@@ -5,7 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use model::qos::Qos;
-use mqtt::codec::{DecodeError, Role, Rules, decode, encode};
+use mqtt::codec::{DecodeError, PropertyLimits, Role, Rules, decode, encode};
 use mqtt::packet::{
     Ack, Connack, Connect, Disconnect, Filter, Guarantee, Packet, PacketId, Properties, Publish,
     RetainHandling, Suback, Subscribe, SubscriptionId, Unsubscribe, Will,
@@ -76,7 +76,8 @@ proptest! {
 
 /// All packets, and how it ended.
 fn read_all(parts: &[&[u8]], version: Version, role: Role) -> (Vec<Packet>, Result<usize, DecodeError>) {
-    let rules = Rules { version: Some(version), role, packet_max: 10_000 };
+    let rules =
+        Rules { version: Some(version), role, packet_max: 10_000, properties: PropertyLimits::default() };
     let mut bytes = BytesMut::new();
     let mut packets = Vec::new();
     for part in parts {
@@ -100,7 +101,7 @@ fn written(packet: &Packet, version: Version) -> BytesMut {
 
 fn rules(packet: &Packet, version: Version, role: Role) -> Rules {
     let version = if matches!(packet, Packet::Connect(_)) { None } else { Some(version) };
-    Rules { version, role, packet_max: u32::MAX }
+    Rules { version, role, packet_max: u32::MAX, properties: PropertyLimits::default() }
 }
 
 fn versions() -> impl Strategy<Value = Version> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 use model::qos::Qos;
-use mqtt::codec::{self, Role, Rules};
+use mqtt::codec::{self, PropertyLimits, Role, Rules};
 use mqtt::packet::{
     Ack, Connack, Connect, Disconnect, Filter, Guarantee, Kind, Packet, PacketId, Properties, Publish,
     Subscribe,
@@ -238,7 +238,12 @@ impl MqttClient {
     }
 
     async fn packet(&mut self) -> Result<Packet, Failure> {
-        let rules = Rules { version: Some(self.version), role: Role::Client, packet_max: PACKET_BYTES_MAX };
+        let rules = Rules {
+            version: Some(self.version),
+            role: Role::Client,
+            packet_max: PACKET_BYTES_MAX,
+            properties: PropertyLimits::default(),
+        };
         loop {
             let decoded = codec::decode(&mut self.wire.incoming, &rules);
             match decoded.map_err(|error| Failure::runtime(format!("the broker sent no MQTT: {error}")))? {

@@ -192,6 +192,24 @@ const LIMITS: &[Key] = &[
         "The most subscriptions of one session.",
     ),
     Key::value(
+        "user_properties",
+        Type::Count { min: 0, max: 65_535 },
+        Is("64"),
+        "The most user properties of one MQTT 5.0 packet, or of its will.",
+    ),
+    Key::value(
+        "user_property_bytes",
+        Type::Size { min: 16, max: 131_070 },
+        Is("8KiB"),
+        "The largest user property, name and value.",
+    ),
+    Key::value(
+        "properties_bytes",
+        Type::Size { min: 128, max: 268_435_455 },
+        Is("65535B"),
+        "The most bytes of all properties of one MQTT 5.0 packet, or of its will.",
+    ),
+    Key::value(
         "retained",
         Type::Count { min: 0, max: 1_000_000_000 },
         Is("1000000"),

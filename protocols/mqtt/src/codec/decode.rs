@@ -5,7 +5,7 @@ use bytestring::ByteString;
 use model::qos::Qos;
 
 use crate::codec::error::DecodeError;
-use crate::codec::header::{DUP, Header, RETAIN, Role};
+use crate::codec::header::{DUP, Header, PropertyLimits, RETAIN, Role};
 use crate::codec::property::{self, Owner};
 use crate::codec::wire::Reader;
 use crate::packet::{
@@ -22,6 +22,7 @@ pub(crate) struct Dialect {
     /// Before CONNECT it does not matter.
     pub(crate) version: Version,
     pub(crate) role: Role,
+    pub(crate) properties: PropertyLimits,
 }
 
 impl Dialect {
@@ -34,7 +35,7 @@ impl Dialect {
         if !self.version.has_properties() {
             return Ok(None);
         }
-        property::read(from, owner, self.role == Role::Server)
+        property::read(from, owner, (self.role == Role::Server).then_some(self.properties))
     }
 }
 
@@ -43,7 +44,7 @@ pub(crate) fn body(header: Header, body: Bytes, dialect: Dialect) -> Result<Pack
     let mut from = Reader::new(body);
     let packet = match header.kind {
         Kind::Publish => return publish(header.flags, from, dialect).map(Packet::Publish),
-        Kind::Connect => Packet::Connect(Box::new(connect(&mut from, dialect.role)?)),
+        Kind::Connect => Packet::Connect(Box::new(connect(&mut from, dialect)?)),
         Kind::Connack => Packet::Connack(Box::new(connack(&mut from, dialect)?)),
         Kind::Puback => Packet::Puback(ack(&mut from, header.kind, Place::Puback, dialect)?),
         Kind::Pubrec => Packet::Pubrec(ack(&mut from, header.kind, Place::Pubrec, dialect)?),
@@ -99,9 +100,9 @@ fn publish(flags: u8, mut from: Reader, dialect: Dialect) -> Result<Publish, Dec
     })
 }
 
-fn connect(from: &mut Reader, role: Role) -> Result<Connect, DecodeError> {
+fn connect(from: &mut Reader, dialect: Dialect) -> Result<Connect, DecodeError> {
     let (version, is_bridge) = protocol(from)?;
-    let dialect = Dialect { version, role };
+    let dialect = Dialect { version, ..dialect };
     let flags = from.u8()?;
     let flag = |bit: u8| flags & bit != 0;
     if flag(CONNECT_RESERVED) {

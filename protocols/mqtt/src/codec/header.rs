@@ -17,6 +17,25 @@ pub struct Rules {
     pub role: Role,
     /// The largest packet, in bytes, fixed header included. CONNECT has a limit of its own as well, 64 KiB.
     pub packet_max: u32,
+    /// How much a client may say of a packet beside what it is for. Of servers we take what comes.
+    pub properties: PropertyLimits,
+}
+
+/// What one set of properties may hold at most: a packet's, or a will's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PropertyLimits {
+    /// User properties.
+    pub user: u32,
+    /// The bytes of a user property, name and value.
+    pub user_bytes: u32,
+    /// The bytes of all, as they are written.
+    pub bytes: u32,
+}
+
+impl Default for PropertyLimits {
+    fn default() -> Self {
+        Self { user: 64, user_bytes: 8192, bytes: 65_535 }
+    }
 }
 
 /// Which side of a connection we are.

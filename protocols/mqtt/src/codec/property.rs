@@ -4,6 +4,7 @@ use bytes::{BufMut, BytesMut};
 use bytestring::ByteString;
 
 use crate::codec::error::DecodeError;
+use crate::codec::header::PropertyLimits;
 use crate::codec::wire::{Reader, Value, put_varint, varint_size};
 use crate::packet::{Kind, Properties};
 
@@ -90,17 +91,17 @@ table! {
     0x2A shared_subscription_available: CONNACK;
 }
 
-/// Reads the properties of `owner`; `None` if there are none. With `bounded`, our limits on their number and size hold.
+/// Reads the properties of `owner`; `None` if there are none.
 pub(crate) fn read(
     from: &mut Reader,
     owner: Owner,
-    bounded: bool,
+    limits: Option<PropertyLimits>,
 ) -> Result<Option<Box<Properties>>, DecodeError> {
     let length = from.varint()? as usize;
     if length == 0 {
         return Ok(None);
     }
-    if bounded && length > PROPERTIES_BYTES_MAX {
+    if limits.is_some_and(|limits| length > limits.bytes as usize) {
         return Err(DecodeError::TooManyProperties);
     }
     let mut block = Reader::new(from.take(length)?);
@@ -112,12 +113,13 @@ pub(crate) fn read(
             return Err(DecodeError::PropertyMisplaced);
         }
         read_value(id, &mut block, &mut properties).map_err(|error| precise(error, id))?;
-        let is_too_large =
-            |(name, value): &(ByteString, ByteString)| name.len() + value.len() > USER_PROPERTY_BYTES_MAX;
-        if bounded
-            && (properties.user.len() > USER_PROPERTIES_MAX
-                || properties.user.last().is_some_and(is_too_large))
-        {
+        let are_too_many = |limits: PropertyLimits| {
+            let is_too_large = |(name, value): &(ByteString, ByteString)| {
+                name.len() + value.len() > limits.user_bytes as usize
+            };
+            properties.user.len() > limits.user as usize || properties.user.last().is_some_and(is_too_large)
+        };
+        if limits.is_some_and(are_too_many) {
             return Err(DecodeError::TooManyProperties);
         }
     }
@@ -218,10 +220,3 @@ const DISCONNECT: u16 = bit(Kind::Disconnect);
 const AUTH: u16 = bit(Kind::Auth);
 /// No packet has type 0, so its bit is free.
 const WILL: u16 = 1;
-
-/// The most user properties in one set.
-pub(crate) const USER_PROPERTIES_MAX: usize = 64;
-/// The largest user property, name and value, in bytes.
-pub(crate) const USER_PROPERTY_BYTES_MAX: usize = 8192;
-/// The most bytes of properties in one set.
-pub(crate) const PROPERTIES_BYTES_MAX: usize = 65_535;

@@ -10,9 +10,9 @@ use model::principal::{Credentials, Proof};
 use model::refusal::Refusal;
 use model::request::{Proceed, Request};
 
-use crate::codec::{self, Role, Rules};
+use crate::codec;
 use crate::convert;
-use crate::limits::Limits;
+use crate::limits::{Limits, Options};
 use crate::packet::{Connect, Disconnect, Packet, Properties};
 use crate::reason::{Fault, Place, Reason};
 use crate::session::reply;
@@ -42,9 +42,13 @@ pub(crate) enum Early {
 /// # Errors
 ///
 /// It is no answer; CONNACK says so.
-pub(crate) fn read_early(bytes: &mut BytesMut, limits: &Limits, method: &str) -> Result<Early, Fault> {
-    let rules =
-        Rules { version: Some(limits.version), role: Role::Server, packet_max: EARLY_PACKET_BYTES_MAX };
+pub(crate) fn read_early(
+    bytes: &mut BytesMut,
+    limits: &Limits,
+    options: &Options,
+    method: &str,
+) -> Result<Early, Fault> {
+    let rules = options.rules(Some(limits.version), EARLY_PACKET_BYTES_MAX);
     match codec::decode(bytes, &rules)? {
         None => Ok(Early::Nothing),
         Some(Packet::Auth(auth)) => match read(auth, method)? {

@@ -17,7 +17,7 @@ use model::request::{Identity, Operation, Request, Ticket, Unsubscription};
 use model::session::Session as _;
 use model::time::WallMs;
 use model::wire_cache::WireCache;
-use mqtt::codec::{Role, Rules, decode, encode};
+use mqtt::codec::{PropertyLimits, Role, Rules, decode, encode};
 use mqtt::packet::{self, Connect, Guarantee, Packet, PacketId, Publish};
 use mqtt::reason::Reason;
 use mqtt::topic::TopicName;
@@ -112,7 +112,12 @@ impl Client {
     /// What was sent to the client since the last look.
     pub(crate) fn packets(&mut self) -> Vec<Packet> {
         let mut bytes = self.bytes();
-        let rules = Rules { version: Some(self.version), role: Role::Client, packet_max: u32::MAX };
+        let rules = Rules {
+            version: Some(self.version),
+            role: Role::Client,
+            packet_max: u32::MAX,
+            properties: PropertyLimits::default(),
+        };
         let mut packets = Vec::new();
         while let Some(packet) = decode(&mut bytes, &rules).expect("what we write can be read") {
             packets.push(packet);
