@@ -16,5 +16,6 @@ pub mod relay;
 pub mod script;
 pub mod socket;
 pub mod stomp;
+pub mod token;
 pub mod wait;
 pub mod websocket;

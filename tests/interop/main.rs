@@ -37,6 +37,7 @@ mod stomp_qos;
 mod stomp_rules;
 mod system_topics;
 mod table;
+mod tokens;
 mod topics;
 mod transactions;
 mod traps;

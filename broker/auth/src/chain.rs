@@ -9,13 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use bytes::Bytes;
 use model::access::{AccessControl, Admission, Exchange};
 use model::name::UserName;
-use model::principal::{Credentials, Principal};
+use model::principal::{Credentials, Principal, bearer};
 use model::refusal::Refusal;
 
+use crate::clock::wall_now;
 use crate::file::{FileError, Stamp};
 use crate::hasher::Hasher;
+use crate::jwt::key::KeyError;
+use crate::jwt::{JwtOptions, Tokens, is_token};
 use crate::rules::{Rule, permissions};
 use crate::scram::Scram;
+use crate::token_exchange::{NAMES, TokenExchange};
 use crate::users::{GUEST, Users, prepared};
 use crate::verifier::NAME;
 
@@ -28,13 +32,16 @@ pub struct Options {
     pub guest_loopback: bool,
     /// The password file; without one, nobody but `guest` has a password.
     pub file: Option<PathBuf>,
+    /// Which signed tokens are taken; without it, none is looked at.
+    pub jwt: Option<JwtOptions>,
     /// What whoever is let in may not do; all else he may.
     pub rules: Arc<[Rule]>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { anonymous: Anonymous::default(), guest_loopback: true, file: None, rules: Arc::default() }
+        let (file, jwt) = (None, None);
+        Self { anonymous: Anonymous::default(), guest_loopback: true, file, jwt, rules: Arc::default() }
     }
 }
 
@@ -57,6 +64,7 @@ pub struct Guard {
     /// Of the password file, when it was read last.
     stamp: Mutex<Option<Stamp>>,
     hasher: Arc<Hasher>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 /// Why there is no guard.
@@ -65,6 +73,14 @@ pub enum GuardError {
     /// The password file cannot be used.
     #[error("auth.file.path: {0}")]
     File(#[from] FileError),
+    /// A key for signed tokens cannot be used.
+    #[error("{place}: {error}")]
+    Key {
+        /// Where it is named.
+        place: String,
+        /// Why not.
+        error: KeyError,
+    },
     /// The operating system has no random bytes.
     #[error("no random bytes: {0}")]
     Random(#[from] getrandom::Error),
@@ -75,12 +91,23 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// The password file cannot be used: nobody is let in by half of one.
+    /// The password file, or a key, cannot be used: nobody is let in by half of one.
     pub fn new(options: Options) -> Result<Self, GuardError> {
         let stamp = options.file.as_deref().and_then(Stamp::of);
         let users = users(&options)?;
         let hasher = Arc::new(Hasher::new()?);
-        Ok(Self { options, users: RwLock::new(Arc::new(users)), stamp: Mutex::new(stamp), hasher })
+        let tokens = options.jwt.clone().map(Tokens::new).transpose().map_err(no_key)?.map(Arc::new);
+        Ok(Self { options, users: RwLock::new(Arc::new(users)), stamp: Mutex::new(stamp), hasher, tokens })
+    }
+
+    /// Reads the files with keys for signed tokens again if they are others by now; `None`: they are not. May wait for the
+    /// disk.
+    ///
+    /// # Errors
+    ///
+    /// A new one cannot be used. Until it can be, the keys of before hold.
+    pub fn refresh_keys(&self) -> Option<Result<(), GuardError>> {
+        Some(self.tokens.as_ref()?.refresh()?.map_err(no_key))
     }
 
     /// Reads the password file again if it is another one by now; `None`: it is not. Those who are in stay in. May wait for
@@ -105,6 +132,22 @@ impl Guard {
 
     fn users(&self) -> Arc<Users> {
         Arc::clone(&self.users.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The signed token that a client shows, wherever it does: one that its protocol has a place for, else its password, else,
+    /// if it shows nothing else, that of its HTTP request.
+    fn token<'a>(&self, credentials: &'a Credentials) -> Option<(&Arc<Tokens>, &'a str)> {
+        let tokens = self.tokens.as_ref()?;
+        let password = credentials.password.as_deref().unwrap_or_default();
+        let is_nobody = credentials.user.as_deref().unwrap_or_default().is_empty() && password.is_empty();
+        let of_request = || {
+            let handshake = credentials.handshake.as_deref().filter(|_| is_nobody)?;
+            let header = handshake.header("authorization").and_then(bearer);
+            header.or_else(|| handshake.cookie(tokens.cookie()?))
+        };
+        let of_password = || std::str::from_utf8(password).ok().filter(|it| is_token(it.as_bytes()));
+        let token = credentials.token.as_deref().or_else(of_password).or_else(of_request)?;
+        Some((tokens, token))
     }
 
     /// The answer that needs no work; `None`: the password has to be looked at.
@@ -148,6 +191,14 @@ impl AccessControl for Guard {
                 permissions(&self.options.rules, principal.user.as_ref(), credentials.client.as_ref());
             (principal, permissions)
         };
+        // Whoever shows one is judged by it alone.
+        if let Some((tokens, token)) = self.token(credentials) {
+            let shown = tokens.check(token, wall_now()).map(|shown| {
+                let (principal, permissions) = admitted(Principal { user: Some(shown.user) });
+                (principal, permissions.for_term(shown.term))
+            });
+            return Box::pin(ready(shown));
+        }
         if let Some(answer) = self.judge(credentials, &users) {
             return Box::pin(ready(answer.map(admitted)));
         }
@@ -166,13 +217,21 @@ impl AccessControl for Guard {
     }
 
     fn begin(&self, method: &str, credentials: &Credentials) -> Result<Box<dyn Exchange>, Refusal> {
+        let rules = Arc::clone(&self.options.rules);
+        if let (Some(tokens), true) = (&self.tokens, NAMES.contains(&method)) {
+            return Ok(Box::new(TokenExchange::new(Arc::clone(tokens), rules, credentials)));
+        }
         if method != NAME {
-            return Err(Refusal::NoMethod { method: method.to_owned(), supported: NAME });
+            let supported = if self.tokens.is_some() { "SCRAM-SHA-256, JWT" } else { NAME };
+            return Err(Refusal::NoMethod { method: method.to_owned(), supported });
         }
         let is_local = is_this_machine(credentials.address);
-        let rules = Arc::clone(&self.options.rules);
         Ok(Box::new(Scram::new(self.users(), rules, is_local, credentials)?))
     }
+}
+
+fn no_key((place, error): (String, KeyError)) -> GuardError {
+    GuardError::Key { place, error }
 }
 
 fn users(options: &Options) -> Result<Users, GuardError> {
@@ -412,6 +471,7 @@ mod tests {
             password: pair.map(|(_, password)| Bytes::copy_from_slice(password.as_bytes())),
             client: None,
             address: address.map(|text| text.parse().expect("an address")),
+            token: None,
             proof: None,
             handshake: None,
         };

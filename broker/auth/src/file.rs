@@ -31,9 +31,14 @@ pub enum FileError {
         /// Its permissions.
         mode: u32,
     },
-    /// Nobody has so many users.
-    #[error("{path}: larger than {FILE_BYTES_MAX} bytes; that is no password file", path = .0.display())]
-    Large(PathBuf),
+    /// Nobody has so many users, or so long a key.
+    #[error("{path}: larger than {bytes_max} bytes; that is another file than is meant", path = path.display())]
+    Large {
+        /// Which file.
+        path: PathBuf,
+        /// The most that is read.
+        bytes_max: u64,
+    },
     /// It is not text.
     #[error("{path}: not UTF-8", path = .0.display())]
     NotText(PathBuf),
@@ -131,17 +136,26 @@ fn parsed(path: &Path, text: &str) -> Result<Users, FileError> {
 }
 
 fn text(path: &Path) -> Result<String, FileError> {
+    read(path, true, FILE_BYTES_MAX)
+}
+
+/// What is in a file of at most `bytes_max` bytes; a private one is its owner's alone.
+///
+/// # Errors
+///
+/// It cannot be read, or not be trusted, or is no text.
+pub(crate) fn read(path: &Path, is_private: bool, bytes_max: u64) -> Result<String, FileError> {
     let other = |error| FileError::Io { path: path.to_owned(), error };
     let file = File::open(path).map_err(other)?;
     let found = file.metadata().map_err(other)?;
     let mode = found.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if is_private && mode & 0o077 != 0 {
         return Err(FileError::Open { path: path.to_owned(), mode });
     }
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(other)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(FileError::Large(path.to_owned()));
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(other)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(FileError::Large { path: path.to_owned(), bytes_max });
     }
     String::from_utf8(bytes).map_err(|_| FileError::NotText(path.to_owned()))
 }

@@ -73,6 +73,7 @@ pub(crate) fn publish(
     now: WallMs,
     wakes: &mut Wakes,
 ) -> Result<Published, Refusal> {
+    Refusal::unless_over(&publisher.permissions, now)?;
     plan::check_publish(&publisher.permissions, &publish.exchange, &publish.key, "publish to")?;
     if let Some(declaration) = &publish.declare {
         publisher.declare(parts, (**declaration).clone())?;

@@ -8,6 +8,7 @@ use bytestring::ByteString;
 
 use crate::key::{KeyPattern, RoutingKey};
 use crate::name::{ClientId, ExchangeName, UserName};
+use crate::time::WallMs;
 
 /// What a client showed when it connected. The password never appears in a log: there is no `Display`, and `Debug` says
 /// only whether there was one.
@@ -21,6 +22,8 @@ pub struct Credentials {
     pub client: Option<ClientId>,
     /// Where it comes from; `None` for a socket of this machine that has no address.
     pub address: Option<IpAddr>,
+    /// A signed token that it showed beside user and password. It never appears in a log.
+    pub token: Option<ByteString>,
     /// The method by which it wants to show who it is; then the password is not looked at.
     pub proof: Option<Proof>,
     /// The HTTP request that it came by, if it came by one. The broker fills it in; a session need not know it.
@@ -52,6 +55,7 @@ impl std::fmt::Debug for Credentials {
             .field("password", &self.password.as_ref().map(|_| "***"))
             .field("client", &self.client)
             .field("address", &self.address)
+            .field("token", &self.token.as_ref().map(|_| "***"))
             .field("proof", &self.proof)
             .field("handshake", &self.handshake)
             .finish()
@@ -93,6 +97,12 @@ impl Handshake {
     }
 }
 
+/// The token in the value of a header `Authorization` (RFC 6750, 2.1); `None`: it is of another scheme.
+pub fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+}
+
 impl std::fmt::Debug for Handshake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| &**name).collect();
@@ -107,10 +117,20 @@ pub struct Principal {
     pub user: Option<UserName>,
 }
 
-/// What a principal may do: a value, asked without waiting. Where nothing is denied, nothing is looked up.
+/// What a principal may do, and until when: a value, asked without waiting. Where nothing is denied, nothing is looked up.
 #[derive(Debug, Clone)]
 pub struct Permissions {
     denied: Option<Arc<[Deny]>>,
+    term: Option<Term>,
+}
+
+/// Until when somebody may do what he may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Term {
+    /// What he showed ends then, as it says itself.
+    pub expires_at: WallMs,
+    /// It is taken until then: clocks differ.
+    pub until: WallMs,
 }
 
 /// Something that is not allowed.
@@ -133,12 +153,28 @@ pub struct Deny {
 impl Permissions {
     /// No restriction.
     pub const fn everything() -> Self {
-        Self { denied: None }
+        Self { denied: None, term: None }
     }
 
     /// All but this.
     pub fn all_but(denied: Vec<Deny>) -> Self {
-        Self { denied: (!denied.is_empty()).then(|| denied.into()) }
+        Self { denied: (!denied.is_empty()).then(|| denied.into()), term: None }
+    }
+
+    /// The same, until then.
+    #[must_use]
+    pub fn for_term(self, term: Term) -> Self {
+        Self { term: Some(term), ..self }
+    }
+
+    /// Until when; `None`: as long as the client is in.
+    pub const fn term(&self) -> Option<Term> {
+        self.term
+    }
+
+    /// The term that is over; `None`: it is not, or there is none.
+    pub fn over(&self, now: WallMs) -> Option<Term> {
+        self.term.filter(|term| term.until <= now)
     }
 
     fn denied(&self) -> impl Iterator<Item = &Deny> {
@@ -195,8 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn a_bearer_is_known_by_its_scheme() {
+        assert_eq!(bearer("Bearer a.b.c"), Some("a.b.c"));
+        assert_eq!(bearer(" bearer   a.b.c "), Some("a.b.c"));
+        for other in ["Bearer", "Bearer ", "a.b.c", "Basic dTpw", ""] {
+            assert_eq!(bearer(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
     fn what_a_handshake_carries_is_never_printed() {
-        let credentials = Credentials { handshake: Some(Arc::new(handshake())), ..Credentials::default() };
+        let credentials = Credentials {
+            token: Some("t0ken".into()),
+            handshake: Some(Arc::new(handshake())),
+            ..Credentials::default()
+        };
         let shown = format!("{credentials:?}");
         assert!(shown.contains("/ws") && shown.contains("cookie"), "{shown}");
         assert!(!shown.contains("s3cret") && !shown.contains("t0ken"), "{shown}");

@@ -1,7 +1,8 @@
 //! Why the broker says no.
 
 use crate::name::{ExchangeName, QueueName};
-use crate::principal::Deny;
+use crate::principal::{Deny, Permissions};
+use crate::time::WallMs;
 
 /// A refusal, in words that either protocol can pass on. The MQTT door turns it into a reason code, the STOMP door into
 /// an ERROR frame; both show its text, which names what was refused, why, and what to do.
@@ -13,6 +14,15 @@ pub enum Refusal {
     /// An exchange did not show who the client is.
     #[error("authentication failed: {0}")]
     NotProven(&'static str),
+    /// A signed token does not show who the client is.
+    #[error("the token is refused: {0}")]
+    BadToken(&'static str),
+    /// What the client showed was good until then.
+    #[error("the token has expired at {at}; a newer one is needed")]
+    Expired {
+        /// When it ended, by itself.
+        at: WallMs,
+    },
     /// There is no such way of showing who one is.
     #[error("authentication method {method:?} is not supported; supported: {supported}")]
     NoMethod {
@@ -84,6 +94,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether the time of `permissions` is not over.
+    ///
+    /// # Errors
+    ///
+    /// [`Self::Expired`].
+    pub fn unless_over(permissions: &Permissions, now: WallMs) -> Result<(), Self> {
+        match permissions.over(now) {
+            Some(term) => Err(Self::Expired { at: term.expires_at }),
+            None => Ok(()),
+        }
+    }
+
     /// Because of that rule.
     pub fn forbidden(action: &'static str, target: impl ToString, deny: &Deny) -> Self {
         Self::Forbidden { action, target: target.to_string(), rule: deny.name.clone(), code: deny.code }

@@ -114,6 +114,8 @@ impl Banner<'_> {
 
     fn access(&self) -> String {
         let users = self.auth.file.as_ref().map(|file| format!("the users of {}", file.display()));
+        let tokens = self.auth.jwt.as_ref().map(|_| "clients with a signed token".to_owned());
+        let users = users.into_iter().chain(tokens).reduce(|users, tokens| format!("{users}; {tokens}"));
         let others = match (self.auth.anonymous, self.auth.guest_loopback) {
             (Anonymous::Loopback, true) => "clients of this machine, without a user name or as guest/guest",
             (Anonymous::Loopback, false) => "clients of this machine, without a user name",

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auth::Rule;
+use auth::{JwtOptions, Rule};
 use engine::Definitions;
 use stomp::destination::Destinations;
 
@@ -28,6 +28,7 @@ mod quantity;
 mod rules;
 pub(crate) mod schema;
 pub(crate) mod settings;
+mod tokens;
 mod tree;
 
 /// Every key with its value: from the arguments, else the environment, else the file, else the default.
@@ -37,6 +38,7 @@ pub struct Config {
     definitions: Definitions,
     destinations: Destinations,
     rules: Arc<[Rule]>,
+    tokens: Option<JwtOptions>,
     file: Option<PathBuf>,
 }
 
@@ -105,13 +107,15 @@ impl Config {
             let definitions = definitions::definitions(&settings)?;
             let destinations = destinations::destinations(&settings)?;
             let rules = rules::rules(&settings)?.into();
+            let tokens = tokens::tokens(&settings)?;
             let mqtt = settings.section("mqtt");
             if mqtt.word("redirect") != "never" && mqtt.text("server_reference").is_none() {
                 let text =
                     "mqtt.redirect sends clients away, and mqtt.server_reference does not say where to";
                 return Err(vec![ConfigError::new(&mqtt.given("redirect").origin, text.to_owned())]);
             }
-            Ok(Self { settings, definitions, destinations, rules, file: file.map(Path::to_path_buf) })
+            let file = file.map(Path::to_path_buf);
+            Ok(Self { settings, definitions, destinations, rules, tokens, file })
         });
         match checked {
             Ok(config) if errors.is_empty() => return Ok(config),
@@ -141,6 +145,10 @@ impl Config {
 
     pub(crate) const fn rules(&self) -> &Arc<[Rule]> {
         &self.rules
+    }
+
+    pub(crate) const fn tokens(&self) -> Option<&JwtOptions> {
+        self.tokens.as_ref()
     }
 
     pub(crate) const fn destinations(&self) -> &Destinations {

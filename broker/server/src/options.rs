@@ -37,6 +37,7 @@ pub(crate) fn auth(config: &Config) -> auth::Options {
         },
         guest_loopback: section.truth("guest_loopback"),
         file: section.section("file").text("path").map(PathBuf::from),
+        jwt: config.tokens().cloned(),
         rules: Arc::clone(config.rules()),
     }
 }
@@ -147,6 +148,7 @@ pub(crate) fn stomp(config: &Config) -> stomp::options::Options {
         login_body_bytes_max: count(section, "max_login_body"),
         connect_timeout: duration("connect_timeout"),
         strict: section.truth("strict"),
+        tokens: config.tokens().is_some(),
         destinations: config.destinations().clone(),
         host_names: config.settings().section("node").texts("host_names").to_vec(),
         heart_beat_min: duration("heart_beat_min"),

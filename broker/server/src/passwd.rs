@@ -79,7 +79,7 @@ fn unknown(name: &str, path: &std::path::Path) -> Failure {
 fn cannot(error: &FileError) -> Failure {
     let code = match error {
         FileError::Io { .. } | FileError::Busy(_) => Code::Other,
-        FileError::Open { .. } | FileError::Large(_) | FileError::NotText(_) | FileError::Line { .. } => {
+        FileError::Open { .. } | FileError::Large { .. } | FileError::NotText(_) | FileError::Line { .. } => {
             Code::Usage
         }
     };

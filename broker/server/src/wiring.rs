@@ -106,15 +106,24 @@ fn build(
     Ok(broker)
 }
 
-/// Reads the password file again when it changes. One that cannot be used changes nothing.
+/// Reads the password file, and the files with keys, again when they change. One that cannot be used changes nothing.
 async fn keep_users(guard: Arc<Guard>) {
     loop {
         tokio::time::sleep(USERS_EVERY).await;
         let guard = Arc::clone(&guard);
-        match spawn_blocking(move || guard.refresh()).await {
-            Ok(None) => {}
-            Ok(Some(Ok(()))) => tracing::info!("users.read"),
-            Ok(Some(Err(error))) => tracing::error!(%error, "users.not_read: those of before hold"),
+        match spawn_blocking(move || (guard.refresh(), guard.refresh_keys())).await {
+            Ok((users, keys)) => {
+                match users {
+                    None => {}
+                    Some(Ok(())) => tracing::info!("users.read"),
+                    Some(Err(error)) => tracing::error!(%error, "users.not_read: those of before hold"),
+                }
+                match keys {
+                    None => {}
+                    Some(Ok(())) => tracing::info!("keys.read"),
+                    Some(Err(error)) => tracing::error!(%error, "keys.not_read: those of before hold"),
+                }
+            }
             Err(panic) => tracing::error!(%panic, "users.not_read: those of before hold"),
         }
     }
@@ -170,7 +179,7 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-/// How often the password file is looked at.
+/// How often these files are looked at.
 const USERS_EVERY: Duration = Duration::from_secs(1);
 
 /// How long clients may take to be told and to go; what is left of ten seconds is for the store.

@@ -188,9 +188,13 @@ fn is_field(text: &str) -> bool {
 /// The code for a refusal by the broker, of those that may stand there.
 pub(crate) fn reason(refusal: &Refusal, place: Place) -> Reason {
     let wanted = match refusal {
-        Refusal::BadCredentials(_) if place == Place::Connack => Reason::BadUserNameOrPassword,
+        Refusal::BadCredentials(_) | Refusal::BadToken(_) if place == Place::Connack => {
+            Reason::BadUserNameOrPassword
+        }
         Refusal::BadCredentials(_)
         | Refusal::NotProven(_)
+        | Refusal::BadToken(_)
+        | Refusal::Expired { .. }
         | Refusal::Denied { .. }
         | Refusal::Exclusive(_) => Reason::NotAuthorized,
         Refusal::Forbidden { code, .. } | Refusal::Vetoed { code, .. } => {

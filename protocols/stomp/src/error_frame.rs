@@ -161,6 +161,10 @@ impl From<&Refusal> for Fault {
             Refusal::BadCredentials(_) | Refusal::NotProven(_) | Refusal::NoMethod { .. } => {
                 ("access_refused", "Check login and passcode.")
             }
+            Refusal::BadToken(_) => ("token_refused", "Show one that is signed for this broker."),
+            Refusal::Expired { .. } => {
+                ("token_expired", "Fetch a new one, and send it in header Authorization.")
+            }
             Refusal::Denied { .. } | Refusal::Forbidden { .. } => {
                 ("access_refused", "Ask who runs the broker for the right to do this.")
             }

@@ -1,6 +1,7 @@
 //! Headers: ordered; the first of a name wins.
 
 use bytestring::ByteString;
+use model::principal::bearer;
 
 /// The headers of a frame in their order. Names are case-sensitive and may repeat; then the first counts (STOMP 1.2,
 /// "Repeated Header Entries").
@@ -26,6 +27,16 @@ impl Headers {
     /// Whether the first header of that name says `true`.
     pub fn is_true(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| value == "true")
+    }
+
+    /// The signed token that a frame carries: `Authorization: Bearer …`, else `X-Auth-Token`; clients write these names as HTTP
+    /// has them, in any case.
+    pub fn token(&self) -> Option<&str> {
+        let named = |name: &'static str| {
+            self.0.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+        };
+        let plain = || named("x-auth-token").map(str::trim).find(|token| !token.is_empty());
+        named("authorization").find_map(bearer).or_else(plain)
     }
 
     /// Names and values in their order.
@@ -70,6 +81,18 @@ const SECRETS: [&str; 3] = ["passcode", "authorization", "x-auth-token"];
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_found_as_clients_write_it() {
+        let check = |pairs: &[(&'static str, &'static str)], expected: Option<&str>| {
+            assert_eq!(Headers::from_iter(pairs.iter().copied()).token(), expected, "{pairs:?}");
+        };
+        check(&[("Authorization", "Bearer a.b.c")], Some("a.b.c"));
+        check(&[("authorization", "bearer a.b.c"), ("x-auth-token", "d.e.f")], Some("a.b.c"));
+        check(&[("authorization", "Basic dTpw"), ("X-Auth-Token", " d.e.f ")], Some("d.e.f"));
+        check(&[("authorization", "Basic dTpw"), ("x-auth-token", "")], None);
+        check(&[("passcode", "a.b.c")], None);
+    }
 
     #[test]
     fn the_first_of_a_repeated_name_counts() {

@@ -19,6 +19,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Whether SUBSCRIBE and UNSUBSCRIBE need an `id` from 1.1 on, as the specification says; clients rely on doing without.
     pub strict: bool,
+    /// Whether signed tokens are taken; else the headers that may have one mean nothing.
+    pub tokens: bool,
     /// What destinations mean.
     pub destinations: Destinations,
     /// Values of `host` that stand for the default virtual host, besides `/`, `localhost` and addresses.
@@ -53,6 +55,7 @@ impl Default for Options {
             login_body_bytes_max: 64 * 1024,
             connect_timeout: Duration::from_secs(10),
             strict: false,
+            tokens: false,
             destinations: Destinations::default(),
             host_names: Vec::new(),
             heart_beat_min: Duration::from_secs(1),

@@ -30,6 +30,10 @@ impl Link {
         if is_taken_over(member, self.id) {
             return;
         }
+        if let Err(refusal) = Refusal::unless_over(&member.publisher.permissions, turn.now) {
+            let results = request.subscriptions.iter().map(|_| Err(refusal.clone())).collect();
+            return self.answer(Event::Subscribed { ticket: request.ticket, results }, turn);
+        }
         let mut subscriber = subscriber(self.id, &self.mailbox, member);
         for ending in over {
             subscriber.unsubscribe(&parts, ending, &mut turn.wakes);

@@ -151,6 +151,9 @@ fn check_value(
         (Some(node), _) => {
             let setting = setting(&node.value, of).unwrap_or_else(|complaint| {
                 errors.push(match complaint {
+                    None if matches!(of, Type::Secret) => {
+                        ConfigError::new(&node.origin, format!("{path} is no text; write it in quotes"))
+                    }
                     None => mismatch(node, path, &of.expected()),
                     Some(complaint) => ConfigError::new(&node.origin, format!("{path}: {complaint}")),
                 });
@@ -175,7 +178,7 @@ fn check_value(
 /// The value as the type has it. `Err(None)`: it is of another kind; `Err(Some)`: there is more to say.
 fn setting(value: &Value, of: Type) -> Result<Setting, Option<String>> {
     match of {
-        Type::Text => text(value).map(|text| Setting::Text(text.to_owned())).ok_or(None),
+        Type::Text | Type::Secret => text(value).map(|text| Setting::Text(text.to_owned())).ok_or(None),
         Type::Name => {
             let is_name = |text: &&str| (1..=255).contains(&text.len()) && !text.contains(char::is_control);
             text(value).filter(is_name).map(|text| Setting::Text(text.to_owned())).ok_or(None)

@@ -7,6 +7,7 @@ use crate::config::schema::{Key, Type};
 
 mod declared;
 mod rights;
+mod tokens;
 
 /// The whole of a configuration, in the order in which it is shown.
 pub(crate) const KEYS: &[Key] = &[

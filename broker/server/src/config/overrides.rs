@@ -38,18 +38,17 @@ impl Override {
 ///
 /// If there is no `=`.
 pub(crate) fn from_set(argument: &str) -> Result<Override, ConfigError> {
-    let origin = Origin::Flag(format!("--set {argument}"));
+    let origin = |shown: &str| Origin::Flag(format!("--set {shown}"));
     let Some((path, text)) = argument.split_once('=') else {
         return Err(ConfigError::new(
-            &origin,
+            &origin(argument),
             "no \"=\"; write --set key=value, such as --set mqtt.max_packet=64KiB",
         ));
     };
-    Ok(Override {
-        path: path.trim().split('.').map(str::to_owned).collect(),
-        origin,
-        text: text.trim().to_owned(),
-    })
+    let path = path.trim();
+    // The origin is shown beside the value, which is not.
+    let origin = if path.ends_with(".secret") { origin(&format!("{path}=***")) } else { origin(argument) };
+    Ok(Override { path: path.split('.').map(str::to_owned).collect(), origin, text: text.trim().to_owned() })
 }
 
 /// What the environment says about `keys`: every variable that starts with `DUETMQ_`. An empty one counts as not set.

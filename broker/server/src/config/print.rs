@@ -23,6 +23,11 @@ fn print_table(section: &Section, keys: &[Key], path: &str, out: &mut String) {
         // Writing to a string does not fail.
         let _ = writeln!(out, "{text:<width$}  # {note}");
     }
+    print_tables(section, keys, path, out);
+}
+
+/// The tables in one.
+fn print_tables(section: &Section, keys: &[Key], path: &str, out: &mut String) {
     for key in keys {
         match (&key.kind, section.item(key.name)) {
             (Kind::Table(keys), Item::Section(inner)) if path.is_empty() => {
@@ -34,6 +39,11 @@ fn print_table(section: &Section, keys: &[Key], path: &str, out: &mut String) {
                     let _ = writeln!(out, "\n[[{path}{}]]", key.name);
                     print_table(inner, keys, &format!("{path}{}.", key.name), out);
                 }
+            }
+            // Its values stand above already, with dots; what is left are tables of its own.
+            (Kind::Table(keys), Item::Section(inner)) => {
+                let path = format!("{path}{}.", key.name);
+                print_tables(inner, keys, &path, out);
             }
             _ => {}
         }
@@ -81,6 +91,7 @@ fn value(given: &Given) -> String {
         (Setting::Number(NEVER), Type::Seconds { .. }) => quote("never"),
         (Setting::Number(seconds), Type::Seconds { .. }) => quote(&write_duration(seconds * 1000)),
         (Setting::Number(number), _) => number.to_string(),
+        (Setting::Text(_), Type::Secret) => quote(HIDDEN),
         (Setting::Text(text), _) => quote(text),
         (Setting::Truth(truth), _) => truth.to_string(),
         (Setting::Ratio(ratio), _) => format!("{ratio:?}"),
@@ -108,3 +119,6 @@ fn quote(text: &str) -> String {
     quoted.push('"');
     quoted
 }
+
+/// What stands in place of a secret.
+pub(crate) const HIDDEN: &str = "***";

@@ -42,8 +42,17 @@ fn section(key: &Key, path: &str, out: &mut String) {
     out.push_str("| key | type | default | meaning |\n| --- | --- | --- | --- |\n");
     rows(keys, "", None, out);
     out.push('\n');
-    for inner in keys.iter().filter(|inner| matches!(inner.kind, Kind::Tables(_))) {
-        section(inner, &format!("{path}{}.", key.name), out);
+    tables(keys, &format!("{path}{}.", key.name), out);
+}
+
+/// The tables of tables in a table, and in the tables in it.
+fn tables(keys: &[Key], path: &str, out: &mut String) {
+    for inner in keys {
+        match inner.kind {
+            Kind::Tables(_) => section(inner, path, out),
+            Kind::Table(keys) => tables(keys, &format!("{path}{}.", inner.name), out),
+            Kind::Value(..) | Kind::Names => {}
+        }
     }
 }
 

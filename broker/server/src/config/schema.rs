@@ -74,6 +74,8 @@ pub(crate) enum Default {
 pub(crate) enum Type {
     /// Any text.
     Text,
+    /// A text that is shown to nobody.
+    Secret,
     /// What something is called: 1 to 255 bytes, no control characters.
     Name,
     /// `true` or `false`.
@@ -135,7 +137,7 @@ impl Type {
     /// What is expected, for a complaint and for the reference: `a size such as "1MiB"`.
     pub(crate) fn expected(self) -> String {
         match self {
-            Self::Text => "a text".to_owned(),
+            Self::Text | Self::Secret => "a text".to_owned(),
             Self::Name => "a name of 1 to 255 bytes, without control characters".to_owned(),
             Self::Truth => "true or false".to_owned(),
             Self::Count { min, max: u64::MAX } => format!("a whole number from {min}"),

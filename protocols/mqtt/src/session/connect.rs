@@ -68,6 +68,7 @@ pub(crate) fn open(
         password: connect.password,
         client: client.clone(),
         address,
+        token: None,
         proof,
         handshake: None,
     };

@@ -298,6 +298,8 @@ fn acknowledged(refusal: &Refusal, limits: &Limits, place: Place) -> Result<Reas
         Refusal::Denied { .. } | Refusal::Forbidden { .. } | Refusal::Vetoed { .. } => Ok(Reason::Success),
         Refusal::BadCredentials(_)
         | Refusal::NotProven(_)
+        | Refusal::BadToken(_)
+        | Refusal::Expired { .. }
         | Refusal::NoMethod { .. }
         | Refusal::NoExchange(_)
         | Refusal::NoQueue(_)

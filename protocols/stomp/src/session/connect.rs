@@ -72,6 +72,7 @@ pub(super) fn open(
             password: value("passcode").map(ByteString::into_bytes),
             client: client_id(value("client-id")).map_err(|fault| refused(version, fault))?,
             address,
+            token: frame.headers.token().filter(|_| options.tokens).map(ByteString::from),
             proof: None,
             handshake: None,
         },

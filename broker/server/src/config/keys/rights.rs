@@ -1,5 +1,6 @@
 //! The keys of who may enter, and of what is denied to those who are in.
 
+use crate::config::keys::tokens::JWT;
 use crate::config::schema::Default::{Is, Required, Unset};
 use crate::config::schema::{Key, Type};
 
@@ -20,6 +21,7 @@ pub(crate) const AUTH: &[Key] = &[
          `guest` of the password file has the password that is there.",
     ),
     Key::table("file", AUTH_FILE, "Users with passwords."),
+    Key::table("jwt", JWT, "Signed tokens (JWT, RFC 7519)."),
 ];
 
 const AUTH_FILE: &[Key] = &[Key::value(
