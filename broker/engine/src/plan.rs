@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     targets: SmallVec<[Target; 1]>,
     /// To be kept as the last one of its key, or to delete that.
     retain: bool,
+    /// Not to be shown before what was handed to the journal by now.
+    waits: bool,
 }
 
 struct Target {
@@ -39,7 +41,7 @@ struct Target {
 impl Plan {
     /// A message without places yet.
     pub(crate) fn new(message: Arc<Message>, retain: bool) -> Self {
-        Self { message, targets: SmallVec::new(), retain }
+        Self { message, targets: SmallVec::new(), retain, waits: false }
     }
 
     /// A retained message for one queue alone, which has kept room for it.
@@ -52,12 +54,23 @@ impl Plan {
         let sequence = Some(queue.reserve(message.size_bytes())?);
         let item = Item { retain: true, ..item(&message, route, is_durable(&message, route)) };
         let target = Target { queue: Arc::clone(queue), sequence, item };
-        Ok(Self { message, targets: SmallVec::from_buf([target]), retain: false })
+        Ok(Self { message, targets: SmallVec::from_buf([target]), retain: false, waits: false })
     }
 
     /// Whether it is to be the retained message of its key.
     pub(crate) const fn retains(&self) -> bool {
         self.retain
+    }
+
+    /// It must not be shown before what was handed to the journal by now, though nothing of it need last.
+    pub(crate) const fn must_wait(mut self, waits: bool) -> Self {
+        self.waits = waits;
+        self
+    }
+
+    /// Whether that is so.
+    pub(crate) const fn waits(&self) -> bool {
+        self.waits
     }
 
     /// Whether at least one queue gets it.

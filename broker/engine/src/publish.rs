@@ -20,7 +20,7 @@ use smallvec::SmallVec;
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
 use crate::plan::{self, Plan};
-use crate::topology;
+use crate::{replay, topology};
 
 /// Whoever publishes, and what is kept for him between two messages.
 pub(crate) struct Publisher {
@@ -97,6 +97,9 @@ pub(crate) fn publish(
         return Err(Refusal::Exclusive(QueueName::new(publish.key.as_str())));
     }
     let retain = publish.retain;
+    let has_feed = !retain && targets.iter().any(|route| !route.queue.feed().is_idle());
+    let waits = has_feed && replay::ahead(parts, &targets, (&publish.exchange, &publish.key), now, wakes);
+    let in_turn = in_turn || waits;
     let lasting = publish.persistent && targets.iter().any(|route| route.queue.options().durable);
     let message = Arc::new(to_message(publish, client.clone(), ids.next(&parts.numbers), now));
     parts.metrics.messages_received.increment();
@@ -114,7 +117,7 @@ pub(crate) fn publish(
         }
         return Ok(Published::Shown { routed });
     }
-    let mut plan = Plan::new(Arc::clone(&message), retain);
+    let mut plan = Plan::new(Arc::clone(&message), retain).must_wait(waits);
     for route in targets {
         if let Err(refusal) = plan.reserve(parts, route) {
             plan.give_up();

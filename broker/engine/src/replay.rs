@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use model::change::Changeset;
+use model::key::RoutingKey;
 use model::name::ExchangeName;
 use model::request::Source;
 use model::time::WallMs;
@@ -29,8 +30,8 @@ pub(crate) fn begin(parts: &Parts, queue: &Queue, source: &Source) {
     }
 }
 
-/// Plans what the queue has room for, and adds to `changeset` what must last of it. To be called while `retaining` is held
-/// until it is handed to the journal, or shown. `None`: it is not the time.
+/// Plans what the queue has room for, and adds to `changeset` what must last of it. To be called while `retaining` and
+/// [`routing::Feed::handing_over`] are held until it is handed to the journal, or shown. `None`: it is not the time.
 pub(crate) fn plan(
     parts: &Parts,
     queue: &Arc<Queue>,
@@ -43,6 +44,7 @@ pub(crate) fn plan(
     }
     let portion = portion(queue)?;
     let mut plans = Vec::new();
+    feed.set_under_way(true);
     feed.next(now, portion, |message, grant| {
         let route = Route { queue: Arc::clone(queue), grant: grant.clone() };
         match Plan::replay(message, &route) {
@@ -59,7 +61,6 @@ pub(crate) fn plan(
             }
         }
     });
-    feed.set_under_way(true);
     Some(Replayed { queue: Arc::clone(queue), plans })
 }
 
@@ -88,6 +89,7 @@ pub(crate) fn go_on(parts: &Arc<Parts>, queue: &Arc<Queue>, now: WallMs, wakes: 
         return;
     }
     let _retaining = parts.vhost.retaining();
+    let _handing_over = feed.handing_over();
     let mut changeset = Changeset::default();
     let Some(replayed) = plan(parts, queue, now, &mut changeset) else { return };
     if changeset.is_empty() && (replayed.is_empty() || !parts.vhost.has_unshown()) {
@@ -99,6 +101,49 @@ pub(crate) fn go_on(parts: &Arc<Parts>, queue: &Arc<Queue>, now: WallMs, wakes: 
         replayed.show(&shown, &mut Wakes::default());
         shown.vhost.shown();
     });
+}
+
+/// A message of that key is about to go to these queues, which does not replace the retained one: where that was still to
+/// come, it comes first, as if all had come with the subscription [MQTT-4.6.0-5]. Whether the message must not be shown
+/// before what is handed to the journal now.
+pub(crate) fn ahead(
+    parts: &Arc<Parts>,
+    targets: &[&Route],
+    (exchange, key): (&ExchangeName, &RoutingKey),
+    now: WallMs,
+    wakes: &mut Wakes,
+) -> bool {
+    if parts.vhost.retained(exchange).is_none_or(|retained| retained.size_of(key).is_none()) {
+        return false;
+    }
+    let mut waits = false;
+    for Route { queue, .. } in targets {
+        let _handing_over = queue.feed().handing_over();
+        waits |= queue.feed().is_under_way();
+        let (mut changeset, mut plans) = (Changeset::default(), Vec::new());
+        queue.feed().ahead(exchange, key, now, |message, grant| {
+            let route = Route { queue: Arc::clone(queue), grant: grant.clone() };
+            // Where there is no room for it, there will be none for the other either.
+            let Ok(plan) = Plan::replay(message, &route) else { return Given::Later };
+            plan.record(parts, &mut changeset);
+            plans.push(plan);
+            Given::Done
+        });
+        if plans.is_empty() {
+            continue;
+        }
+        if !waits && changeset.is_empty() && !parts.vhost.has_unshown() {
+            plans.into_iter().for_each(|plan| plan.show(parts, wakes));
+            continue;
+        }
+        waits = true;
+        let shown = Arc::clone(parts);
+        parts.durable.commit_then(changeset, move || {
+            let mut wakes = Wakes::default();
+            plans.into_iter().for_each(|plan| plan.show(&shown, &mut wakes));
+        });
+    }
+    waits
 }
 
 /// How much goes into the queue at once. Half of it is left for what is published meanwhile, and while more than a quarter

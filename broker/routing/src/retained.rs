@@ -61,6 +61,11 @@ impl Walk {
         self.next.is_none()
     }
 
+    /// All keys before this text are behind him; `None`: all there are.
+    pub(crate) fn next_key(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
+
     /// Goes back to that key, which is met again.
     pub fn return_to(&mut self, key: &RoutingKey) {
         self.next = Some(key.as_str().to_owned());
@@ -145,6 +150,15 @@ impl Retained {
                 return;
             }
         }
+    }
+
+    /// What a walk would meet at that key, if it has not come there yet.
+    pub fn ahead(&self, walk: &Walk, key: &RoutingKey, now: WallMs) -> Option<Arc<Message>> {
+        walk.next.as_deref().filter(|next| *next <= key.as_str())?;
+        let kept = self.read();
+        let held = kept.by_key.get(key.as_str()).filter(|held| held.count <= walk.count)?;
+        let is_met = !held.message.is_expired(now) && walk.pattern.matches(key);
+        is_met.then(|| Arc::clone(&held.message))
     }
 
     /// Forgets what has expired, the first of it first and no more than `max`, and returns it. Looks at nothing else.

@@ -92,7 +92,9 @@ impl Link {
                 }
             }
             Ok(Published::Planned(plan))
-                if unimportant && !is_behind && !(plan.retains() && parts.vhost.has_unshown()) =>
+                if unimportant
+                    && !(is_behind || plan.waits())
+                    && !(plan.retains() && parts.vhost.has_unshown()) =>
             {
                 // Retained at QoS 0: nobody waits for the disk, unless older retained messages do.
                 let (mut changeset, routed) = (Changeset::default(), plan.routed());

@@ -56,6 +56,7 @@ impl Link {
         }
         let event = Event::Subscribed { ticket: request.ticket, results };
         let mut changeset = Changeset::default();
+        let _handing_over: Vec<_> = fed.iter().map(|queue| queue.feed().handing_over()).collect();
         let replayed: Vec<_> =
             fed.iter().filter_map(|queue| replay::plan(&parts, queue, turn.now, &mut changeset)).collect();
         let waits = !replayed.iter().all(Replayed::is_empty);

@@ -295,6 +295,10 @@ pub(crate) fn start_without_store(metrics: Arc<Metrics>) -> Broker {
     Broker::start(Options::default(), None, Arc::new(Everyone), metrics).unwrap()
 }
 
+pub(crate) fn start_limited_without_store(limits: Options) -> Broker {
+    Broker::start(limits, None, Arc::new(Everyone), Arc::new(Metrics::default())).unwrap()
+}
+
 pub(crate) fn start_limited(options: storage::Options, limits: Options) -> (Broker, Arc<storage::Store>) {
     let (store, recovered) = storage::Store::open(options, Box::new(|error| panic!("{error}"))).unwrap();
     let store = Arc::new(store);

@@ -11,11 +11,11 @@ use model::name::{ConsumerId, ExchangeName};
 use model::qos::Qos;
 use model::queue::Overflow;
 use model::request::{
-    Consumer, Operation, Publish, Replay, Request, Source, Subscription, Target, Ticket, Unsubscribe,
+    Consumer, Operation, Publish, Replay, Request, Source, Submit, Subscription, Target, Ticket, Unsubscribe,
     Unsubscription,
 };
 
-use crate::client::{Client, crash, publish, retained, start_limited, texts};
+use crate::client::{Client, crash, publish, retained, start_limited, start_limited_without_store, texts};
 
 #[tokio::test]
 async fn all_that_is_retained_comes_once_however_little_the_queue_may_hold() {
@@ -33,6 +33,27 @@ async fn all_that_is_retained_comes_once_however_little_the_queue_may_hold() {
             sub.poll().await;
             assert_eq!(texts(&sub.take()), [""; 0]);
         }
+    }
+}
+
+#[tokio::test]
+async fn all_comes_once_and_in_order_where_nothing_lasts() {
+    for max in [1, 20, 10_000] {
+        let limits = Options { session_queue_messages_max: max, ..Options::default() };
+        let broker = start_limited_without_store(limits);
+        retain(&broker, 0..300).await;
+        let mut publisher = Client::open(&broker, "publisher", true, 0).await;
+        let mut sub = Client::open(&broker, "sub", true, 3600).await;
+        sub.subscribe("lamp/#", Qos::AtLeastOnce).await;
+        let mut got = drain(&mut sub, 10).await;
+        publisher.publish("lamp/00299", "live", Qos::AtLeastOnce, None).await.unwrap();
+        got.extend(drain(&mut sub, 291).await);
+        let at = |text: &str| texts(&got).iter().position(|one| one == text);
+        // With room for one message alone there is none for both.
+        assert!(at("old 299") < at("live") || max == 1, "at most {max}");
+        let mut counted = counts(&got);
+        counted.remove("live");
+        assert_eq!(counted, once(0..300), "at most {max}");
     }
 }
 
@@ -67,7 +88,7 @@ async fn a_session_that_went_away_in_the_middle_gets_the_rest_when_it_is_back() 
     let missing = once(0..300).into_keys().filter(|text| !counts(&got).contains_key(text)).count();
     assert!(missing <= 20 && counts(&got).values().all(|count| *count <= 2), "{missing} missing");
 
-    // What is in the queue outlives the broker, what was still to come does not (docs/decisions/0007).
+    // What is in the queue outlives the broker, what was still to come does not (docs/decisions/0011).
     drop(sub);
     let mut sub = Client::open(&broker, "late", true, 3600).await;
     sub.subscribe("lamp/#", Qos::AtLeastOnce).await;
@@ -149,6 +170,44 @@ async fn what_is_published_meanwhile_has_room_and_comes_once() {
         assert_eq!(counts(&got), expected, "{overflow:?}");
         let live: Vec<_> = got.iter().filter(|one| !one.retain).collect();
         assert_eq!(live.len(), 20);
+    }
+}
+
+#[tokio::test]
+async fn what_is_published_meanwhile_does_not_overtake_what_is_retained_for_its_key() {
+    // [MQTT-4.6.0-5], of whatever QoS; and what came before its turn does not come again.
+    for (qos, expiry_s) in [
+        (Qos::AtMostOnce, 0),
+        (Qos::AtMostOnce, 3600),
+        (Qos::AtLeastOnce, 0),
+        (Qos::AtLeastOnce, 3600),
+        (Qos::ExactlyOnce, 3600),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let (broker, _store) = limited(directory.path(), 200);
+        retain(&broker, 0..1000).await;
+        let mut publisher = Client::open(&broker, "publisher", true, 0).await;
+        let mut sub = Client::open(&broker, "sub", true, expiry_s).await;
+        sub.begin_to_subscribe("lamp/#", Qos::ExactlyOnce);
+        // Some of them at the front, which may be under way, others far behind.
+        let live: Vec<_> = (0..1000).step_by(40).chain([960, 3]).collect();
+        let live = live.iter().map(|key| publish(&format!("lamp/{key:05}"), "live", qos, None));
+        for publish in live.clone() {
+            let operations = [Operation::Publish(publish)].into_iter().collect();
+            publisher.ask(Request::Submit(Submit { ticket: Ticket(5), answer: false, operations }));
+        }
+        let mut old = BTreeMap::new();
+        let mut came = 0;
+        for one in drain(&mut sub, 1000 + live.len()).await {
+            let key = one.message.key.to_string();
+            if one.retain {
+                assert_eq!(old.insert(key.clone(), ()), None, "{key} twice, {qos:?}, {expiry_s} s");
+            } else {
+                assert!(old.contains_key(&key), "{key} was overtaken, {qos:?}, {expiry_s} s");
+                came += 1;
+            }
+        }
+        assert_eq!((old.len(), came), (1000, live.len()), "{qos:?}, {expiry_s} s");
     }
 }
 

@@ -1,11 +1,12 @@
 //! Feed: what a queue has still to get of retained messages.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytestring::ByteString;
 use model::grant::Grant;
-use model::key::KeyPattern;
+use model::key::{KeyPattern, RoutingKey};
 use model::message::Message;
 use model::name::ExchangeName;
 use model::request::Source;
@@ -17,10 +18,10 @@ use crate::retained::{Portion, Retained, Walk};
 /// has room for it, and goes with the queue.
 #[derive(Default)]
 pub struct Feed {
-    /// Whether there are any, to be seen without the lock.
-    open: AtomicBool,
-    /// A portion is on its way.
-    under_way: AtomicBool,
+    /// [`OPEN`] and [`UNDER_WAY`], to be seen without a lock.
+    flags: AtomicU8,
+    /// Held while a portion is handed over.
+    handing_over: Mutex<()>,
     replays: Mutex<VecDeque<Replay>>,
 }
 
@@ -29,6 +30,8 @@ struct Replay {
     source: Source,
     retained: Arc<Retained>,
     walk: Walk,
+    /// What came before its turn: the walk passes it by.
+    early: BTreeSet<ByteString>,
 }
 
 /// What became of a message that a queue was given.
@@ -43,17 +46,28 @@ pub enum Given {
 impl Feed {
     /// Whether there is something.
     pub fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire)
+        self.flags.load(Ordering::Acquire) & OPEN != 0
     }
 
     /// Whether a portion is on its way: until it has arrived there is no other.
     pub fn is_under_way(&self) -> bool {
-        self.under_way.load(Ordering::Acquire)
+        self.flags.load(Ordering::Acquire) & UNDER_WAY != 0
+    }
+
+    /// Whether neither is so: then it need not be thought of.
+    pub fn is_idle(&self) -> bool {
+        self.flags.load(Ordering::Acquire) == 0
     }
 
     /// A portion is on its way, or has arrived.
     pub fn set_under_way(&self, is: bool) {
-        self.under_way.store(is, Ordering::Release);
+        self.set(UNDER_WAY, is);
+    }
+
+    /// To be held from before a portion is asked for until it is handed to the journal, or shown; and by whoever has a
+    /// message that must come behind it.
+    pub fn handing_over(&self) -> MutexGuard<'_, ()> {
+        self.handing_over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A subscription wants what is retained now, all of it, whatever it was still to get before.
@@ -63,8 +77,8 @@ impl Feed {
             !(one.is_of(&source.exchange, &source.pattern) && Arc::ptr_eq(&one.retained, &retained))
         });
         let walk = retained.walk(&source.pattern);
-        replays.push_back(Replay { source: source.clone(), retained, walk });
-        self.open.store(true, Ordering::Release);
+        replays.push_back(Replay { source: source.clone(), retained, walk, early: BTreeSet::new() });
+        self.set(OPEN, true);
     }
 
     /// The subscription has another grant now: what it has still to get comes with that.
@@ -82,14 +96,14 @@ impl Feed {
         if self.is_open() {
             let mut replays = self.lock();
             replays.retain(|one| !one.is_of(exchange, pattern));
-            self.open.store(!replays.is_empty(), Ordering::Release);
+            self.set(OPEN, !replays.is_empty());
         }
     }
 
     /// They all end.
     pub(crate) fn close(&self) {
         self.lock().clear();
-        self.open.store(false, Ordering::Release);
+        self.set(OPEN, false);
     }
 
     /// Gives the next portion to whom it may concern, message by message. Of several subscriptions each has its turn, so
@@ -106,12 +120,17 @@ impl Feed {
             one.retained.go_on(&mut one.walk, now, &mut portion, &mut found);
             for message in found.drain(..) {
                 let key = message.key.clone();
+                if !one.early.is_empty() && one.early.remove(key.as_byte_string()) {
+                    continue;
+                }
                 if give(message, &one.source.grant) == Given::Later {
                     return one.walk.return_to(&key);
                 }
             }
-            if one.walk.is_done() {
-                replays.pop_front();
+            match one.walk.next_key() {
+                Some(next) if !one.early.is_empty() => one.early = one.early.split_off(next),
+                Some(_) => {}
+                None => drop(replays.pop_front()),
             }
             if portion.is_used_up() {
                 break;
@@ -120,7 +139,36 @@ impl Feed {
         if replays.len() > 1 {
             replays.rotate_left(1);
         }
-        self.open.store(!replays.is_empty(), Ordering::Release);
+        self.set(OPEN, !replays.is_empty());
+    }
+
+    /// A message is about to go into the queue: gives what is retained for its key and was still to come, before its turn.
+    pub fn ahead(
+        &self,
+        exchange: &ExchangeName,
+        key: &RoutingKey,
+        now: WallMs,
+        mut give: impl FnMut(Arc<Message>, &Grant) -> Given,
+    ) {
+        let mut replays = self.lock();
+        for one in replays.iter_mut().filter(|one| one.source.exchange == *exchange) {
+            if one.early.len() >= EARLY_MAX || one.early.contains(key.as_str()) {
+                continue;
+            }
+            let Some(message) = one.retained.ahead(&one.walk, key, now) else { continue };
+            let text = message.key.as_byte_string().clone();
+            if give(message, &one.source.grant) == Given::Done {
+                one.early.insert(text);
+            }
+        }
+    }
+
+    fn set(&self, flag: u8, is: bool) {
+        if is {
+            self.flags.fetch_or(flag, Ordering::AcqRel);
+        } else {
+            self.flags.fetch_and(!flag, Ordering::AcqRel);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Replay>> {
@@ -133,3 +181,11 @@ impl Replay {
         (&self.source.exchange, &self.source.pattern) == (exchange, pattern)
     }
 }
+
+/// There is something.
+const OPEN: u8 = 1;
+/// A portion is on its way.
+const UNDER_WAY: u8 = 2;
+
+/// So many keys that came before their turn are remembered for one subscription.
+const EARLY_MAX: usize = 10_000;
