@@ -1,21 +1,17 @@
 //! The rooms of the demo's pages in a browser: made, found, joined and left, over either protocol and each transport.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use harness::broker::Setup;
 use harness::door::Door;
 use harness::script::{Script, node};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn a_room_that_one_page_makes_is_found_by_all_and_heard_by_those_who_join() -> Result<()> {
-    let broker = Setup::new().argument("--dev").start()?;
-    let mut command = node("rooms.js")?;
-    command.arg("--port").arg(broker.at(Door::Admin).port().to_string());
-    let mut browser = Script::start("the browser", command)?;
-    let seen = browser.json(Duration::from_secs(180))?;
-    ensure!(browser.end(Duration::from_secs(20))?.success(), "the browser script failed");
+    let seen = play("rooms.js", &[])?;
     let lunch = json!([{ "from": "Mina", "body": "김밥 어때요?" }]);
     let five = json!([{ "from": "Alex", "body": "Is everybody out for lunch?" }]);
     let expected = json!({
@@ -30,4 +26,42 @@ fn a_room_that_one_page_makes_is_found_by_all_and_heard_by_those_who_join() -> R
     });
     ensure!(seen == expected, "{seen}");
     Ok(())
+}
+
+#[test]
+fn what_is_written_to_somebody_reaches_all_tabs_of_both_and_nobody_else() -> Result<()> {
+    let seen = play("private.js", &["private-alex.png", "private-mina-phone.png"])?;
+    let conversation = json!([
+        { "from": "Alex", "body": "Just for you, Mina." },
+        { "from": "Mina", "body": "고마워요, Alex!" },
+    ]);
+    let expected = json!({
+        "conversation": [conversation, conversation, conversation],
+        // Each was told once that its own was sent: by a message to its own session, so Mina's other tab was not.
+        "notes": [0, 1, 1],
+        "others": ["5"],
+        "complaints": [],
+    });
+    ensure!(seen == expected, "{seen}");
+    Ok(())
+}
+
+/// What that script prints of the demo's pages, and its pictures: they go where DUETMQ_PICTURES says.
+fn play(script: &str, pictures: &[&str]) -> Result<Value> {
+    let broker = Setup::new().argument("--dev").start()?;
+    let folder =
+        std::env::var_os("DUETMQ_PICTURES").map_or_else(|| broker.folder().to_owned(), PathBuf::from);
+    let mut command = node(script)?;
+    command.arg("--port").arg(broker.at(Door::Admin).port().to_string());
+    if !pictures.is_empty() {
+        command.arg("--pictures").arg(&folder);
+    }
+    let mut browser = Script::start("the browser", command)?;
+    let seen = browser.json(Duration::from_secs(180))?;
+    ensure!(browser.end(Duration::from_secs(20))?.success(), "the browser script failed");
+    for picture in pictures {
+        let size = std::fs::metadata(folder.join(picture))?.len();
+        ensure!(size > 20_000, "{picture} has {size} bytes");
+    }
+    Ok(seen)
 }

@@ -33,16 +33,20 @@ export function read(body) {
     const said = JSON.parse(body);
     if (typeof said?.text === "string") {
       const sentAt = new Date(said.at);
-      const from = typeof said.from === "string" ? said.from.trim().slice(0, 60) : "";
-      return { from, text: said.text, at: Number.isNaN(sentAt.getTime()) ? new Date() : sentAt };
+      const from = name(said.from);
+      const at = Number.isNaN(sentAt.getTime()) ? new Date() : sentAt;
+      return { from, to: name(said.to), user: name(said.user), text: said.text, at };
     }
   } catch {
     // Not JSON: plain text, and welcome.
   }
-  return { from: "", text: body, at: new Date() };
+  return { from: "", to: "", user: "", text: body, at: new Date() };
 }
 
-export function addMessage(list, said, own) {
+const name = (text) => (typeof text === "string" ? text.trim().slice(0, 60) : "");
+
+/** `answer`: what happens when somebody wants to write to who said it alone; null where that cannot be. */
+export function addMessage(list, said, own, answer = null) {
   const followed = isAtEnd();
   const last = list.lastElementChild;
   const item = document.createElement("li");
@@ -58,9 +62,13 @@ export function addMessage(list, said, own) {
   const avatar = add(item, "span", `avatar tone-${said.from ? toneOf(said.from) : "plain"}`);
   avatar.textContent = said.from ? [...said.from][0].toUpperCase() : "›";
   avatar.setAttribute("aria-hidden", "true");
-  const from = add(item, "span", "from");
+  const from = add(item, answer ? "button" : "span", "from");
   if (said.from) from.textContent = said.from;
   else label(from, "plain");
+  if (answer) {
+    from.type = "button";
+    from.addEventListener("click", answer);
+  }
   const body = add(item, "p", "body");
   if (said.text) body.textContent = said.text;
   else label(body, "nothing");

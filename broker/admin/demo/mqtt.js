@@ -5,7 +5,7 @@ import { openChat } from "./rooms.js";
 const ROOMS = "chat/room/";
 const ANNOUNCED = "chat/rooms/";
 
-openChat("mqtt", (at, events) => {
+openChat("mqtt", (at, _name, events) => {
   const rooms = new Set();
   let admitted = false;
   let reasonString;
@@ -71,6 +71,7 @@ openChat("mqtt", (at, events) => {
   }
 
   return {
+    isSomebody: false,
     join(room) {
       rooms.add(room);
       if (client.connected) enter(room);

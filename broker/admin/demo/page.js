@@ -116,6 +116,7 @@ export async function findBroker(protocol) {
   }
   const place = `${location.hostname}:${at.port}`;
   return {
+    login: config.login,
     ws: `${at.tls ? "wss" : "ws"}://${place}${at.path}`,
     sockjs: at.sockjs && `${at.tls ? "https" : "http"}://${place}${at.sockjs}`,
   };

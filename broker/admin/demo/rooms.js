@@ -9,13 +9,18 @@ import { currentLanguage, label, remember, remembered, say, speak } from "./word
 const ROOMS_MAX = 100;
 const ROOM_NAME = /^[\p{L}\p{N}_-]{1,30}$/u;
 const FIRST_ROOM = "5";
+/** What a tab may say to itself. */
+const NOTES = ["note_private", "note_renewed", "note_renewed_again"];
 
 /**
- * Sets up the page. `connect(at, events)` opens a connection to the broker and returns
- * `{ join(room), leave(room), announce(room, body), send(room, body), close() }`, of which the last two are promises. A room
- * that was joined is joined again after the connection was lost. It tells `events`: `connected(transport)`, `joined(room)`,
- * `message(room, body)`, `announced(room, body)`, `refused(reason, room)` where a room was refused, or nothing but the whole
- * connection, `failed(reason)` where it goes on, and `lost(admitted)`.
+ * Sets up the page. `connect(at, name, events)` opens a connection to the broker and returns
+ * `{ isSomebody, join(room), leave(room), announce(room, body), send(room, body), whisper(person, body), close() }`, of which
+ * the last three are promises; only who is somebody can whisper, and be whispered to. A room that was joined is joined again
+ * after the connection was lost. It tells `events`: `connected(transport)`, `joined(room)`, `message(room, body)`,
+ * `announced(room, body)`, `personal(body)`, `noted(key, values)` for what this tab heard from itself, `refused(reason, room)`
+ * where a room was refused, or without a room the connection, `failed(reason)` where it goes on, and `lost(admitted)`.
+ *
+ * A conversation with one person is a room whose name begins with `@`; the broker knows no such room.
  */
 export function openChat(protocol, connect) {
   const query = new URLSearchParams(location.search);
@@ -27,8 +32,8 @@ export function openChat(protocol, connect) {
   let visit = null;
 
   function describeRoom() {
-    const room = visit?.open ?? roomName(roomField.value) ?? FIRST_ROOM;
-    title(byId("title"), room);
+    title(byId("title"), visit?.open ?? roomName(roomField.value) ?? FIRST_ROOM);
+    const room = [visit?.open, roomName(roomField.value)].find((room) => room && !isPerson(room)) ?? FIRST_ROOM;
     byId("destination").textContent = `/topic/chat.room.${room}`;
     byId("topic").textContent = `chat/room/${room}`;
     byId("command").textContent = `duetmq sub -t 'chat/room/${room}'`;
@@ -53,11 +58,13 @@ export function openChat(protocol, connect) {
     if (!at) return leaveAll();
     // Events of a connection that was left behind mean nothing any more.
     const current = (act) => (...values) => visit === mine && act(mine, ...values);
-    mine.connection = connect(at, {
+    mine.connection = connect(at, name, {
       connected: current(arrived),
       joined: current(greet),
       message: current(hear),
       announced: current(learn),
+      personal: current(hearPrivately),
+      noted: current(showNote),
       refused: current(refused),
       failed: current((_mine, reason) => complain("error_refused", { reason })),
       lost: current((_mine, admitted) => {
@@ -78,12 +85,21 @@ export function openChat(protocol, connect) {
 
   /** Into a room, new or not. */
   function join(room) {
-    if (!visit.joined.has(room)) {
-      visit.joined.set(room, { list: newList(), unread: 0, unheard: [], greeted: false });
+    hold(room);
+    open(room);
+  }
+
+  function hold(room) {
+    const held = visit.joined.get(room);
+    if (held) return held;
+    const joined = { list: newList(), unread: 0, unheard: [], greeted: false };
+    visit.joined.set(room, joined);
+    if (isPerson(room)) addNote(joined.list, "note_person", { person: room.slice(1) });
+    else {
       visit.known.add(room);
       visit.connection.join(room);
     }
-    open(room);
+    return joined;
   }
 
   function open(room) {
@@ -111,10 +127,30 @@ export function openChat(protocol, connect) {
     if (!joined) return;
     const at = joined.unheard.indexOf(body);
     if (at >= 0) joined.unheard.splice(at, 1);
-    addMessage(joined.list, read(body), at >= 0);
+    put(mine, room, read(body), at >= 0);
+  }
+
+  /** Somebody wrote to us, or we to somebody in this tab or another. */
+  function hearPrivately(mine, body) {
+    const said = read(body);
+    const own = said.from === mine.name;
+    const person = own ? said.to : said.from;
+    if (!person) return;
+    hold(`@${person}`);
+    put(mine, `@${person}`, said, own);
+  }
+
+  function put(mine, room, said, own) {
+    const joined = mine.joined.get(room);
+    const reachable = mine.connection.isSomebody && !own && !isPerson(room) && said.user;
+    addMessage(joined.list, said, own, reachable ? () => join(`@${said.user}`) : null);
     if (mine.open === room) return;
     joined.unread += 1;
     list();
+  }
+
+  function showNote(mine, key, values) {
+    if (NOTES.includes(key)) addNote(mine.joined.get(mine.open).list, key, values);
   }
 
   function learn(mine, room, body) {
@@ -134,7 +170,7 @@ export function openChat(protocol, connect) {
   /** Out of one room; who leaves the last one leaves the chat. */
   function leave(room) {
     if (visit.joined.size === 1) return leaveAll();
-    visit.connection.leave(room);
+    if (!isPerson(room)) visit.connection.leave(room);
     visit.joined.delete(room);
     if (visit.open === room) open([...visit.joined.keys()].at(-1));
     else list();
@@ -153,11 +189,17 @@ export function openChat(protocol, connect) {
     const text = field.value.trim();
     if (!text || document.body.dataset.state !== "connected") return;
     const [mine, room] = [visit, visit.open];
-    const body = JSON.stringify({ from: mine.name, text, at: new Date().toISOString() });
-    mine.joined.get(room).unheard.push(body);
+    const said = { from: mine.name, text, at: new Date().toISOString() };
     field.value = "";
     try {
-      await mine.connection.send(room, body);
+      if (isPerson(room)) {
+        const person = room.slice(1);
+        await mine.connection.whisper(person, JSON.stringify({ ...said, to: person }));
+      } else {
+        const body = JSON.stringify(mine.connection.isSomebody ? { ...said, user: mine.name } : said);
+        mine.joined.get(room).unheard.push(body);
+        await mine.connection.send(room, body);
+      }
       forgive();
     } catch (error) {
       complain("error_send", { reason: error.message });
@@ -167,7 +209,8 @@ export function openChat(protocol, connect) {
 
   function make() {
     const field = byId("new-room");
-    const room = roomName(field.value);
+    const person = visit.connection.isSomebody && field.value.trim().match(/^@(.{1,30})$/u)?.[1].trim();
+    const room = person ? `@${person}` : roomName(field.value);
     if (!room) return complain("error_room", {}, field);
     forgive();
     field.value = "";
@@ -221,6 +264,8 @@ function roomName(text) {
   const name = text.trim().normalize("NFC");
   return ROOM_NAME.test(name) ? name : null;
 }
+
+const isPerson = (room) => room.startsWith("@");
 
 const isNumber = (room) => /^\d+$/.test(room);
 

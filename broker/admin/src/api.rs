@@ -12,10 +12,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::demo::{self, WebEndpoint};
-use crate::{headers, health};
+use crate::login::Login;
+use crate::{headers, health, login};
 
 /// What the admin listener serves.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Whether the demo pages are served, and `/` leads to them.
     pub dev: bool,
@@ -23,6 +24,8 @@ pub struct Options {
     pub mqtt_ws: Option<WebEndpoint>,
     /// The WebSocket listener that the STOMP page connects to, by SockJS where it has that; `None` where there is none.
     pub stomp_ws: Option<WebEndpoint>,
+    /// Who signs tokens for the demo pages; `None`: their users stay without a name. Only asked where `dev` is set.
+    pub login: Option<Login>,
 }
 
 /// Listens on `addr`; port 0 takes a free one.
@@ -45,11 +48,12 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (stopping, stopped) = oneshot::channel();
-    let answer = axum::serve(listener, routes(&options)).with_graceful_shutdown(async move {
-        shutdown.await;
-        // Nobody listens any more if serving ended by itself.
-        let _ = stopping.send(());
-    });
+    let answer = axum::serve(listener, routes(&options).into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(async move {
+            shutdown.await;
+            // Nobody listens any more if serving ended by itself.
+            let _ = stopping.send(());
+        });
     let patience = async move {
         match stopped.await {
             Ok(()) => tokio::time::sleep(DRAIN).await,
@@ -67,7 +71,9 @@ fn routes(options: &Options) -> Router {
     let mut ports = Vec::new();
     if options.dev {
         let (mqtt, stomp) = (options.mqtt_ws.as_ref(), options.stomp_ws.as_ref());
-        routes = routes.merge(demo::routes(mqtt, stomp));
+        routes = routes.merge(demo::routes(mqtt, stomp, options.login.is_some()));
+        routes =
+            options.login.iter().fold(routes, |routes, login| routes.merge(login::routes(login.clone())));
         ports.extend(mqtt.into_iter().chain(stomp).map(|at| at.port));
         // A policy that names a port twice says no more than one that names it once.
         ports.dedup();

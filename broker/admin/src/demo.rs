@@ -22,9 +22,9 @@ pub struct WebEndpoint {
     pub tls: bool,
 }
 
-/// `/` and all below `/demo/`.
-pub(crate) fn routes(mqtt: Option<&WebEndpoint>, stomp: Option<&WebEndpoint>) -> Router {
-    let config = json!({ "mqtt": describe(mqtt), "stomp": describe(stomp) }).to_string();
+/// `/` and all below `/demo/`; `login`: whether the pages can have tokens.
+pub(crate) fn routes(mqtt: Option<&WebEndpoint>, stomp: Option<&WebEndpoint>, login: bool) -> Router {
+    let config = json!({ "mqtt": describe(mqtt), "stomp": describe(stomp), "login": login }).to_string();
     let config = move || async move { ([(header::CONTENT_TYPE, JSON)], config) };
     let pages = Router::new()
         .route("/", get(async || Redirect::temporary("/demo/")))
@@ -76,7 +76,7 @@ macro_rules! asset {
 }
 
 /// Every file there is; the licences stand beside what they license, so that whoever gets one gets both.
-static ASSETS: [Asset; 20] = [
+static ASSETS: [Asset; 21] = [
     asset!("/demo/", HTML, "index.html"),
     asset!("/demo/chat.html", HTML, "chat.html"),
     asset!("/demo/mqtt.html", HTML, "mqtt.html"),
@@ -85,6 +85,7 @@ static ASSETS: [Asset; 20] = [
     asset!("/demo/icon.svg", PICTURE, "icon.svg"),
     asset!("/demo/index.js", SCRIPT, "index.js"),
     asset!("/demo/words.js", SCRIPT, "words.js"),
+    asset!("/demo/login.js", SCRIPT, "login.js"),
     asset!("/demo/page.js", SCRIPT, "page.js"),
     asset!("/demo/messages.js", SCRIPT, "messages.js"),
     asset!("/demo/rooms.js", SCRIPT, "rooms.js"),

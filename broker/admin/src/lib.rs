@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `headers` | what every answer says of itself |
 //! | `health` | alive |
-//! | `demo` | a chat room in the browser, over each protocol, built in |
+//! | `demo` | chat rooms in the browser, over each protocol, built in |
+//! | `login` | tokens for those pages |
 //! | `api` | routes, and who may call them |
 //!
 //! `GET /healthz` always answers. The demo pages are served only where [`Options::dev`] says so: they are meant for the
@@ -15,6 +16,8 @@ mod api;
 mod demo;
 mod headers;
 mod health;
+mod login;
 
 pub use api::{Options, bind, serve};
 pub use demo::{SOCKJS_CLIENT, WebEndpoint};
+pub use login::Login;

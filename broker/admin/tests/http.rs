@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use admin::{Options, SOCKJS_CLIENT, WebEndpoint, bind, serve};
+use admin::{Login, Options, SOCKJS_CLIENT, WebEndpoint, bind, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -46,13 +46,13 @@ async fn pages_learn_where_the_web_listeners_are() {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(
         answer.body,
-        r#"{"mqtt":{"path":"/mqtt","port":4002,"sockjs":null,"tls":true},"stomp":{"path":"/ws","port":4001,"sockjs":"/chat","tls":false}}"#
+        r#"{"login":true,"mqtt":{"path":"/mqtt","port":4002,"sockjs":null,"tls":true},"stomp":{"path":"/ws","port":4001,"sockjs":"/chat","tls":false}}"#
     );
     admin.stop().await;
 
     let nowhere = Options { dev: true, ..Options::default() };
     let admin = Admin::start(nowhere).await;
-    assert_eq!(admin.get("/demo/config.json").await.body, r#"{"mqtt":null,"stomp":null}"#);
+    assert_eq!(admin.get("/demo/config.json").await.body, r#"{"login":false,"mqtt":null,"stomp":null}"#);
     admin.stop().await;
 }
 
@@ -148,6 +148,62 @@ async fn both_languages_have_every_word() {
     admin.stop().await;
 }
 
+#[tokio::test]
+async fn a_name_is_enough_for_a_token_that_is_soon_over() {
+    let admin = Admin::start(options(true)).await;
+    for (asked, told) in [
+        (r#"{"name":"kim"}"#, r#"{"name":"kim","seconds":60,"token":"kim for 60 s"}"#),
+        (r#"{"name":" 김철수 ","seconds":2}"#, r#"{"name":"김철수","seconds":2,"token":"김철수 for 2 s"}"#),
+    ] {
+        let answer = admin.log_in(OWN, asked).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, told));
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+    }
+    let long = format!(r#"{{"name":"{}"}}"#, "x".repeat(31));
+    for wrong in ["", "kim", "{}", r#"{"name":""}"#, r#"{"name":"a\nb"}"#, r#"{"name":5}"#, &long] {
+        assert_eq!(admin.log_in(OWN, wrong).await.status, 400, "{wrong}");
+    }
+    for seconds in ["0", "61", "-1", "1.5", "\"9\"", "null"] {
+        let wrong = format!(r#"{{"name":"kim","seconds":{seconds}}}"#);
+        assert_eq!(admin.log_in(OWN, &wrong).await.status, 400, "{wrong}");
+    }
+    let huge = format!(r#"{{"name":"kim","more":"{}"}}"#, "x".repeat(2000));
+    assert_eq!(admin.log_in(OWN, &huge).await.status, 413);
+    admin.stop().await;
+}
+
+#[tokio::test]
+async fn no_page_but_ours_gets_a_token() {
+    let admin = Admin::start(options(true)).await;
+    let json = "content-type: application/json\r\n";
+    for (head, status) in [
+        // A program of this machine says nothing of an origin.
+        (format!("host: localhost:7\r\n{json}"), 200),
+        (format!("host: [::1]:7\r\norigin: http://[::1]:7\r\n{json}"), 200),
+        (format!("host: localhost:7\r\norigin: http://localhost:8\r\n{json}"), 403),
+        (format!("host: localhost:7\r\norigin: http://evil.example\r\n{json}"), 403),
+        (format!("host: localhost:7\r\norigin: null\r\n{json}"), 403),
+        (format!("host: localhost:7\r\norigin: http://\u{e9}\r\n{json}"), 403),
+        // A name that somebody else made to mean this machine.
+        (format!("host: evil.example:7\r\norigin: http://evil.example:7\r\n{json}"), 403),
+        (format!("host: localhost.evil.example\r\n{json}"), 403),
+        // What a form can send, without being asked first.
+        ("host: localhost:7\r\ncontent-type: text/plain\r\n".to_owned(), 415),
+        ("host: localhost:7\r\n".to_owned(), 415),
+    ] {
+        assert_eq!(admin.log_in(&head, r#"{"name":"kim"}"#).await.status, status, "{head}");
+    }
+    // By GET there is none: an address is no request.
+    assert_eq!(admin.get("/demo/login").await.status, 405);
+    admin.stop().await;
+
+    for options in [options(false), Options { login: None, ..options(true) }] {
+        let admin = Admin::start(options).await;
+        assert_eq!(admin.log_in(OWN, r#"{"name":"kim"}"#).await.status, 404);
+        admin.stop().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_finishes_does_not_hold_the_broker_up() {
     let admin = Admin::start(options(true)).await;
@@ -158,9 +214,12 @@ async fn a_client_that_never_finishes_does_not_hold_the_broker_up() {
     admin.stop().await;
 }
 
+/// How one of our pages asks.
+const OWN: &str = "host: localhost:15672\r\norigin: http://localhost:15672\r\ncontent-type: application/json; charset=utf-8\r\n";
+
 /// Those that are ours.
-const SCRIPTS: [&str; 7] =
-    ["index.js", "words.js", "page.js", "messages.js", "rooms.js", "chat.js", "mqtt.js"];
+const SCRIPTS: [&str; 8] =
+    ["index.js", "words.js", "page.js", "login.js", "messages.js", "rooms.js", "chat.js", "mqtt.js"];
 
 fn options(dev: bool) -> Options {
     Options {
@@ -172,6 +231,7 @@ fn options(dev: bool) -> Options {
             sockjs: Some("/chat".into()),
             tls: false,
         }),
+        login: Some(Login::new(|name, term| Some(format!("{name} for {} s", term.as_secs())))),
     }
 }
 
@@ -193,8 +253,19 @@ impl Admin {
     }
 
     async fn get(&self, path: &str) -> Answer {
+        self.ask(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).await
+    }
+
+    async fn log_in(&self, head: &str, body: &str) -> Answer {
+        let length = body.len();
+        self.ask(format!(
+            "POST /demo/login HTTP/1.1\r\n{head}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        ))
+        .await
+    }
+
+    async fn ask(&self, request: String) -> Answer {
         let mut stream = TcpStream::connect(self.at).await.expect("connect");
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("write");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("read");

@@ -10,6 +10,7 @@ mod chain;
 mod clock;
 mod file;
 mod hasher;
+mod issuer;
 mod jwt;
 mod rules;
 mod scram;
@@ -19,6 +20,7 @@ mod verifier;
 
 pub use crate::chain::{Anonymous, Guard, GuardError, Options};
 pub use crate::file::FileError;
+pub use crate::issuer::Issuer;
 pub use crate::jwt::claims::ClaimRules;
 pub use crate::jwt::key::{Encoding, JwtKey, KeyError, KeySource};
 pub use crate::jwt::secret::Secret;

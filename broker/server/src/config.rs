@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auth::{JwtOptions, Rule};
+use auth::{Issuer, JwtOptions, Rule};
 use engine::Definitions;
 use stomp::destination::Destinations;
 
@@ -39,6 +39,7 @@ pub struct Config {
     destinations: Destinations,
     rules: Arc<[Rule]>,
     tokens: Option<JwtOptions>,
+    issuer: Option<Issuer>,
     file: Option<PathBuf>,
 }
 
@@ -108,6 +109,13 @@ impl Config {
             let destinations = destinations::destinations(&settings)?;
             let rules = rules::rules(&settings)?.into();
             let tokens = tokens::tokens(&settings)?;
+            // Developers get tokens from the demo, unless the configuration says who else gives them.
+            let dev = settings.section("node").truth("dev") && tokens.is_none();
+            let issuer = dev
+                .then(Issuer::new)
+                .transpose()
+                .map_err(|error| vec![ConfigError::new(&Origin::Default, error.to_string())])?;
+            let tokens = tokens.or_else(|| issuer.as_ref().map(Issuer::options));
             let mqtt = settings.section("mqtt");
             if mqtt.word("redirect") != "never" && mqtt.text("server_reference").is_none() {
                 let text =
@@ -115,7 +123,7 @@ impl Config {
                 return Err(vec![ConfigError::new(&mqtt.given("redirect").origin, text.to_owned())]);
             }
             let file = file.map(Path::to_path_buf);
-            Ok(Self { settings, definitions, destinations, rules, tokens, file })
+            Ok(Self { settings, definitions, destinations, rules, tokens, issuer, file })
         });
         match checked {
             Ok(config) if errors.is_empty() => return Ok(config),
@@ -149,6 +157,11 @@ impl Config {
 
     pub(crate) const fn tokens(&self) -> Option<&JwtOptions> {
         self.tokens.as_ref()
+    }
+
+    /// Who signs the tokens of the demo, if it is we.
+    pub(crate) const fn issuer(&self) -> Option<&Issuer> {
+        self.issuer.as_ref()
     }
 
     pub(crate) const fn destinations(&self) -> &Destinations {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use admin::WebEndpoint;
+use admin::{Login, WebEndpoint};
 use engine::Broker;
 use gateway::{Gateway, Kind, Web};
 use telemetry::Metrics;
@@ -108,5 +108,6 @@ fn admin_options(config: &Config, open: &[Open]) -> admin::Options {
             .next_back()
             .map(|(port, paths, _, mqtt)| endpoint(port, mqtt, paths.texts("sockjs_mqtt"))),
         stomp_ws: first.map(|(port, paths, ws, _)| endpoint(port, ws, paths.texts("sockjs"))),
+        login: config.issuer().cloned().map(|issuer| Login::new(move |user, term| issuer.sign(user, term))),
     }
 }
