@@ -32,6 +32,8 @@ pub(crate) type Outcome = Result<(), Short>;
 pub(crate) enum Short {
     /// The broker did something else than the statement asks: what was expected, and what came.
     Failed(String),
+    /// The same, about these statements alone, as the row of the case lists them: the others were not come to, or hold.
+    FailedOf(&'static str, String),
     /// The broker says that it lacks what the case is about, as it may.
     NotApplicable(String),
 }
@@ -40,6 +42,18 @@ impl Short {
     /// A failure.
     pub(crate) fn failed(why: impl Into<String>) -> Self {
         Self::Failed(why.into())
+    }
+
+    /// Whether this, of a case that shows it, says that the statement is broken: `id` is as the report has it.
+    pub(crate) fn breaks(&self, id: &str) -> bool {
+        match self {
+            Self::Failed(_) => true,
+            Self::FailedOf(statements, _) => {
+                let number = id.split_once('-').map_or(id, |(_, number)| number);
+                statements.split(' ').any(|listed| listed == number)
+            }
+            Self::NotApplicable(_) => false,
+        }
     }
 }
 
@@ -58,7 +72,7 @@ impl From<Outcome> for Verdict {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Ok(()) => Self::Pass,
-            Err(Short::Failed(why)) => Self::Fail(why),
+            Err(Short::Failed(why) | Short::FailedOf(_, why)) => Self::Fail(why),
             Err(Short::NotApplicable(why)) => Self::NotApplicable(why),
         }
     }

@@ -41,7 +41,7 @@ impl Report {
         let mut out = format!("{} at {}\n\n", self.specification, self.address);
         let width = self.statements.keys().map(|id| id.0.chars().count()).max().unwrap_or_default();
         for (id, cases) in &self.statements {
-            let verdict = word(&self.verdict(cases));
+            let verdict = word(&self.verdict(id, cases));
             let shown: Vec<&str> = self.of(cases).map(|case| case.name).collect();
             // Writing to a string does not fail.
             let _ = writeln!(out, "{verdict}  {:width$}  {}", id.0, shown.join(", "));
@@ -71,7 +71,7 @@ impl Report {
             .iter()
             .map(|(id, cases)| {
                 let names: Vec<&str> = self.of(cases).map(|case| case.name).collect();
-                json!({ "id": id.0, "verdict": name(&self.verdict(cases)), "cases": names })
+                json!({ "id": id.0, "verdict": name(&self.verdict(id, cases)), "cases": names })
             })
             .collect();
         let cases: Vec<Value> = self
@@ -83,7 +83,13 @@ impl Report {
                     Verdict::Fail(why) | Verdict::NotApplicable(why) => json!(why),
                 };
                 let took = u64::try_from(case.took.as_millis()).unwrap_or(u64::MAX);
-                json!({ "name": case.name, "verdict": name(&case.verdict), "why": why, "took_ms": took })
+                json!({
+                    "name": case.name,
+                    "verdict": name(&case.verdict),
+                    "why": why,
+                    "broken": case.broken,
+                    "took_ms": took,
+                })
             })
             .collect();
         let [pass, fail, not_applicable] = self.totals();
@@ -103,22 +109,25 @@ impl Report {
         cases.iter().filter_map(|index| self.cases.get(*index))
     }
 
-    /// One failure is a failure; one success is a success, where the others are not applicable.
-    fn verdict(&self, cases: &[usize]) -> Verdict {
+    /// One failure is a failure, if it is about this statement; one success is a success, where the others are not applicable.
+    fn verdict(&self, id: &Id, cases: &[usize]) -> Verdict {
         let rank = |verdict: &Verdict| match verdict {
             Verdict::NotApplicable(_) => 0,
             Verdict::Pass => 1,
             Verdict::Fail(_) => 2,
         };
-        let worst = self.of(cases).map(|case| &case.verdict).max_by_key(|verdict| rank(verdict));
-        worst.cloned().unwrap_or(Verdict::Pass)
+        let of_case = |case: &Ran| match &case.verdict {
+            Verdict::Fail(why) if !case.broken.contains(&id.0) => Verdict::NotApplicable(why.clone()),
+            Verdict::Pass | Verdict::Fail(_) | Verdict::NotApplicable(_) => case.verdict.clone(),
+        };
+        self.of(cases).map(of_case).max_by_key(rank).unwrap_or(Verdict::Pass)
     }
 
     fn totals(&self) -> [usize; 3] {
         let mut totals = [0; 3];
         let [pass, fail, not_applicable] = &mut totals;
-        for cases in self.statements.values() {
-            match self.verdict(cases) {
+        for (id, cases) in &self.statements {
+            match self.verdict(id, cases) {
                 Verdict::Pass => *pass += 1,
                 Verdict::Fail(_) => *fail += 1,
                 Verdict::NotApplicable(_) => *not_applicable += 1,
@@ -182,7 +191,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines.get(2..6),
-            Some(&["FAIL  A-9   one, two", "pass  A-10  one", "n/a   A-11  three", ""][..])
+            Some(&["FAIL  A-9   one, two", "pass  A-10  one, two", "n/a   A-11  three", ""][..])
         );
         assert!(
             text.contains("FAIL  two: late\n") && text.contains("3 statements: 1 pass, 1 fail, 1 not"),
@@ -202,14 +211,17 @@ mod tests {
     fn report() -> Report {
         let ran = |name, statements: &[&str], verdict| {
             let statements = statements.iter().map(|id| (*id).to_owned()).collect();
-            Ran { name, statements, verdict, took: Duration::ZERO }
+            let broken =
+                if matches!(verdict, Verdict::Fail(_)) { vec!["A-9".to_owned()] } else { Vec::new() };
+            Ran { name, statements, verdict, broken, took: Duration::ZERO }
         };
         Report::new(
             "A".into(),
             "h:1".into(),
             vec![
                 ran("one", &["A-10", "A-9"], Verdict::Pass),
-                ran("two", &["A-9"], Verdict::Fail("late".into())),
+                // Of its two statements it has seen one to be broken.
+                ran("two", &["A-9", "A-10"], Verdict::Fail("late".into())),
                 ran("three", &["A-11"], Verdict::NotApplicable("no such feature".into())),
             ],
         )

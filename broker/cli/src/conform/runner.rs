@@ -17,6 +17,8 @@ pub(crate) struct Ran {
     pub(crate) statements: Vec<String>,
     /// What it came to.
     pub(crate) verdict: Verdict,
+    /// Those of `statements` that are broken, if it failed.
+    pub(crate) broken: Vec<String>,
     /// How long it took.
     pub(crate) took: Duration,
 }
@@ -32,9 +34,12 @@ pub(crate) fn run(cases: &[Case], target: &Target, parallel: usize) -> Vec<Ran> 
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(case) = cases.get(index) else { return };
                     let started = Instant::now();
-                    let verdict = Verdict::from((case.run)(target));
+                    let outcome = (case.run)(target);
+                    let took = started.elapsed();
                     let statements = case.statements.clone();
-                    let ran = Ran { name: case.name, statements, verdict, took: started.elapsed() };
+                    let mut broken = statements.clone();
+                    broken.retain(|id| outcome.as_ref().is_err_and(|short| short.breaks(id)));
+                    let ran = Ran { name: case.name, statements, verdict: outcome.into(), broken, took };
                     done.lock().unwrap_or_else(PoisonError::into_inner).push((index, ran));
                 }
             });

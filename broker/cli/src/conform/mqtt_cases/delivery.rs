@@ -7,7 +7,7 @@ use ::mqtt::version::Version;
 use crate::conform::case::{Outcome, Short, Target};
 use crate::conform::mqtt_cases::client::{Client, expect, unexpected};
 use crate::conform::mqtt_cases::packet::{Packet, Publish};
-use crate::conform::mqtt_cases::row::{Row, row};
+use crate::conform::mqtt_cases::row::{Row, only, row};
 use crate::conform::mqtt_cases::session::forget;
 use crate::conform::mqtt_cases::write::{Message, PUBACK, PUBCOMP, PUBREC, PUBREL, ack, ack_with, prop};
 use crate::conform::peer::Next;
@@ -20,6 +20,7 @@ pub(crate) const ROWS: &[Row] = &[
         "2.2.2-1 2.3.1-6 3.3.4-1 4.3.2-2 4.3.3-2",
         answers,
     ),
+    row("qos_1_is_answered_by_puback", "2.2.1-5 3.4.2-1 4.3.2-4", "2.2.2-1 2.3.1-6 4.3.2-2", puback),
     row("an_id_is_free_after_puback", "4.3.2-5", "4.3.2-2", free_after_puback),
     row("an_id_is_free_after_pubcomp", "4.3.3-12", "4.3.3-2", free_after_pubcomp),
     row(
@@ -88,13 +89,24 @@ fn answers(target: &Target, version: Version) -> Outcome {
         client.say(&Message::new(&topic, b"x", 1, id));
         client.expect_ack(PUBACK, id)?;
         client.say(&Message::new(&topic, b"x", 2, id));
-        client.expect_ack(PUBREC, id).map_err(|short| match short {
+        let answer = client.expect_ack(PUBREC, id).map_err(|short| match short {
             // Here this is what is asked.
-            Short::NotApplicable(why) | Short::Failed(why) => Short::Failed(why),
-        })?;
+            Short::NotApplicable(why) | Short::Failed(why) | Short::FailedOf(_, why) => Short::Failed(why),
+        });
+        only(QOS_2, answer)?;
         client.send(&ack(PUBREL, id));
-        client.expect_ack(PUBCOMP, id)?;
+        only(QOS_2, client.expect_ack(PUBCOMP, id))?;
         client.say(&Message::new(&topic, b"x", 0, 0));
+        client.quiet()?;
+    }
+    Ok(())
+}
+
+fn puback(target: &Target, version: Version) -> Outcome {
+    let mut client = Client::clean(target, version)?;
+    for id in [1, 2, 0x0100, 0xfffe, 0xffff] {
+        client.say(&Message::new(&target.fresh(), b"x", 1, id));
+        client.expect_ack(PUBACK, id)?;
         client.quiet()?;
     }
     Ok(())
@@ -456,7 +468,8 @@ fn no_expiry(target: &Target, version: Version) -> Outcome {
     // One has been released, the other has been sent: both go on.
     let mut wanted = vec![(PUBREL, first.id), (0, second.id)];
     while !wanted.is_empty() {
-        let came = match reader.packet(&format!("packet of the exchanges {wanted:?}"))? {
+        let came = only("4.3.3-7", reader.packet(&format!("packet of the exchanges {wanted:?}")))?;
+        let came = match came {
             Packet::Ack(ack) => (ack.first, ack.id),
             Packet::Publish(publish) => (0, publish.id),
             other => return Err(unexpected("PUBREL or PUBLISH", &other)),
@@ -472,3 +485,6 @@ fn no_expiry(target: &Target, version: Version) -> Outcome {
     reader.leave()?;
     forget(target, version, &id)
 }
+
+/// What is asked of the answers to a message of QoS 2, in 5.0 and 3.1.1.
+const QOS_2: &str = "3.3.4-1 3.5.2-1 3.7.2-1 4.3.3-8 4.3.3-11 4.3.3-2";

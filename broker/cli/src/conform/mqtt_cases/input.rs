@@ -15,10 +15,11 @@ pub(crate) const ROWS: &[Row] = &[
     row("a_null_character_in_a_string_ends_the_connection", "1.5.4-2 4.7.3-2", "1.5.3-2 4.7.3-2", null),
     row(
         "ill_formed_text_ends_the_connection",
-        "1.5.4-1 1.5.7-1 3.1.3-4 3.1.3-8 3.1.3-11 3.1.3-12 3.3.2-1 3.3.2-13 3.3.2-19 3.8.3-1 3.10.3-1",
-        "1.5.3-1 3.1.3-4 3.1.3-10 3.1.3-11 3.3.2-1 3.8.3-1 3.10.3-1",
+        "1.5.4-1 1.5.7-1 3.1.3-4 3.1.3-8 3.1.3-11 3.3.2-1 3.3.2-13 3.3.2-19 3.8.3-1 3.10.3-1",
+        "1.5.3-1 3.1.3-4 3.1.3-10 3.3.2-1 3.8.3-1 3.10.3-1",
         ill_formed,
     ),
+    row("an_ill_formed_user_name_lets_nobody_in", "3.1.3-12", "3.1.3-11", ill_formed_user),
     row("a_byte_order_mark_is_a_character", "1.5.4-3", "1.5.3-3", byte_order_mark),
     row("an_empty_topic_or_filter_is_refused", "4.7.3-1", "4.7.3-1", empty),
     row("a_wildcard_has_its_level_to_itself", "4.7.1-1 4.7.1-2", "4.7.1-2 4.7.1-3", misplaced_wildcard),
@@ -42,10 +43,22 @@ fn null(target: &Target, version: Version) -> Outcome {
 }
 
 fn ill_formed(target: &Target, version: Version) -> Outcome {
-    // A lonely continuation byte, an over-long slash, a surrogate, half a character, and more than U+10FFFF.
-    for wrong in [&b"\x80"[..], b"\xc0\xaf", b"\xed\xa0\x80", b"\xe4\xb8", b"\xf4\x90\x80\x80"] {
+    for wrong in ILL_FORMED {
         let text = [target.fresh().as_bytes(), wrong].concat();
         everywhere(target, version, &text).map_err(|short| about(&format!("{wrong:02x?}"), short))?;
+    }
+    Ok(())
+}
+
+fn ill_formed_user(target: &Target, version: Version) -> Outcome {
+    for wrong in ILL_FORMED {
+        let text = [target.fresh().as_bytes(), wrong].concat();
+        let connect = Connect::new(version, &target.fresh());
+        let connect = Connect { user: Some(text), password: Some(b"x".into()), ..connect };
+        // A server may look for the name first, and not find it.
+        let codes = &[4, 5, 0x81, 0x82, 0x86, 0x87, 0x99];
+        each_turned_away(target, version, codes, &[("user name", connect.bytes())])
+            .map_err(|short| about(&format!("{wrong:02x?}"), short))?;
     }
     Ok(())
 }
@@ -262,3 +275,6 @@ fn dollar(target: &Target, version: Version) -> Outcome {
     let _ = cleaner.quiet();
     Ok(())
 }
+
+/// A lonely continuation byte, an over-long slash, a surrogate, half a character, and more than U+10FFFF.
+const ILL_FORMED: [&[u8]; 5] = [b"\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xe4\xb8", b"\xf4\x90\x80\x80"];

@@ -35,10 +35,19 @@ impl Row {
     }
 }
 
+/// A failure is about these statements alone; they may be of either version.
+pub(crate) fn only<T>(statements: &'static str, result: Result<T, Short>) -> Result<T, Short> {
+    result.map_err(|short| match short {
+        Short::Failed(why) => Short::FailedOf(statements, why),
+        Short::FailedOf(..) | Short::NotApplicable(_) => short,
+    })
+}
+
 /// Says which of several it was.
 pub(crate) fn about(what: &str, short: Short) -> Short {
     match short {
         Short::Failed(why) => Short::Failed(format!("{what}: {why}")),
+        Short::FailedOf(statements, why) => Short::FailedOf(statements, format!("{what}: {why}")),
         Short::NotApplicable(why) => Short::NotApplicable(format!("{what}: {why}")),
     }
 }
