@@ -6,6 +6,8 @@ mod bridges;
 mod browser;
 mod clients;
 mod crossing;
+mod crossing_names;
+mod crossing_promises;
 mod delivery;
 mod exchanges;
 mod exchanges_setup;

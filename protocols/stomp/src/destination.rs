@@ -505,8 +505,16 @@ fn hex_pair(bytes: &[u8]) -> Option<u8> {
 /// The inverse of [`key`] and [`name`]: `separator` is `/` where slashes part levels, NUL where nothing does.
 fn write_words(text: &str, separator: u8, escapes: Escapes, buf: &mut BytesMut) {
     let mut rest = text;
+    // What ends a line and has no escape in this version is written as `%XX` as well.
+    let has_no_escape = |byte: u8| match escapes {
+        Escapes::Off => matches!(byte, b'\n' | b'\r'),
+        Escapes::WithoutCr => byte == b'\r',
+        Escapes::All => false,
+    };
     let is_special = |byte: u8| {
-        byte == b'%' || (separator != b'/' && (byte == b'/' || (byte == separator && byte != b'\0')))
+        byte == b'%'
+            || has_no_escape(byte)
+            || (separator != b'/' && (byte == b'/' || (byte == separator && byte != b'\0')))
     };
     while let Some(at) = rest.bytes().position(is_special) {
         let (plain, special) = rest.split_at(at);
@@ -516,6 +524,8 @@ fn write_words(text: &str, separator: u8, escapes: Escapes, buf: &mut BytesMut) 
         match byte {
             "%" if hex_pair(after.as_bytes()).is_some() => buf.extend_from_slice(b"%25"),
             "%" => buf.extend_from_slice(b"%"),
+            "\n" => buf.extend_from_slice(b"%0A"),
+            "\r" => buf.extend_from_slice(b"%0D"),
             "/" if separator == b'\0' => buf.extend_from_slice(b"%2F"),
             "/" => escapes.write(char::from(separator).encode_utf8(&mut [0; 4]), buf),
             _ => buf.extend_from_slice(b"%2F"),
