@@ -10,6 +10,7 @@ use harness::mqtt::write::Connect;
 use harness::script::node;
 use harness::stomp::{Client, Frame};
 use harness::token::{config, now_s, signed, token};
+use harness::wait::SOON;
 use serde_json::{Value, json};
 
 /// A rule by which it is seen who somebody is.
@@ -54,7 +55,7 @@ fn a_token_that_is_not_good_keeps_its_client_out_and_is_not_told_to_anybody() ->
         let error = client.expect("ERROR")?;
         ensure!(error.header("error-code") == Some(code), "{error:?}");
         ensure!(!error.text().contains(bad), "{}", error.text());
-        ensure!(client.closes(harness::wait::SOON)?);
+        ensure!(client.closes(SOON)?);
     }
     for bad in [&expired, &forged] {
         for (version, codes) in [(Version::V5, [0x86, 0x87]), (Version::V311, [4, 5]), (Version::V31, [4, 5])]
@@ -108,6 +109,122 @@ fn mqtt_js_shows_its_token_by_auth_and_a_newer_one_later() -> Result<()> {
         ensure!(found == ["connected", "message", "disconnected"] && shown.contains("135"), "{shown}");
     }
     Ok(())
+}
+
+#[test]
+fn a_newer_token_on_a_frame_lets_a_stomp_client_go_on() -> Result<()> {
+    let broker = broker()?;
+    let mut client = connect(&broker, &[("Authorization", &bearer("alice", 2))])?;
+    client.subscribe("e", "/session/queue/request-error", "auto")?;
+    client.subscribe("1", "/topic/room.1", "auto")?;
+    // It has expired, and the client only listens.
+    let told = client.expect("MESSAGE")?;
+    ensure!(told.header("subscription") == Some("e"), "{told:?}");
+    ensure!(
+        told.header("error-code") == Some("token_expired") && told.header("expired-at").is_some(),
+        "{told:?}"
+    );
+    let send = |code: &str| {
+        Frame::new("SEND")
+            .with("destination", "/topic/room.1")
+            .with("client-request-code", code)
+            .body("안녕".as_bytes())
+    };
+    // Without a newer one nothing is sent.
+    client.send(&send("1"))?;
+    let refused = client.expect("MESSAGE")?;
+    ensure!(refused.header("client-request-code") == Some("1"), "{refused:?}");
+    ensure!(refused.header("error-code") == Some("token_expired"), "{refused:?}");
+    // One that has expired too, one that is forged, one of somebody else.
+    let forged =
+        signed(&json!({"sub": "alice", "exp": now_s() + 60}), "another secret, of somebody else's own");
+    for (bad, code) in [
+        (bearer("alice", -5), "token_expired"),
+        (format!("Bearer {forged}"), "token_refused"),
+        (bearer("bob", 60), "access_refused"),
+    ] {
+        client.send(&send("2").with("Authorization", &bad).with("receipt", "r"))?;
+        let refused = client.expect("MESSAGE")?;
+        ensure!(refused.header("error-code") == Some(code), "{code} {refused:?}");
+        ensure!(
+            refused.header("receipt") == Some("r") && refused.header("subscription") == Some("e"),
+            "{refused:?}"
+        );
+    }
+    client.send(&send("3").with("Authorization", &bearer("alice", 3600)))?;
+    let message = client.expect("MESSAGE")?;
+    ensure!(message.header("subscription") == Some("1") && message.text() == "안녕", "{message:?}");
+    ensure!(message.header("client-request-code") == Some("3"), "{message:?}");
+    ensure!(
+        message.headers.iter().all(|(name, _)| !name.eq_ignore_ascii_case("authorization")),
+        "{message:?}"
+    );
+    // And it stays, beyond the end of the first one and the time after it.
+    client.publish("/topic/room.1", b"still here")?;
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    client.publish("/topic/room.1", b"and here")?;
+    Ok(())
+}
+
+#[test]
+fn who_does_not_listen_for_errors_gets_one_and_who_only_listens_is_cut_off() -> Result<()> {
+    let broker = Setup::new().config(&config("grace = \"1s\"")).start()?;
+    let mut sender = connect(&broker, &[("Authorization", &bearer("alice", 600))])?;
+    let expired = bearer("alice", -5);
+    let send = Frame::new("SEND").with("destination", "/topic/a").with("Authorization", &expired);
+    sender.send(&send.with("receipt", "r").with("correlation-id", "c"))?;
+    let error = sender.expect("ERROR")?;
+    for (name, value) in [("error-code", "token_expired"), ("receipt-id", "r"), ("correlation-id", "c")] {
+        ensure!(error.header(name) == Some(value), "{error:?}");
+    }
+    ensure!(sender.closes(SOON)?);
+    let mut listener = connect(&broker, &[("Authorization", &bearer("alice", 2))])?;
+    listener.subscribe("1", "/topic/a", "auto")?;
+    let error = listener.expect("ERROR")?;
+    ensure!(error.header("error-code") == Some("token_expired"), "{error:?}");
+    ensure!(listener.closes(SOON)?);
+    Ok(())
+}
+
+#[test]
+fn an_mqtt_client_whose_token_has_expired_is_cut_off_after_a_while() -> Result<()> {
+    let broker = Setup::new().config(&config("grace = \"1s\"")).start()?;
+    for version in [Version::V5, Version::V311, Version::V31] {
+        let connect = Connect { id: format!("{version:?}"), ..with_password(version, &token("alice", 2)) };
+        let (mut client, _) = mqtt::Client::connect(broker.at(Door::Mqtt), &connect)?;
+        client.subscribe("a", 1)?;
+        if version == Version::V5 {
+            let packet = client.packet()?;
+            ensure!(matches!(packet, Packet::Disconnect { reason: 0x87, .. }), "{packet:?}");
+        }
+        ensure!(client.closes(SOON)?, "{version:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_rule_denies_is_told_on_the_error_channel_and_all_else_goes_on() -> Result<()> {
+    let broker = broker()?;
+    let mut client = connect(&broker, &[("Authorization", &bearer("alice", 600))])?;
+    client.subscribe("e", "/session/queue/request-error", "client")?;
+    for command in ["SEND", "SUBSCRIBE"] {
+        let frame = Frame::new(command).with("id", "1").with("destination", "/topic/not.alice");
+        client.send(&frame.with("client-request-code", command))?;
+        let refused = client.expect("MESSAGE")?;
+        ensure!(refused.header("error-code") == Some("access_refused"), "{refused:?}");
+        ensure!(refused.header("client-request-code") == Some(command), "{refused:?}");
+        ensure!(refused.header("error").is_some_and(|text| text.contains("access.deny")), "{refused:?}");
+        client.settle("ACK", &refused)?;
+    }
+    client.subscribe("1", "/topic/alice", "auto")?;
+    client.publish("/topic/alice", b"x")?;
+    let message = client.expect("MESSAGE")?;
+    ensure!(message.header("subscription") == Some("1"), "{message:?}");
+    Ok(())
+}
+
+fn bearer(user: &str, ends_in_s: i64) -> String {
+    format!("Bearer {}", token(user, ends_in_s))
 }
 
 fn broker() -> Result<Broker> {

@@ -292,9 +292,10 @@ impl Link {
         deliveries.len() < before
     }
 
-    /// How many requests wait for the disk, or for a hook.
+    /// How many requests wait for the disk, for a hook, or for whoever knows who the client is.
     pub fn backlog(&self) -> usize {
-        self.under_way + self.inquiry.as_ref().map_or(0, |inquiry| inquiry.backlog())
+        let renews = matches!(&self.state, State::In(member) if matches!(member.renewal, Renewal::Asking(_)));
+        self.under_way + usize::from(renews) + self.inquiry.as_ref().map_or(0, |inquiry| inquiry.backlog())
     }
 
     fn count_taken(&mut self, deliveries: &[Delivery]) {

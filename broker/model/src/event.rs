@@ -1,11 +1,14 @@
 //! What the broker tells a session.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use crate::name::{ClientId, ConsumerId, UserName};
 use crate::qos::Qos;
 use crate::refusal::Refusal;
 use crate::request::Ticket;
+use crate::time::WallMs;
 
 /// An answer to a request, or news.
 #[derive(Debug)]
@@ -19,6 +22,9 @@ pub enum Event {
     Challenged(Bytes),
     /// The client has shown anew who it is, and is told this.
     Reauthenticated(Option<Bytes>),
+    /// What the client may do ends then, unless it shows something newer. Follows `Opened` and `Reauthenticated`, where there
+    /// is an end.
+    Expires(Ending),
     /// A submit took effect and, where it had to, is on disk; or nothing of it did.
     Submitted {
         /// Which.
@@ -53,6 +59,15 @@ pub enum Event {
     ConsumerCancelled(ConsumerId),
     /// The broker ends this connection. The session says good-bye in its protocol's words and closes.
     Closing(Farewell),
+}
+
+/// The end of what a client may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// When what it showed ends, as that says itself.
+    pub at: WallMs,
+    /// From when on it is refused.
+    pub until: Instant,
 }
 
 /// What a client gets when it is let in.

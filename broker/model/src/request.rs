@@ -24,7 +24,7 @@ pub enum Request {
     Open(Box<Open>),
     /// The next step of an exchange. Answered as the request that began it was.
     Proceed(Proceed),
-    /// Shows anew who the client is, once it is in (MQTT 5.0, 4.12.1); there is a [`crate::principal::Proof`] in it.
+    /// Shows anew who the client is, once it is in (MQTT 5.0, 4.12.1); there is a [`crate::principal::Proof`] or a token in it.
     /// Answered by [`crate::event::Event::Challenged`], `Reauthenticated` or `Refused`. Until then all stays as it was.
     Reauthenticate(Box<Credentials>),
     /// Publish and settle, together or not at all. Answered by [`crate::event::Event::Submitted`].

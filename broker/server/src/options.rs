@@ -96,6 +96,7 @@ pub(crate) fn mqtt(config: &Config) -> mqtt::Options {
     };
     mqtt::Options {
         versions: section.texts("versions").iter().map(version).collect(),
+        token_grace: token_grace(config),
         connect_timeout: Duration::from_millis(section.number("connect_timeout")),
         receive_maximum: narrow(section, "receive_max"),
         inflight_max: narrow(section, "inflight_max"),
@@ -116,6 +117,11 @@ pub(crate) fn mqtt(config: &Config) -> mqtt::Options {
         },
         redirect: redirect(section),
     }
+}
+
+/// How long a client may stay whose token has expired.
+fn token_grace(config: &Config) -> Duration {
+    Duration::from_millis(config.settings().section("auth").section("jwt").number("grace"))
 }
 
 fn redirect(section: &Section) -> Option<mqtt::Redirect> {
@@ -149,6 +155,8 @@ pub(crate) fn stomp(config: &Config) -> stomp::options::Options {
         connect_timeout: duration("connect_timeout"),
         strict: section.truth("strict"),
         tokens: config.tokens().is_some(),
+        token_grace: token_grace(config),
+        error_queue: section.word("error_queue").to_owned(),
         destinations: config.destinations().clone(),
         host_names: config.settings().section("node").texts("host_names").to_vec(),
         heart_beat_min: duration("heart_beat_min"),
@@ -380,8 +388,10 @@ mod tests {
             "reference: \"there:1\", when: AtShutdown",
             "session_expiry_v3_s: 2073600",
             "connect_timeout: 2.9s",
+            "token_grace: 4.7s",
             "versions: [V1_1]",
             "strict: true",
+            "error_queue: \"mine\"",
             "heart_beat_tolerance: 3.2",
         ] {
             assert!(shown.contains(text), "{text} in {shown}");
@@ -434,6 +444,8 @@ mod tests {
         "mqtt.connect_timeout=2900ms",
         "stomp.versions=1.1",
         "stomp.strict=true",
+        "stomp.error_queue=mine",
+        "auth.jwt.grace=4700ms",
         "stomp.connect_timeout=30s",
         "stomp.heart_beat_min=31s",
         "stomp.heart_beat_tolerance=3.2",

@@ -17,6 +17,8 @@ pub struct Options {
     pub versions: Vec<Version>,
     /// How long a client may take from its first byte to the end of CONNECT.
     pub connect_timeout: Duration,
+    /// How long a client may stay whose token has expired.
+    pub token_grace: Duration,
     /// How many QoS 1 and QoS 2 messages of a 5.0 client may be under way to us; at least 1 (3.2.2.3.3). In 3.x the
     /// connection has no such limit.
     pub receive_maximum: u16,
@@ -74,6 +76,7 @@ impl Default for Options {
         Self {
             versions: vec![Version::V31, Version::V311, Version::V5],
             connect_timeout: Duration::from_secs(10),
+            token_grace: Duration::from_secs(5),
             receive_maximum: 64,
             inflight_max: 64,
             packet_max: 1 << 20,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use model::delivery::Delivery;
-use model::event::{Event, Farewell, Opened};
+use model::event::{Ending, Event, Farewell, Opened};
 use model::outbox::{By, Outbox};
 use model::refusal::Refusal;
 use model::request::{Close, Proceed, Request};
@@ -71,6 +71,8 @@ struct Open {
     subscriptions: Subscriptions,
     /// Where the client is in by a method.
     reauth: Option<Box<Reauth>>,
+    /// When what it showed ends.
+    ending: Option<Ending>,
 }
 
 impl Session {
@@ -186,6 +188,7 @@ impl Session {
             outgoing: Outgoing::new(&limits),
             subscriptions: Subscriptions::default(),
             reauth,
+            ending: None,
         }));
     }
 
@@ -264,6 +267,7 @@ impl model::session::Session for Session {
                 | Event::Released { .. }
                 | Event::ConsumerCancelled(_)
                 | Event::Reauthenticated(_)
+                | Event::Expires(_)
                 | Event::Closing(_),
                 Phase::Awaiting(_) | Phase::Opening(..) | Phase::Challenged(..) | Phase::Closed,
             ) => Ok(()),
@@ -290,7 +294,10 @@ impl model::session::Session for Session {
     fn deadline(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Awaiting(until) | Phase::Challenged(_, until) => Some(*until),
-            Phase::Open(open) => open.keep_alive.deadline(),
+            Phase::Open(open) => {
+                let cut = open.ending.and_then(|ending| ending.until.checked_add(self.options.token_grace));
+                open.keep_alive.deadline().into_iter().chain(cut).min()
+            }
             // It is the broker who is slow now.
             Phase::Opening(..) | Phase::Closed => None,
         }
@@ -307,7 +314,7 @@ impl model::session::Session for Session {
                 hang_up(&reauth::UNANSWERED, out);
                 Ok(())
             }
-            Phase::Open(open) => open.expire(now),
+            Phase::Open(open) => open.expire(&self.options, now),
             Phase::Awaiting(_) | Phase::Opening(..) | Phase::Challenged(..) | Phase::Closed => Ok(()),
         };
         self.conclude(result, out);
@@ -338,7 +345,12 @@ impl Open {
         self.incoming.is_full() || self.subscriptions.is_full()
     }
 
-    fn expire(&mut self, now: Instant) -> Result<(), Fault> {
+    fn expire(&mut self, options: &Options, now: Instant) -> Result<(), Fault> {
+        let is_over = |ending: &Ending| now.saturating_duration_since(ending.until) >= options.token_grace;
+        if let Some(ending) = self.ending.filter(|ending| ending.until <= now && is_over(ending)) {
+            let text = Refusal::Expired { at: ending.at }.to_string();
+            return Err(Fault { reason: Reason::NotAuthorized, text: text.into() });
+        }
         if self.is_full() {
             // It is not the client who is silent: we do not listen.
             self.keep_alive.heard(now);
@@ -424,6 +436,10 @@ impl Open {
                 Some(reauth) => reauth.challenged(data, limits, out),
                 None => Ok(()),
             },
+            Event::Expires(ending) => {
+                self.ending = Some(ending);
+                Ok(())
+            }
             Event::Reauthenticated(data) => match &mut self.reauth {
                 Some(reauth) => reauth.finished(data, limits, out),
                 None => Ok(()),

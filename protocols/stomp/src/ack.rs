@@ -82,6 +82,8 @@ pub(crate) struct Shape {
     pub(crate) durable: bool,
     /// Whether each message says its number.
     pub(crate) numbers: bool,
+    /// Whether it hears what is refused to the client.
+    pub(crate) errors: bool,
 }
 
 /// A message that waits for its ACK.
@@ -103,6 +105,8 @@ pub(crate) struct Subscriptions {
     /// Those too that are ending: what was on its way to them is still sent.
     by_consumer: HashMap<ConsumerId, Subscription>,
     last_consumer: u32,
+    /// The one that hears what is refused, among those that go on.
+    errors: Option<ConsumerId>,
     /// The number of the last message.
     sent: u64,
 }
@@ -142,6 +146,9 @@ impl Subscriptions {
             unsettled: VecDeque::new(),
         };
         self.by_label.insert(label, consumer);
+        if shape.errors {
+            self.errors = self.errors.or(Some(consumer));
+        }
         self.by_consumer.insert(consumer, subscription);
         Some(consumer)
     }
@@ -164,6 +171,21 @@ impl Subscriptions {
                 self.by_label.remove(&subscription.label);
             }
         }
+        if self.errors == Some(consumer) {
+            // There may be another one.
+            let others = self.by_consumer.values().filter(|one| one.shape.errors).map(|one| one.consumer);
+            self.errors = others.filter(|one| self.goes_on(*one)).min();
+        }
+    }
+
+    /// The one that hears what is refused to the client.
+    pub(crate) fn hears_errors(&self) -> Option<ConsumerId> {
+        self.errors
+    }
+
+    /// A message of ours is sent to it, which needs no settling.
+    pub(crate) fn deliver_ours(&mut self, consumer: ConsumerId) -> Option<(MessageNumber, &Subscription)> {
+        self.deliver(consumer, NOTHING_TO_SETTLE)
     }
 
     /// The broker has ended it too.

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use bytes::BytesMut;
 use bytestring::ByteString;
 use model::refusal::Refusal;
+use model::time::WallMs;
 
 use crate::ack::AckError;
 use crate::decode::DecodeError;
@@ -26,7 +27,11 @@ pub(crate) struct Fault {
     /// What is wrong and what to do about it.
     pub(crate) detail: String,
     /// A word for programs, RabbitMQ's where it has one.
-    code: Option<&'static str>,
+    pub(crate) code: Option<&'static str>,
+    /// When the token ended that is not good any more.
+    pub(crate) expired_at: Option<WallMs>,
+    /// Whether it is about what the client may do: then the rest of what it does need not end.
+    pub(crate) is_about_rights: bool,
     /// The subscription it is about.
     subscription: Option<Box<str>>,
     /// The frame it is about.
@@ -37,6 +42,8 @@ pub(crate) struct Fault {
 struct About {
     /// The receipt that will not come.
     receipt: Option<ByteString>,
+    /// By which the client knows the frame again.
+    correlation: Vec<(ByteString, ByteString)>,
     /// The frame.
     quote: String,
 }
@@ -44,7 +51,15 @@ struct About {
 impl Fault {
     /// A fault that is about no frame yet.
     pub(crate) fn new(message: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
-        Self { message: message.into(), detail: detail.into(), code: None, subscription: None, about: None }
+        Self {
+            message: message.into(),
+            detail: detail.into(),
+            code: None,
+            expired_at: None,
+            is_about_rights: false,
+            subscription: None,
+            about: None,
+        }
     }
 
     /// A header that must be there is not.
@@ -56,8 +71,30 @@ impl Fault {
     #[must_use]
     pub(crate) fn about(mut self, command: Command, headers: &Headers, body: &[u8]) -> Self {
         let receipt = headers.get("receipt").cloned();
-        self.about = Some(Box::new(About { receipt, quote: quote(command, headers, body) }));
+        let known = |name: &&str| Some((ByteString::from(*name), headers.get(name)?.clone()));
+        let correlation = CORRELATION.iter().filter_map(known).collect();
+        self.about = Some(Box::new(About { receipt, correlation, quote: quote(command, headers, body) }));
         self
+    }
+
+    /// By which the client knows the frame again that it is about.
+    pub(crate) fn correlation(&self) -> &[(ByteString, ByteString)] {
+        self.about.as_ref().map_or(&[], |about| &about.correlation)
+    }
+
+    /// The receipt of the frame that it is about, which will not come.
+    pub(crate) fn receipt(&self) -> Option<&ByteString> {
+        self.about.as_ref()?.receipt.as_ref()
+    }
+
+    /// What is wrong, what to do about it, and the frame.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("{}\n", self.detail);
+        if let Some(About { quote, .. }) = self.about.as_deref() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "The frame:\n-----\n{quote}\n-----\n");
+        }
+        text
     }
 
     /// The same about what could not be read as a frame: names its receipt and quotes it, as far as that can be made out.
@@ -83,7 +120,7 @@ impl Fault {
             quote.push_str(&line);
             quote.push('\n');
         }
-        self.about = Some(Box::new(About { receipt, quote }));
+        self.about = Some(Box::new(About { receipt, correlation: Vec::new(), quote }));
         self
     }
 
@@ -97,8 +134,11 @@ impl Fault {
     /// Writes the ERROR. `ours` are the versions we speak.
     pub(crate) fn write(&self, version: Version, ours: &[Version], buf: &mut BytesMut) {
         let mut frame = Frame::new(Command::Error).with("message", ByteString::from(&*self.message));
-        if let Some(receipt) = self.about.as_ref().and_then(|about| about.receipt.as_ref()) {
+        if let Some(receipt) = self.receipt() {
             frame.headers.push("receipt-id", receipt.clone());
+        }
+        for (name, value) in self.correlation() {
+            frame.headers.push(name.clone(), value.clone());
         }
         if let Some(id) = &self.subscription {
             frame.headers.push("subscription", &**id);
@@ -106,14 +146,12 @@ impl Fault {
         if let Some(code) = self.code {
             frame.headers.push("error-code", code);
         }
+        if let Some(at) = self.expired_at {
+            frame.headers.push("expired-at", at.to_string());
+        }
         frame.headers.push("content-type", "text/plain");
         frame.headers.push("version", Version::list(ours));
-        let mut body = format!("{}\n", self.detail);
-        if let Some(About { quote, .. }) = self.about.as_deref() {
-            // Writing to a String cannot fail.
-            let _ = write!(body, "The frame:\n-----\n{quote}\n-----\n");
-        }
-        encode(&frame.with_body(body), version, buf);
+        encode(&frame.with_body(self.text()), version, buf);
     }
 }
 
@@ -149,6 +187,9 @@ fn cut(text: &str) -> String {
         .collect();
     if start.len() < text.len() { start + "…" } else { start }
 }
+
+/// Headers by which clients know an answer again, besides `receipt`.
+const CORRELATION: [&str; 2] = ["client-request-code", "correlation-id"];
 
 /// How much of a frame is quoted: enough to recognise it by.
 const QUOTE_BYTES_MAX: usize = 1024;
@@ -188,7 +229,18 @@ impl From<&Refusal> for Fault {
             Refusal::ShuttingDown => ("connection_forced", "Connect again when it is back."),
         };
         let message = refusal.to_string();
-        Self { code: Some(code), ..Self::new(message.clone(), format!("{message}.\n{advice}")) }
+        let expired_at = if let Refusal::Expired { at } = refusal { Some(*at) } else { None };
+        let is_about_rights = matches!(
+            refusal,
+            Refusal::NotProven(_)
+                | Refusal::BadToken(_)
+                | Refusal::Expired { .. }
+                | Refusal::Denied { .. }
+                | Refusal::Forbidden { .. }
+                | Refusal::Vetoed { .. }
+        );
+        let fault = Self::new(message.clone(), format!("{message}.\n{advice}"));
+        Self { code: Some(code), expired_at, is_about_rights, ..fault }
     }
 }
 

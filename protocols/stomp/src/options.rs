@@ -21,6 +21,10 @@ pub struct Options {
     pub strict: bool,
     /// Whether signed tokens are taken; else the headers that may have one mean nothing.
     pub tokens: bool,
+    /// How long a client may stay whose token has expired.
+    pub token_grace: Duration,
+    /// What a client calls the queue of its session where it hears what is refused, behind the prefix of sessions.
+    pub error_queue: String,
     /// What destinations mean.
     pub destinations: Destinations,
     /// Values of `host` that stand for the default virtual host, besides `/`, `localhost` and addresses.
@@ -56,6 +60,8 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             strict: false,
             tokens: false,
+            token_grace: Duration::from_secs(5),
+            error_queue: "queue/request-error".into(),
             destinations: Destinations::default(),
             host_names: Vec::new(),
             heart_beat_min: Duration::from_secs(1),

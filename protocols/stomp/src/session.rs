@@ -5,7 +5,9 @@ mod online;
 mod replies;
 mod send;
 mod settle;
+mod standing;
 mod subscribe;
+mod tells;
 mod temporary;
 
 use std::net::IpAddr;
@@ -100,6 +102,8 @@ impl Session {
                 let limits = self.options.limits.with_body(self.options.login_body_bytes_max);
                 self.decoder.decode(bytes, &limits, Version::V1_2)
             }
+            // It is being found out whether its token is good.
+            State::Online(online) if online.standing.is_held() => return false,
             State::Online(online) => self.decoder.decode(bytes, &self.options.limits, online.version),
             State::Opening(_) => return false,
             State::Leaving(_) | State::Closed => {
@@ -126,6 +130,12 @@ impl Session {
         let State::Online(online) = &mut self.state else {
             return self.connect(frame, out);
         };
+        if online.options.tokens
+            && matches!(frame.command, Command::Send | Command::Subscribe)
+            && let Some(credentials) = online.standing.hold(frame)
+        {
+            return out.requests.push(Request::Reauthenticate(credentials));
+        }
         let done = match frame.command {
             Command::Send => send::send(online, frame, out),
             Command::Ack | Command::Nack => settle::settle(online, frame, out),
@@ -177,18 +187,40 @@ impl Session {
                 let buf = out.wire.buf();
                 let heart_beat = agreed.connected(&opened.connection, &self.options, now, buf);
                 out.wire.count_packet();
-                let options = Arc::clone(&self.options);
-                State::Online(Box::new(Online::new(options, agreed.version, opened.connection, heart_beat)))
+                let (options, version) = (Arc::clone(&self.options), agreed.version);
+                let online = Online::new(options, version, opened.connection, heart_beat, agreed.standing);
+                State::Online(Box::new(online))
             }
             other @ (State::Greeting | State::Online(_) | State::Leaving(_) | State::Closed) => other,
         };
     }
 
+    /// The client is not let in, or a token is not good: then the frame that it came with is not done.
     fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) {
         if let State::Opening(agreed) = &self.state {
             let fault = agreed.refused(refusal);
             self.fail(&fault, out);
+        } else if let Some(frame) = self.online().and_then(|online| online.standing.release(false)) {
+            self.refuse(Fault::from(refusal).about(frame.command, &frame.headers, &frame.body), out);
         }
+    }
+
+    /// A token is good: on with the frame that it came with.
+    fn renewed(&mut self, now: Instant, out: &mut Outbox) {
+        if let Some(mut frame) = self.online().and_then(|online| online.standing.release(true)) {
+            self.step(&mut frame, now, out);
+        }
+    }
+
+    /// Something is refused. A client that listens for it is told, and all else goes on; others are told by ERROR.
+    fn refuse(&mut self, fault: Fault, out: &mut Outbox) {
+        if let State::Online(online) = &mut self.state
+            && fault.is_about_rights
+            && tells::tell(online, &fault, out)
+        {
+            return;
+        }
+        self.fail(&fault, out);
     }
 
     /// The broker answered: receipts are due, or the ERROR.
@@ -199,13 +231,15 @@ impl Session {
             (Ok(()), Some(work)) => self.done(&work, out),
             (Ok(()), None) => {}
             (Err(refusal), Some(work)) => {
-                let fault = Fault::from(&refusal).about(work.command, &work.headers, &[]);
-                self.fail(&fault, out);
+                if let (Kind::Subscribe(consumer), Command::Subscribe) = (work.kind, work.command) {
+                    online.subscriptions.forget(consumer);
+                }
+                self.refuse(Fault::from(&refusal).about(work.command, &work.headers, &[]), out);
             }
             (Err(refusal), None) => {
                 let mut fault = Fault::from(&refusal);
                 fault.detail.push_str("\nThe frame asked for no receipt, so it is not quoted here.");
-                self.fail(&fault, out);
+                self.refuse(fault, out);
             }
         }
     }
@@ -235,6 +269,20 @@ impl Session {
             && let Some(online) = self.online()
         {
             online.heart_beat.sent(now);
+        }
+    }
+
+    /// What the client showed has expired: it is told, if it listens for that, and after a while its connection ends.
+    fn end_term(&mut self, now: Instant, out: &mut Outbox) {
+        let grace = self.options.token_grace;
+        let Some(online) = self.online() else { return };
+        let Some((ending, is_over)) = online.standing.ended(grace, now) else { return };
+        let fault = Fault::from(&Refusal::Expired { at: ending.at });
+        if is_over {
+            self.fail(&fault, out);
+        } else {
+            // Nobody need listen: whoever sends something is told then.
+            let _ = tells::tell(online, &fault, out);
         }
     }
 
@@ -277,9 +325,13 @@ impl model::session::Session for Session {
             }
             Event::Unsubscribed { ticket, existed: _ } => session.answered(ticket, Ok(()), out),
             // Never asked for: QoS 2 ids and exchanges are MQTT's.
-            Event::Released { ticket: _, id: _, known: _ }
-            | Event::Challenged(_)
-            | Event::Reauthenticated(_) => {}
+            Event::Released { ticket: _, id: _, known: _ } | Event::Challenged(_) => {}
+            Event::Reauthenticated(_) => session.renewed(now, out),
+            Event::Expires(ending) => {
+                if let Some(online) = session.online() {
+                    online.standing.ends(ending);
+                }
+            }
             Event::ConsumerCancelled(consumer) => {
                 let fault = session.online().and_then(|online| subscribe::cancelled(online, consumer));
                 if let Some(fault) = fault {
@@ -327,7 +379,10 @@ impl model::session::Session for Session {
             let detail = format!("the connection was not opened by CONNECT within {seconds} s.");
             self.fail(&Fault::new("Connect timed out", detail), out);
         }
-        self.timed(now, out, |session, out| session.beat(now, out));
+        self.timed(now, out, |session, out| {
+            session.end_term(now, out);
+            session.beat(now, out);
+        });
     }
 }
 

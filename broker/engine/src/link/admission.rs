@@ -3,10 +3,11 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::Bytes;
 use model::access::{AccessControl, Exchange, Step};
-use model::event::{Event, Opened};
+use model::event::{Ending, Event, Opened};
 use model::name::{ClientId, ConsumerId, PublisherName};
 use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
@@ -93,7 +94,9 @@ impl Link {
                 if matches!(event, Event::Refused(_)) {
                     self.core.parts.metrics.auth_refused.increment();
                 }
+                let ending = member.ending().filter(|_| matches!(event, Event::Reauthenticated(_)));
                 events.push(event);
+                events.extend(ending);
             }
             State::New { .. } | State::Challenged(..) | State::Out => {}
         }
@@ -121,6 +124,11 @@ impl Link {
         if let Err(refusal) = entered {
             self.core.parts.metrics.auth_refused.increment();
             turn.events.push(Event::Refused(refusal));
+        } else if let State::In(member) = &self.state
+            && let Some(ending) = member.ending()
+        {
+            // Opened may still wait for the disk.
+            self.answer(ending, &mut turn);
         }
         turn.wakes.flush();
     }
@@ -284,7 +292,13 @@ impl Member {
                 Event::Refused(OTHER_USER)
             }
             (Ok(Step::Proven { permissions, data, .. }), _) => {
-                self.publisher.permissions = permissions;
+                // What is older and still good shortens nothing.
+                let terms = [self.publisher.permissions.term(), permissions.term()];
+                let longest = terms.into_iter().flatten().max_by_key(|term| term.until);
+                self.publisher.permissions = match longest {
+                    Some(term) => permissions.for_term(term),
+                    None => permissions,
+                };
                 Event::Reauthenticated(data)
             }
             (Ok(Step::Challenge(data)), Some(exchange)) => {
@@ -294,6 +308,13 @@ impl Member {
             (Ok(Step::Challenge(_)), None) => Event::Refused(UNASKED),
             (Err(refusal), _) => Event::Refused(refusal),
         }
+    }
+
+    /// The end of what it may do, for its session, which has a clock of its own.
+    fn ending(&self) -> Option<Event> {
+        let term = self.publisher.permissions.term()?;
+        let until = Instant::now().checked_add(term.until.since(clock::wall_now()))?;
+        Some(Event::Expires(Ending { at: term.expires_at, until }))
     }
 }
 

@@ -17,5 +17,6 @@ mod replay;
 mod retained;
 mod rights;
 mod seeded;
+mod terms;
 mod topology;
 mod users;

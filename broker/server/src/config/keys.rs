@@ -351,6 +351,13 @@ const STOMP: &[Key] = &[
         "Whether SUBSCRIBE and UNSUBSCRIBE need an `id` from 1.1 on, as the specification says. Clients rely on doing without.",
     ),
     Key::value(
+        "error_queue",
+        Type::Name,
+        Is("queue/request-error"),
+        "The destination of a session where it hears what is refused to it, without the prefix of sessions: a client that has \
+         SUBSCRIBEd to `/session/queue/request-error` is told there, and not by ERROR and the end of its connection.",
+    ),
+    Key::value(
         "connect_timeout",
         Type::Duration { min_ms: 100, max_ms: 3_600_000 },
         Is("10s"),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use model::event::{Event, Farewell};
+use model::event::{Ending, Event, Farewell};
 use model::outbox::By;
 use model::session::Session as _;
+use model::time::WallMs;
 use mqtt::Options;
 use mqtt::packet::{Connect, Disconnect, Packet, Properties};
 use mqtt::reason::Reason;
@@ -99,6 +100,32 @@ fn a_silent_client_goes_after_one_and_a_half_times_its_keep_alive() {
         client.wait(Duration::from_secs(1));
         assert_eq!(client.says(), expected);
         assert!(client.closed().is_some());
+    }
+}
+
+#[test]
+fn a_client_whose_token_has_expired_goes_after_a_while_unless_it_shows_a_newer_one() {
+    let second = Duration::from_secs(1);
+    for (version, expected) in [(V5, vec!["DISCONNECT NotAuthorized"]), (V311, vec![]), (V31, vec![])] {
+        for is_renewed in [false, true] {
+            let options = Options { token_grace: second * 3, ..Options::default() };
+            let mut client = Client::open_with(Connect { keep_alive_s: 0, ..connect(version) }, options);
+            let ends = |client: &mut Client, seconds: u32| {
+                client.event(Event::Expires(Ending { at: WallMs(0), until: client.now + second * seconds }));
+            };
+            ends(&mut client, 10);
+            assert_eq!(client.session.deadline(), Some(client.now + second * 13));
+            client.wait(second * 12);
+            if is_renewed {
+                ends(&mut client, 5);
+                assert_eq!(client.session.deadline(), Some(client.now + second * 8));
+                client.wait(second * 7);
+            }
+            assert!(client.says().is_empty() && client.closed().is_none());
+            client.wait(second);
+            assert_eq!(client.says(), expected);
+            assert!(client.closed().is_some_and(|reason| reason.contains("has expired at 1970-01-01")));
+        }
     }
 }
 

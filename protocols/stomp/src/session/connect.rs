@@ -15,6 +15,7 @@ use crate::error_frame::Fault;
 use crate::frame::{Command, Frame};
 use crate::heart_beat::{HeartBeat, Offer};
 use crate::options::Options;
+use crate::session::standing::Standing;
 use crate::version::Version;
 
 /// What CONNECT agreed on, until the broker lets the client in.
@@ -26,6 +27,8 @@ pub(super) struct Agreed {
     offer: Offer,
     /// As whom it came, for the text of a refusal.
     login: Option<ByteString>,
+    /// What it showed, and who it calls itself.
+    pub(super) standing: Standing,
 }
 
 /// Reads the first frame of a client.
@@ -66,13 +69,16 @@ pub(super) fn open(
         })?,
     };
     let login = value("login");
+    let client = client_id(value("client-id")).map_err(|fault| refused(version, fault))?;
+    let token = frame.headers.token().filter(|_| options.tokens);
+    let standing = Standing::new(client.clone(), address, token);
     let open = Open {
         credentials: Credentials {
             user: login.clone(),
             password: value("passcode").map(ByteString::into_bytes),
-            client: client_id(value("client-id")).map_err(|fault| refused(version, fault))?,
+            client,
             address,
-            token: frame.headers.token().filter(|_| options.tokens).map(ByteString::from),
+            token: token.map(ByteString::from),
             proof: None,
             handshake: None,
         },
@@ -81,7 +87,7 @@ pub(super) fn open(
         vhost: value("host").filter(|host| !is_default(host, options)).map(|host| host.to_string()),
         will: None,
     };
-    Ok((Agreed { version, offer, login }, Box::new(open)))
+    Ok((Agreed { version, offer, login, standing }, Box::new(open)))
 }
 
 /// What the client calls itself. STOMP knows no such thing; ActiveMQ's clients say it.

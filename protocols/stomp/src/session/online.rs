@@ -15,6 +15,7 @@ use crate::frame::Frame;
 use crate::heart_beat::HeartBeat;
 use crate::options::Options;
 use crate::receipt::{self, Kind, Pending, Work};
+use crate::session::standing::Standing;
 use crate::session::temporary::Temporary;
 use crate::transaction::Transactions;
 use crate::version::Version;
@@ -36,6 +37,8 @@ pub(super) struct Online {
     pub(super) subscriptions: Subscriptions,
     /// What it has begun.
     pub(super) transactions: Transactions,
+    /// What it showed of itself, and for how long that is good.
+    pub(super) standing: Standing,
     /// Where it waits for replies.
     pub(super) temporary: Temporary,
     /// Publishers send to the same place again and again: the last one, taken apart.
@@ -49,6 +52,7 @@ impl Online {
         version: Version,
         connection: String,
         heart_beat: HeartBeat,
+        standing: Standing,
     ) -> Self {
         Self {
             options,
@@ -58,6 +62,7 @@ impl Online {
             pending: Pending::default(),
             subscriptions: Subscriptions::default(),
             transactions: Transactions::default(),
+            standing,
             temporary: Temporary::default(),
             last_address: None,
         }
@@ -107,10 +112,11 @@ impl Online {
         frame: &mut Frame,
         out: &mut Outbox,
     ) {
-        let answer = !receipts.is_empty();
-        if operations.is_empty() && !answer {
+        if operations.is_empty() && receipts.is_empty() {
             return;
         }
+        // Whoever wants to hear what is refused is told of which frame: so long it is remembered.
+        let answer = !receipts.is_empty() || self.subscriptions.hears_errors().is_some();
         let ticket = if answer {
             self.pending.wait(Self::work(Kind::Submit, receipts, frame))
         } else {
@@ -122,7 +128,8 @@ impl Online {
     /// When something is due by itself.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let transactions = self.transactions.deadline(self.options.transaction_timeout);
-        [self.heart_beat.deadline(), transactions].into_iter().flatten().min()
+        let end = self.standing.deadline(self.options.token_grace);
+        [self.heart_beat.deadline(), transactions, end].into_iter().flatten().min()
     }
 }
 

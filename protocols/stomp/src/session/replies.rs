@@ -47,7 +47,7 @@ pub(super) fn address(
     }
     check_room(online)?;
     let escapes = online.escapes();
-    let shape = Shape { shown_by: None, durable: false, numbers: false };
+    let shape = Shape { shown_by: None, durable: false, numbers: false, errors: false };
     let Some(id) = online.subscriptions.open(Name::Id(name), AckMode::Auto, shape, escapes) else {
         let detail = format!("a subscription with id '{name}' goes on already.");
         return Err(Fault::new("Duplicated subscription identifier", detail));

@@ -24,6 +24,7 @@ use crate::escape::Escapes;
 use crate::frame::Frame;
 use crate::receipt::Kind;
 use crate::session::online::{Online, receipts_of};
+use crate::session::tells;
 use crate::version::Version;
 use crate::{arguments, convert};
 
@@ -52,6 +53,7 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
     // RabbitMQ's zero: no limit.
     let prefetch = prefetch.transpose()?.filter(|count| *count > 0);
     let is_queue = matches!(origin.what, Wanted::Queue { .. });
+    let errors = tells::is_for_errors(&origin.what, &online.options);
     let (source, queue) = match origin.what {
         Wanted::Queue { name, declares: true } => {
             (None, Target::Declare(Box::new(arguments::shared_queue(name, &frame.headers)?)))
@@ -75,7 +77,7 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
     };
     let name = id.as_deref().map_or(Name::Destination(&destination), Name::Id);
     let durable = !is_queue && arguments::is_durable(&frame.headers);
-    let shape = Shape { shown_by: origin.shown_by, durable, numbers: asks_for_numbers(frame) };
+    let shape = Shape { shown_by: origin.shown_by, durable, numbers: asks_for_numbers(frame), errors };
     let escapes = online.escapes();
     let Some(id) = online.subscriptions.open(name, mode, shape, escapes) else {
         let detail = format!("a subscription with {} goes on already; UNSUBSCRIBE first.", text(name));

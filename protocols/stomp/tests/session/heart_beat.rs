@@ -24,7 +24,7 @@ fn a_silent_client_is_given_up_after_two_intervals() {
     // The connection calls again after every event, also without new bytes: that is no sign of life.
     peer.feed("");
     peer.pass(Duration::from_secs(1));
-    assert_eq!(peer.out.close.as_ref().map(|close| close.by), Some(By::Network));
+    assert_eq!(peer.out.close.as_ref().map(|close| close.by), Some(By::Timeout));
     assert!(peer.raw().is_empty());
 }
 

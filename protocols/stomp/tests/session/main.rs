@@ -15,4 +15,5 @@ mod send;
 mod settle;
 mod soup;
 mod subscribe;
+mod tokens;
 mod transaction;

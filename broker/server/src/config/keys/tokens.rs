@@ -37,6 +37,12 @@ pub(crate) const JWT: &[Key] = &[
         "How far clocks may differ: so much longer than `exp` a token is taken, and so much earlier than `nbf`.",
     ),
     Key::value(
+        "grace",
+        Type::Duration { min_ms: 0, max_ms: 86_400_000 },
+        Is("5s"),
+        "How long a client may stay after that whose token has expired. It may show a newer one, and do nothing else.",
+    ),
+    Key::value(
         "cookie",
         Type::Name,
         Unset("cookies are not looked at"),
