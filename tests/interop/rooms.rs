@@ -46,9 +46,41 @@ fn what_is_written_to_somebody_reaches_all_tabs_of_both_and_nobody_else() -> Res
     Ok(())
 }
 
+#[test]
+fn a_token_that_ends_in_the_middle_of_a_conversation_is_renewed_without_a_new_connection() -> Result<()> {
+    let mut seen = play("renewal.js", &["token-renewed-mina.png"])?;
+    let expired_at = seen.as_object_mut().and_then(|seen| seen.remove("expiredAt"));
+    ensure!(expired_at.as_ref().is_some_and(|at| at.as_str().is_some_and(|at| at.ends_with('Z'))), "{seen}");
+    let conversation = json!([
+        { "from": "Alex", "body": "Are you still there, Mina?" },
+        { "from": "Mina", "body": "네, 토큰이 끝나도 여기 있어요." },
+        { "from": "Alex", "body": "Good, and the connection is the same." },
+    ]);
+    let said = "SEND /topic/chat.room.5";
+    let expected = json!({
+        "withToken": { "CONNECT": true, "SUBSCRIBE": true, "SEND": true },
+        "told": "token_expired",
+        "dropped": "token_expired",
+        // It was said twice, each time with another token, and heard once.
+        "isOfTheFrame": [said, said],
+        "tokens": 2,
+        "heardBefore": 1,
+        "noted": true,
+        "connections": [1, 1, 1],
+        "states": ["connected"],
+        "elsewhere": 0,
+        "leaked": 0,
+        "conversation": [conversation, conversation, conversation],
+        "complaints": [],
+    });
+    ensure!(seen == expected, "{seen}");
+    Ok(())
+}
+
 /// What that script prints of the demo's pages, and its pictures: they go where DUETMQ_PICTURES says.
 fn play(script: &str, pictures: &[&str]) -> Result<Value> {
-    let broker = Setup::new().argument("--dev").start()?;
+    // However slow this machine is, nobody is cut off who is about to show a newer token.
+    let broker = Setup::new().argument("--dev").argument("--set=auth.jwt.grace=5m").start()?;
     let folder =
         std::env::var_os("DUETMQ_PICTURES").map_or_else(|| broker.folder().to_owned(), PathBuf::from);
     let mut command = node(script)?;

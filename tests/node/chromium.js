@@ -19,9 +19,13 @@ export function launch(path, more = []) {
   });
 }
 
-/** A tab at a page of the demo, in `context`; what goes wrong in it is put into `complaints`, under its `name`. */
-export async function visit(context, { port, page, name, complaints, query }) {
+/**
+ * A tab at a page of the demo, in `context`; what goes wrong in it is put into `complaints`, under its `name`. `watch` gets it
+ * before it has gone anywhere.
+ */
+export async function visit(context, { port, page, name, complaints, query, watch = () => {} }) {
   const tab = await context.newPage();
+  watch(tab);
   tab.setDefaultTimeout(30000);
   tab.on("console", (message) => {
     if (message.type() === "error") complaints.push(`${name}: ${message.text()}`);

@@ -79,8 +79,9 @@ export function addMessage(list, said, own, answer = null) {
   append(list, item, followed || own);
 }
 
-/** A line of ours between the messages. */
+/** A line of ours between the messages; the same again, with nothing said meanwhile, takes the place of the one before. */
 export function addNote(list, key, values) {
+  if (list.lastElementChild?.dataset.word === key) list.lastElementChild.remove();
   const item = document.createElement("li");
   item.className = "note";
   label(item, key, values);
