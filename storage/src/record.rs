@@ -11,11 +11,12 @@ pub(crate) mod wire;
 
 use std::sync::Arc;
 
-use model::change::{Change, Changeset, Entry, SessionRecord};
+use model::change::{Change, Changeset, Entry, QueueRecord, SessionRecord};
 use model::key::RoutingKey;
 use model::message::Message;
 use model::name::{ClientId, Incarnation, PublicationId, PublisherName, QueueId, UserName};
 use model::principal::Principal;
+use model::queue::QueueArguments;
 use model::time::WallMs;
 use smallvec::SmallVec;
 
@@ -173,18 +174,10 @@ impl<'a> Items<'a> {
             tag::DROP_SESSION => Change::DropSession(ClientId::new(from.str()?)),
             tag::DECLARE_EXCHANGE => Change::DeclareExchange(Box::new(read_exchange(from)?)),
             tag::DELETE_EXCHANGE => Change::DeleteExchange(read_exchange_name(from)?),
-            tag::DECLARE_QUEUE => Change::DeclareQueue(Box::new(read_queue(from)?)),
-            tag::DECLARE_QUEUE_WITH => {
-                let mut queue = read_queue(from)?;
-                queue.options.arguments = Some(Box::new(read_queue_arguments(from)?));
-                Change::DeclareQueue(Box::new(queue))
-            }
-            tag::DECLARE_QUEUE_RESTED => {
-                let mut queue = read_queue(from)?;
-                queue.options.arguments = from.option(|from| read_queue_arguments(from).map(Box::new))?;
-                queue.rested = Some(read_rested(from)?);
-                Change::DeclareQueue(Box::new(queue))
-            }
+            tag::DECLARE_QUEUE
+            | tag::DECLARE_QUEUE_WITH
+            | tag::DECLARE_QUEUE_RESTED
+            | tag::DECLARE_QUEUE_SINGLE => Change::DeclareQueue(Box::new(read_declared(tag, from)?)),
             tag::DELETE_QUEUE => Change::DeleteQueue(QueueId(from.u64()?)),
             tag::BIND => Change::Bind { queue: QueueId(from.u64()?), binding: Box::new(read_binding(from)?) },
             tag::UNBIND => Change::Unbind(Box::new(read_binding_key(from)?)),
@@ -332,6 +325,25 @@ fn put_retain(out: &mut Vec<u8>, message: &Arc<Message>, before: &[Change]) {
     }
 }
 
+/// A queue, with what that tag says is there of it.
+fn read_declared(tag: u8, from: &mut Reader<'_>) -> Result<QueueRecord, RecordError> {
+    let mut queue = read_queue(from)?;
+    match tag {
+        tag::DECLARE_QUEUE_WITH => queue.options.arguments = Some(Box::new(read_queue_arguments(from)?)),
+        tag::DECLARE_QUEUE_RESTED => {
+            queue.options.arguments = from.option(|from| read_queue_arguments(from).map(Box::new))?;
+            queue.rested = Some(read_rested(from)?);
+        }
+        tag::DECLARE_QUEUE_SINGLE => {
+            let arguments = QueueArguments { single_active: true, ..read_queue_arguments(from)? };
+            queue.options.arguments = Some(Box::new(arguments));
+            queue.rested = from.option(read_rested)?;
+        }
+        _ => {}
+    }
+    Ok(queue)
+}
+
 fn put_topology(out: &mut Vec<u8>, change: &Change) {
     match change {
         Change::DeclareExchange(exchange) => {
@@ -343,6 +355,12 @@ fn put_topology(out: &mut Vec<u8>, change: &Change) {
             put_exchange_name(out, name);
         }
         Change::DeclareQueue(queue) => match (&queue.options.arguments, queue.rested) {
+            (Some(arguments), rested) if arguments.single_active => {
+                out.push(tag::DECLARE_QUEUE_SINGLE);
+                put_queue(out, queue);
+                put_queue_arguments(out, arguments);
+                put_option(out, rested, put_rested);
+            }
             (arguments, Some(rested)) => {
                 out.push(tag::DECLARE_QUEUE_RESTED);
                 put_queue(out, queue);
@@ -415,4 +433,5 @@ mod tag {
     pub(super) const FORGET_PUBLICATION: u8 = 41;
     pub(super) const PUT_SESSION_AWAY: u8 = 50;
     pub(super) const DECLARE_QUEUE_RESTED: u8 = 51;
+    pub(super) const DECLARE_QUEUE_SINGLE: u8 = 52;
 }

@@ -39,6 +39,7 @@ mod stomp_qos;
 mod stomp_rules;
 mod system_topics;
 mod table;
+mod takeover;
 mod tokens;
 mod topics;
 mod transactions;

@@ -381,6 +381,7 @@ fn a_queue_that_is_another_than_asked_for_is_refused() -> Result<()> {
         ("x-overflow", "reject-publish", "'drop-head'"),
         ("durable", "false", "'true'"),
         ("auto-delete", "true", "'false'"),
+        ("x-single-active-consumer", "true", "'false'"),
     ] {
         let mut client = Client::new(broker.at(Door::Stomp))?;
         client.send(&send("/queue/q", "x").with(name, value).with("receipt", "r"))?;
@@ -407,7 +408,8 @@ fn an_argument_that_means_nothing_is_refused_with_what_it_may_be() -> Result<()>
         ("x-delivery-limit", "many", "a whole number"),
         ("x-queue-type", "quorum", "classic"),
         ("x-queue-type", "stream", "classic"),
-        ("x-single-active-consumer", "true", "not supported"),
+        ("x-single-active-consumer", "yes", "true or false"),
+        ("x-queue-mode", "lazy", "not supported"),
         ("durable", "yes", "true or false"),
         ("auto-delete", "1", "true or false"),
     ] {

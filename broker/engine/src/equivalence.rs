@@ -17,12 +17,15 @@ pub(crate) enum Demand {
 pub(crate) fn difference(there: &QueueOptions, asked: &QueueOptions, demand: Demand) -> Option<String> {
     let named = match demand {
         Demand::Named(named) => named,
-        Demand::Whole => Named { durable: true, exclusive: true, auto_delete: true },
+        Demand::Whole => Named { durable: true, exclusive: true, auto_delete: true, single_active: true },
     };
+    let single_active =
+        |options: &QueueOptions| options.arguments.as_ref().is_some_and(|arguments| arguments.single_active);
     let flags = [
         ("durable", named.durable, there.durable, asked.durable),
         ("exclusive", named.exclusive, there.exclusive, asked.exclusive),
         ("auto-delete", named.auto_delete, there.auto_delete, asked.auto_delete),
+        ("x-single-active-consumer", named.single_active, single_active(there), single_active(asked)),
     ];
     let flag = flags
         .into_iter()

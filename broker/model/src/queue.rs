@@ -77,6 +77,8 @@ pub struct QueueArguments {
     pub priority_max: Option<u8>,
     /// `x-delivery-limit`: how often a message may come back before the queue gives it up.
     pub delivery_limit: Option<u32>,
+    /// `x-single-active-consumer`: one consumer takes all, the one that has been there longest.
+    pub single_active: bool,
 }
 
 /// What happens when one more message than a queue may hold comes.
@@ -138,6 +140,8 @@ pub struct Named {
     pub exclusive: bool,
     /// `auto-delete`
     pub auto_delete: bool,
+    /// `x-single-active-consumer`
+    pub single_active: bool,
 }
 
 /// A line from an exchange to a queue.

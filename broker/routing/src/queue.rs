@@ -156,7 +156,8 @@ impl Queue {
         let to = arguments.and_then(|arguments| arguments.dead_letter.clone());
         let dead_letters = to.map(|to| Arc::new(DeadLetters { queue: options.name.clone(), to }));
         let ready = Ready::new(Rules::of(arguments, usual_limit));
-        let state = Mutex::new(State { ready, ..State::default() });
+        let consumers = Consumers::new(arguments.is_some_and(|arguments| arguments.single_active));
+        let state = Mutex::new(State { ready, consumers, ..State::default() });
         Arc::new(Self {
             id,
             options,

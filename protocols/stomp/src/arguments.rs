@@ -84,6 +84,7 @@ struct Asked {
     durable: Option<bool>,
     exclusive: Option<bool>,
     auto_delete: Option<bool>,
+    single_active: Option<bool>,
     ready_max: Option<u64>,
     ready_bytes_max: Option<u64>,
     arguments: QueueArguments,
@@ -110,6 +111,10 @@ impl Asked {
             "durable" => self.durable = Some(flag("durable", value)?),
             "exclusive" => self.exclusive = Some(flag("exclusive", value)?),
             "auto-delete" => self.auto_delete = Some(flag("auto-delete", value)?),
+            "x-single-active-consumer" => {
+                arguments.single_active = flag("x-single-active-consumer", value)?;
+                self.single_active = Some(arguments.single_active);
+            }
             "x-max-length" => self.ready_max = Some(bounded("x-max-length", value, 0..=u64::MAX)?),
             "x-max-length-bytes" => {
                 self.ready_bytes_max = Some(bounded("x-max-length-bytes", value, 0..=u64::MAX)?);
@@ -172,6 +177,7 @@ impl Asked {
             durable: self.durable.is_some(),
             exclusive: self.exclusive.is_some(),
             auto_delete: self.auto_delete.is_some(),
+            single_active: self.single_active.is_some(),
         };
         let arguments = std::mem::take(&mut self.arguments);
         QueueDeclaration { options: options.with(|all| *all = arguments), named }
@@ -213,7 +219,7 @@ fn check_name(name: &'static str, value: &str) -> Result<(), HeaderError> {
 }
 
 /// What can be asked of a queue, without the `x-`.
-const ARGUMENTS: [&str; 10] = [
+const ARGUMENTS: [&str; 11] = [
     "message-ttl",
     "expires",
     "max-length",
@@ -223,11 +229,12 @@ const ARGUMENTS: [&str; 10] = [
     "dead-letter-routing-key",
     "max-priority",
     "delivery-limit",
+    "single-active-consumer",
     "queue-type",
 ];
 
 /// What RabbitMQ does for a queue or a subscription, and we do not.
-const UNSUPPORTED: [&str; 3] = ["x-queue-mode", "x-single-active-consumer", "selector"];
+const UNSUPPORTED: [&str; 2] = ["x-queue-mode", "selector"];
 
 /// The longest time, in milliseconds: RabbitMQ's.
 const MS_MAX: u64 = u32::MAX as u64;

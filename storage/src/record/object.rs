@@ -150,10 +150,17 @@ pub(crate) fn read_rested(from: &mut Reader<'_>) -> Result<Rested, RecordError> 
     Ok(Rested { life: Incarnation(from.u32()?), sent_through: from.u64()? })
 }
 
-/// The arguments of a queue.
+/// The arguments of a queue, but whether one consumer takes all: the tag says that.
 pub(crate) fn put_queue_arguments(out: &mut Vec<u8>, arguments: &QueueArguments) {
-    let QueueArguments { message_ttl_ms, expires_ms, overflow, dead_letter, priority_max, delivery_limit } =
-        arguments;
+    let QueueArguments {
+        message_ttl_ms,
+        expires_ms,
+        overflow,
+        dead_letter,
+        priority_max,
+        delivery_limit,
+        single_active: _,
+    } = arguments;
     put_option(out, *message_ttl_ms, put_u64);
     put_option(out, *expires_ms, put_u64);
     put_option(out, *overflow, |out, overflow| {
@@ -191,6 +198,7 @@ pub(crate) fn read_queue_arguments(from: &mut Reader<'_>) -> Result<QueueArgumen
         })?,
         priority_max: from.option(Reader::u8)?,
         delivery_limit: from.option(Reader::u32)?,
+        single_active: false,
     })
 }
 

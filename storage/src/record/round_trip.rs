@@ -276,10 +276,18 @@ fn queue_arguments() -> impl Strategy<Value = QueueArguments> {
         vec![Overflow::DropHead, Overflow::RejectPublish, Overflow::RejectPublishDlx, Overflow::DropNew];
     let dead_letter = (exchange_name(), of(text()))
         .prop_map(|(exchange, key)| DeadLetter { exchange, key: key.map(RoutingKey::new) });
-    let rest = any::<(Option<u64>, Option<u64>, Option<u8>, Option<u32>)>();
+    let rest = any::<(Option<u64>, Option<u64>, Option<u8>, Option<u32>, bool)>();
     (of(select(overflows)), of(dead_letter), rest).prop_map(|(overflow, dead_letter, rest)| {
-        let (message_ttl_ms, expires_ms, priority_max, delivery_limit) = rest;
-        QueueArguments { message_ttl_ms, expires_ms, overflow, dead_letter, priority_max, delivery_limit }
+        let (message_ttl_ms, expires_ms, priority_max, delivery_limit, single_active) = rest;
+        QueueArguments {
+            message_ttl_ms,
+            expires_ms,
+            overflow,
+            dead_letter,
+            priority_max,
+            delivery_limit,
+            single_active,
+        }
     })
 }
 

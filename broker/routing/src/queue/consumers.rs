@@ -3,6 +3,9 @@
 //! A single consumer may take whatever is there. Where several compete, each waiting entry is promised to one of them in
 //! turn: a *claim* is the right to one entry, whichever is the oldest when its owner comes. So the shares are even
 //! however the tasks are scheduled, the order is kept, and one that does not come holds up a bounded number only.
+//!
+//! In a queue with a single active consumer nobody competes: the one that has been there longest takes as if it were alone,
+//! and the others wait until it has gone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -95,9 +98,11 @@ pub(crate) struct Consumers {
     slots: Vec<Slot>,
     free: Vec<u32>,
     count: usize,
-    /// The slot of the only one, while `count` is 1.
+    /// Whether one takes all.
+    single: bool,
+    /// The slot of the only one, while `count` is 1; of the active one, where one takes all.
     alone: u32,
-    /// Those that may get another claim, next one first.
+    /// Those that may get another claim, next one first; where one takes all, everybody, in the order they came.
     rotation: VecDeque<u32>,
     /// The sum of all claims.
     claimed: usize,
@@ -110,6 +115,16 @@ struct Slot {
 }
 
 impl Consumers {
+    /// Nobody yet; `single`: one of those who come takes all.
+    pub(crate) fn new(single: bool) -> Self {
+        Self { single, ..Self::default() }
+    }
+
+    /// Whether what waits is shared among several.
+    const fn compete(&self) -> bool {
+        self.count > 1 && !self.single
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.count
     }
@@ -152,21 +167,29 @@ impl Consumers {
         self.rotation.retain(|slot| *slot != key.slot);
         if self.count == 1 {
             self.leave_alone();
+        } else if self.single
+            && let Some(longest) = self.rotation.front()
+        {
+            self.alone = *longest;
         }
         Some(gone)
     }
 
     /// How many entries the consumer may take, were there enough.
     pub(crate) fn allowance(&mut self, key: ConsumerKey) -> usize {
-        let competes = self.count > 1;
-        self.get_mut(key).map_or(0, |consumer| if competes { consumer.claims } else { consumer.credit() })
+        let (compete, is_active) = (self.compete(), self.alone == key.slot);
+        self.get_mut(key).map_or(0, |consumer| match (compete, is_active) {
+            (true, _) => consumer.claims,
+            (false, true) => consumer.credit(),
+            (false, false) => 0,
+        })
     }
 
     /// A consumer took `taken`, and `waiting` are left. Returns whether it may take more of them now; if not, it is
     /// marked again when it may.
     pub(crate) fn took(&mut self, key: ConsumerKey, taken: usize, waiting: usize, wakes: &mut Wakes) -> bool {
-        let competes = self.count > 1;
-        if competes {
+        let compete = self.compete();
+        if compete {
             if let Some(consumer) = self.get_mut(key) {
                 // It is here: nobody needs to call it.
                 consumer.marked = true;
@@ -178,8 +201,10 @@ impl Consumers {
             self.freed(key);
             self.offer(waiting, wakes);
         }
+        let is_active = self.alone == key.slot;
         let Some(consumer) = self.get_mut(key) else { return false };
-        let more = waiting > 0 && if competes { consumer.claims > 0 } else { consumer.credit() > 0 };
+        let may = if compete { consumer.claims > 0 } else { is_active && consumer.credit() > 0 };
+        let more = waiting > 0 && may;
         consumer.marked = more;
         more
     }
@@ -195,7 +220,7 @@ impl Consumers {
 
     /// Promises what waits and is not promised yet, and marks whoever has not been told.
     pub(crate) fn offer(&mut self, waiting: usize, wakes: &mut Wakes) {
-        if self.count == 1 {
+        if !self.compete() {
             if waiting > 0
                 && let Some(Slot { consumer: Some(consumer), .. }) = self.slots.get_mut(self.alone as usize)
                 && !consumer.marked

@@ -228,6 +228,40 @@ fn prefetch_bounds_what_is_unsettled() {
 }
 
 #[test]
+fn where_one_takes_all_the_next_one_follows_in_order_when_it_leaves() {
+    let options = options("q").with(|arguments| arguments.single_active = true);
+    let queue = Queue::new(QueueId(1), options, Owner::Nobody);
+    let [first, second, third] = [(); 3].map(|()| Taker::attach(&queue, Settles::Always, Some(2)));
+    let push = |key| queue.push(item(key), &mut Wakes::default()).unwrap();
+    ["a", "b", "c", "d", "e"].into_iter().for_each(push);
+    assert_eq!([&first, &second, &third].map(Taker::marks), [1, 0, 0]);
+    assert_eq!([&second, &third].map(|one| one.take(9).len()), [0, 0], "they wait, even if they ask");
+    assert_eq!(keys(&first.take(9)), ["a", "b"]);
+    // Its prefetch is all that there is under way.
+    assert_eq!([&second, &third].map(Taker::marks), [0, 0]);
+    first.settle(1, Outcome::Accepted);
+    assert_eq!(keys(&first.take(9)), ["c"]);
+    // One that waits may leave: nothing changes.
+    let fourth = Taker::attach(&queue, Settles::Always, None);
+    queue.detach(second.key, &mut Wakes::default());
+    assert_eq!([&third, &fourth].map(|one| (one.marks(), one.take(9).len())), [(0, 0), (0, 0)]);
+    // What it had not settled comes first, and the one that came earliest is next.
+    queue.detach(first.key, &mut Wakes::default());
+    assert_eq!([&third, &fourth].map(Taker::marks), [1, 0]);
+    let taken = third.take(9);
+    assert_eq!((keys(&taken), taken[0].attempts), (vec!["b", "c"], 1));
+    assert_eq!(fourth.take(9).len(), 0);
+    // One that comes back stands behind the others.
+    let again = Taker::attach(&queue, Settles::Always, None);
+    queue.detach(third.key, &mut Wakes::default());
+    assert_eq!((keys(&fourth.take(9)), again.take(9).len()), (vec!["b", "c", "d", "e"], 0));
+    queue.detach(fourth.key, &mut Wakes::default());
+    assert_eq!(again.take(9).len(), 4);
+    push("f");
+    assert_eq!(keys(&again.take(9)), ["f"]);
+}
+
+#[test]
 fn an_exclusive_queue_is_for_its_link_only() {
     let queue = Queue::new(QueueId(1), options("q"), Owner::Link(7));
     let mut consumer = consumer(Settles::Always, None);

@@ -87,6 +87,7 @@ fn queue(section: &Section) -> Result<QueueOptions, ConfigError> {
         dead_letter: dead_letter(section)?,
         priority_max: section.number_if_set("max_priority").and_then(|max| max.try_into().ok()),
         delivery_limit: section.number_if_set("delivery_limit").and_then(|limit| limit.try_into().ok()),
+        single_active: section.truth("single_active_consumer"),
     };
     Ok(QueueOptions {
         name: QueueName::new(section.word("name")),

@@ -84,7 +84,7 @@ fn queues_are_made_by_queue_and_found_by_amq_queue() {
     }
     peer.feed("SUBSCRIBE\nid:9\ndestination:/queue/q\nauto-delete:true\nexclusive:true\n\n\0");
     let options = QueueOptions { auto_delete: true, exclusive: true, ..queue("q") };
-    let named = Named { durable: false, exclusive: true, auto_delete: true };
+    let named = Named { exclusive: true, auto_delete: true, ..Named::default() };
     let target = Target::Declare(Box::new(QueueDeclaration { options, named }));
     assert_eq!(peer.subscription().1.queue, target);
 }
@@ -95,7 +95,7 @@ fn a_durable_topic_subscription_keeps_its_queue() {
     for header in ["durable", "persistent"] {
         let headers = format!("id:ann/%1\ndestination:/topic/a.b\n{header}:true\nauto-delete:false");
         let (_, target) = source(&mut peer, &headers);
-        let named = Named { durable: header == "durable", exclusive: false, auto_delete: true };
+        let named = Named { durable: header == "durable", auto_delete: true, ..Named::default() };
         let options = queue("stomp.ann%2F%251./topic/a.b");
         assert_eq!(target, Target::Declare(Box::new(QueueDeclaration { options, named })));
         peer.feed(&format!("UNSUBSCRIBE\nid:ann/%1\n{header}:true\n\n\0"));
@@ -150,13 +150,7 @@ fn ack_and_prefetch_make_the_consumer() {
 
 #[test]
 fn what_is_not_done_is_refused_and_not_ignored() {
-    for header in [
-        "x-queue-mode:lazy",
-        "x-single-active-consumer:true",
-        "selector:a = 1",
-        "x-queue-type:quorum",
-        "x-message-ttl:soon",
-    ] {
+    for header in ["x-queue-mode:lazy", "selector:a = 1", "x-queue-type:quorum", "x-message-ttl:soon"] {
         for frame in [
             format!("SUBSCRIBE\nid:0\ndestination:/queue/a\n{header}\n\n\0"),
             format!("SUBSCRIBE\nid:0\ndestination:/topic/a\n{header}\n\n\0"),
@@ -185,6 +179,7 @@ fn queue_arguments_are_read_from_headers() {
         dead_letter: Some(DeadLetter { exchange: ExchangeName::new("dlx"), key: key("a/b") }),
         priority_max: Some(5),
         delivery_limit: Some(6),
+        single_active: false,
     };
     let wanted = QueueOptions { ready_max: Some(3), ready_bytes_max: Some(4), ..queue("q") };
     let wanted = wanted.with(|all| *all = arguments.clone());

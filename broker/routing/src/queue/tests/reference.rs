@@ -46,7 +46,7 @@ fn arguments() -> impl Strategy<Value = (Option<u64>, QueueArguments)> {
             delivery_limit,
             overflow,
             dead_letter,
-            expires_ms: None,
+            ..QueueArguments::default()
         };
         (ready_max, arguments)
     })

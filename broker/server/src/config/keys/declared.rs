@@ -71,8 +71,14 @@ pub(crate) const QUEUE: &[Key] = &[
     Key::value(
         "delivery_limit",
         Type::Count { min: 0, max: u32::MAX as u64 },
-        Unset("any number"),
+        Unset("`limits.redeliveries`"),
         "How often a message may come back before it is given up (`x-delivery-limit`).",
+    ),
+    Key::value(
+        "single_active_consumer",
+        Type::Truth,
+        Is("false"),
+        "One consumer takes all, the one that has been there longest; when it leaves, the next (`x-single-active-consumer`).",
     ),
 ];
 
