@@ -88,6 +88,12 @@ pub(crate) fn go_on(parts: &Arc<Parts>, queue: &Arc<Queue>, now: WallMs, wakes: 
     if feed.is_under_way() || portion(queue).is_none() {
         return;
     }
+    if !feed.skip(now, KEYS_MAX) {
+        // Others on this worker have their turn, then it is looked on.
+        return if feed.is_open() {
+            queue.call_consumers(wakes)
+        };
+    }
     let _retaining = parts.vhost.retaining();
     let _handing_over = feed.handing_over();
     let mut changeset = Changeset::default();

@@ -152,6 +152,15 @@ impl Retained {
         }
     }
 
+    /// Goes on to what the walk meets next and stays there; `false`: it is not among so many keys, or there is none.
+    pub fn skip(&self, walk: &mut Walk, now: WallMs, keys: usize) -> bool {
+        let mut met = Vec::new();
+        self.go_on(walk, now, &mut Portion::new(1, u64::MAX, keys), &mut met);
+        let Some(message) = met.pop() else { return false };
+        walk.return_to(&message.key);
+        true
+    }
+
     /// What a walk would meet at that key, if it has not come there yet.
     pub fn ahead(&self, walk: &Walk, key: &RoutingKey, now: WallMs) -> Option<Arc<Message>> {
         walk.next.as_deref().filter(|next| *next <= key.as_str())?;
@@ -454,9 +463,11 @@ mod tests {
             expected.dedup();
             // All at once, and in small portions.
             for (messages, keys) in [(usize::MAX, usize::MAX), steps] {
-                let found = all(&retained, &pattern, Portion::new(messages, u64::MAX, keys));
-                let found: Vec<_> = found.iter().map(|message| message.key.clone()).collect();
-                prop_assert_eq!(&found, &expected);
+                let portion = Portion::new(messages, u64::MAX, keys);
+                for found in [all(&retained, &pattern, portion), all_skipping(&retained, &pattern, portion)] {
+                    let found: Vec<_> = found.iter().map(|message| message.key.clone()).collect();
+                    prop_assert_eq!(&found, &expected);
+                }
             }
         }
     }
@@ -469,6 +480,18 @@ mod tests {
         let (mut walk, mut out) = (retained.walk(pattern), Vec::new());
         while !walk.is_done() {
             retained.go_on(&mut walk, NOW, &mut portion.clone(), &mut out);
+        }
+        out
+    }
+
+    fn all_skipping(retained: &Retained, pattern: &KeyPattern, portion: Portion) -> Vec<Arc<Message>> {
+        let (mut walk, mut out) = (retained.walk(pattern), Vec::new());
+        while !walk.is_done() {
+            if retained.skip(&mut walk, NOW, 2) {
+                let before = out.len();
+                retained.go_on(&mut walk, NOW, &mut portion.clone(), &mut out);
+                assert!(out.len() > before, "there was one");
+            }
         }
         out
     }

@@ -106,6 +106,24 @@ impl Feed {
         self.set(OPEN, false);
     }
 
+    /// Goes past keys that match nothing, so many at most; whether something is there to be given. Nobody is in the way
+    /// of those who retain meanwhile.
+    pub fn skip(&self, now: WallMs, keys: usize) -> bool {
+        let mut replays = self.lock();
+        let Some(one) = replays.front_mut() else { return false };
+        if one.retained.skip(&mut one.walk, now, keys) {
+            return true;
+        }
+        // Another one has its turn.
+        if one.walk.is_done() {
+            replays.pop_front();
+        } else {
+            replays.rotate_left(1);
+        }
+        self.set(OPEN, !replays.is_empty());
+        false
+    }
+
     /// Gives the next portion to whom it may concern, message by message. Of several subscriptions each has its turn, so
     /// that one does not wait for another with very many.
     pub fn next(
