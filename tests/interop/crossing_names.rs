@@ -132,6 +132,27 @@ fn a_wildcard_is_the_same_pattern_in_both_protocols() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_topic_too_long_for_stomp_is_heard_under_its_whole_name_and_never_cut() -> Result<()> {
+    let broker = Broker::new()?;
+    let topic = format!("long/{}", "x".repeat(5_000));
+    let mut stomp = Stomp::new(broker.at(Door::Stomp))?;
+    stomp.subscribe("all", "/topic/long.*", "auto")?;
+    let mut mqtt = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "mqtt")?;
+    mqtt.subscribe("long/+", 1)?;
+    mqtt.publish(&topic, b"there", 1)?;
+    ensure!(mqtt.take()?.topic == topic, "MQTT alone");
+    let message = stomp.expect("MESSAGE")?;
+    let destination = message.header("destination").context("no destination")?;
+    ensure!(destination == format!("/topic/{}", topic.replace('/', ".")), "{destination}");
+    stomp.send(&harness::stomp::Frame::new("SEND").with("destination", destination).body(b"back"))?;
+    let error = stomp.expect("ERROR")?;
+    ensure!(error.text().contains("1024"), "{error:?}");
+    mqtt.publish("long/end", b"end", 1)?;
+    ensure!(mqtt.take()?.text() == "end", "a SEND that was refused came");
+    Ok(())
+}
+
 /// The line of the next MESSAGE that says where it was sent, with the escapes of the version.
 fn destination(stomp: &mut Stomp) -> Result<Vec<u8>> {
     let next = stomp.socket.next(SOON, |buffer| {
