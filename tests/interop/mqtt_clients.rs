@@ -59,7 +59,19 @@ const CLIENTS: &[Client] = &[
         name: "libmosquitto",
         versions: &["3.1", "3.1.1", "5.0"],
         doors: &[Door::Mqtt],
-        make: |version, door, port| scripted("libmosquitto", libmosquitto, version, door, port),
+        make: |version, door, port| {
+            let program = || compiled(&LIBMOSQUITTO, "libmosquitto_client", "-lmosquitto");
+            scripted("libmosquitto", program, version, door, port)
+        },
+    },
+    Client {
+        name: "Paho's C library",
+        versions: &["3.1", "3.1.1", "5.0"],
+        doors: &[Door::Mqtt, Door::Web],
+        make: |version, door, port| {
+            let program = || compiled(&PAHO_C, "paho_client", "-lpaho-mqtt3c");
+            scripted("Paho's C library", program, version, door, port)
+        },
     },
     Client {
         name: "mosquitto_pub and mosquitto_sub",
@@ -157,14 +169,19 @@ fn scripted(
     }))
 }
 
-/// The client in C, compiled once.
-fn libmosquitto() -> Result<Command> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+static LIBMOSQUITTO: Built = OnceLock::new();
+static PAHO_C: Built = OnceLock::new();
+
+/// Where a compiled client is, or why there is none.
+type Built = OnceLock<Result<PathBuf, String>>;
+
+/// A client in C, compiled once.
+fn compiled(built: &Built, name: &str, library: &str) -> Result<Command> {
     let build = || -> Result<PathBuf> {
-        let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("libmosquitto_client");
+        let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         let mut command = Command::new("cc");
         command.args(["-std=c11", "-Wall", "-Werror", "-O1", "-o"]).arg(&program);
-        command.arg(root().join("tests/c/libmosquitto_client.c")).arg("-lmosquitto");
+        command.arg(root().join("tests/c").join(name).with_extension("c")).arg(library);
         let output = command.output().context("cc is missing; run tests/prepare once")?;
         ensure!(
             output.status.success(),
@@ -173,6 +190,6 @@ fn libmosquitto() -> Result<Command> {
         );
         Ok(program)
     };
-    let built = BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    let built = built.get_or_init(|| build().map_err(|error| format!("{error:#}")));
     Ok(Command::new(built.clone().map_err(|error| anyhow::anyhow!(error))?))
 }
