@@ -2,6 +2,7 @@
 
 mod check;
 mod commands;
+mod list;
 mod refusals;
 mod run;
 mod start;

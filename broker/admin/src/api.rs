@@ -1,19 +1,21 @@
 //! Routes, and who may call them.
 
+use std::future::IntoFuture;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use axum::response::Response;
-use tokio::net::TcpListener;
+use engine::Inspect;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::oneshot;
 
 use crate::demo::{self, WebEndpoint};
 use crate::login::Login;
-use crate::{headers, health, login};
+use crate::{clients, headers, health, local, login};
 
 /// What the admin listener serves.
 #[derive(Debug, Clone, Default)]
@@ -45,15 +47,41 @@ pub async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 pub async fn serve(
     listener: TcpListener,
     options: Options,
+    inspect: Inspect,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let service = routes(&options, inspect).into_make_service_with_connect_info::<SocketAddr>();
     let (stopping, stopped) = oneshot::channel();
-    let answer = axum::serve(listener, routes(&options).into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move {
-            shutdown.await;
-            // Nobody listens any more if serving ended by itself.
-            let _ = stopping.send(());
-        });
+    let answer = axum::serve(listener, service).with_graceful_shutdown(told(shutdown, stopping));
+    drained(answer.into_future(), stopped).await
+}
+
+/// The same on a Unix socket, without pages: what programs of the broker's owner ask.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_socket(
+    listener: UnixListener,
+    inspect: Inspect,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let routes = health::routes().merge(clients::routes(inspect));
+    let (stopping, stopped) = oneshot::channel();
+    let answer = axum::serve(listener, routes).with_graceful_shutdown(told(shutdown, stopping));
+    drained(answer.into_future(), stopped).await
+}
+
+async fn told(shutdown: impl Future<Output = ()>, stopping: oneshot::Sender<()>) {
+    shutdown.await;
+    // Nobody listens any more if serving ended by itself.
+    let _ = stopping.send(());
+}
+
+async fn drained(
+    answer: impl Future<Output = io::Result<()>>,
+    stopped: oneshot::Receiver<()>,
+) -> io::Result<()> {
     let patience = async move {
         match stopped.await {
             Ok(()) => tokio::time::sleep(DRAIN).await,
@@ -66,8 +94,9 @@ pub async fn serve(
     }
 }
 
-fn routes(options: &Options) -> Router {
-    let mut routes = health::routes();
+fn routes(options: &Options, inspect: Inspect) -> Router {
+    let clients = clients::routes(inspect).layer(from_fn(local::only_from_here));
+    let mut routes = health::routes().merge(clients);
     let mut ports = Vec::new();
     if options.dev {
         let (mqtt, stomp) = (options.mqtt_ws.as_ref(), options.stomp_ws.as_ref());
@@ -90,9 +119,10 @@ fn routes(options: &Options) -> Router {
 
 fn not_found(dev: bool) -> &'static str {
     if dev {
-        "Nothing here. The demo pages are at /demo/, and /healthz says whether the broker is alive.\n"
+        "Nothing here. The demo pages are at /demo/, /healthz says whether the broker is alive, and /api/v1/sessions who is there.\n"
     } else {
-        "Nothing here. /healthz says whether the broker is alive; the demo pages are served with --dev.\n"
+        "Nothing here. /healthz says whether the broker is alive, and /api/v1/sessions who is there; the demo pages are \
+         served with --dev.\n"
     }
 }
 

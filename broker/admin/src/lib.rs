@@ -6,6 +6,9 @@
 //! | `health` | alive |
 //! | `demo` | chat rooms in the browser, over each protocol, built in |
 //! | `login` | tokens for those pages |
+//! | `ask` | what a request asks of a list |
+//! | `clients` | who is there and who listens to what, as JSON |
+//! | `local` | who may ask |
 //! | `api` | routes, and who may call them |
 //!
 //! `GET /healthz` always answers. The demo pages are served only where [`Options::dev`] says so: they are meant for the
@@ -13,11 +16,15 @@
 //! `/demo/config.json`, so they work on whatever ports it was told to use.
 
 mod api;
+mod ask;
+mod clients;
 mod demo;
 mod headers;
 mod health;
+mod local;
 mod login;
 
-pub use api::{Options, bind, serve};
+pub use api::{Options, bind, serve, serve_socket};
 pub use demo::{SOCKJS_CLIENT, WebEndpoint};
+pub use local::Socket;
 pub use login::Login;

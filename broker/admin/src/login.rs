@@ -13,6 +13,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
 
+use crate::local::is_this_machine;
+
 /// Who signs: given a user's name and how long the token shall be good, the token.
 #[derive(Clone)]
 pub struct Login(Arc<Sign>);
@@ -68,22 +70,13 @@ fn check_origin(peer: SocketAddr, headers: &HeaderMap) -> Result<(), &'static st
         return Err("Tokens for the demo are for pages on the broker's own machine.\n");
     }
     // A page whose name was made to mean this machine calls us by that name (DNS rebinding).
-    let host = text(headers, HOST).filter(|host| is_loopback(host)).ok_or(FOREIGN)?;
+    let host = text(headers, HOST).filter(|host| is_this_machine(host)).ok_or(FOREIGN)?;
     match text(headers, ORIGIN) {
         // A browser names the origin of every POST; a program need not.
         None if !headers.contains_key(ORIGIN) => Ok(()),
         Some(origin) if origin.strip_prefix("http://") == Some(host) => Ok(()),
         Some(_) | None => Err(FOREIGN),
     }
-}
-
-/// Whether that `Host` can only be this machine.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        Some(_) | None => host,
-    };
-    name == "localhost" || name == "127.0.0.1" || name == "[::1]"
 }
 
 /// Who, and for how many seconds.

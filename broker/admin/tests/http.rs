@@ -1,8 +1,13 @@
 //! The admin listener, seen from a socket.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use admin::{Login, Options, SOCKJS_CLIENT, WebEndpoint, bind, serve};
+use engine::Broker;
+use model::access::{AccessControl, Admission};
+use model::principal::Credentials;
+use model::refusal::Refusal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -204,6 +209,35 @@ async fn no_page_but_ours_gets_a_token() {
     }
 }
 
+#[tokio::test]
+async fn who_is_there_is_told_as_json_and_what_is_wrong_too() {
+    let admin = Admin::start(options(false)).await;
+    for path in [
+        "/api/v1/sessions",
+        "/api/v1/users",
+        "/api/v1/users/kim/sessions",
+        "/api/v1/subscriptions?limit=10&after=session-1-2&user=a%20b",
+        "/api/v1/destinations/chat%2Froom%2F5/subscribers",
+    ] {
+        let answer = admin.get(path).await;
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{path}");
+        assert_eq!((answer.status, &*answer.body), (200, "{\"items\":[],\"next\":null}\n"), "{path}");
+    }
+    for (path, status) in [
+        ("/api/v1/sessions?unknown=1", 400),
+        ("/api/v1/users?limit=10001", 400),
+        ("/api/v1/sessions/session-1-1", 404),
+    ] {
+        let answer = admin.get(path).await;
+        assert!(
+            answer.status == status && answer.body.starts_with("{\"error\":\""),
+            "{path} {}",
+            answer.body
+        );
+    }
+    admin.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_finishes_does_not_hold_the_broker_up() {
     let admin = Admin::start(options(true)).await;
@@ -235,6 +269,17 @@ fn options(dev: bool) -> Options {
     }
 }
 
+/// One that lets nobody in.
+fn broker() -> Broker {
+    struct Nobody;
+    impl AccessControl for Nobody {
+        fn admit<'a>(&'a self, _: &'a Credentials) -> Admission<'a> {
+            Box::pin(async { Err(Refusal::BadCredentials("nobody gets in")) })
+        }
+    }
+    Broker::start(engine::Options::default(), None, Arc::new(Nobody), Arc::default()).expect("a broker")
+}
+
 struct Admin {
     at: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -246,7 +291,7 @@ impl Admin {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("bind");
         let at = listener.local_addr().expect("address");
         let (stop, stopped) = oneshot::channel::<()>();
-        let served = tokio::spawn(serve(listener, options, async {
+        let served = tokio::spawn(serve(listener, options, broker().inspect(), async {
             let _ = stopped.await;
         }));
         Self { at, stop, served }

@@ -8,14 +8,16 @@
 //! | `client` | a small MQTT and STOMP client |
 //! | `pubsub` | pub and sub |
 //! | `command` | arguments to commands |
+//! | `manage` | what a broker that runs tells of itself |
 //! | `conform` | what a specification asks, case by case |
 //!
-//! Nothing in here knows our broker: the commands work against any broker that speaks the protocols.
+//! Nothing but `manage` knows our broker: the other commands work against any broker that speaks the protocols.
 
 mod client;
 mod command;
 mod conform;
 mod failure;
+mod manage;
 mod message;
 mod output;
 #[cfg(test)]
@@ -24,3 +26,4 @@ mod pubsub;
 
 pub use command::{PubArgs, SubArgs, run_pub, run_sub};
 pub use conform::{ConformArgs, run_conform};
+pub use manage::{ListArgs, run_list};

@@ -14,6 +14,7 @@ use crate::client::{Arrival, Client};
 use crate::core::Core;
 use crate::definitions::Definitions;
 use crate::durable::Durable;
+use crate::inspect::Inspect;
 use crate::link::Link;
 use crate::mailbox::{Mailbox, Note};
 use crate::numbers::Numbers;
@@ -72,6 +73,11 @@ impl Broker {
     /// If something of the same name exists and is different, or a binding names what does not exist.
     pub fn declare(&self, definitions: &Definitions) -> Result<(), Refusal> {
         definitions.declare(&self.core.parts)
+    }
+
+    /// A look at who is there.
+    pub fn inspect(&self) -> Inspect {
+        Inspect::new(Arc::clone(&self.core))
     }
 
     /// A connection came in.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use model::change::{Change, SessionRecord, WillRecord};
 use model::event::{Event, Farewell};
-use model::name::{ClientId, ConsumerId, QueueName};
+use model::name::{ClientId, ConsumerId, QueueId, QueueName, UserName};
 use model::principal::Principal;
 use model::queue::QueueOptions;
 use model::refusal::Refusal;
@@ -59,6 +59,16 @@ pub(crate) struct State {
     due: SmallVec<[Asked; 2]>,
 }
 
+/// A session, as others see it.
+pub(crate) struct Look {
+    pub(crate) user: Option<UserName>,
+    pub(crate) queue: Arc<Queue>,
+    /// In seconds, as MQTT counts them.
+    pub(crate) expiry_s: u32,
+    pub(crate) disconnected_at: Option<WallMs>,
+    pub(crate) subscriptions: usize,
+}
+
 struct Attachment {
     link: u64,
     mailbox: Arc<Mailbox>,
@@ -101,6 +111,24 @@ impl Session {
     pub(crate) fn state_for(&self, link: u64) -> Option<MutexGuard<'_, State>> {
         let state = self.lock();
         state.attached.as_ref().is_some_and(|attached| attached.link == link).then_some(state)
+    }
+
+    /// Its queue, and the link that speaks for it.
+    pub(crate) fn at(&self) -> (QueueId, Option<u64>) {
+        let state = self.lock();
+        (state.queue.id(), state.attached.as_ref().map(|attached| attached.link))
+    }
+
+    /// What it is like right now.
+    pub(crate) fn look(&self) -> Look {
+        let state = self.lock();
+        Look {
+            user: state.owner.as_ref().and_then(|owner| owner.user.clone()),
+            queue: Arc::clone(&state.queue),
+            expiry_s: state.expiry_s,
+            disconnected_at: state.disconnected_at,
+            subscriptions: state.subscriptions,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -279,6 +307,11 @@ impl Registry {
             drop(state);
         }
         wills::settle(parts, aftermath);
+    }
+
+    /// All of them, in no order.
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        self.lock().values().map(Arc::clone).collect()
     }
 
     /// A session's time is up, or that of its will has come, unless its client came back meanwhile.

@@ -8,6 +8,8 @@ use model::properties::ReplyTo;
 use model::refusal::Refusal;
 use model::request::{Publish, Source, Target};
 
+use crate::client::Listening;
+
 /// Who a link speaks for, as the first level of what is his. Bindings made with it belong to a queue of the session, and go
 /// with that; messages are routed like all others.
 #[derive(Debug, Clone)]
@@ -92,6 +94,17 @@ impl Own {
             *key = RoutingKey::new(ByteString::from(format!("{}/{key}", self.session)));
         }
     }
+}
+
+/// What is bound, as it was asked for: without whose it is.
+pub(crate) fn as_asked(bound: &Listening) -> Listening {
+    let mut asked = bound.clone();
+    if let Some((exchange, pattern)) = &mut asked.source
+        && personal::is_personal(exchange)
+    {
+        *pattern = KeyPattern::new(pattern.levels().get(1..).unwrap_or_default().to_vec());
+    }
+    asked
 }
 
 /// Whether a subscription is written as if the name of a user or a session stood first, as it does when one publishes:

@@ -29,6 +29,8 @@ pub enum Command {
     Pub(cli::PubArgs),
     /// Subscribe, and print what comes.
     Sub(cli::SubArgs),
+    /// List who is there, and who listens to what.
+    List(cli::ListArgs),
     /// Run our conformance cases against a broker.
     Conform(cli::ConformArgs),
 }
@@ -109,7 +111,8 @@ Examples:
   duetmq serve -c /etc/duetmq/duetmq.toml     run it
   duetmq check -c duetmq.toml                 what holds, and where it comes from
   duetmq sub -t 'chat/room/+'                 in one window, and in another:
-  duetmq pub -t chat/room/5 -m hello";
+  duetmq pub -t chat/room/5 -m hello
+  duetmq list sessions                        who is there";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:

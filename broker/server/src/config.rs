@@ -168,6 +168,11 @@ impl Config {
         &self.destinations
     }
 
+    /// Where everything that lasts is kept.
+    pub fn data_dir(&self) -> &Path {
+        Path::new(self.settings.section("node").word("data_dir"))
+    }
+
     pub(crate) const fn settings(&self) -> &Section {
         &self.settings
     }

@@ -1,6 +1,7 @@
 //! Arguments, wiring, wait.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
         Some(Command::Passwd(arguments)) => server::passwd::run(&arguments, &around),
         Some(Command::Pub(arguments)) => return ask(cli::run_pub(arguments)),
         Some(Command::Sub(arguments)) => return ask(cli::run_sub(arguments)),
+        Some(Command::List(arguments)) => return ask(cli::run_list(arguments, || data_dir(&around))),
         Some(Command::Conform(arguments)) => return cli::run_conform(&arguments),
         None => return alone(&around),
     };
@@ -48,6 +50,12 @@ fn check(arguments: &ServeArgs, around: &Surroundings) -> Result<(), Failure> {
     // Whoever reads it may have seen enough before the end.
     let _ = io::stdout().write_all(text.as_bytes());
     Ok(())
+}
+
+/// Where `duetmq serve` would keep its data here.
+fn data_dir(around: &Surroundings) -> Result<PathBuf, String> {
+    let config = load(&ServeArgs::default(), around).map_err(|failure| failure.text)?;
+    Ok(config.data_dir().to_owned())
 }
 
 /// Runs a command that asks a broker; it tells its troubles itself.

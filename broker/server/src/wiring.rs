@@ -9,6 +9,7 @@ use engine::Broker;
 use storage::{Recovered, Store};
 use telemetry::Metrics;
 use telemetry::logging::Format;
+use tokio::net::UnixListener;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -52,14 +53,22 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
     };
     let handle = store.as_ref().map(|(store, _)| Arc::clone(store));
     let broker = build(config, Arc::clone(&guard), store, Arc::clone(&metrics))?;
+    let inspect = broker.inspect();
+    // Before the doors: where they are open, it is there.
+    let local = socket(config);
     let Doors { gateway, admins, admin, open } = Doors::open(config, broker, metrics)?;
     announce(config, format, &open);
 
     tokio::spawn(keep_users(guard));
     let (stop, stopped) = watch::channel(false);
     for listener in admins {
-        tokio::spawn(admin::serve(listener, admin.clone(), until(stopped.clone())));
+        tokio::spawn(admin::serve(listener, admin.clone(), inspect.clone(), until(stopped.clone())));
     }
+    // It goes with what is left of the broker.
+    let _socket = local.map(|(socket, listener)| {
+        tokio::spawn(admin::serve_socket(listener, inspect, until(stopped.clone())));
+        socket
+    });
     let serving = gateway.run(until(stopped));
     let stopping = async {
         let signal = signals.stop().await;
@@ -77,6 +86,18 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
     close(handle).await;
     tracing::info!("stop.end");
     Ok(())
+}
+
+/// Where `duetmq list` asks. A broker without it is a broker all the same.
+fn socket(config: &Config) -> Option<(admin::Socket, UnixListener)> {
+    let node = config.settings().section("node");
+    let path = (!node.truth("memory")).then(|| config.data_dir().join("admin.sock"))?;
+    let bound = admin::Socket::bind(&path);
+    bound
+        .inspect_err(|error| {
+            tracing::warn!(path = %path.display(), %error, "admin.no_socket: `duetmq list` needs --admin URL");
+        })
+        .ok()
 }
 
 /// Reads what there is, on a thread that may wait.

@@ -1,0 +1,109 @@
+//! Clients: who is there and who listens to what, as JSON below `/api/v1/`
+
+use axum::Router;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use engine::{Inspect, Page, SessionView, SubscriptionView, UserView};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::ask::Ask;
+
+/// Lists are objects with `items` and `next`, which the next request says as `after`; a session has `session` and
+/// `subscriptions`; an error has `error`.
+pub(crate) fn routes(inspect: Inspect) -> Router {
+    Router::new()
+        .route("/api/v1/sessions", get(sessions))
+        .route("/api/v1/sessions/{session}", get(session))
+        .route("/api/v1/users", get(users))
+        .route("/api/v1/users/{user}/sessions", get(sessions_of))
+        .route("/api/v1/subscriptions", get(subscriptions))
+        .route("/api/v1/destinations/{destination}/subscribers", get(subscribers))
+        .with_state(inspect)
+}
+
+async fn sessions(State(inspect): State<Inspect>, RawQuery(query): RawQuery) -> Response {
+    list(query, &SessionView::default(), move |ask| {
+        inspect.sessions(ask.after.as_deref(), ask.limit, |one| ask.wants(one))
+    })
+    .await
+}
+
+async fn session(State(inspect): State<Inspect>, Path(name): Path<String>) -> Response {
+    look(move || match inspect.session(&name) {
+        Some((session, subscriptions)) => {
+            answer(StatusCode::OK, &json!({ "session": session, "subscriptions": subscriptions }))
+        }
+        None => refuse(StatusCode::NOT_FOUND, &format!("there is no session {name:?}")),
+    })
+    .await
+}
+
+async fn users(State(inspect): State<Inspect>, RawQuery(query): RawQuery) -> Response {
+    list(query, &UserView::default(), move |ask| {
+        inspect.users(ask.after.as_deref(), ask.limit, |one| ask.wants(one))
+    })
+    .await
+}
+
+async fn sessions_of(
+    State(inspect): State<Inspect>,
+    Path(user): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    list(query, &SessionView::default(), move |ask| {
+        let is_his = |one: &SessionView| one.user.as_ref() == Some(&user) && ask.wants(one);
+        inspect.sessions(ask.after.as_deref(), ask.limit, is_his)
+    })
+    .await
+}
+
+async fn subscriptions(State(inspect): State<Inspect>, RawQuery(query): RawQuery) -> Response {
+    list(query, &SubscriptionView::default(), move |ask| {
+        inspect.subscriptions(ask.after.as_deref(), ask.limit, |one| ask.wants(one))
+    })
+    .await
+}
+
+async fn subscribers(
+    State(inspect): State<Inspect>,
+    Path(destination): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    list(query, &SubscriptionView::default(), move |ask| {
+        inspect.subscribers(&destination, ask.after.as_deref(), ask.limit, |one| ask.wants(one))
+    })
+    .await
+}
+
+async fn list<T: Serialize + Send + 'static>(
+    query: Option<String>,
+    sample: &T,
+    find: impl FnOnce(Ask) -> Page<T> + Send + 'static,
+) -> Response {
+    match Ask::read(&query.unwrap_or_default(), sample) {
+        Ok(ask) => look(move || answer(StatusCode::OK, &find(ask))).await,
+        Err(error) => refuse(StatusCode::BAD_REQUEST, &error),
+    }
+}
+
+/// On a thread that may take its time: there may be many thousands to look at.
+async fn look(find: impl FnOnce() -> Response + Send + 'static) -> Response {
+    let looked = tokio::task::spawn_blocking(find).await;
+    looked.unwrap_or_else(|_| {
+        refuse(StatusCode::INTERNAL_SERVER_ERROR, "the broker could not look; see its log")
+    })
+}
+
+/// What is refused, and why.
+pub(crate) fn refuse(status: StatusCode, error: &str) -> Response {
+    answer(status, &json!({ "error": error }))
+}
+
+fn answer(status: StatusCode, value: &impl Serialize) -> Response {
+    let mut text = serde_json::to_string(value).unwrap_or_default();
+    text.push('\n');
+    (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+}

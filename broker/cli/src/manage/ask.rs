@@ -1,0 +1,160 @@
+//! Questions to a broker that runs: HTTP over its Unix socket, or to its admin listener
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use crate::failure::Failure;
+
+/// Where a broker answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In its data directory.
+    Data(PathBuf),
+    /// At its admin listener: `HOST:PORT`.
+    Admin(String),
+}
+
+impl Place {
+    /// Of `http://HOST:PORT`, or less of it.
+    ///
+    /// # Errors
+    ///
+    /// It is nothing like that.
+    pub(crate) fn admin(url: &str) -> Result<Self, Failure> {
+        let rest = url.strip_prefix("http://").unwrap_or(url);
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let is_odd = |char: char| char.is_whitespace() || char.is_control() || "/?#@".contains(char);
+        if rest.is_empty() || rest.contains(is_odd) {
+            let text = format!(
+                "--admin {url:?} is not the address of an admin listener, such as http://127.0.0.1:{PORT}"
+            );
+            return Err(Failure::usage(text));
+        }
+        let has_port =
+            rest.rsplit_once(':').is_some_and(|(host, _)| host.ends_with(']') || !host.contains(':'));
+        Ok(Self::Admin(if has_port { rest.to_owned() } else { format!("{rest}:{PORT}") }))
+    }
+
+    /// What is at `path`.
+    ///
+    /// # Errors
+    ///
+    /// No broker answers there, or it does not answer this.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        let answered = timeout(PATIENCE, async {
+            match self {
+                Self::Data(directory) => {
+                    let socket = directory.join("admin.sock");
+                    let stream = UnixStream::connect(&socket).await;
+                    exchange(stream.map_err(|error| no_socket(&error, directory))?, "localhost", path).await
+                }
+                Self::Admin(address) => {
+                    let stream = TcpStream::connect(address).await;
+                    let stream = stream.map_err(|error| {
+                        Failure::runtime(format!("no admin listener answers at http://{address}/: {error}"))
+                    })?;
+                    exchange(stream, address, path).await
+                }
+            }
+        });
+        let late = || Failure::timeout(format!("the broker did not answer within {} s", PATIENCE.as_secs()));
+        let (status, body) = answered.await.map_err(|_| late())??;
+        let value: Result<Value, _> = serde_json::from_slice(&body);
+        let told = value.as_ref().ok().and_then(|value| value.get("error")?.as_str()).map(str::to_owned);
+        match (status, value, told) {
+            (200, Ok(value), _) => Ok(value),
+            (400, _, Some(error)) => Err(Failure::usage(error)),
+            (401 | 403, _, error) => {
+                Err(Failure::refused(error.unwrap_or_else(|| "the broker refuses".into())))
+            }
+            (status, ..) => Err(Failure::runtime(format!(
+                "what answers there is no broker that knows {path}: it says {status}"
+            ))),
+        }
+    }
+}
+
+/// What keeps us from the socket, and what to do about it.
+fn no_socket(error: &io::Error, directory: &Path) -> Failure {
+    let (directory, kind) = (directory.display(), error.kind());
+    if kind == io::ErrorKind::PermissionDenied {
+        let text = format!("{directory}/admin.sock: {error}; ask as the user that runs the broker");
+        return Failure::refused(text);
+    }
+    let why = if kind == io::ErrorKind::NotFound {
+        "there is no admin.sock in it"
+    } else if kind == io::ErrorKind::ConnectionRefused {
+        "the one whose admin.sock is there has ended"
+    } else {
+        return Failure::runtime(format!("{directory}/admin.sock: {error}"));
+    };
+    Failure::runtime(format!(
+        "no broker runs in the data directory {directory}: {why}. Name the broker's own with -d DIR, or its admin \
+         listener with --admin URL"
+    ))
+}
+
+/// One request and its answer: status and body.
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    path: &str,
+) -> Result<(u16, Vec<u8>), Failure> {
+    let lost = |error: io::Error| Failure::runtime(format!("the broker's answer was lost: {error}"));
+    // To the end of the connection: nothing has to be taken apart.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.map_err(lost)?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await.map_err(lost)?;
+    parse(&answer).ok_or_else(|| Failure::runtime("what answers there does not speak HTTP"))
+}
+
+fn parse(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let (head, body) = answer.split_at_checked(end + 4)?;
+    let head = std::str::from_utf8(head).ok()?;
+    let (_, rest) = head.strip_prefix("HTTP/1.")?.split_once(' ')?;
+    let status = rest.get(..3)?.parse().ok()?;
+    Some((status, body.to_vec()))
+}
+
+/// Where the admin listener is if nobody says otherwise.
+const PORT: u16 = 15_672;
+/// How long a broker may take, with tens of thousands of sessions to look at.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A page of ten thousand items is a few million bytes.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_admin_listener_is_named_in_full_or_in_part() {
+        let check = |url: &str, expected: &str| {
+            let found = Place::admin(url);
+            assert!(matches!(&found, Ok(Place::Admin(address)) if address == expected), "{url}: {found:?}");
+        };
+        check("http://127.0.0.1:8080/", "127.0.0.1:8080");
+        check("http://localhost", "localhost:15672");
+        check("[::1]:8080", "[::1]:8080");
+        check("[::1]", "[::1]:15672");
+        for wrong in ["", "http://", "https://h", "http://h/path", "mqtt://h", "h\r\nx: y"] {
+            assert!(Place::admin(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_taken_apart_or_is_none() {
+        assert_eq!(parse(b"HTTP/1.0 200 OK\r\na: b\r\n\r\n{}"), Some((200, b"{}".to_vec())));
+        for wrong in [&b"HTTP/1.0 200 OK\r\n"[..], b"SSH-2.0\r\n\r\n", b"HTTP/1.1 x\r\n\r\n", b""] {
+            assert_eq!(parse(wrong), None);
+        }
+    }
+}

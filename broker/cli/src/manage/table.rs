@@ -1,0 +1,102 @@
+//! Tables for people: columns as wide as what is in them
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::output::stamp::rfc3339;
+
+/// A column: its heading, and what it says of an item.
+pub(crate) type Column = (&'static str, fn(&Value) -> String);
+
+/// Of sessions.
+pub(crate) const SESSIONS: &[Column] = &[
+    ("SESSION", |item| text(item, "session")),
+    ("CLIENT", |item| text(item, "client")),
+    ("USER", |item| text(item, "user")),
+    ("PROTOCOL", |item| match (text(item, "protocol"), text(item, "transport")) {
+        (protocol, transport) if transport == "-" => protocol,
+        (protocol, transport) => format!("{protocol}/{transport}"),
+    }),
+    ("PEER", |item| text(item, "peer")),
+    ("CONNECTED", |item| match moment(item, "connected_at_ms") {
+        Some(since) => format!("since {since}"),
+        None => moment(item, "disconnected_at_ms").map_or_else(|| "no".into(), |left| format!("left {left}")),
+    }),
+    ("SUBSCRIPTIONS", |item| text(item, "subscriptions")),
+    ("WAITING", |item| text(item, "waiting")),
+];
+
+/// Of users.
+pub(crate) const USERS: &[Column] = &[
+    ("USER", |item| text(item, "user")),
+    ("SESSIONS", |item| text(item, "sessions")),
+    ("CONNECTED", |item| text(item, "connected")),
+];
+
+/// Of subscriptions.
+pub(crate) const SUBSCRIPTIONS: &[Column] = &[
+    ("DESTINATION", |item| text(item, "destination")),
+    ("QOS", |item| text(item, "qos")),
+    ("SESSION", |item| text(item, "session")),
+    ("CLIENT", |item| text(item, "client")),
+    ("USER", |item| text(item, "user")),
+    (
+        "CONNECTED",
+        |item| if item.get("connected") == Some(&Value::Bool(true)) { "yes".into() } else { "no".into() },
+    ),
+];
+
+/// Lines: the headings, and one for each item.
+pub(crate) fn lines(columns: &[Column], items: &[Value]) -> Vec<String> {
+    let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();
+    let cells = items.iter().map(|item| columns.iter().map(|(_, cell)| cell(item)).collect());
+    let rows: Vec<Vec<String>> = std::iter::once(headings).chain(cells).collect();
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns.len()).map(|column| width(column).unwrap_or_default()).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A field as text: `-` for null. What a terminal would obey is escaped: clients choose their names.
+fn text(item: &Value, field: &str) -> String {
+    match item.get(field) {
+        Some(Value::String(text)) => {
+            let shown = |char: char| {
+                if char.is_control() { char.escape_default().collect() } else { String::from(char) }
+            };
+            text.chars().map(shown).collect()
+        }
+        Some(Value::Null) | None => "-".to_owned(),
+        Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))) => {
+            other.to_string()
+        }
+    }
+}
+
+fn moment(item: &Value, field: &str) -> Option<String> {
+    let since = Duration::from_millis(item.get(field)?.as_u64()?);
+    Some(rfc3339(UNIX_EPOCH + since))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_table_has_a_line_for_each_item_and_no_escape_sequences() {
+        let items = [
+            json!({ "user": "kim", "sessions": 12, "connected": 1 }),
+            json!({ "user": "\u{1b}[31m", "sessions": 1, "connected": 0 }),
+        ];
+        let expected =
+            ["USER       SESSIONS  CONNECTED", "kim        12        1", "\\u{1b}[31m  1         0"];
+        assert_eq!(lines(USERS, &items), expected);
+    }
+}

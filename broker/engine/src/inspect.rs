@@ -1,0 +1,260 @@
+//! Inspect: who is there, and who listens to what, for those who look after the broker
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::client::{About, Client, Listening};
+use crate::core::Core;
+use crate::registry::Session;
+use crate::{numbers, users};
+
+mod place;
+mod views;
+
+use place::Place;
+pub use views::{Page, SessionView, SubscriptionView, UserView};
+
+/// Looks, and changes nothing. Each lock is held as long as one session or one list of handles needs; what is seen of
+/// several sessions need not have been so at one moment. Cloning it clones the handle.
+///
+/// All lists are in an order that does not change, by session or by name, and come in pages: at most `limit` of what `keep`
+/// wants, behind what the page before calls `next`.
+#[derive(Clone)]
+pub struct Inspect {
+    core: Arc<Core>,
+}
+
+/// Somebody with a session: a client of MQTT, there or away, or a connection of STOMP.
+struct Somebody {
+    name: String,
+    session: Option<Arc<Session>>,
+    client: Option<Arc<Client>>,
+}
+
+impl Inspect {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// Sessions.
+    pub fn sessions(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        mut keep: impl FnMut(&SessionView) -> bool,
+    ) -> Page<SessionView> {
+        self.walk(after, limit, |somebody, items| {
+            items.extend(self.view(somebody).filter(|view| keep(view)));
+        })
+    }
+
+    /// One session with what it has subscribed to; `None`: there is none of that name.
+    pub fn session(&self, name: &str) -> Option<(SessionView, Vec<SubscriptionView>)> {
+        let somebody = self.everybody().into_iter().find(|somebody| somebody.name == name)?;
+        let view = self.view(&somebody)?;
+        let mut subscriptions = Vec::new();
+        self.listens(&somebody, &view, |subscription, _| subscriptions.push(subscription));
+        Some((view, subscriptions))
+    }
+
+    /// Subscriptions. A page ends with all of a session, and so may be longer by as many as one session has.
+    pub fn subscriptions(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        mut keep: impl FnMut(&SubscriptionView) -> bool,
+    ) -> Page<SubscriptionView> {
+        self.walk(after, limit, |somebody, items| {
+            let Some(view) = self.view(somebody) else { return };
+            self.listens(somebody, &view, |subscription, _| {
+                items.extend(Some(subscription).filter(|subscription| keep(subscription)));
+            });
+        })
+    }
+
+    /// The subscriptions that hear what is sent to `destination`, which is written as MQTT writes it: `chat/room/5`,
+    /// `$queue/jobs`, `$user/kim/queue/news`, `$exchange/x/k`; and those that are written exactly so. Pages are as those of
+    /// [`Inspect::subscriptions`].
+    pub fn subscribers(
+        &self,
+        destination: &str,
+        after: Option<&str>,
+        limit: usize,
+        mut keep: impl FnMut(&SubscriptionView) -> bool,
+    ) -> Page<SubscriptionView> {
+        let place = Place::read(destination, &self.core.parts.vhost.router);
+        self.walk(after, limit, |somebody, items| {
+            let Some(view) = self.view(somebody) else { return };
+            self.listens(somebody, &view, |subscription, bound| {
+                let is_meant = subscription.destination == destination || place.is_heard_by(bound);
+                items.extend(Some(subscription).filter(|subscription| is_meant && keep(subscription)));
+            });
+        })
+    }
+
+    /// Users that have a session, by name.
+    pub fn users(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        mut keep: impl FnMut(&UserView) -> bool,
+    ) -> Page<UserView> {
+        let mut users: BTreeMap<String, UserView> = BTreeMap::new();
+        for somebody in self.everybody() {
+            let Some(SessionView { user: Some(user), connected, .. }) = self.view(&somebody) else {
+                continue;
+            };
+            let user = users.entry(user).or_insert_with_key(|user| UserView::new(user.clone()));
+            user.sessions += 1;
+            user.connected += usize::from(connected);
+        }
+        let mut page = Page { items: Vec::new(), next: None };
+        let behind = users.into_values().filter(|user| after.is_none_or(|after| *user.user > *after));
+        for user in behind {
+            if page.items.len() >= limit {
+                page.next = page.items.last().map(|last: &UserView| last.user.clone());
+                break;
+            }
+            if keep(&user) {
+                page.items.push(user);
+            }
+        }
+        page
+    }
+
+    fn walk<T>(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        mut add: impl FnMut(&Somebody, &mut Vec<T>),
+    ) -> Page<T> {
+        let mut everybody = self.everybody();
+        everybody.sort_by_cached_key(|somebody| place_in_order(&somebody.name));
+        let after = after.map(place_in_order);
+        let mut page = Page { items: Vec::new(), next: None };
+        let mut last = None;
+        for somebody in &everybody {
+            if after.is_some_and(|after| place_in_order(&somebody.name) <= after) {
+                continue;
+            }
+            if page.items.len() >= limit {
+                page.next = last;
+                break;
+            }
+            add(somebody, &mut page.items);
+            last = Some(somebody.name.clone());
+        }
+        page
+    }
+
+    /// All handles, in no order.
+    fn everybody(&self) -> Vec<Somebody> {
+        let clients: Vec<Arc<Client>> = self.core.links().values().map(Arc::clone).collect();
+        let mut by_link = HashMap::new();
+        let mut everybody = Vec::new();
+        for client in clients {
+            match client.with(|present| present.client.is_none().then(|| present.session.clone())) {
+                Some(Some(name)) => everybody.push(Somebody { name, session: None, client: Some(client) }),
+                Some(None) => {
+                    by_link.insert(client.link, client);
+                }
+                None => {}
+            }
+        }
+        everybody.extend(self.core.registry.all().into_iter().map(|session| {
+            let (queue, link) = session.at();
+            let client = link.and_then(|link| by_link.remove(&link));
+            Somebody { name: numbers::session_name(queue), session: Some(session), client }
+        }));
+        everybody
+    }
+
+    /// `None`: it left meanwhile.
+    fn view(&self, somebody: &Somebody) -> Option<SessionView> {
+        let about = somebody
+            .client
+            .as_ref()
+            .and_then(|client| client.with(|present| (client.about(present), present.listening.len())));
+        let Some(session) = &somebody.session else {
+            let (about, subscriptions) = about?;
+            return Some(SessionView { subscriptions, ..self.connected(about) });
+        };
+        let look = session.look();
+        let away = SessionView {
+            session: somebody.name.clone(),
+            client: Some(session.client.to_string()),
+            user: look.user.map(|user| user.to_string()),
+            node: self.core.parts.vhost.options.node.clone(),
+            ..SessionView::default()
+        };
+        let view = about.map_or(away, |(about, _)| self.connected(about));
+        let stats = look.queue.stats();
+        Some(SessionView {
+            disconnected_at_ms: look.disconnected_at.filter(|_| !view.connected).map(|at| at.0),
+            expiry_s: look.expiry_s,
+            subscriptions: look.subscriptions,
+            waiting: Some(stats.ready),
+            unsettled: Some(stats.unacked),
+            ..view
+        })
+    }
+
+    fn connected(&self, about: About) -> SessionView {
+        SessionView {
+            session: about.session,
+            client: about.client,
+            user: about.user,
+            connected: true,
+            connection: Some(about.connection),
+            protocol: Some(about.protocol),
+            transport: Some(about.transport),
+            listener: Some(about.listener),
+            peer: about.peer,
+            connected_at_ms: Some(about.connected_at_ms),
+            node: self.core.parts.vhost.options.node.clone(),
+            ..SessionView::default()
+        }
+    }
+
+    /// Calls `add` for each subscription, with what is bound, or consumed, for it.
+    fn listens(
+        &self,
+        somebody: &Somebody,
+        view: &SessionView,
+        mut add: impl FnMut(SubscriptionView, &Listening),
+    ) {
+        if let Some(session) = somebody.session.as_ref().map(|session| session.look()) {
+            for binding in self.core.parts.vhost.router.bindings_of(&session.queue.options().name) {
+                let bound = Listening {
+                    source: Some((binding.exchange, binding.pattern)),
+                    share: binding.share,
+                    queue: None,
+                    qos: binding.grant.qos,
+                };
+                add(SubscriptionView::new(view, &users::as_asked(&bound)), &bound);
+            }
+        }
+        let Some(client) = &somebody.client else { return };
+        let Some((own, listening)) = client.with(|present| {
+            (users::Own::new(present.session.clone(), present.user.as_ref()), present.listening.clone())
+        }) else {
+            return;
+        };
+        for asked in listening.into_values() {
+            let view = SubscriptionView::new(view, &asked);
+            let bound = |(exchange, pattern)| (own.pattern(&exchange, pattern), exchange);
+            let source = asked.source.map(bound).map(|(pattern, exchange)| (exchange, pattern));
+            add(view, &Listening { source, ..asked });
+        }
+    }
+}
+
+/// Those of earlier lives of the broker first; in each life connections, then sessions that may outlive theirs, in the order
+/// in which they came.
+fn place_in_order(session: &str) -> (u64, bool, u64) {
+    let rest = session.strip_prefix("session-").unwrap_or_default();
+    let (life, number) = rest.split_once('-').unwrap_or_default();
+    let number_of = |text: &str| text.parse().unwrap_or(u64::MAX);
+    let may_outlive = number.starts_with('q');
+    (number_of(life), may_outlive, number_of(number.trim_start_matches('q')))
+}
