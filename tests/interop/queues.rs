@@ -240,7 +240,7 @@ fn deliveries_are_counted_and_limited() -> Result<()> {
 }
 
 #[test]
-fn after_twenty_returns_a_message_goes_to_the_dead_letters_and_stays_where_there_are_none() -> Result<()> {
+fn after_twenty_returns_a_message_goes_to_the_dead_letters_and_the_log_says_so() -> Result<()> {
     let broker = Broker::new()?;
     let mut client = Client::new(broker.at(Door::Stomp))?;
     client.subscribe("dead", "/queue/dead", "auto")?;
@@ -253,6 +253,14 @@ fn after_twenty_returns_a_message_goes_to_the_dead_letters_and_stays_where_there
     let dead = client.expect("MESSAGE")?;
     ensure!(dead.header("subscription") == Some("dead") && dead.text() == "pill", "{dead:?}");
     ensure!(dead.header("x-first-death-reason") == Some("delivery_limit"), "{dead:?}");
+    broker.journal().wait_for(&["queue.poison", "queue=with", "to the dead letters"], SOON)?;
+    Ok(())
+}
+
+#[test]
+fn where_there_are_no_dead_letters_a_message_may_come_back_for_ever_and_the_log_says_so_once() -> Result<()> {
+    let broker = Broker::new()?;
+    let mut client = Client::new(broker.at(Door::Stomp))?;
     // Nobody said that this one may lose a message: a consumer may give back for as long as it likes.
     let ask = subscribe("without", "/queue/without", "client-individual");
     client.request(ask.with("x-message-ttl", "600000"))?;

@@ -331,6 +331,14 @@ pub(crate) fn plan_dead(parts: &Arc<Parts>, dead: Vec<Dead>, changeset: &mut Cha
                 parts.metrics.messages_dead_lettered.increment();
                 plan.record(parts, changeset);
                 plans.push(plan);
+                if one.cause == Cause::DeliveryLimit && parts.vhost.may_complain(now) {
+                    let (queue, message) = (one.from.queue.as_str(), one.message.id);
+                    tracing::warn!(
+                        queue,
+                        %message,
+                        "queue.poison: a message came back too often, and goes to the dead letters"
+                    );
+                }
             }
             None => {
                 parts.metrics.messages_dropped.increment();
