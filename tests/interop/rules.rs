@@ -1,13 +1,18 @@
 //! What a configuration denies, as each protocol tells it.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use harness::broker::{Broker, Setup};
 use harness::door::Door;
 use harness::mqtt::Client;
 use harness::mqtt::packet::{Packet, Publish};
+use harness::mqtt::property::{Property, SESSION_EXPIRY, WILL_DELAY};
 use harness::mqtt::version::Version;
 use harness::mqtt::write::{Connect, publish};
+use harness::socket::Next;
 use harness::stomp::{self, Frame};
+use harness::wait::SOON;
 
 const RULES: &str = r#"
 [[access.deny]]
@@ -79,6 +84,61 @@ fn a_denied_will_is_refused_at_connect() -> Result<()> {
         ensure!(matches!(&packet, Packet::Connack(connack) if connack.code == code), "{packet:?}");
     }
     Ok(())
+}
+
+#[test]
+fn a_will_is_held_against_the_rules_of_the_day_when_it_is_due() -> Result<()> {
+    let heir = Connect::lasting(Version::V311, "heir");
+    let mut broker = Setup::new().config(RULES).start()?;
+    let (mut client, _) = Client::connect(broker.at(Door::Mqtt), &heir)?;
+    client.subscribe("will/#", 1)?;
+    drop(client);
+    // Due at the next start, with the end of the delay, and with the end of the session.
+    let kinds = [("start", 0, 60), ("delay", 2, 60), ("session", 60, 2), ("gone", 0, 0)];
+    let mut clients = Vec::new();
+    for (kind, delay_s, expiry_s) in kinds {
+        for right in ["denied", "allowed"] {
+            let mut connect =
+                Connect { clean: false, ..Connect::new(Version::V5, &format!("{kind}-{right}")) };
+            connect.will_properties = vec![Property::Number(WILL_DELAY, delay_s)];
+            let will = Publish::new(&format!("will/{right}"), kind.as_bytes(), 1);
+            let connect = connect.with(Property::Number(SESSION_EXPIRY, expiry_s)).will(will);
+            clients.push(Client::connect(broker.at(Door::Mqtt), &connect)?.0);
+        }
+    }
+    broker.kill();
+    drop(clients);
+    let changed = "[[access.deny]]\nfilter = \"will/denied\"\nactions = [\"publish\"]\n";
+    std::fs::write(broker.folder().join("duetmq.toml"), changed)?;
+    broker.start()?;
+    let (mut client, _) = Client::connect(broker.at(Door::Mqtt), &heir)?;
+    let mut came = Vec::new();
+    for _ in kinds {
+        let will = client.take()?;
+        ensure!(will.topic == "will/allowed", "{will:?}");
+        came.push(will.text());
+    }
+    came.sort_unstable();
+    ensure!(came == ["delay", "gone", "session", "start"], "{came:?}");
+    for (kind, ..) in kinds {
+        let name = format!("{kind}-denied");
+        broker.journal().wait_for(&["WARN", "will.refused", &name, "will/denied"], SOON)?;
+    }
+    let more = client.next(Duration::from_millis(300))?;
+    ensure!(more == Next::Silence, "{more:?}");
+    // Gone is gone, whatever the rules say later.
+    broker.kill();
+    std::fs::write(broker.folder().join("duetmq.toml"), RULES)?;
+    broker.start()?;
+    let (mut client, _) = Client::connect(broker.at(Door::Mqtt), &heir)?;
+    client.publish("will/marker", b"marker", 1)?;
+    loop {
+        let next = client.take()?;
+        ensure!(next.topic != "will/denied", "{next:?}");
+        if next.topic == "will/marker" {
+            return Ok(());
+        }
+    }
 }
 
 #[test]

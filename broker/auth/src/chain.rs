@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use model::access::{AccessControl, Admission, Exchange};
-use model::name::UserName;
-use model::principal::{Credentials, Principal, bearer};
+use model::name::{ClientId, UserName};
+use model::principal::{Credentials, Permissions, Principal, bearer};
 use model::refusal::Refusal;
 
 use crate::clock::wall_now;
@@ -214,6 +214,10 @@ impl AccessControl for Guard {
                 Err(WRONG)
             }
         })
+    }
+
+    fn permissions_of(&self, principal: &Principal, client: Option<&ClientId>) -> Option<Permissions> {
+        Some(permissions(&self.options.rules, principal.user.as_ref(), client))
     }
 
     fn begin(&self, method: &str, credentials: &Credentials) -> Result<Box<dyn Exchange>, Refusal> {

@@ -52,7 +52,7 @@ impl Broker {
             numbers: Numbers::new(NodeId::default(), incarnation),
             metrics,
         });
-        let registry = Registry::default();
+        let registry = Registry::new(Arc::clone(&access));
         let wills = recovered.map(|recovered| recovery::recover(&parts, &registry, recovered)).transpose()?;
         let core = Arc::new(Core::new(parts, registry, access));
         for aftermath in wills.into_iter().flatten() {

@@ -79,8 +79,10 @@ pub(crate) fn recover(
                 all.push(registry.restore(parts, session.record, queue, session.unreleased, now));
             }
             None => {
-                let mut aftermath = Aftermath { will: session.record.will, ..Aftermath::default() };
-                aftermath.changeset.changes.push(Change::DropSession(session.record.client));
+                let record = session.record;
+                let will = registry.still_allowed(parts, record.owner.as_ref(), record.will);
+                let mut aftermath = Aftermath { will, ..Aftermath::default() };
+                aftermath.changeset.changes.push(Change::DropSession(record.client));
                 all.push(aftermath);
             }
         }

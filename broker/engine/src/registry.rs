@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use model::access::AccessControl;
 use model::change::{Change, SessionRecord, WillRecord};
 use model::event::{Event, Farewell};
 use model::name::{ClientId, ConsumerId, QueueId, QueueName, UserName};
@@ -27,9 +28,9 @@ use crate::{expiry, topology};
 ///
 /// What happens to a session is handed to the journal before the lock of all sessions is given back: of two connections
 /// of one client, the one that came later also stands later in the journal.
-#[derive(Default)]
 pub(crate) struct Registry {
     sessions: Mutex<HashMap<ClientId, Arc<Session>>>,
+    access: Arc<dyn AccessControl>,
 }
 
 /// One client's session.
@@ -163,6 +164,21 @@ impl State {
 }
 
 impl Registry {
+    /// Without any session.
+    pub(crate) fn new(access: Arc<dyn AccessControl>) -> Self {
+        Self { sessions: Mutex::default(), access }
+    }
+
+    /// The will that is due, if its owner may still publish it.
+    pub(crate) fn still_allowed(
+        &self,
+        parts: &Parts,
+        owner: Option<&Principal>,
+        will: Option<Box<WillRecord>>,
+    ) -> Option<Box<WillRecord>> {
+        wills::still_allowed(parts, &*self.access, owner, will?)
+    }
+
     /// Lets a client in: ends the connection it had, resumes its session or makes a new one (MQTT 5.0, 3.1.4). `commit` is
     /// to hand to the journal what has to last of that. The answer is the link whose session it was until now.
     pub(crate) fn open(
@@ -193,10 +209,9 @@ impl Registry {
             }
             let ends = arriving.clean_start || state.expiry_s == 0;
             // A will that waits is cancelled by the client's return, unless its session ends now (3.1.2.5, 3.1.3.2.2).
-            aftermath.will = state
-                .will
-                .take()
-                .filter(|will| ends || (state.disconnected_at.is_none() && will.delay_s == 0));
+            let will = state.will.take();
+            let will = will.filter(|will| ends || (state.disconnected_at.is_none() && will.delay_s == 0));
+            aftermath.will = self.still_allowed(parts, state.owner.as_ref(), will);
             if ends {
                 drop(state);
                 self.end(parts, &mut sessions, session, &mut aftermath);
@@ -295,7 +310,8 @@ impl Registry {
             }
         }
         let delay = state.will_delay();
-        aftermath.will = state.will.take_if(|_| delay.is_zero());
+        let will = state.will.take_if(|_| delay.is_zero());
+        aftermath.will = self.still_allowed(parts, state.owner.as_ref(), will);
         if state.expiry_s == 0 {
             drop(state);
             self.end(parts, &mut sessions, session, &mut aftermath);
@@ -323,7 +339,9 @@ impl Registry {
             return;
         }
         // Whichever comes first, the delay or the end of the session (MQTT 5.0, 3.1.3.2.2).
-        let mut aftermath = Aftermath { will: state.will.take(), ..Aftermath::default() };
+        let will = state.will.take();
+        let will = self.still_allowed(parts, state.owner.as_ref(), will);
+        let mut aftermath = Aftermath { will, ..Aftermath::default() };
         if ends {
             drop(state);
             parts.metrics.sessions_expired.increment();
@@ -366,6 +384,7 @@ impl Registry {
         let gone = now.1.since(disconnected_at);
         let delay = state.will_delay();
         let will = state.will.take_if(|_| delay <= gone);
+        let will = self.still_allowed(parts, state.owner.as_ref(), will);
         let mut aftermath = Aftermath { will, ..Aftermath::default() };
         aftermath.changeset.changes.push(state.record(&record.client));
         schedule(parts, &record.client, &mut state, gone, now.0);

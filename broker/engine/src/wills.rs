@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, MutexGuard};
 
+use model::access::AccessControl;
 use model::change::{Changeset, WillRecord};
 use model::message::Message;
 use model::name::{ClientId, PublisherName};
-use model::principal::Permissions;
+use model::principal::{Permissions, Principal};
 use model::refusal::Refusal;
 use model::request::{Publish, Will};
 use model::time::WallMs;
@@ -44,6 +45,36 @@ pub(crate) fn keep(
     Ok(Box::new(WillRecord { message: Arc::new(message), expiry_ms, delay_s }))
 }
 
+/// The will that is due, if its owner may still publish it: what he may do can have changed since he made it. A will that
+/// may not be published is gone; nobody is there to be told, so it is counted and logged. `owner`: `None` where the store
+/// does not know him, and then nothing is held against it.
+pub(crate) fn still_allowed(
+    parts: &Parts,
+    access: &dyn AccessControl,
+    owner: Option<&Principal>,
+    will: Box<WillRecord>,
+) -> Option<Box<WillRecord>> {
+    let Message { exchange, key, publisher, .. } = &*will.message;
+    let permissions = owner.and_then(|owner| access.permissions_of(owner, publisher.as_ref()));
+    let checked = permissions
+        .map_or(Ok(()), |permissions| plan::check_publish(&permissions, exchange, key, "publish a will to"));
+    match checked {
+        Ok(()) => Some(will),
+        Err(refusal) => {
+            refuse(parts, &will, &refusal);
+            None
+        }
+    }
+}
+
+/// A refusal has nobody to be told: it is logged.
+fn refuse(parts: &Parts, will: &WillRecord, refusal: &Refusal) {
+    parts.metrics.wills_refused.increment();
+    let Message { key, publisher, .. } = &*will.message;
+    let client = publisher.as_ref().map(tracing::field::display);
+    tracing::warn!(client, topic = %key, reason = %refusal, "will.refused");
+}
+
 /// Publishes the will that is due, together with the other changes that belong to the same moment.
 pub(crate) fn settle(parts: &Arc<Parts>, mut aftermath: Aftermath) {
     let _retaining = retaining(parts, aftermath.will.as_deref());
@@ -59,7 +90,7 @@ pub(crate) fn retaining<'a>(parts: &'a Parts, will: Option<&WillRecord>) -> Opti
     will.is_some_and(|will| will.message.retain).then(|| parts.vhost.retaining())
 }
 
-/// The will as a message that takes its places. A refusal has nobody to be told: it is logged.
+/// The will as a message that takes its places, if there is room for it.
 pub(crate) fn plan(parts: &Arc<Parts>, will: &WillRecord) -> Option<Plan> {
     let Message { exchange, key, payload, qos, retain, persistent, publisher, properties, .. } =
         &*will.message;
@@ -82,7 +113,7 @@ pub(crate) fn plan(parts: &Arc<Parts>, will: &WillRecord) -> Option<Plan> {
         Ok(Published::Planned(plan)) => Some(plan),
         Ok(Published::Shown { .. }) => None,
         Err(refusal) => {
-            tracing::warn!(topic = %key, reason = %refusal, "will.refused");
+            refuse(parts, will, &refusal);
             None
         }
     }

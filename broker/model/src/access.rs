@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::hook::Hook;
+use crate::name::ClientId;
 use crate::principal::{Credentials, Permissions, Principal};
 use crate::refusal::Refusal;
 
@@ -24,6 +25,12 @@ pub trait AccessControl: Send + Sync {
     /// [`Refusal::NoMethod`], if there is no such method.
     fn begin(&self, method: &str, _credentials: &Credentials) -> Result<Box<dyn Exchange>, Refusal> {
         Err(Refusal::NoMethod { method: method.to_owned(), supported: "user name and password" })
+    }
+
+    /// What somebody may do by now who was let in as this one, on that client, for what is done in his name when he may be
+    /// gone. `None`: that is not known without asking him; what he was allowed when he came stands.
+    fn permissions_of(&self, _principal: &Principal, _client: Option<&ClientId>) -> Option<Permissions> {
+        None
     }
 
     /// Who is to be asked about what those who are in do; the same one whenever this is called. By itself nobody is.

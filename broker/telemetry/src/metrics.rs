@@ -56,6 +56,8 @@ metrics! {
     messages_dead_lettered: Counter,
     /// Messages that no binding wanted.
     messages_unroutable: Counter,
+    /// Wills that were not published when they were due, because of a rule or a full queue.
+    wills_refused: Counter,
     /// QoS 2 messages that came again and were not routed again.
     duplicates_suppressed: Counter,
     /// Packets and frames read from clients, of any kind.
