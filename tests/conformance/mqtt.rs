@@ -18,7 +18,10 @@ fn our_broker_does_what_each_version_of_mqtt_asks() -> Result<()> {
     for (version, report) in reports()? {
         let cases = report.pointer("/cases").and_then(Value::as_array).context("no cases")?;
         ensure!(cases.len() > 80, "MQTT {version} has {} cases only", cases.len());
-        for case in cases.iter().filter(|case| case["verdict"] != "pass") {
+        // What 3.1 lacks is another test's.
+        let is_short =
+            |case: &&Value| case["verdict"] == "fail" || case["verdict"] != "pass" && *version != OLD;
+        for case in cases.iter().filter(is_short) {
             short.insert(case["name"].as_str().context("a case without a name")?.to_owned());
             reasons.push(format!("{version}: {case}"));
         }
@@ -26,6 +29,25 @@ fn our_broker_does_what_each_version_of_mqtt_asks() -> Result<()> {
     let line = page.split("\n\n").find(|paragraph| paragraph.starts_with("Does not hold yet: "));
     let known: BTreeSet<String> = quoted(line.unwrap_or_default()).collect();
     assert_eq!(short, known, "what falls short, and what the page says of it:\n  {}", reasons.join("\n  "));
+    Ok(())
+}
+
+#[test]
+fn mqtt_3_1_is_asked_all_of_3_1_1_but_for_what_it_lacks() -> Result<()> {
+    let mut asked = Vec::new();
+    for wanted in [OLD, "3.1.1"] {
+        let (_, report) = reports()?.iter().find(|(version, _)| *version == wanted).context(wanted)?;
+        let statements = report.pointer("/statements").and_then(Value::as_array).context("no statements")?;
+        let ids: BTreeSet<&str> =
+            statements.iter().filter_map(|statement| statement["id"].as_str()).collect();
+        let lacking = statements.iter().filter(|statement| statement["verdict"] == "not applicable");
+        let lacking: BTreeSet<&str> = lacking.filter_map(|statement| statement["id"].as_str()).collect();
+        asked.push((ids, lacking));
+    }
+    let [(old, lacking), (new, _)] = &asked[..] else { unreachable!() };
+    assert_eq!(old, new);
+    // Each with its reason in the report; what becomes another is to be looked at.
+    ensure!(lacking.len() == LACKING, "3.1 lacks {}: {lacking:?}", lacking.len());
     Ok(())
 }
 
@@ -52,7 +74,8 @@ fn the_table_says_what_the_cases_show() -> Result<()> {
         }
     }
     let mut shown = BTreeSet::new();
-    for (version, report) in reports()? {
+    // 3.1 has no ids of its own.
+    for (version, report) in reports()?.iter().filter(|(version, _)| *version != OLD) {
         let statements = report.pointer("/statements").and_then(Value::as_array).context("no statements")?;
         for statement in statements {
             let id = statement["id"].as_str().context("no id")?;
@@ -148,7 +171,7 @@ fn run() -> Result<Vec<(&'static str, Value)>> {
     let broker = Broker::new()?;
     let url = format!("mqtt://{}", broker.at(Door::Mqtt));
     let mut found = Vec::new();
-    for (version, argument) in [("5.0", "5"), ("3.1.1", "3.1.1")] {
+    for (version, argument) in [("5.0", "5"), ("3.1.1", "3.1.1"), (OLD, OLD)] {
         let output = duetmq_command()?
             .args(["conform", &url, "--mqtt", argument, "--json", "--patience", "10"])
             .output()?;
@@ -157,6 +180,12 @@ fn run() -> Result<Vec<(&'static str, Value)>> {
     }
     Ok(found)
 }
+
+/// How many statements of 3.1.1 do not hold in 3.1.
+const LACKING: usize = 26;
+
+/// The version without ids.
+const OLD: &str = "3.1";
 
 /// The ids of both specifications, a version and an id on each line.
 const STATEMENTS: &str = include_str!("mqtt-statements.txt");

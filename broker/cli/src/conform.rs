@@ -28,8 +28,8 @@ pub struct ConformArgs {
     /// The broker: mqtt://HOST:PORT or stomp://HOST:PORT.
     #[arg(value_name = "URL")]
     url: String,
-    /// Show what MQTT asks for, in this version: 3.1.1 or 5 [default for mqtt://: 5].
-    #[arg(long, value_name = "VERSION", value_parser = ["3.1.1", "5"], conflicts_with = "stomp")]
+    /// Show what MQTT asks for, in this version: 3.1, 3.1.1 or 5 [default for mqtt://: 5].
+    #[arg(long, value_name = "VERSION", value_parser = ["3.1", "3.1.1", "5"], conflicts_with = "stomp")]
     mqtt: Option<String>,
     /// Show what STOMP asks for, in this version: 1.0, 1.1 or 1.2 [default for stomp://: 1.2].
     #[arg(long, value_name = "VERSION", value_parser = ["1.0", "1.1", "1.2"])]
@@ -97,7 +97,11 @@ impl ConformArgs {
             };
             return Ok((format!("STOMP {version}"), Protocol::Stomp, stomp::cases(version)));
         }
-        let version = if self.mqtt.as_deref() == Some("3.1.1") { Version::V311 } else { Version::V5 };
+        let version = match self.mqtt.as_deref() {
+            Some("3.1") => Version::V31,
+            Some("3.1.1") => Version::V311,
+            Some(_) | None => Version::V5,
+        };
         Ok((format!("MQTT {version}"), Protocol::Mqtt(version), mqtt_cases::cases(version)))
     }
 
@@ -115,6 +119,7 @@ const EXAMPLES: &str = "\
 Examples:
   duetmq conform mqtt://127.0.0.1:1883                     what MQTT 5.0 asks of a broker, statement by statement
   duetmq conform mqtt://127.0.0.1:1883 --mqtt 3.1.1 --json
+  duetmq conform mqtt://127.0.0.1:1883 --mqtt 3.1          the same for MQIsdp, under the numbers of 3.1.1
   duetmq conform mqtt://127.0.0.1:1883 --only 3.3.1        the statements about the flags of PUBLISH
   duetmq conform stomp://127.0.0.1:61613 --stomp 1.1       what STOMP 1.1 asks; docs/protocols/stomp.md numbers it
 

@@ -15,8 +15,11 @@ pub(crate) struct Case {
     /// What it shows, as the report lists it.
     pub(crate) statements: Vec<String>,
     /// Every wait in it has an end.
-    pub(crate) run: Box<dyn Fn(&Target) -> Outcome + Send + Sync>,
+    pub(crate) run: Run,
 }
+
+/// What a case does.
+pub(crate) type Run = Box<dyn Fn(&Target) -> Outcome + Send + Sync>;
 
 impl fmt::Debug for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -82,6 +82,7 @@ impl Client {
     /// As [`Self::join`], and if the session is there or not there against `present`.
     pub(crate) fn lasting(target: &Target, version: Version, id: &str, present: bool) -> Result<Self, Short> {
         let (client, connack) = Self::join(target, version, &Connect::lasting(version, id))?;
+        let present = present && version.has_session_present();
         expect(connack.present == present, || {
             format!("Session Present {}, not {}", u8::from(!present), u8::from(present))
         })?;

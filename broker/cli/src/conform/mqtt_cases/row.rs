@@ -28,6 +28,7 @@ pub(crate) const fn row(
 impl Row {
     /// The case, if it says something of this version.
     pub(crate) fn case(self, version: Version) -> Option<Case> {
+        // 3.1 has no ids of its own: where its rule is that of 3.1.1, that is the id.
         let ids = if version.has_properties() { self.v5 } else { self.v311 };
         let statements: Vec<String> = ids.split_whitespace().map(|id| format!("MQTT-{id}")).collect();
         let run = Box::new(move |target: &Target| (self.run)(target, version));
