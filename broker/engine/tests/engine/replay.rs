@@ -268,6 +268,10 @@ async fn a_match_behind_very_many_others_is_found() {
     publisher.submit(retained("last/wanted", "found", Qos::AtLeastOnce)).await.unwrap();
     let mut sub = Client::open(&broker, "sub", true, 0).await;
     sub.subscribe("+/wanted", Qos::AtLeastOnce).await;
+    // Not all of them at once: others have their turn.
+    assert_eq!(texts(&sub.take()), [""; 0]);
+    publisher.submit(retained("first/wanted", "later", Qos::AtMostOnce)).await.unwrap();
+    assert_eq!(texts(&drain(&mut sub, 1).await), ["later"]);
     assert_eq!(texts(&drain(&mut sub, 1).await), ["found"]);
 }
 
