@@ -1,12 +1,18 @@
 //! What is for a user, or for one of his sessions: over both protocols, and between them.
 
-use anyhow::{Result, ensure};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use anyhow::{Context, Result, ensure};
 use harness::broker::{Broker, Setup};
 use harness::door::Door;
 use harness::mqtt::Client as Mqtt;
+use harness::mqtt::property::{self, Property};
 use harness::mqtt::version::Version;
-use harness::mqtt::write::Connect;
+use harness::mqtt::write::{Connect, DISCONNECT};
 use harness::stomp::{Client as Stomp, Frame};
+use harness::wait::{SOON, until};
+use serde_json::Value;
 
 #[test]
 fn all_sessions_of_a_user_hear_what_is_for_him_over_both_protocols_and_nobody_else_does() -> Result<()> {
@@ -127,6 +133,71 @@ fn a_rule_denies_what_is_for_somebody_under_his_name() -> Result<()> {
     kim.send(&Frame::new("SEND").with("destination", "/user/lee/queue/news").body(b"x"))?;
     kim.expect("ERROR")?;
     Ok(())
+}
+
+#[test]
+fn nothing_is_left_behind_however_a_session_ends() -> Result<()> {
+    let mut broker = kim_and_lee()?;
+    let before = overview(&broker)?;
+    ensure!(before["sessions"] == 0 && before["bindings"] == 0, "{before}");
+    let at = broker.at(Door::Mqtt);
+    for round in 0..2 {
+        let mut tabs = Vec::new();
+        for user in ["kim", "lee", "kim"] {
+            let (mut tab, _) = tab_of(user, &broker)?;
+            for (id, destination) in
+                [("0", "/user/queue/news"), ("1", "/session/queue/errors"), ("2", "/user/topic/*")]
+            {
+                tab.subscribe(id, destination, "auto")?;
+            }
+            tabs.push(tab);
+        }
+        let mut phone = phone_of("kim", &broker)?;
+        // One that comes twice, and one that stays for a second.
+        let twice = Connect::new(Version::V5, "twice");
+        let (mut first, _) = Mqtt::connect(at, &twice)?;
+        let brief = Connect { clean: false, ..Connect::new(Version::V5, "brief") };
+        let brief = brief.with(Property::Number(property::SESSION_EXPIRY, 1));
+        let (mut brief, _) = Mqtt::connect(at, &brief)?;
+        for mqtt in [&mut phone, &mut first, &mut brief] {
+            ensure!(mqtt.subscribe("$user/queue/news", 1)? == [1]);
+            ensure!(mqtt.subscribe("$session/#", 1)? == [1]);
+        }
+        let mut service = Stomp::new(broker.at(Door::Stomp))?;
+        for destination in ["/user/kim/queue/news", "/user/lee/topic/x", "/user/nobody/queue/news"] {
+            service.publish(destination, b"news")?;
+        }
+        let during = overview(&broker)?;
+        ensure!(during["queues"].as_u64() > before["queues"].as_u64(), "{during}");
+        ensure!(during["bindings"] == 15 && during["sessions"] == 7, "{during}");
+        let (second, _) = Mqtt::connect(at, &twice)?;
+        if round == 1 {
+            // The end of all of them at once.
+            broker.kill();
+            broker.start()?;
+        }
+        // Each goes in a way of its own.
+        let mut ways = tabs.into_iter();
+        if let (Some(mut says_so), Some(mut errs)) = (ways.next(), ways.next()) {
+            let _ = says_so.send(&Frame::new("DISCONNECT"));
+            let _ = errs.send(&Frame::new("SUBSCRIBE"));
+            let _ = phone.send(&DISCONNECT);
+        }
+        drop((ways, phone, second, brief, service));
+        until("everything to be as before", SOON, || (overview(&broker).ok()? == before).then_some(()))
+            .with_context(|| format!("{} instead of {before}", overview(&broker).unwrap_or_default()))?;
+    }
+    Ok(())
+}
+
+/// How many there are of everything.
+fn overview(broker: &Broker) -> Result<Value> {
+    let mut stream = TcpStream::connect(broker.at(Door::Admin))?;
+    stream.write_all(b"GET /api/v1/overview HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("an answer")?;
+    Ok(serde_json::from_str(body)?)
 }
 
 /// What is published now is the first that `other` hears.

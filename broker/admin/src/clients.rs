@@ -11,10 +11,11 @@ use serde_json::json;
 
 use crate::ask::Ask;
 
-/// Lists are objects with `items` and `next`, which the next request says as `after`; a session has `session` and
+/// Numbers; and lists, which are objects with `items` and `next`, which the next request says as `after`; a session has `session` and
 /// `subscriptions`; an error has `error`.
 pub(crate) fn routes(inspect: Inspect) -> Router {
     Router::new()
+        .route("/api/v1/overview", get(overview))
         .route("/api/v1/sessions", get(sessions))
         .route("/api/v1/sessions/{session}", get(session))
         .route("/api/v1/users", get(users))
@@ -22,6 +23,10 @@ pub(crate) fn routes(inspect: Inspect) -> Router {
         .route("/api/v1/subscriptions", get(subscriptions))
         .route("/api/v1/destinations/{destination}/subscribers", get(subscribers))
         .with_state(inspect)
+}
+
+async fn overview(State(inspect): State<Inspect>) -> Response {
+    look(move || answer(StatusCode::OK, &inspect.overview())).await
 }
 
 async fn sessions(State(inspect): State<Inspect>, RawQuery(query): RawQuery) -> Response {

@@ -12,7 +12,7 @@ mod place;
 mod views;
 
 use place::Place;
-pub use views::{Page, SessionView, SubscriptionView, UserView};
+pub use views::{Overview, Page, SessionView, SubscriptionView, UserView};
 
 /// Looks, and changes nothing. Each lock is held as long as one session or one list of handles needs; what is seen of
 /// several sessions need not have been so at one moment. Cloning it clones the handle.
@@ -34,6 +34,21 @@ struct Somebody {
 impl Inspect {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         Self { core }
+    }
+
+    /// How many there are of everything.
+    pub fn overview(&self) -> Overview {
+        let vhost = &self.core.parts.vhost;
+        let everybody = self.everybody();
+        let connected = everybody.iter().filter(|somebody| somebody.client.is_some()).count();
+        Overview {
+            node: vhost.options.node.clone(),
+            sessions: everybody.len(),
+            connected,
+            exchanges: vhost.router.exchanges().len(),
+            queues: vhost.router.queues().len(),
+            bindings: vhost.router.binding_counts().all,
+        }
     }
 
     /// Sessions.

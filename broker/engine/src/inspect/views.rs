@@ -6,6 +6,23 @@ use serde::Serialize;
 
 use crate::client::Listening;
 
+/// How many there are of everything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Overview {
+    /// The broker.
+    pub node: String,
+    /// Sessions, of clients that are there or away.
+    pub sessions: usize,
+    /// Those whose clients are there.
+    pub connected: usize,
+    /// Exchanges, the broker's own among them.
+    pub exchanges: usize,
+    /// Queues, those of sessions and subscriptions among them.
+    pub queues: usize,
+    /// Bindings between them.
+    pub bindings: usize,
+}
+
 /// Part of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Page<T> {
