@@ -281,7 +281,7 @@ fn send(destination: &str) -> Frame {
 fn pairs_of(message: &Publish) -> Vec<String> {
     let pair = |property: &Property| match property {
         Property::Pair(name, value) => Some(format!("{name}={value}")),
-        _ => None,
+        Property::Number(..) | Property::Text(..) | Property::Binary(..) => None,
     };
     message.properties.iter().filter_map(pair).collect()
 }

@@ -3,6 +3,7 @@
 mod driver;
 mod exercises;
 mod mosquitto;
+mod rumqttc;
 mod rumqttc_v4;
 mod rumqttc_v5;
 mod scripted;
@@ -25,6 +26,7 @@ use harness::script::{node, python};
 use crate::mqtt_clients::driver::Driver;
 use crate::mqtt_clients::exercises::{EXERCISES, Scene};
 use crate::mqtt_clients::mosquitto::Mosquitto;
+use crate::mqtt_clients::rumqttc::Rumqttc;
 use crate::mqtt_clients::scripted::Scripted;
 use crate::table::{Way, everybody};
 
@@ -83,13 +85,13 @@ const CLIENTS: &[Client] = &[
         name: "rumqttc",
         versions: &["3.1.1"],
         doors: &[Door::Mqtt],
-        make: |_, _, port| Box::new(rumqttc_v4::Rumqttc::new(port)),
+        make: |_, _, port| Box::new(Rumqttc::<::rumqttc::Client>::new(port)),
     },
     Client {
         name: "rumqttc",
         versions: &["5.0"],
         doors: &[Door::Mqtt],
-        make: |_, _, port| Box::new(rumqttc_v5::Rumqttc::new(port)),
+        make: |_, _, port| Box::new(Rumqttc::<::rumqttc::v5::Client>::new(port)),
     },
 ];
 

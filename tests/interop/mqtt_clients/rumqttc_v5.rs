@@ -1,39 +1,21 @@
-//! rumqttc, 5.0: a thread turns its wheel, and tells what came.
+//! rumqttc's client of 5.0.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::Result;
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, Publish, PublishProperties};
 use rumqttc::v5::{Client, Connection, Event, MqttOptions};
 
-use crate::mqtt_clients::driver::{Driver, Hello, Message};
+use crate::mqtt_clients::driver::{Hello, Message};
+use crate::mqtt_clients::rumqttc::{Dialect, Said, Turn, Wheel};
 
-/// A client, connected or not.
-pub(crate) struct Rumqttc {
-    port: u16,
-    online: Option<Online>,
-}
+impl Dialect for Client {
+    type Wheel = Connection;
 
-impl Rumqttc {
-    /// At this port.
-    pub(crate) const fn new(port: u16) -> Self {
-        Self { port, online: None }
-    }
-
-    fn online(&mut self) -> Result<&mut Online> {
-        self.online.as_mut().context("not connected")
-    }
-}
-
-impl Driver for Rumqttc {
-    fn connect(&mut self, hello: &Hello) -> Result<Option<bool>> {
-        let mut options = MqttOptions::new(&hello.id, "127.0.0.1", self.port);
+    fn start(hello: &Hello, port: u16) -> (Self, Connection) {
+        let mut options = MqttOptions::new(&hello.id, "127.0.0.1", port);
         options.set_keep_alive(Duration::from_secs(30));
         options.set_max_packet_size(Some(1024 * 1024));
         options.set_clean_start(!hello.is_kept);
@@ -44,134 +26,45 @@ impl Driver for Rumqttc {
             let (payload, qos) = (will.payload.clone(), qos(will.qos));
             options.set_last_will(LastWill::new(will.topic.clone(), payload, qos, will.retain, None));
         }
-        let mut online = Online::new(options);
-        let said = online.answer(|said| matches!(said, Said::Connected(_)))?;
-        self.online = Some(online);
-        let Said::Connected(present) = said else { bail!("it says {said:?}") };
-        Ok(Some(present))
+        Self::new(options, 100)
     }
 
-    fn subscribe(&mut self, filter: &str, wanted: u8) -> Result<()> {
-        let online = self.online()?;
-        online.client.subscribe(filter, qos(wanted))?;
-        let said = online.answer(|said| matches!(said, Said::Subscribed(_)))?;
-        ensure!(said == Said::Subscribed(format!("[Success({:?})]", qos(wanted))), "granted was {said:?}");
-        Ok(())
+    fn ask_for(&self, filter: &str, wanted: u8) -> Result<()> {
+        Ok(self.subscribe(filter, qos(wanted))?)
     }
 
-    fn publish(&mut self, message: &Message) -> Result<()> {
-        let online = self.online()?;
-        let Message { topic, payload, qos: wanted, retain, answer_to } = message.clone();
+    fn say(&self, message: Message) -> Result<()> {
+        let Message { topic, payload, qos: wanted, retain, answer_to } = message;
         let properties = PublishProperties {
             response_topic: answer_to.as_ref().map(|(topic, _)| topic.clone()),
             correlation_data: answer_to.map(|(_, correlation)| correlation.into()),
             ..PublishProperties::default()
         };
-        online.client.publish_with_properties(topic, qos(wanted), retain, payload, properties)?;
-        online.answer(|said| *said == Said::Published(wanted)).map(drop)
+        Ok(self.publish_with_properties(topic, qos(wanted), retain, payload, properties)?)
     }
 
-    fn take(&mut self) -> Result<Message> {
-        self.online()?.take()
+    fn say_goodbye(&self) -> Result<()> {
+        Ok(self.disconnect()?)
     }
 
-    fn leave(&mut self) -> Result<()> {
-        let mut online = self.online.take().context("not connected")?;
-        online.client.disconnect()?;
-        online.answer(|said| *said == Said::Left).map(drop)
-    }
-
-    fn vanish(&mut self) -> Result<()> {
-        self.online = None;
-        Ok(())
+    fn granted(wanted: u8) -> String {
+        format!("[Success({:?})]", qos(wanted))
     }
 }
 
-/// What happened.
-#[derive(Debug, PartialEq)]
-enum Said {
-    Connected(bool),
-    Subscribed(String),
-    /// It is done with, at this QoS.
-    Published(u8),
-    Message(Message),
-    Left,
-    Broken(String),
-}
-
-struct Online {
-    client: Client,
-    said: Receiver<Said>,
-    aside: Vec<Message>,
-    is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Online {
-    fn new(options: MqttOptions) -> Self {
-        let (client, connection) = Client::new(options, 100);
-        let (sender, said) = channel();
-        let is_over = Arc::new(AtomicBool::new(false));
-        let over = is_over.clone();
-        let thread = Some(std::thread::spawn(move || turn(connection, &sender, &over)));
-        Self { client, said, aside: Vec::new(), is_over, thread }
-    }
-
-    fn answer(&mut self, is_wanted: impl Fn(&Said) -> bool) -> Result<Said> {
-        loop {
-            let said = self.said.recv_timeout(PATIENCE).context("it says nothing")?;
-            if is_wanted(&said) {
-                return Ok(said);
-            }
-            let Said::Message(message) = said else { bail!("it says {said:?}") };
-            self.aside.push(message);
-        }
-    }
-
-    fn take(&mut self) -> Result<Message> {
-        if !self.aside.is_empty() {
-            return Ok(self.aside.remove(0));
-        }
-        let said = self.answer(|said| matches!(said, Said::Message(_)))?;
-        let Said::Message(message) = said else { bail!("it says {said:?}") };
-        Ok(message)
-    }
-}
-
-impl Drop for Online {
-    fn drop(&mut self) {
-        // With its connection the thread drops the socket, without a word to the broker.
-        self.is_over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn turn(mut connection: Connection, sender: &Sender<Said>, over: &AtomicBool) {
-    let mut is_leaving = false;
-    // A wait that is given up while it connects would begin a second connection.
-    let mut next = connection.recv().map_err(drop);
-    while !over.load(Ordering::Relaxed) {
-        let said = match next {
-            Ok(Ok(event)) => {
-                is_leaving |= event == Event::Outgoing(Outgoing::Disconnect);
-                said(event)
-            }
-            Ok(Err(_)) if is_leaving => Some(Said::Left),
-            Ok(Err(error)) => Some(Said::Broken(error.to_string())),
-            Err(()) => None,
+impl Wheel for Connection {
+    fn turn(&mut self, within: Option<Duration>) -> Option<Result<Turn, String>> {
+        let event = match within {
+            None => self.recv().ok()?,
+            Some(within) => self.recv_timeout(within).ok()?,
         };
-        let is_end = matches!(said, Some(Said::Left | Said::Broken(_)));
-        if said.is_some_and(|said| sender.send(said).is_err()) || is_end {
-            return;
-        }
-        next = connection.recv_timeout(Duration::from_millis(300)).map_err(drop);
+        Some(event.map(turn).map_err(|error| error.to_string()))
     }
 }
 
-fn said(event: Event) -> Option<Said> {
-    match event {
+fn turn(event: Event) -> Turn {
+    let is_leaving = event == Event::Outgoing(Outgoing::Disconnect);
+    let said = match event {
         Event::Incoming(Packet::ConnAck(connack)) => Some(Said::Connected(connack.session_present)),
         Event::Incoming(Packet::SubAck(suback)) => {
             Some(Said::Subscribed(format!("{:?}", suback.return_codes)))
@@ -182,7 +75,8 @@ fn said(event: Event) -> Option<Said> {
         Event::Outgoing(Outgoing::Publish(0)) => Some(Said::Published(0)),
         Event::Incoming(Packet::Publish(publish)) => Some(Said::Message(message(publish))),
         Event::Incoming(_) | Event::Outgoing(_) => None,
-    }
+    };
+    Turn { said, is_leaving }
 }
 
 fn message(publish: Publish) -> Message {
@@ -204,5 +98,3 @@ const fn qos(qos: u8) -> QoS {
         _ => QoS::ExactlyOnce,
     }
 }
-
-const PATIENCE: Duration = Duration::from_secs(20);
