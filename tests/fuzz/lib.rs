@@ -10,3 +10,4 @@ pub mod stomp_client;
 pub mod stomp_decode;
 pub mod stomp_session;
 pub mod stomp_watch;
+pub mod written;

@@ -13,6 +13,8 @@ use mqtt::packet::{Connect, Packet, Properties, Publish};
 use mqtt::reason::Reason;
 use mqtt::version::Version;
 
+use crate::written::written;
+
 /// A question that the broker owes an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -127,7 +129,7 @@ impl Watch {
     pub fn look(&mut self, out: &mut Outbox) {
         // What is settled by the same bytes that ask for it may be written after: packets first see the ids as they were.
         let settled = self.requests(std::mem::take(&mut out.requests));
-        self.packets(&mut take(out), &settled);
+        self.packets(&mut written(out), &settled);
         for tag in settled {
             self.unsettled.remove(&tag);
         }
@@ -362,16 +364,4 @@ impl Watch {
 /// The packet id of a delivery (docs/architecture.md, "QoS 2 out").
 fn id_of(tag: u64) -> u16 {
     ((tag - 1) % 65_535 + 1) as u16
-}
-
-fn take(out: &mut Outbox) -> BytesMut {
-    let mut bytes = BytesMut::new();
-    while !out.wire.is_empty() {
-        let mut slices = [std::io::IoSlice::new(&[]); 8];
-        let used = out.wire.peek(&mut slices);
-        let count = slices.iter().take(used).map(|slice| slice.len()).sum();
-        slices.iter().take(used).for_each(|slice| bytes.extend_from_slice(slice));
-        out.wire.advance(count);
-    }
-    bytes
 }

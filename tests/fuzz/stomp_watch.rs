@@ -11,6 +11,8 @@ use stomp::decode::{Limits, decode};
 use stomp::frame::{Command, Frame};
 use stomp::version::Version;
 
+use crate::written::written;
+
 /// A question that the broker owes an answer.
 #[derive(Debug)]
 pub enum Asked {
@@ -70,15 +72,7 @@ impl Watch {
     /// Looks at all that the session handed back.
     pub fn look(&mut self, out: &mut Outbox) {
         self.requests(std::mem::take(&mut out.requests));
-        let mut bytes = BytesMut::new();
-        while !out.wire.is_empty() {
-            let mut slices = [std::io::IoSlice::new(&[]); 8];
-            let used = out.wire.peek(&mut slices);
-            let count = slices.iter().take(used).map(|slice| slice.len()).sum();
-            slices.iter().take(used).for_each(|slice| bytes.extend_from_slice(slice));
-            out.wire.advance(count);
-        }
-        self.frames(&mut bytes);
+        self.frames(&mut written(out));
         if let Some(hangup) = &out.close {
             let is_error = self.last == Some(Command::Error);
             assert_eq!(hangup.by == By::Broker, is_error, "who ends a connection says why: {hangup:?}");
