@@ -9,6 +9,7 @@ pub mod binary;
 pub mod broker;
 pub mod dice;
 pub mod door;
+pub mod hook;
 pub mod journal;
 pub mod mqtt;
 pub mod process;

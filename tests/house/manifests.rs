@@ -15,7 +15,7 @@ pub(crate) const FLOORS: &[(&str, &[&str])] = &[
     ("stomp", &["model"]),
     ("routing", &["model"]),
     ("storage", &["model", "telemetry"]),
-    ("auth", &["model"]),
+    ("auth", &["model", "transport"]),
     ("engine", &["model", "telemetry", "routing", "storage"]),
     ("cli", &["model", "mqtt", "stomp", "transport"]),
     ("gateway", &["model", "telemetry", "transport", "mqtt", "stomp", "engine"]),

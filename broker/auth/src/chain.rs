@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use model::access::{AccessControl, Admission, Exchange};
+use model::hook::Hook;
 use model::name::{ClientId, UserName};
 use model::principal::{Credentials, Permissions, Principal, bearer};
 use model::refusal::Refusal;
@@ -22,6 +23,8 @@ use crate::scram::Scram;
 use crate::token_exchange::{NAMES, TokenExchange};
 use crate::users::{GUEST, Users, prepared};
 use crate::verifier::NAME;
+use crate::webhook::Webhooks;
+use crate::webhook::options::HookOptions;
 
 /// What the guard goes by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +39,20 @@ pub struct Options {
     pub jwt: Option<JwtOptions>,
     /// What whoever is let in may not do; all else he may.
     pub rules: Arc<[Rule]>,
+    /// Who is asked about what those who are in do, in this order.
+    pub hooks: Vec<HookOptions>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        let (file, jwt) = (None, None);
-        Self { anonymous: Anonymous::default(), guest_loopback: true, file, jwt, rules: Arc::default() }
+        Self {
+            anonymous: Anonymous::default(),
+            guest_loopback: true,
+            file: None,
+            jwt: None,
+            rules: Arc::default(),
+            hooks: Vec::new(),
+        }
     }
 }
 
@@ -65,6 +76,8 @@ pub struct Guard {
     stamp: Mutex<Option<Stamp>>,
     hasher: Arc<Hasher>,
     tokens: Option<Arc<Tokens>>,
+    /// Where there are hooks.
+    hook: Option<Arc<dyn Hook>>,
 }
 
 /// Why there is no guard.
@@ -87,7 +100,7 @@ pub enum GuardError {
 }
 
 impl Guard {
-    /// A guard who goes by `options`.
+    /// A guard who goes by `options`. To be called within a tokio runtime where there are hooks.
     ///
     /// # Errors
     ///
@@ -97,7 +110,10 @@ impl Guard {
         let users = users(&options)?;
         let hasher = Arc::new(Hasher::new()?);
         let tokens = options.jwt.clone().map(Tokens::new).transpose().map_err(no_key)?.map(Arc::new);
-        Ok(Self { options, users: RwLock::new(Arc::new(users)), stamp: Mutex::new(stamp), hasher, tokens })
+        let hook = (!options.hooks.is_empty())
+            .then(|| Arc::new(Webhooks::new(options.hooks.clone())) as Arc<dyn Hook>);
+        let (users, stamp) = (RwLock::new(Arc::new(users)), Mutex::new(stamp));
+        Ok(Self { options, users, stamp, hasher, tokens, hook })
     }
 
     /// Reads the files with keys for signed tokens again if they are others by now; `None`: they are not. May wait for the
@@ -231,6 +247,10 @@ impl AccessControl for Guard {
         }
         let is_local = is_this_machine(credentials.address);
         Ok(Box::new(Scram::new(self.users(), rules, is_local, credentials)?))
+    }
+
+    fn hook(&self) -> Option<Arc<dyn Hook>> {
+        self.hook.clone()
     }
 }
 

@@ -17,6 +17,7 @@ mod scram;
 mod token_exchange;
 mod users;
 mod verifier;
+mod webhook;
 
 pub use crate::chain::{Anonymous, Guard, GuardError, Options};
 pub use crate::file::FileError;
@@ -29,3 +30,6 @@ pub use crate::rules::Rule;
 pub use crate::users::{LineFault, Users, UsersError, listed};
 pub use crate::verifier::{ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, Verifier, VerifierError};
 pub use jsonwebtoken::Algorithm;
+pub use transport::http_client::Url as HookUrl;
+
+pub use crate::webhook::options::{Events, HookOptions, OnError, Payload};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auth::{Issuer, JwtOptions, Rule};
+use auth::{HookOptions, Issuer, JwtOptions, Rule};
 use engine::Definitions;
 use stomp::destination::Destinations;
 
@@ -18,6 +18,7 @@ pub use crate::config::origin::{ConfigError, Origin};
 mod check;
 mod definitions;
 mod destinations;
+mod hooks;
 pub(crate) mod keys;
 mod listen;
 mod nearest;
@@ -40,6 +41,7 @@ pub struct Config {
     rules: Arc<[Rule]>,
     tokens: Option<JwtOptions>,
     issuer: Option<Issuer>,
+    hooks: Vec<HookOptions>,
     file: Option<PathBuf>,
 }
 
@@ -116,6 +118,7 @@ impl Config {
                 .transpose()
                 .map_err(|error| vec![ConfigError::new(&Origin::Default, error.to_string())])?;
             let tokens = tokens.or_else(|| issuer.as_ref().map(Issuer::options));
+            let hooks = hooks::hooks(&settings)?;
             let mqtt = settings.section("mqtt");
             if mqtt.word("redirect") != "never" && mqtt.text("server_reference").is_none() {
                 let text =
@@ -123,7 +126,7 @@ impl Config {
                 return Err(vec![ConfigError::new(&mqtt.given("redirect").origin, text.to_owned())]);
             }
             let file = file.map(Path::to_path_buf);
-            Ok(Self { settings, definitions, destinations, rules, tokens, issuer, file })
+            Ok(Self { settings, definitions, destinations, rules, tokens, issuer, hooks, file })
         });
         match checked {
             Ok(config) if errors.is_empty() => return Ok(config),
@@ -162,6 +165,10 @@ impl Config {
     /// Who signs the tokens of the demo, if it is we.
     pub(crate) const fn issuer(&self) -> Option<&Issuer> {
         self.issuer.as_ref()
+    }
+
+    pub(crate) fn hooks(&self) -> &[HookOptions] {
+        &self.hooks
     }
 
     pub(crate) const fn destinations(&self) -> &Destinations {

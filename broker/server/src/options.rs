@@ -39,6 +39,7 @@ pub(crate) fn auth(config: &Config) -> auth::Options {
         file: section.section("file").text("path").map(PathBuf::from),
         jwt: config.tokens().cloned(),
         rules: Arc::clone(config.rules()),
+        hooks: config.hooks().to_vec(),
     }
 }
 

@@ -19,3 +19,5 @@ pub mod carrier;
 pub mod web;
 
 pub mod ws_client;
+
+pub mod http_client;

@@ -51,7 +51,7 @@ fn rule(section: &Section) -> Result<Rule, (&'static str, String)> {
 }
 
 /// The same places that an MQTT client names so.
-fn place(filter: &str) -> Result<(ExchangeName, KeyPattern), String> {
+pub(crate) fn place(filter: &str) -> Result<(ExchangeName, KeyPattern), String> {
     let parsed = TopicFilter::parse(filter, usize::MAX).map_err(|error| error.to_string())?;
     match parsed.levels() {
         [Level::Literal(first), ..] if **first == *"$queue" => {

@@ -256,7 +256,7 @@ fn what_is_printed_says_the_same_when_it_is_read() {
 
 #[test]
 fn every_key_is_printed() {
-    let file = "[[listener]]\nprotocol = \"web\"\nbind = \":1\"\n[[exchange]]\nname = \"x\"\n[[queue]]\nname = \"q\"\n[[binding]]\nexchange = \"x\"\nqueue = \"q\"\n[[stomp.prefix]]\nprefix = \"/sub/\"\n[[access.deny]]\nfilter = \"x\"\n[auth.jwt]\nissuer = [\"x\"]\naudience = [\"x\"]\n[[auth.jwt.key]]\nalgorithm = \"HS256\"\nsecret = \"x\"\n[[auth.jwt.jwks]]\nfile = \"x\"\nalgorithms = [\"ES256\"]\n[mqtt]\nredirect = \"temporary\"\nserver_reference = \"x\"\n";
+    let file = "[[listener]]\nprotocol = \"web\"\nbind = \":1\"\n[[exchange]]\nname = \"x\"\n[[queue]]\nname = \"q\"\n[[binding]]\nexchange = \"x\"\nqueue = \"q\"\n[[stomp.prefix]]\nprefix = \"/sub/\"\n[[access.deny]]\nfilter = \"x\"\n[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\"]\n[auth.jwt]\nissuer = [\"x\"]\naudience = [\"x\"]\n[[auth.jwt.key]]\nalgorithm = \"HS256\"\nsecret = \"x\"\n[[auth.jwt.jwks]]\nfile = \"x\"\nalgorithms = [\"ES256\"]\n[mqtt]\nredirect = \"temporary\"\nserver_reference = \"x\"\n";
     let text = load(file, &[], &ServeArgs::default()).unwrap_or_else(|errors| panic!("{errors:?}")).print();
     let mut names = Vec::new();
     collect_keys(KEYS, &mut names);
@@ -283,6 +283,30 @@ fn a_rule_that_cannot_hold_is_refused() {
         "f.toml:4: access.deny.code is 0x90, which SUBACK does not have",
     );
     assert!(load(&rule(&format!("{reading}0x8F")), &[], &ServeArgs::default()).is_ok());
+}
+
+#[test]
+fn a_hook_that_cannot_be_asked_is_refused() {
+    let hook = |url: &str, more: &str| format!("[[hook]]\nurl = \"{url}\"\n{more}");
+    let events = "events = [\"publish\"]\n";
+    for (url, why) in [
+        ("https://app/hook?key=1", "f.toml:2: hook.url \"https://app/hook\": https:// is not supported"),
+        ("app:9000", "f.toml:2: hook.url \"app:9000\": it must begin with http://"),
+        ("http://", "f.toml:2: hook.url \"http://\": it is no address"),
+    ] {
+        refused(&hook(url, events), why);
+    }
+    let good = |more: &str| hook("http://127.0.0.1:9000/hook", more);
+    refused(&good(""), "f.toml:1: hook.0.events is missing");
+    refused(&good("events = []"), "f.toml:3: hook.events is empty");
+    refused(&good("events = [\"send\"]"), "f.toml:3: hook.0.events");
+    let with = |more: &str| good(&format!("{events}{more}"));
+    refused(&with("destinations = [\"a/#/b\"]"), "f.toml:4: hook.destinations \"a/#/b\"");
+    refused(&with("secret = \"too short\""), "f.toml:4: hook.secret is shorter than 16 bytes");
+    refused(&with("timeout = \"61s\""), "f.toml:4: hook.0.timeout");
+    let config = load(&with("secret = \"0123456789abcdef\""), &[], &ServeArgs::default());
+    let printed = config.unwrap_or_else(|errors| panic!("{errors:?}")).print();
+    assert!(!printed.contains("0123456789abcdef"), "{printed}");
 }
 
 #[test]
