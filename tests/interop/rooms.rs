@@ -34,11 +34,12 @@ fn what_is_written_to_somebody_reaches_all_tabs_of_both_and_nobody_else() -> Res
     let conversation = json!([
         { "from": "Alex", "body": "Just for you, Mina." },
         { "from": "Mina", "body": "고마워요, Alex!" },
+        { "from": "Mina", "body": "MQTT로도 저예요." },
     ]);
     let expected = json!({
-        "conversation": [conversation, conversation, conversation],
-        // Each was told once that its own was sent: by a message to its own session, so Mina's other tab was not.
-        "notes": [0, 1, 1],
+        "conversation": [conversation, conversation, conversation, conversation],
+        // Each was told once that its own was sent: by a message to its own session, so Mina's other tabs were not.
+        "notes": [0, 1, 1, 1],
         "others": ["5"],
         "complaints": [],
     });
@@ -74,6 +75,25 @@ fn a_token_that_ends_in_the_middle_of_a_conversation_is_renewed_without_a_new_co
         "complaints": [],
     });
     ensure!(seen == expected, "{seen}");
+    Ok(())
+}
+
+#[test]
+fn a_page_finds_another_transport_and_comes_back_to_a_broker_that_was_restarted() -> Result<()> {
+    // No WebSocket is to be had; and the key that signs tokens is another one after the restart.
+    let setup = Setup::new().argument("--dev").argument("--set=listener.2.sockjs.websocket=false");
+    let mut broker = setup.start()?;
+    let mut command = node("comeback.js")?;
+    command.arg("--port").arg(broker.at(Door::Admin).port().to_string());
+    let mut browser = Script::start("the browser", command)?;
+    let seen = browser.json(Duration::from_secs(120))?;
+    ensure!(seen == json!({ "transport": "xhr-streaming", "said": ["여기 있어요."] }), "{seen}");
+    broker.kill();
+    broker.start()?;
+    let seen = browser.json(Duration::from_secs(180))?;
+    let said = ["여기 있어요.", "다시 왔어요."];
+    ensure!(seen == json!({ "transport": "xhr-streaming", "said": said }), "{seen}");
+    ensure!(browser.end(Duration::from_secs(20))?.success(), "the browser script failed");
     Ok(())
 }
 

@@ -50,7 +50,7 @@ openChat("stomp", (at, name, events) => {
       admitted = true;
       const standing = [
         // First of all, so that whatever is refused later is told there.
-        ...(pass ? [listen(ERRORS, dropped), listen(NOTES, noted), listen(PRIVATE, events.personal)] : []),
+        ...(pass ? [listen(ERRORS, dropped), listen(NOTES, events.noted), listen(PRIVATE, events.personal)] : []),
         // What is retained there says which rooms others have made.
         listen(`${ANNOUNCED}*`, (body, destination) => events.announced(destination.slice(ANNOUNCED.length), body), {
           retained: "true",
@@ -146,15 +146,6 @@ openChat("stomp", (at, name, events) => {
 
   const note = (key, values) => publish(NOTES, JSON.stringify({ note: key, values }));
 
-  function noted(body) {
-    try {
-      const { note, values } = JSON.parse(body);
-      events.noted(note, values);
-    } catch {
-      // Whoever else knows this session's name may write to it; what is no note of ours is nothing to show.
-    }
-  }
-
   // What has no receipt when the connection ends was not taken, as far as anyone here can know.
   function giveUp(reason) {
     for (const { reject } of waiting.values()) reject(new Error(reason));
@@ -185,9 +176,7 @@ openChat("stomp", (at, name, events) => {
   };
 });
 
-function privately(name) {
-  return PRIVATE.replace("/user/", `/user/${encodeURIComponent(name).replaceAll(".", "%2E")}/`);
-}
+const privately = (name) => PRIVATE.replace("/user/", `/user/${encodeURIComponent(name)}/`);
 
 /** SockJS, by what works first; a plain WebSocket where the broker has no SockJS. */
 function connect(at, transport) {

@@ -5,7 +5,8 @@ import { currentLanguage } from "./words.js";
 
 /**
  * What to show the broker for `name`, or null where this broker gives no tokens. `seconds`: how long each is good; as long as
- * the broker likes if it is not said. `renew()` fetches the next one; several who ask at once get the same.
+ * the broker likes if it is not said. `renew()` fetches the next one, and says how many milliseconds it is good; several who ask
+ * at once get the same. `token()` is the last one; `headers()` show it to STOMP.
  */
 export function openPass(at, name, seconds) {
   if (!at.login) return null;
@@ -23,9 +24,11 @@ export function openPass(at, name, seconds) {
     const told = await answer.json();
     token = told.token;
     showEnd(new Date(Date.now() + told.seconds * 1000));
+    return told.seconds * 1000;
   }
 
   return {
+    token: () => token,
     headers: () => (token ? { Authorization: `Bearer ${token}` } : {}),
     renew() {
       renewal ??= fetchToken().finally(() => (renewal = null));

@@ -1,12 +1,21 @@
-// The rooms over MQTT 5, with MQTT.js.
+// The rooms over MQTT 5, with MQTT.js; and who has a token is also somebody, to whom others can write.
 
+import { openPass } from "./login.js";
 import { openChat } from "./rooms.js";
 
 const ROOMS = "chat/room/";
 const ANNOUNCED = "chat/rooms/";
+/** What others write to us, in either protocol: to each of our tabs. To write to somebody, his name goes in between. */
+const PRIVATE = "$user/queue/private";
+/** What this tab says to itself, and no other tab hears. */
+const NOTES = "$session/queue/notes";
 
-openChat("mqtt", (at, _name, events) => {
+const query = new URLSearchParams(location.search);
+
+openChat("mqtt", (at, name, events) => {
+  const pass = openPass(at, name, query.get("seconds"));
   const rooms = new Set();
+  let renewal;
   let admitted = false;
   let reasonString;
 
@@ -21,7 +30,28 @@ openChat("mqtt", (at, _name, events) => {
     resubscribe: false,
     // The other kinds start a worker from a blob, which the page's policy does not allow.
     timerVariant: "native",
+    // Not before there is a token to come with.
+    manualConnect: Boolean(pass),
   });
+  if (pass) renew().then(() => client.connect(), (error) => events.refused(error.message));
+
+  /** A newer token before the last one ends, shown by AUTH where we are in (MQTT 5.0, 4.12.1), by CONNECT where not. */
+  async function renew() {
+    const goodForMs = await pass.renew();
+    const properties = { authenticationMethod: "JWT", authenticationData: pass.token() };
+    client.options.properties = properties;
+    if (client.connected) client._sendPacket({ cmd: "auth", reasonCode: 0x19, properties });
+    later(goodForMs * 0.8);
+  }
+
+  // The broker may be away, and the page with it: it is asked again until it answers.
+  function later(ms) {
+    clearTimeout(renewal);
+    renewal = setTimeout(() => renew().catch(() => later(2000)), ms);
+  }
+
+  // The answer to a newer token. The library takes only what goes on, and this is the end of it.
+  client.handleAuth = () => {};
   // The library keeps the code of a refusal, but not the broker's own words for it.
   client.on("packetreceive", (packet) => {
     reasonString = packet.properties?.reasonString;
@@ -29,7 +59,8 @@ openChat("mqtt", (at, _name, events) => {
   client.on("connect", () => {
     admitted = true;
     // What is retained there says which rooms others have made.
-    const standing = [subscribe(`${ANNOUNCED}+`), ...[...rooms].map(enter)];
+    const own = pass ? [subscribe(PRIVATE), subscribe(NOTES)] : [];
+    const standing = [...own, subscribe(`${ANNOUNCED}+`), ...[...rooms].map(enter)];
     Promise.all(standing).then(
       () => events.connected("WebSocket"),
       (error) => error.code && events.failed(readable(error, reasonString)),
@@ -37,7 +68,9 @@ openChat("mqtt", (at, _name, events) => {
   });
   client.on("message", (topic, payload) => {
     const body = new TextDecoder().decode(payload);
-    if (topic.startsWith(ROOMS)) events.message(topic.slice(ROOMS.length), body);
+    if (topic === PRIVATE) events.personal(body);
+    else if (topic === NOTES) events.noted(body);
+    else if (topic.startsWith(ROOMS)) events.message(topic.slice(ROOMS.length), body);
     else events.announced(topic.slice(ANNOUNCED.length), body);
   });
   client.on("disconnect", (packet) => {
@@ -71,7 +104,7 @@ openChat("mqtt", (at, _name, events) => {
   }
 
   return {
-    isSomebody: false,
+    isSomebody: Boolean(pass),
     join(room) {
       rooms.add(room);
       if (client.connected) enter(room);
@@ -83,9 +116,20 @@ openChat("mqtt", (at, _name, events) => {
       publish(ANNOUNCED + room, body, true).catch(() => {});
     },
     send: (room, body) => publish(ROOMS + room, body, false),
-    close: () => client.endAsync(),
+    /** To all tabs of `person`, and to all of ours, so that each has the whole conversation. */
+    async whisper(person, body) {
+      await publish(privately(person), body, false);
+      if (person !== name) await publish(privately(name), body, false);
+      await publish(NOTES, JSON.stringify({ note: "note_private", values: { person } }), false);
+    },
+    close() {
+      clearTimeout(renewal);
+      return client.endAsync();
+    },
   };
 });
+
+const privately = (name) => PRIVATE.replace("/", `/${encodeURIComponent(name)}/`);
 
 /** What a refusal says: the broker's words, or else the library's, and the reason code as the specification prints it. */
 function readable(error, reasonString) {

@@ -17,8 +17,7 @@ const NOTES = ["note_private", "note_renewed", "note_renewed_again"];
  * `{ isSomebody, join(room), leave(room), announce(room, body), send(room, body), whisper(person, body), close() }`, of which
  * the last three are promises; only who is somebody can whisper, and be whispered to. A room that was joined is joined again
  * after the connection was lost. It tells `events`: `connected(transport)`, `joined(room)`, `message(room, body)`,
- * `announced(room, body)`, `personal(body)`, `noted(key, values)` for what this tab heard from itself, `refused(reason, room)`
- * where a room was refused, or without a room the connection, `failed(reason)` where it goes on, and `lost(admitted)`.
+ * `announced(room, body)`, `personal(body)`, `noted(body)` for what this tab said to itself, `refused(reason, room)` where a room was refused, or without a room the connection, `failed(reason)` where it goes on, and `lost(admitted)`.
  *
  * A conversation with one person is a room whose name begins with `@`; the broker knows no such room.
  */
@@ -149,8 +148,14 @@ export function openChat(protocol, connect) {
     list();
   }
 
-  function showNote(mine, key, values) {
-    if (NOTES.includes(key)) addNote(mine.joined.get(mine.open).list, key, values);
+  /** Whoever else knows this session's name may write to it; what is no note of ours is nothing to show. */
+  function showNote(mine, body) {
+    try {
+      const { note, values } = JSON.parse(body);
+      if (NOTES.includes(note)) addNote(mine.joined.get(mine.open).list, note, values);
+    } catch {
+      // No JSON, so no note.
+    }
   }
 
   function learn(mine, room, body) {
