@@ -112,6 +112,14 @@ fn a_client_in_a_websocket_is_told_of_with_what_carries_it() -> Result<()> {
     ensure!(came["protocol"] == "stomp" && came["transport"] == "ws", "{came}");
     drop(web);
     watcher.disconnected("network")?;
+
+    let (_, socket) = upgrade(broker.at(Door::Web), "/stomp/000/one/websocket", "")?;
+    let mut sockjs = WebSocket::new(socket);
+    sockjs.send(b"[\"CONNECT\\naccept-version:1.2\\nhost:/\\n\\n\\u0000\"]")?;
+    let came = watcher.connected()?;
+    ensure!(came["protocol"] == "stomp" && came["transport"] == "sockjs", "{came}");
+    drop(sockjs);
+    watcher.disconnected("network")?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod due;
 mod hooks;
 mod laws;
 mod owners;
+mod presence;
 mod proving;
 mod publications;
 mod races;
