@@ -50,6 +50,7 @@ pub(crate) const ALONE: &[(&str, &[&str])] = &[
     ("tokio-tungstenite", &["transport"]),
     ("rustls", &["transport"]),
     ("tokio-rustls", &["transport"]),
+    ("rustls-native-certs", &["transport"]),
     ("tracing-subscriber", &["telemetry"]),
     ("jsonwebtoken", &["auth"]),
     ("axum", &["admin"]),

@@ -13,7 +13,6 @@ use model::name::{ClientId, UserName};
 use model::principal::{Credentials, Permissions, Principal, bearer};
 use model::refusal::Refusal;
 
-use crate::clock::wall_now;
 use crate::file::{FileError, Stamp};
 use crate::hasher::Hasher;
 use crate::jwt::key::KeyError;
@@ -126,6 +125,14 @@ impl Guard {
         Some(self.tokens.as_ref()?.refresh()?.map_err(no_key))
     }
 
+    /// Fetches lists of keys that are on other servers, where it is time; to be called every second or so. What goes wrong is
+    /// told to the log, and the keys of before hold.
+    pub async fn fetch_keys(&self) {
+        if let Some(tokens) = &self.tokens {
+            tokens.fetch().await;
+        }
+    }
+
     /// Reads the password file again if it is another one by now; `None`: it is not. Those who are in stay in. May wait for
     /// the disk.
     ///
@@ -209,11 +216,12 @@ impl AccessControl for Guard {
         };
         // Whoever shows one is judged by it alone.
         if let Some((tokens, token)) = self.token(credentials) {
-            let shown = tokens.check(token, wall_now()).map(|shown| {
-                let (principal, permissions) = admitted(Principal { user: Some(shown.user) });
-                (principal, permissions.for_term(shown.term))
+            let rules = Arc::clone(&self.options.rules);
+            return Box::pin(async move {
+                let shown = tokens.judge(token).await?;
+                let permissions = permissions(&rules, Some(&shown.user), credentials.client.as_ref());
+                Ok((Principal { user: Some(shown.user) }, permissions.for_term(shown.term)))
             });
-            return Box::pin(ready(shown));
         }
         if let Some(answer) = self.judge(credentials, &users) {
             return Box::pin(ready(answer.map(admitted)));

@@ -2,20 +2,25 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use model::refusal::Refusal;
 use model::time::WallMs;
 use serde_json::{Map, Value};
+use transport::fetch::Source;
 
+use crate::clock::wall_now;
 use crate::file::{Stamp, read};
 use crate::jwt::claims::{ClaimRules, Shown};
 use crate::jwt::key::{JwtKey, Key, KeyError};
+use crate::jwt::remote::Remote;
 
 pub(crate) mod claims;
 mod jwks;
 pub(crate) mod key;
+mod remote;
 pub(crate) mod secret;
 
 /// Which tokens are taken.
@@ -24,26 +29,43 @@ pub struct JwtOptions {
     /// Keys one by one.
     pub keys: Vec<JwtKey>,
     /// Lists of them.
-    pub lists: Vec<JwksFile>,
+    pub lists: Vec<JwksList>,
     /// What tokens must say.
     pub claims: ClaimRules,
     /// The cookie that may have one.
     pub cookie: Option<String>,
 }
 
-/// A list of public keys in a file.
+/// A list of public keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JwksFile {
+pub struct JwksList {
     /// Where it is.
-    pub path: PathBuf,
+    pub source: JwksSource,
     /// For which algorithms its keys may be.
     pub algorithms: Vec<Algorithm>,
+}
+
+/// Where a list of keys is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JwksSource {
+    /// In a file.
+    File(PathBuf),
+    /// On another server.
+    Url {
+        /// At which address.
+        url: String,
+        /// The certificates by which the server is known; `None`: those of the operating system.
+        authorities: Option<PathBuf>,
+        /// How often it is fetched.
+        every: Duration,
+    },
 }
 
 /// Checks tokens.
 pub(crate) struct Tokens {
     options: JwtOptions,
     keys: RwLock<Arc<[Key]>>,
+    remotes: Vec<Remote>,
     /// Of all files, when they were read last.
     stamps: Mutex<Vec<Option<Stamp>>>,
 }
@@ -56,8 +78,9 @@ impl Tokens {
     /// A key that cannot be used, and where it is named.
     pub(crate) fn new(options: JwtOptions) -> Result<Self, (String, KeyError)> {
         let stamps = stamps(&options);
-        let keys = keys(&options)?;
-        Ok(Self { options, keys: RwLock::new(keys.into()), stamps: Mutex::new(stamps) })
+        let keys = RwLock::new(keys(&options)?.into());
+        let remotes = remotes(&options)?;
+        Ok(Self { options, keys, remotes, stamps: Mutex::new(stamps) })
     }
 
     /// Reads the files again if they are others by now; `None`: they are not. May wait for the disk.
@@ -82,20 +105,54 @@ impl Tokens {
         self.options.cookie.as_deref()
     }
 
-    /// Who shows that token.
+    /// Fetches lists of keys that have not been for as long as they say, and tells it to the log.
+    pub(crate) async fn fetch(&self) {
+        for remote in &self.remotes {
+            remote.keep().await;
+        }
+    }
+
+    /// Who shows that token. A list that may have got the key meanwhile is fetched first, now and then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check`]; and [`Refusal::Busy`], if a list could never be fetched.
+    pub(crate) async fn judge(&self, token: &str) -> Result<Shown, Refusal> {
+        let header = Header::read(token)?;
+        let knows = || self.remotes.iter().any(|remote| header.is_named_in(&remote.keys()));
+        if !self.remotes.is_empty() && !header.is_named_in(&self.keys()) && !knows() {
+            for remote in &self.remotes {
+                remote.renew().await;
+            }
+        }
+        match self.check(token, wall_now()) {
+            Err(_) if !header.is_named_in(&self.keys()) && self.remotes.iter().any(Remote::is_empty) => {
+                Err(NO_LIST)
+            }
+            judged => judged,
+        }
+    }
+
+    /// Who shows that token, by the keys that are here.
     ///
     /// # Errors
     ///
     /// It is none, or nobody's whom we trust, or for somebody else, or for another time.
     pub(crate) fn check(&self, token: &str, now: WallMs) -> Result<Shown, Refusal> {
         let header = Header::read(token)?;
-        let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
-        let mut tried = keys.iter().filter(|key| header.is_for(key)).map(|key| claims(token, key)).peekable();
+        let lists = std::iter::once(self.keys()).chain(self.remotes.iter().map(Remote::keys));
+        let lists: Vec<Arc<[Key]>> = lists.collect();
+        let keys = lists.iter().flat_map(|keys| keys.iter()).filter(|key| header.is_for(key));
+        let mut tried = keys.map(|key| claims(token, key)).peekable();
         if tried.peek().is_none() {
             return Err(NO_KEY);
         }
         let claims = tried.find_map(Result::transpose).unwrap_or(Err(SIGNATURE))?;
         self.options.claims.check(&claims, now)
+    }
+
+    fn keys(&self) -> Arc<[Key]> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -120,6 +177,11 @@ impl Header {
             return Err(CRITICAL);
         }
         Ok(Self { algorithm: header.alg, key: header.kid })
+    }
+
+    /// Whether one of `keys` is what it asks for: by its name; of a token that names none, by its algorithm.
+    fn is_named_in(&self, keys: &[Key]) -> bool {
+        keys.iter().any(|key| self.is_for(key) && (self.key.is_none() || key.id == self.key))
     }
 
     fn is_for(&self, key: &Key) -> bool {
@@ -159,18 +221,39 @@ fn keys(options: &JwtOptions) -> Result<Vec<Key>, (String, KeyError)> {
         keys.push(Key::load(key).map_err(|error| (format!("auth.jwt.key.{number}"), error))?);
     }
     for (number, list) in options.lists.iter().enumerate() {
-        let place = || format!("auth.jwt.jwks.{number}");
-        let text = read(&list.path, false, LIST_BYTES_MAX).map_err(|error| (place(), error.into()))?;
+        let JwksSource::File(path) = &list.source else { continue };
+        let text =
+            read(path, false, jwks::BYTES_MAX as u64).map_err(|error| (list_place(number), error.into()))?;
         let found = jwks::parse(&text, &list.algorithms)
-            .map_err(|why| (place(), KeyError::List { what: list.path.display().to_string(), why }))?;
+            .map_err(|why| (list_place(number), KeyError::List { what: path.display().to_string(), why }))?;
         keys.extend(found);
     }
     Ok(keys)
 }
 
+fn remotes(options: &JwtOptions) -> Result<Vec<Remote>, (String, KeyError)> {
+    let mut remotes = Vec::new();
+    for (number, list) in options.lists.iter().enumerate() {
+        let JwksSource::Url { url, authorities, every } = &list.source else { continue };
+        let source = Source::new(url, authorities.as_deref()).map_err(|why| {
+            (list_place(number), KeyError::List { what: url.clone(), why: why.to_string() })
+        })?;
+        remotes.push(Remote::new(source, list.algorithms.clone(), *every));
+    }
+    Ok(remotes)
+}
+
+fn list_place(number: usize) -> String {
+    format!("auth.jwt.jwks.{number}")
+}
+
 fn stamps(options: &JwtOptions) -> Vec<Option<Stamp>> {
-    let files = options.keys.iter().filter_map(|key| key.source.file());
-    files.chain(options.lists.iter().map(|list| &*list.path)).map(Stamp::of).collect()
+    let keys = options.keys.iter().filter_map(|key| key.source.file());
+    let lists = options.lists.iter().filter_map(|list| match &list.source {
+        JwksSource::File(path) => Some(&**path),
+        JwksSource::Url { .. } => None,
+    });
+    keys.chain(lists).map(Stamp::of).collect()
 }
 
 /// Whether whoever can check a signature with such a key could make one, too.
@@ -181,12 +264,10 @@ pub const fn is_shared(algorithm: Algorithm) -> bool {
 /// The longest token, in bytes.
 const TOKEN_BYTES_MAX: usize = 16 << 10;
 
-/// The longest list of keys, in bytes.
-const LIST_BYTES_MAX: u64 = 1 << 20;
-
 const NO_TOKEN: Refusal = Refusal::BadToken("it is no signed token of an algorithm that is known");
 const LONG: Refusal = Refusal::BadToken("it is longer than 16 KiB");
 const CRITICAL: Refusal = Refusal::BadToken("its header says crit: extensions are not supported");
 const NO_KEY: Refusal = Refusal::BadToken("no key of auth.jwt is for its kid and alg");
 const CLAIMS: Refusal = Refusal::BadToken("what it says is no JSON object of claims");
+const NO_LIST: Refusal = Refusal::Busy("the keys for tokens could not be fetched yet");
 const SIGNATURE: Refusal = Refusal::BadToken("its signature is wrong");

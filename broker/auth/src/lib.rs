@@ -25,7 +25,7 @@ pub use crate::issuer::Issuer;
 pub use crate::jwt::claims::ClaimRules;
 pub use crate::jwt::key::{Encoding, JwtKey, KeyError, KeySource};
 pub use crate::jwt::secret::Secret;
-pub use crate::jwt::{JwksFile, JwtOptions, is_shared};
+pub use crate::jwt::{JwksList, JwksSource, JwtOptions, is_shared};
 pub use crate::rules::Rule;
 pub use crate::users::{LineFault, Users, UsersError, listed};
 pub use crate::verifier::{ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, Verifier, VerifierError};

@@ -7,7 +7,6 @@ use model::name::ClientId;
 use model::principal::{Credentials, Principal};
 use model::refusal::Refusal;
 
-use crate::clock::wall_now;
 use crate::jwt::Tokens;
 use crate::rules::{Rule, permissions};
 
@@ -32,7 +31,7 @@ impl Exchange for TokenExchange {
     fn step<'a>(&'a mut self, data: Option<&'a [u8]>) -> Stepping<'a> {
         Box::pin(async move {
             let token = data.and_then(|data| std::str::from_utf8(data).ok()).ok_or(NO_DATA)?;
-            let shown = self.tokens.check(token, wall_now())?;
+            let shown = self.tokens.judge(token).await?;
             let permissions = permissions(&self.rules, Some(&shown.user), self.client.as_ref());
             Ok(Step::Proven {
                 principal: Principal { user: Some(shown.user) },

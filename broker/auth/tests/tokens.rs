@@ -12,8 +12,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use auth::{
-    Algorithm, ClaimRules, Encoding, Guard, GuardError, JwksFile, JwtKey, JwtOptions, KeySource, Options,
-    Secret,
+    Algorithm, ClaimRules, Encoding, Guard, GuardError, JwksList, JwksSource, JwtKey, JwtOptions, KeySource,
+    Options, Secret,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -29,6 +29,8 @@ use crate::issuer::Issuer;
 
 #[path = "tokens/issuer.rs"]
 mod issuer;
+#[path = "tokens/remote.rs"]
+mod remote;
 
 const ALL: [Algorithm; 12] = [
     Algorithm::HS256,
@@ -470,7 +472,7 @@ fn with_rules(issuer: &Issuer, claims: ClaimRules) -> Guard {
 }
 
 fn of_list(path: &Path, algorithms: &[Algorithm]) -> Result<Guard, GuardError> {
-    let lists = vec![JwksFile { path: path.to_owned(), algorithms: algorithms.to_vec() }];
+    let lists = vec![JwksList { source: JwksSource::File(path.to_owned()), algorithms: algorithms.to_vec() }];
     Guard::new(Options { jwt: Some(JwtOptions { lists, ..options(Vec::new()) }), ..Options::default() })
 }
 

@@ -59,7 +59,13 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
     let Doors { gateway, admins, admin, open } = Doors::open(config, broker, metrics)?;
     announce(config, format, &open);
 
-    tokio::spawn(keep_users(guard));
+    tokio::spawn(keep_users(Arc::clone(&guard)));
+    tokio::spawn(async move {
+        loop {
+            guard.fetch_keys().await;
+            tokio::time::sleep(USERS_EVERY).await;
+        }
+    });
     let (stop, stopped) = watch::channel(false);
     for listener in admins {
         tokio::spawn(admin::serve(listener, admin.clone(), inspect.clone(), until(stopped.clone())));

@@ -21,3 +21,5 @@ pub mod web;
 pub mod ws_client;
 
 pub mod http_client;
+
+pub mod fetch;

@@ -68,3 +68,6 @@ fn is(named: &KeyAlgorithm, algorithm: Algorithm) -> bool {
 
 /// No issuer signs with more.
 const KEYS_MAX: usize = 100;
+
+/// The longest list, in bytes.
+pub(crate) const BYTES_MAX: usize = 1 << 20;

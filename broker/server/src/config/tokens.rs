@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use auth::{Algorithm, ClaimRules, Encoding, JwksFile, JwtKey, JwtOptions, KeySource, Secret, is_shared};
+use auth::{
+    Algorithm, ClaimRules, Encoding, JwksList, JwksSource, JwtKey, JwtOptions, KeySource, Secret, is_shared,
+};
 
 use crate::config::origin::ConfigError;
 use crate::config::settings::Section;
@@ -23,7 +25,13 @@ pub(crate) fn tokens(settings: &Section) -> Result<Option<JwtOptions>, Vec<Confi
             Err((at, text)) => errors.push(ConfigError::new(&one.given(at).origin, text)),
         }
     }
-    let lists: Vec<JwksFile> = section.sections("jwks").iter().map(list).collect();
+    let mut lists = Vec::new();
+    for one in section.sections("jwks") {
+        match list(one) {
+            Ok(list) => lists.push(list),
+            Err((at, text)) => errors.push(ConfigError::new(&one.given(at).origin, text)),
+        }
+    }
     let claims = claims(section);
     if keys.is_empty() && lists.is_empty() && errors.is_empty() {
         let said = ["issuer", "audience", "required"].map(|key| (key, !section.texts(key).is_empty()));
@@ -90,9 +98,23 @@ fn key(section: &Section) -> Result<JwtKey, (&'static str, String)> {
     Ok(JwtKey { id: section.text("id").map(str::to_owned), algorithm, source })
 }
 
-fn list(section: &Section) -> JwksFile {
+fn list(section: &Section) -> Result<JwksList, (&'static str, String)> {
     let algorithms = section.texts("algorithms").iter().map(|word| algorithm(word)).collect();
-    JwksFile { path: PathBuf::from(section.word("file")), algorithms }
+    let authorities = section.text("ca_file").map(PathBuf::from);
+    let source = match (section.text("file"), section.text("url")) {
+        (Some(_), None) if authorities.is_some() => {
+            return Err(("ca_file", "auth.jwt.jwks.ca_file means nothing here; it is for url".to_owned()));
+        }
+        (Some(path), None) => JwksSource::File(PathBuf::from(path)),
+        (None, Some(url)) => {
+            let every = Duration::from_millis(section.number("refresh"));
+            JwksSource::Url { url: url.to_owned(), authorities, every }
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(("algorithms", "[[auth.jwt.jwks]] needs file or url, one of them".to_owned()));
+        }
+    };
+    Ok(JwksList { source, algorithms })
 }
 
 /// The schema has no word that is none.
@@ -135,6 +157,20 @@ mod tests {
         }
         check(&format!("[auth.jwt]\n{issuer}"), Err("auth.jwt.issuer means nothing without a key"));
         check("", Ok(false));
+    }
+
+    #[test]
+    fn a_list_is_in_one_place() {
+        let list = |more: &str| {
+            format!(
+                "[auth.jwt]\nissuer = [\"us\"]\naudience = [\"chat\"]\n[[auth.jwt.jwks]]\nalgorithms = [\"ES256\"]\n{more}"
+            )
+        };
+        check(&list("url = \"https://a/\""), Ok(true));
+        check(&list("url = \"https://a/\"\nca_file = \"f\"\nrefresh = \"1m\""), Ok(true));
+        check(&list(""), Err("needs file or url"));
+        check(&list("file = \"f\"\nurl = \"https://a/\""), Err("needs file or url"));
+        check(&list("file = \"f\"\nca_file = \"f\""), Err("is for url"));
     }
 
     #[test]

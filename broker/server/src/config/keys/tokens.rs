@@ -53,7 +53,7 @@ pub(crate) const JWT: &[Key] = &[
         KEY,
         "A key that tokens are signed with: `secret`, `secret_file`, `public_key` or `public_key_file`, one of them.",
     ),
-    Key::tables("jwks", JWKS, "A list of public keys (RFC 7517), in a file."),
+    Key::tables("jwks", JWKS, "A list of public keys (RFC 7517), in a `file` or at a `url`."),
 ];
 
 const KEY: &[Key] = &[
@@ -109,5 +109,24 @@ const JWKS: &[Key] = &[
         "The algorithms that are taken. A key that names one is for that one; of those that name none, each is for the only one \
          here that fits it.",
     ),
-    Key::value("file", Type::Text, Required, "The file; when it changes it is read again."),
+    Key::value("file", Type::Text, Unset("it is on a server"), "The file; when it changes it is read again."),
+    Key::value(
+        "url",
+        Type::Text,
+        Unset("it is in a file"),
+        "The address, `https://…`; `http://` is for this machine alone. Redirects are not followed.",
+    ),
+    Key::value(
+        "ca_file",
+        Type::Text,
+        Unset("those of the operating system"),
+        "Certificates, as PEM, by which the server of `url` is known.",
+    ),
+    Key::value(
+        "refresh",
+        Type::Duration { min_ms: 1_000, max_ms: 7 * 86_400_000 },
+        Is("5m"),
+        "How often it is fetched from `url`. It is fetched at start, too, and when a token names a key that is not in it, every 5 s at \
+         most. While the server does not answer, the keys of before hold.",
+    ),
 ];
