@@ -18,7 +18,7 @@ fn three_pages_in_one_room_show_the_same_six_messages() -> Result<()> {
     let mut command = node("browser.js")?;
     command.arg("--port").arg(broker.at(Door::Admin).port().to_string()).arg("--pictures").arg(&pictures);
     let mut browser = Script::start("the browser", command)?;
-    let seen = browser.json(Duration::from_secs(120))?;
+    let seen = browser.json(Duration::from_secs(240))?;
     ensure!(browser.end(Duration::from_secs(20))?.success(), "the browser script failed");
     let complaints = seen.get("complaints").and_then(Value::as_array).context("complaints")?;
     ensure!(complaints.is_empty(), "the pages complain: {complaints:?}");

@@ -86,11 +86,11 @@ fn a_page_finds_another_transport_and_comes_back_to_a_broker_that_was_restarted(
     let mut command = node("comeback.js")?;
     command.arg("--port").arg(broker.at(Door::Admin).port().to_string());
     let mut browser = Script::start("the browser", command)?;
-    let seen = browser.json(Duration::from_secs(120))?;
+    let seen = browser.json(Duration::from_secs(240))?;
     ensure!(seen == json!({ "transport": "xhr-streaming", "said": ["여기 있어요."] }), "{seen}");
     broker.kill();
     broker.start()?;
-    let seen = browser.json(Duration::from_secs(180))?;
+    let seen = browser.json(Duration::from_secs(240))?;
     let said = ["여기 있어요.", "다시 왔어요."];
     ensure!(seen == json!({ "transport": "xhr-streaming", "said": said }), "{seen}");
     ensure!(browser.end(Duration::from_secs(20))?.success(), "the browser script failed");
@@ -109,7 +109,7 @@ fn play(script: &str, pictures: &[&str]) -> Result<Value> {
         command.arg("--pictures").arg(&folder);
     }
     let mut browser = Script::start("the browser", command)?;
-    let seen = browser.json(Duration::from_secs(180))?;
+    let seen = browser.json(Duration::from_secs(240))?;
     ensure!(browser.end(Duration::from_secs(20))?.success(), "the browser script failed");
     for picture in pictures {
         let size = std::fs::metadata(folder.join(picture))?.len();

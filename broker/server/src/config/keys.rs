@@ -70,7 +70,8 @@ const NODE: &[Key] = &[
         "dev",
         Type::Truth,
         Is("false"),
-        "For development: the admin listener is among the default listeners, and serves the demo pages.",
+        "For development: the admin listener is among the default listeners, and serves the demo pages, which get tokens for any \
+         name unless `auth.jwt` has a key.",
     ),
     Key::value(
         "sys_interval",
