@@ -85,7 +85,13 @@ fn a_denied_message_goes_nowhere_and_its_publisher_is_told_why() -> Result<()> {
     let error = client.expect("ERROR")?;
     ensure!(error.header("message") == Some("not here"), "{error:?}");
     ensure!(error.header("error-code") == Some("access_refused"), "{error:?}");
+    // Whoever listens to what is refused to him hears of it there, and stays.
     let mut client = stomp::Client::new(broker.at(Door::Stomp))?;
+    client.subscribe("e", "/session/queue/request-error", "auto")?;
+    client.send(&Frame::new("SEND").with("destination", "/topic/deny.c").with("client-request-code", "7"))?;
+    let told = client.expect("MESSAGE")?;
+    ensure!(told.header("error") == Some("not here"), "{told:?}");
+    ensure!(told.header("client-request-code") == Some("7"), "{told:?}");
     client.publish("/topic/allow.c", b"after all that")?;
     let message = reader.take()?;
     ensure!(message.payload == b"after all that", "{message:?}");

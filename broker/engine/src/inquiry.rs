@@ -113,6 +113,14 @@ impl Inquiry {
         self.hook.tell(&self.caller, News::Left { orderly });
     }
 
+    /// Forgets consumers that there are not: those that were refused. `count`: how many there are.
+    pub(crate) fn forget_consumers(&mut self, count: usize, is_there: impl Fn(&ConsumerId) -> bool) {
+        // Now and then, so that it costs next to nothing each time.
+        if self.consumed.len() > count * 2 + CONSUMERS_MORE {
+            self.consumed.retain(|id, _| is_there(id));
+        }
+    }
+
     /// Puts a request behind those that wait.
     pub(crate) fn hold(&mut self, mut request: Request) {
         detach(&mut request);
@@ -236,12 +244,14 @@ impl Inquiry {
     }
 
     /// Takes note of the names of new subscriptions. Whatever the client named so before, and went by another name, is over.
-    pub(crate) fn rename(&mut self, names: Vec<(Name, Name)>) -> Vec<Unsubscription> {
+    /// No more than `names_max` are kept.
+    pub(crate) fn rename(&mut self, names: Vec<(Name, Name)>, names_max: usize) -> Vec<Unsubscription> {
         let mut over = Vec::new();
         for (named, goes_by) in names {
             let before = self.renamed.remove(&named);
             over.extend(before.filter(|before| *before != goes_by).map(to_unsubscription));
-            if named != goes_by {
+            // There are more than there can be subscriptions only if some of them were refused later on.
+            if named != goes_by && self.renamed.len() < names_max {
                 self.renamed.insert(named, goes_by);
             }
         }
@@ -387,6 +397,9 @@ fn operation_bytes(operation: &Operation) -> usize {
 /// From so many requests on, or so many bytes of them, that wait for a hook's answer, the client is not read.
 const WAITING_MAX: usize = 64;
 const WAITING_BYTES_MAX: usize = 64 << 10;
+
+/// So many consumers that there are not may be remembered.
+const CONSUMERS_MORE: usize = 64;
 
 /// What a request takes by itself, roughly, in bytes.
 const REQUEST_BYTES: usize = 256;

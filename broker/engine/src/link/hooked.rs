@@ -21,15 +21,18 @@ impl Link {
     }
 
     fn inquire(&mut self, mut request: Request, turn: &mut Turn<'_>) {
-        if let (Some(inquiry), State::In(member)) = (&mut self.inquiry, &self.state)
-            && inquiry.heed(&mut request, &member.publisher.permissions)
-        {
-            let outlives = member.session.as_ref().is_some_and(|session| {
-                session.state_for(self.id).is_some_and(|state| state.outlives_its_connection())
-            });
-            return inquiry.ask(request, member.publisher.permissions.clone(), !outlives);
+        let (Some(inquiry), State::In(member)) = (&mut self.inquiry, &self.state) else {
+            return self.handle(request, turn);
+        };
+        let consumers = &member.consumers;
+        inquiry.forget_consumers(consumers.len(), |id| consumers.contains_key(id));
+        if !inquiry.heed(&mut request, &member.publisher.permissions) {
+            return self.handle(request, turn);
         }
-        self.handle(request, turn);
+        let outlives = member.session.as_ref().is_some_and(|session| {
+            session.state_for(self.id).is_some_and(|state| state.outlives_its_connection())
+        });
+        inquiry.ask(request, member.publisher.permissions.clone(), !outlives);
     }
 
     /// Goes on with what the hook has answered, and with what waits behind that.
@@ -57,7 +60,9 @@ impl Link {
             Answer::Go(request) => self.handle(request, turn),
             Answer::Refused(event) => self.answer(event, turn),
             Answer::Subscribe(Checked { request, refused, names }) => {
-                let over = self.inquiry.as_mut().map(|inquiry| inquiry.rename(names)).unwrap_or_default();
+                let names_max = self.core.parts.vhost.options.subscriptions_max;
+                let inquiry = self.inquiry.as_mut();
+                let over = inquiry.map(|inquiry| inquiry.rename(names, names_max)).unwrap_or_default();
                 self.subscribe(request, over, refused, turn);
             }
         }
