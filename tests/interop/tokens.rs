@@ -7,7 +7,7 @@ use harness::mqtt;
 use harness::mqtt::packet::Packet;
 use harness::mqtt::version::Version;
 use harness::mqtt::write::Connect;
-use harness::script::node;
+use harness::script::{node, python};
 use harness::stomp::{Client, Frame};
 use harness::token::{config, now_s, signed, token};
 use harness::wait::SOON;
@@ -227,6 +227,76 @@ fn bearer(user: &str, ends_in_s: i64) -> String {
     format!("Bearer {}", token(user, ends_in_s))
 }
 
+#[test]
+fn other_peoples_clients_show_their_tokens_over_tcp_and_websocket() -> Result<()> {
+    let broker = broker()?;
+    for (kind, door) in
+        [("stomp", Door::Stomp), ("stomp-ws", Door::Web), ("mqtt", Door::Mqtt), ("mqtt-ws", Door::Web)]
+    {
+        let port = broker.at(door).port().to_string();
+        let (good, expired, newer) = (token("kim", 600), token("kim", -5), token("kim", 3600));
+        let output = python("token_client.py")?.args([kind, &port, &good, &expired, &newer]).output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let shown = format!("{kind}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        let expected: &[&str] = if kind.starts_with("stomp") {
+            ensure!(said.contains(r#""code": "token_expired", "request": "1""#), "{shown}");
+            &["connected", "refused", "message", "done"]
+        } else {
+            &["connected", "message", "done"]
+        };
+        ensure!(steps(&said) == expected, "{shown}");
+    }
+    let port = broker.at(Door::Mqtt).port().to_string();
+    let output = python("token_client.py")?.args(["mqtt", &port, &token("kim", -5), "", ""]).output()?;
+    ensure!(steps(&String::from_utf8_lossy(&output.stdout)) == ["refused", "done"], "{output:?}");
+    Ok(())
+}
+
+#[test]
+fn whatever_is_shown_for_a_token_is_refused_in_words_and_nobody_else_notices() -> Result<()> {
+    let broker = broker()?;
+    let mut other = connect(&broker, &[("Authorization", &bearer("kim", 600))])?;
+    other.subscribe("1", "/topic/other", "auto")?;
+    let mut client = connect(&broker, &[("Authorization", &bearer("alice", 600))])?;
+    client.subscribe("e", "/session/queue/request-error", "auto")?;
+    let good = token("alice", 900);
+    let (said, signature) = good.rsplit_once('.').unwrap_or_default();
+    let (head, claims) = said.split_once('.').unwrap_or_default();
+    let mut bad: Vec<String> =
+        ["x", ".", "..", "...", "a.b.c", "eyJ.eyJ.eyJ", "null", "안녕.하세요.여러분", "\\n:\r", "=.=.="]
+            .map(str::to_owned)
+            .into();
+    bad.extend([format!("{head}.{claims}"), format!("{head}.{claims}."), format!("{head}..{signature}")]);
+    bad.extend([format!(".{claims}.{signature}"), format!("{good}."), format!("{good}{good}")]);
+    bad.extend([
+        format!("{claims}.{head}.{signature}"),
+        format!("{head}.{claims}.{}", signature.to_lowercase()),
+    ]);
+    bad.push(format!("{head}.{claims}.{}", "A".repeat(6000)));
+    bad.push("{\"alg\":\"none\"}..".to_owned());
+    for cut in 1..good.len().min(40) {
+        bad.push(good.get(..good.len() - cut).unwrap_or_default().to_owned());
+    }
+    for text in &bad {
+        let send = Frame::new("SEND").with("destination", "/topic/other").with("client-request-code", "c");
+        client.send(&send.with("Authorization", &format!("Bearer {text}")).body(b"never"))?;
+        let refused = client.expect("MESSAGE")?;
+        ensure!(refused.header("error-code") == Some("token_refused"), "{text:?}: {refused:?}");
+    }
+    // Not one of them was published, and all goes on.
+    client.publish("/topic/other", b"at last")?;
+    ensure!(other.expect("MESSAGE")?.text() == "at last");
+    // By AUTH each ends its connection, and no other.
+    for text in bad.iter().take(12) {
+        let (found, shown) = by_auth(&broker, "JWT", &good, &text.replace('\0', ""))?;
+        ensure!(found == ["connected", "message", "disconnected"], "{text:?}: {shown}");
+    }
+    other.publish("/topic/other", b"still here")?;
+    let log = broker.journal().text();
+    ensure!(!log.contains("panicked") && !log.contains(signature), "see the log");
+    Ok(())
+}
+
 fn broker() -> Result<Broker> {
     Setup::new().config(&format!("{}{ALICE}", config(""))).start()
 }
@@ -260,10 +330,15 @@ fn by_auth(broker: &Broker, method: &str, token: &str, newer: &str) -> Result<(V
     let port = broker.at(Door::Mqtt).port().to_string();
     let output = node("token.js")?.args([port.as_str(), method, token, newer]).output()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let found = steps(&said);
+    Ok((found, format!("{said}{}", String::from_utf8_lossy(&output.stderr))))
+}
+
+/// The steps in what a script printed.
+fn steps(said: &str) -> Vec<String> {
     let step = |line: &str| {
         let line: Value = serde_json::from_str(line).ok()?;
         Some(line.get("step")?.as_str()?.to_owned())
     };
-    let found = said.lines().filter_map(step).collect();
-    Ok((found, format!("{said}{}", String::from_utf8_lossy(&output.stderr))))
+    said.lines().filter_map(step).collect()
 }

@@ -122,6 +122,27 @@ async fn without_a_signature_nothing_is_believed() {
 }
 
 #[tokio::test]
+async fn no_byte_of_a_token_can_be_another() {
+    for algorithm in [Algorithm::HS256, Algorithm::ES256, Algorithm::EdDSA] {
+        let issuer = Issuer::new(algorithm);
+        let guard = guard(vec![issuer.key(None)]);
+        let good = issuer.token(&alice(), Some("k"));
+        assert!(user(&guard, &good).await.is_ok());
+        for at in 0..good.len() {
+            for other in [b'A', b'B', b'_', b'.', b'=', b' ', good.as_bytes()[at] ^ 1] {
+                let mut bytes = good.clone().into_bytes();
+                if bytes[at] != other {
+                    bytes[at] = other;
+                    let changed = String::from_utf8(bytes).unwrap();
+                    let found = user(&guard, &changed).await;
+                    assert!(matches!(found, Err(Refusal::BadToken(_))), "{changed} gives {found:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_token_brings_no_key_along() {
     let (ours, theirs) = (Issuer::new(Algorithm::RS256), Issuer::new(Algorithm::RS256));
     let guard = guard(vec![ours.key(None)]);
