@@ -1,12 +1,13 @@
 //! Messages as a byte stream.
 //!
-//! Where a message ends means nothing: a packet may lie across several, and one may hold many (MQTT 5.0, 6.0).
+//! Where a message ends means nothing: a packet may lie across several, and one may hold many (MQTT 5.0, 6.0). That is how
+//! they are read. Those we send hold one packet each: some clients keep back what comes behind it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Sink, Stream};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -16,8 +17,10 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 
 use crate::http::Upgraded;
 use crate::http::subprotocol::Protocol;
+use crate::websocket::packets::Place;
 use crate::websocket::violation::Violation;
 
+mod packets;
 pub mod violation;
 
 /// The server's end of a WebSocket. Pings and the closing handshake are answered while it is read.
@@ -26,6 +29,8 @@ pub struct WebSocket {
     stream: WebSocketStream<TcpStream>,
     protocol: Protocol,
     message_bytes_max: usize,
+    /// How far the packet came that is under way to the peer.
+    place: Place,
     state: State,
 }
 
@@ -42,8 +47,8 @@ impl WebSocket {
     /// Takes an upgraded connection over. Messages above `message_bytes_max`, in bytes, end it.
     pub async fn new(upgraded: Upgraded, message_bytes_max: usize) -> Self {
         let protocol = upgraded.protocol;
-        let stream = accept(upgraded, message_bytes_max, 2 * TURN_BYTES_MAX).await;
-        Self { stream, protocol, message_bytes_max, state: State::Open }
+        let stream = accept(upgraded, message_bytes_max, TURN_FRAMED_BYTES_MAX).await;
+        Self { stream, protocol, message_bytes_max, place: Place::default(), state: State::Open }
     }
 
     /// Appends what came to `buf`, until nothing more is there or it holds `enough` bytes; 0 if the peer closed.
@@ -76,24 +81,22 @@ impl WebSocket {
         Poll::Ready(Ok(buf.len() - before))
     }
 
-    /// Sends what is in `slices`, or the beginning of it, as one message; returns how many bytes of it that were. They
-    /// have left for the network only when [`Self::poll_flush`] is ready.
+    /// Sends what is in `slices`, or the beginning of it: MQTT packet by packet, each as a message of its own where it is
+    /// whole and not longer than 64 KiB; STOMP as one message. Returns how many bytes of it that were. They have left for
+    /// the network only when [`Self::poll_flush`] is ready.
     ///
     /// # Errors
     ///
     /// Trouble with the network, or the peer has closed.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        ready!(Pin::new(&mut self.stream).poll_ready(cx)).map_err(network)?;
+        // The turn before has to leave first: there is room for one.
+        ready!(self.poll_flush(cx))?;
         let turn = gather(slices, TURN_BYTES_MAX);
-        let message = match self.protocol {
-            Protocol::Mqtt => Message::binary(turn),
-            Protocol::Stomp => text_where_possible(turn),
-        };
-        let count = message.len();
-        if count > 0 {
-            Pin::new(&mut self.stream).start_send(message).map_err(network)?;
-        }
-        Poll::Ready(Ok(count))
+        Poll::Ready(match self.protocol {
+            _ if turn.is_empty() => Ok(0),
+            Protocol::Mqtt => self.send_packets(turn.into()),
+            Protocol::Stomp => self.send(text_where_possible(turn)),
+        })
     }
 
     /// Ready when nothing is held back that was written.
@@ -119,7 +122,7 @@ impl WebSocket {
             State::Closing => None,
         };
         if let Some(frame) = frame {
-            ready!(Pin::new(&mut self.stream).poll_ready(cx)).map_err(network)?;
+            ready!(self.poll_flush(cx))?;
             // Fails where the peer closed first: then its close frame was answered already.
             let _ = Pin::new(&mut self.stream).start_send(Message::Close(Some(frame)));
             self.state = State::Closing;
@@ -132,6 +135,27 @@ impl WebSocket {
     /// The connection below.
     pub fn stream_mut(&mut self) -> &mut TcpStream {
         self.stream.get_mut()
+    }
+
+    /// Sends the packets of a turn. One that is cut at the end is left for the next turn, unless it is the first.
+    fn send_packets(&mut self, mut turn: Bytes) -> io::Result<usize> {
+        let mut sent = 0;
+        while !turn.is_empty() {
+            let (count, place) = self.place.after(&turn);
+            if sent > 0 && place != Place::Between {
+                break;
+            }
+            sent += self.send(Message::binary(turn.split_to(count)))?;
+            self.place = place;
+        }
+        Ok(sent)
+    }
+
+    /// Into the library's buffer; returns how many bytes the message holds.
+    fn send(&mut self, message: Message) -> io::Result<usize> {
+        let count = message.len();
+        Pin::new(&mut self.stream).start_send(message).map_err(network)?;
+        Ok(count)
     }
 
     fn take(&mut self, message: Message, buf: &mut BytesMut) {
@@ -158,18 +182,19 @@ impl WebSocket {
     }
 }
 
-/// Takes an upgraded connection over; `write_buffer_bytes` holds whatever is sent at once, and a pong besides.
+/// Takes an upgraded connection over; `turn_bytes_max` bounds what is sent between one flush and the next, frame headers
+/// included.
 pub(crate) async fn accept(
     upgraded: Upgraded,
     message_bytes_max: usize,
-    write_buffer_bytes: usize,
+    turn_bytes_max: usize,
 ) -> WebSocketStream<TcpStream> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
-        // Whoever writes has gathered a turn's worth already.
-        .write_buffer_size(0)
-        // A message and the pong or close frame behind it always fit: whoever writes waits until the one before left.
-        .max_write_buffer_size(write_buffer_bytes)
+        // Nothing leaves before the flush: a turn is one write, however many messages it is made of.
+        .write_buffer_size(turn_bytes_max)
+        // A turn and the pong or close frame behind it always fit: whoever writes waits until the one before left.
+        .max_write_buffer_size(turn_bytes_max + CONTROL_BYTES_MAX)
         .max_message_size(Some(message_bytes_max))
         .max_frame_size(Some(message_bytes_max));
     let Upgraded { stream, early, .. } = upgraded;
@@ -218,8 +243,16 @@ fn text_where_possible(turn: Vec<u8>) -> Message {
 /// What an idle connection costs. The default of the library would be 128 KiB.
 const READ_BUFFER_BYTES: usize = 4096;
 
-/// The longest message we send. The library keeps a buffer of this size for each connection that ever needed it.
+/// The most that is sent at once, and the longest message. The library keeps a buffer of this size, and what the frame headers
+/// take, for each connection that ever needed it.
 const TURN_BYTES_MAX: usize = 64 * 1024;
+
+/// A turn with its frame headers: nothing but the shortest packets doubles it, 2 bytes each with a header of 2. The rest of a
+/// packet may be shorter than its header, but a turn has one at most.
+const TURN_FRAMED_BYTES_MAX: usize = 2 * TURN_BYTES_MAX + 16;
+
+/// Room for the frames that the library sends by itself, at most 127 bytes each: a pong and a close frame.
+const CONTROL_BYTES_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -128,6 +128,58 @@ async fn much_data_passes_a_client_that_reads_late() {
 }
 
 #[tokio::test]
+async fn each_mqtt_packet_comes_in_a_message_of_its_own() {
+    let sizes = [0, 3, 125, 126, 20_000, 0, 40_000, 40_000, 65_535, 65_536, 1, 200_000, 0, 5];
+    let packets: Vec<Vec<u8>> = sizes.into_iter().map(packet).collect();
+    let all = packets.concat();
+    let sent = all.clone();
+    let (server, mut client) = connect("mqtt", |mut carrier: Carrier| async move {
+        write_all(&mut carrier, &sent).await?;
+        poll_fn(|cx| carrier.poll_close(cx)).await?;
+        Ok(sent)
+    })
+    .await;
+    for packet in packets {
+        let mut received = Vec::new();
+        while received.len() < packet.len() {
+            let message = client.next().await.expect("open").expect("a message");
+            let whole = packet.len() <= 64 * 1024;
+            assert!(!whole || message.len() == packet.len(), "{} of {}", message.len(), packet.len());
+            received.extend_from_slice(&message.into_data());
+        }
+        assert!(received == packet, "{} instead of {}", received.len(), packet.len());
+    }
+    while client.next().await.is_some() {}
+    drop(client);
+    assert!(finish(server).await.expect("a clean end") == all);
+}
+
+#[tokio::test]
+async fn a_turn_of_the_shortest_packets_fits() {
+    let pings = [0xd0, 0].repeat(100_000);
+    let sent = pings.clone();
+    let (server, mut client) = connect("mqtt", |mut carrier: Carrier| async move {
+        write_all(&mut carrier, &sent).await?;
+        poll_fn(|cx| carrier.poll_close(cx)).await?;
+        Ok(sent)
+    })
+    .await;
+    let mut count = 0;
+    while let Some(message) = client.next().await {
+        let message = message.expect("a message");
+        if message.is_close() {
+            break;
+        }
+        assert_eq!(message.into_data()[..], [0xd0, 0], "message {count}");
+        count += 1;
+    }
+    assert_eq!(count, 100_000);
+    while client.next().await.is_some() {}
+    drop(client);
+    assert!(finish(server).await.expect("a clean end") == pings);
+}
+
+#[tokio::test]
 async fn an_unknown_subprotocol_is_refused_with_what_is_spoken() {
     let request = UPGRADE.replace("PROTOCOLS", "amqp, wamp");
     refused(&request, "HTTP/1.1 400", "mqtt, mqttv3.1, v12.stomp, v11.stomp, v10.stomp").await;
@@ -328,6 +380,18 @@ async fn read_head(raw: &mut TcpStream) -> String {
         head.push(raw.read_u8().await.expect("a head"));
     }
     String::from_utf8(head).expect("text")
+}
+
+/// A PUBLISH, as far as its fixed header goes, with so many bytes behind that.
+fn packet(bytes: usize) -> Vec<u8> {
+    let (mut packet, mut length) = (vec![0x30], bytes);
+    while length >= 0x80 {
+        packet.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    packet.push(length as u8);
+    packet.extend((0..bytes).map(|n| n as u8));
+    packet
 }
 
 /// A client's frame: masked with zeros, which changes nothing.
