@@ -1,6 +1,8 @@
 //! Hooks over HTTP: what they may do to clients of both protocols, and what a bad one may not.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -11,8 +13,10 @@ use harness::mqtt::Client;
 use harness::mqtt::packet::{Packet, Publish};
 use harness::mqtt::version::Version;
 use harness::mqtt::write::{Connect, publish};
+use harness::script::{Script, python};
 use harness::stomp::{self, Frame};
 use harness::wait::{SOON, until};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 
 #[test]
@@ -375,6 +379,71 @@ fn a_question_says_who_asks_and_shows_of_a_handshake_what_it_may() -> Result<()>
 }
 
 /// What places that begin with a word get.
+
+#[test]
+fn a_hook_is_asked_by_tls_if_somebody_known_has_certified_it() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    let authority = certified(folder.path())?;
+    let mut command = python("tls_hook.py")?;
+    command.arg(at("server.pem")).arg(at("key.pem"));
+    let mut hook = Script::start("the hook", command)?;
+    let port = hook.json(SOON)?["port"].as_u64().context("a port")?;
+    let section = |host: &str, place: &str, more: &str| {
+        format!(
+            "[[hook]]\nurl = \"https://{host}:{port}/hook\"\nevents = [\"publish\"]\npayload = \"text\"\ndestinations = [\"{place}/#\"]\n{more}\n"
+        )
+    };
+    let known = format!("ca_file = {:?}", authority.display().to_string());
+    // By its name alone, and not by what the operating system knows.
+    let hooks = [
+        section("localhost", "known", &known),
+        section("127.0.0.1", "named_otherwise", &known),
+        section("localhost", "unknown", ""),
+    ];
+    let broker = Setup::new().config(&hooks.concat()).start()?;
+    let mut client = Client::clean(broker.at(Door::Mqtt), Version::V5, "client")?;
+    let mut ack = |topic: &str, text: &[u8]| {
+        client.send(&publish(Version::V5, &Publish::new(topic, text, 1).with_id(1)))?;
+        let packet = client.packet()?;
+        let Packet::Ack { kind: 4, reason, .. } = packet else { anyhow::bail!("{packet:?}") };
+        Ok(reason)
+    };
+    // Nobody subscribes: 0x10.
+    for (text, reason) in [("yes", 0x10), ("no", 0x97), ("yes, please", 0x10)] {
+        let got = ack("known/a", text.as_bytes())?;
+        ensure!(got == reason, "{text}: {got:#x}");
+        let asked = hook.json(SOON)?;
+        ensure!(asked["question"]["message"]["text"] == text, "{asked}");
+        ensure!(asked["host"] == format!("localhost:{port}") && asked["connections"] == 1, "{asked}");
+    }
+    for topic in ["named_otherwise/a", "unknown/a"] {
+        let got = ack(topic, b"yes")?;
+        ensure!(got == 0x80, "{topic}: {got:#x}");
+    }
+    // Neither of them was told anything.
+    ensure!(ack("known/a", b"last")? == 0x10);
+    let asked = hook.json(SOON)?;
+    ensure!(asked["question"]["message"]["text"] == "last" && asked["connections"] == 1, "{asked}");
+    Ok(())
+}
+
+/// Makes somebody who certifies, and what a server on this machine needs to be believed by those who know him. His own certificate
+/// is in the file that comes back.
+fn certified(folder: &Path) -> Result<PathBuf> {
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(DnType::CommonName, "an authority of tests");
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+    let key = KeyPair::generate()?;
+    let server = CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &authority)?;
+    let known = folder.join("known.pem");
+    fs::write(&known, authority.pem())?;
+    fs::write(folder.join("server.pem"), server.pem())?;
+    fs::write(folder.join("key.pem"), key.serialize_pem())?;
+    Ok(known)
+}
+
 fn judge(asked: &Value) -> Reply {
     let place = asked["message"]["destination"].as_str().or(asked["subscription"]["filter"].as_str());
     let place = place.unwrap_or_default();

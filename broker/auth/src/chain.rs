@@ -12,6 +12,7 @@ use model::hook::Hook;
 use model::name::{ClientId, UserName};
 use model::principal::{Credentials, Permissions, Principal, bearer};
 use model::refusal::Refusal;
+use transport::http_client::trust::TrustError;
 
 use crate::file::{FileError, Stamp};
 use crate::hasher::Hasher;
@@ -93,6 +94,14 @@ pub enum GuardError {
         /// Why not.
         error: KeyError,
     },
+    /// The certificates by which a hook is known cannot be used.
+    #[error("{place}: {error}")]
+    Hook {
+        /// Where they are named.
+        place: String,
+        /// Why not.
+        error: TrustError,
+    },
     /// The operating system has no random bytes.
     #[error("no random bytes: {0}")]
     Random(#[from] getrandom::Error),
@@ -103,14 +112,18 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// The password file, or a key, cannot be used: nobody is let in by half of one.
+    /// The password file, a key or the certificates of a hook cannot be used: nobody is let in by half of one.
     pub fn new(options: Options) -> Result<Self, GuardError> {
         let stamp = options.file.as_deref().and_then(Stamp::of);
         let users = users(&options)?;
         let hasher = Arc::new(Hasher::new()?);
         let tokens = options.jwt.clone().map(Tokens::new).transpose().map_err(no_key)?.map(Arc::new);
-        let hook = (!options.hooks.is_empty())
-            .then(|| Arc::new(Webhooks::new(options.hooks.clone())) as Arc<dyn Hook>);
+        let hook: Option<Arc<dyn Hook>> = if options.hooks.is_empty() {
+            None
+        } else {
+            let hooks = Webhooks::new(options.hooks.clone());
+            Some(Arc::new(hooks.map_err(|(place, error)| GuardError::Hook { place, error })?))
+        };
         let (users, stamp) = (RwLock::new(Arc::new(users)), Mutex::new(stamp));
         Ok(Self { options, users, stamp, hasher, tokens, hook })
     }

@@ -9,7 +9,6 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use model::refusal::Refusal;
 use model::time::WallMs;
 use serde_json::{Map, Value};
-use transport::fetch::Source;
 
 use crate::clock::wall_now;
 use crate::file::{Stamp, read};
@@ -235,10 +234,8 @@ fn remotes(options: &JwtOptions) -> Result<Vec<Remote>, (String, KeyError)> {
     let mut remotes = Vec::new();
     for (number, list) in options.lists.iter().enumerate() {
         let JwksSource::Url { url, authorities, every } = &list.source else { continue };
-        let source = Source::new(url, authorities.as_deref()).map_err(|why| {
-            (list_place(number), KeyError::List { what: url.clone(), why: why.to_string() })
-        })?;
-        remotes.push(Remote::new(source, list.algorithms.clone(), *every));
+        let remote = Remote::new(url, authorities.as_deref(), list.algorithms.clone(), *every);
+        remotes.push(remote.map_err(|why| (list_place(number), KeyError::List { what: url.clone(), why }))?);
     }
     Ok(remotes)
 }

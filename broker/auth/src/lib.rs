@@ -30,6 +30,7 @@ pub use crate::rules::Rule;
 pub use crate::users::{LineFault, Users, UsersError, listed};
 pub use crate::verifier::{ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, Verifier, VerifierError};
 pub use jsonwebtoken::Algorithm;
-pub use transport::http_client::Url as HookUrl;
+pub use transport::http_client::trust::TrustError;
+pub use transport::http_client::url::Url as HookUrl;
 
 pub use crate::webhook::options::{Events, HookOptions, OnError, Payload};

@@ -10,6 +10,7 @@ use model::name::ExchangeName;
 use model::principal::Handshake;
 use model::request::{Publish, Subscription};
 use tokio::sync::mpsc;
+use transport::http_client::trust::TrustError;
 
 use crate::webhook::endpoint::Endpoint;
 use crate::webhook::options::HookOptions;
@@ -29,14 +30,20 @@ pub(crate) struct Webhooks {
 
 impl Webhooks {
     /// To be called within a tokio runtime, if there are any.
-    pub(crate) fn new(hooks: Vec<HookOptions>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Certificates that cannot be used, and where they are named.
+    pub(crate) fn new(hooks: Vec<HookOptions>) -> Result<Self, (String, TrustError)> {
         let life = RandomState::new().hash_one(Instant::now());
-        let hooks = hooks.into_iter().map(|options| {
-            let endpoint = Arc::new(Endpoint::new(options, life));
+        let hooks = hooks.into_iter().enumerate().map(|(number, options)| {
+            let endpoint =
+                Endpoint::new(options, life).map_err(|error| (format!("hook.{number}.ca_file"), error))?;
+            let endpoint = Arc::new(endpoint);
             let lanes = Lanes::new(&endpoint);
-            (endpoint, lanes)
+            Ok((endpoint, lanes))
         });
-        Self { hooks: hooks.collect() }
+        Ok(Self { hooks: hooks.collect::<Result<_, _>>()? })
     }
 
     fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
@@ -177,3 +184,27 @@ const LANES: usize = 4;
 const LANE_MAX: usize = 1024;
 
 const COMPLAINTS_EVERY: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use transport::http_client::url::Url;
+
+    use super::options::tests::options;
+    use super::*;
+
+    #[tokio::test]
+    async fn certificates_that_cannot_be_used_are_an_error_that_names_them() {
+        for (url, expected) in [
+            ("http://127.0.0.1:1/", "hook.1.ca_file: certificates are of no use with http://"),
+            ("https://localhost:1/", "hook.1.ca_file: /nowhere/ca.pem: "),
+        ] {
+            let authorities = Some(PathBuf::from("/nowhere/ca.pem"));
+            let bad = HookOptions { url: Url::parse(url).unwrap(), authorities, ..options(&[]) };
+            let hooks = Webhooks::new(vec![options(&[]), bad]);
+            let error = hooks.err().map(|(place, error)| format!("{place}: {error}")).unwrap_or_default();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}

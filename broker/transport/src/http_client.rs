@@ -1,25 +1,38 @@
-//! HttpClient: asks another server, over connections that are kept.
+//! HttpClient: asks another server, by HTTP or HTTPS, over connections that are kept where that helps.
 
 use std::fmt;
-use std::io;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::http::request;
 use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_rustls::TlsConnector;
+
+use self::connection::Connection;
+use self::failure::AskError;
+use self::trust::TrustError;
+use self::url::Url;
+
+pub mod url;
+
+pub mod trust;
+
+pub mod failure;
+
+mod connection;
 
 /// Asks one server. It follows no redirect, keeps no cookie and knows no proxy: who is asked is what was configured, and
 /// nobody else.
 pub struct HttpClient {
     url: Url,
+    /// `None`: plain HTTP.
+    connector: Option<TlsConnector>,
     answer_bytes_max: usize,
     /// One for each question that may be under way.
     places: Semaphore,
@@ -28,10 +41,47 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
-    /// For `url`, with at most so many connections at a time. An answer may have that many bytes.
-    pub fn new(url: Url, connections_max: usize, answer_bytes_max: usize) -> Self {
+    /// For `url`, with at most so many connections at a time. An answer may have that many bytes. A server that is asked by TLS
+    /// is known by the certificates of the operating system, or of `authorities`, a file of them as PEM. May wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// The certificates cannot be used.
+    pub fn new(
+        url: Url,
+        authorities: Option<&Path>,
+        connections_max: usize,
+        answer_bytes_max: usize,
+    ) -> Result<Self, TrustError> {
+        let connector = match (&url.certified, authorities) {
+            (Some(_), authorities) => Some(trust::connector(authorities)?),
+            (None, Some(_)) => return Err(TrustError::NoUse),
+            (None, None) => None,
+        };
         let places = Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS));
-        Self { url, answer_bytes_max, places, idle: Mutex::default() }
+        Ok(Self { url, connector, answer_bytes_max, places, idle: Mutex::default() })
+    }
+
+    /// Whom it asks.
+    pub const fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Gets what is there, as `accept` (`application/json`), and waits for all of it, whatever the status. It is asked for over
+    /// a connection of its own: whoever comes now and then would find a kept one closed.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer `within` that time; waiting for a connection is part of it.
+    pub async fn get(&self, accept: &'static str, within: Duration) -> Result<Answer, AskError> {
+        let ask = async {
+            let _place = self.place().await?;
+            let request = self.head(Method::GET).header(ACCEPT, accept).body(Full::default());
+            let mut fresh = self.open().await?;
+            let response = fresh.send(request.map_err(|_| AskError::Unsayable)?).await?;
+            self.read(response).await
+        };
+        tokio::time::timeout(within, ask).await.unwrap_or(Err(AskError::TimedOut))
     }
 
     /// Posts a question, and waits for the whole answer, whatever its status. It is put into words once there is a connection
@@ -50,35 +100,55 @@ impl HttpClient {
     }
 
     async fn ask(&self, question: impl FnOnce() -> Question + Send) -> Result<Answer, AskError> {
-        // Never closed.
-        let _place = self.places.acquire().await.map_err(|_| AskError::TimedOut)?;
+        let _place = self.place().await?;
         let question = question();
-        let request = || self.request(&question);
         if let Some(mut kept) = self.kept() {
-            match kept.sender.send_request(request()?).await {
-                Ok(response) => return self.read(response, kept).await,
+            match kept.send(self.request(&question)?).await {
+                Ok(response) => return self.read_and_keep(response, kept).await,
                 // The server had closed it, most likely; nobody can tell before.
                 Err(error) => drop((error, kept)),
             }
         }
-        let mut fresh = Connection::open(&self.url).await?;
-        let response = fresh.sender.send_request(request()?).await.map_err(AskError::Broken)?;
-        self.read(response, fresh).await
+        let mut fresh = self.open().await?;
+        let response = fresh.send(self.request(&question)?).await?;
+        self.read_and_keep(response, fresh).await
     }
 
-    fn request(&self, question: &Question) -> Result<Request<Full<Bytes>>, AskError> {
-        let request = Request::builder()
-            .method(Method::POST)
+    async fn place(&self) -> Result<SemaphorePermit<'_>, AskError> {
+        // Never closed.
+        self.places.acquire().await.map_err(|_| AskError::TimedOut)
+    }
+
+    async fn open(&self) -> Result<Connection, AskError> {
+        Connection::open(&self.url, self.connector.as_ref()).await
+    }
+
+    fn head(&self, method: Method) -> request::Builder {
+        Request::builder()
+            .method(method)
             .uri(&*self.url.path)
             .header(HOST, &*self.url.authority)
             .header(USER_AGENT, "duetmq")
-            .header(CONTENT_TYPE, question.content_type);
+    }
+
+    fn request(&self, question: &Question) -> Result<Request<Full<Bytes>>, AskError> {
+        let request = self.head(Method::POST).header(CONTENT_TYPE, question.content_type);
         let headers = question.headers.iter();
         let request = headers.fold(request, |request, (name, value)| request.header(*name, value.as_str()));
         request.body(Full::new(question.body.clone())).map_err(|_| AskError::Unsayable)
     }
 
-    async fn read(&self, response: Response<Incoming>, connection: Connection) -> Result<Answer, AskError> {
+    async fn read_and_keep(
+        &self,
+        response: Response<Incoming>,
+        connection: Connection,
+    ) -> Result<Answer, AskError> {
+        let answer = self.read(response).await?;
+        self.keep(connection);
+        Ok(answer)
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<Answer, AskError> {
         let (head, body) = response.into_parts();
         if body.size_hint().lower() > self.answer_bytes_max as u64 {
             return Err(AskError::TooLarge(self.answer_bytes_max));
@@ -89,14 +159,13 @@ impl HttpClient {
             }
             error.downcast().map_or(AskError::Unsayable, |error| AskError::Broken(*error))
         })?;
-        self.keep(connection);
         Ok(Answer { status: head.status.as_u16(), body: body.to_bytes() })
     }
 
     fn kept(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(connection) = idle.pop() {
-            if connection.sender.is_ready() {
+            if connection.is_ready() {
                 return Some(connection);
             }
         }
@@ -104,10 +173,10 @@ impl HttpClient {
     }
 
     fn keep(&self, connection: Connection) {
-        if !connection.sender.is_closed() {
+        if !connection.is_closed() {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             // Those that were closed meanwhile are let go of.
-            idle.retain(|other| !other.sender.is_closed());
+            idle.retain(|other| !other.is_closed());
             idle.push(connection);
         }
     }
@@ -139,131 +208,6 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// Nobody listens there, or there is no such place.
-    #[error("cannot connect: {0}")]
-    Unreachable(io::Error),
-    /// It took too long.
-    #[error("no answer in time")]
-    TimedOut,
-    /// The connection broke, or what came is not HTTP.
-    #[error("no whole answer: {0}")]
-    Broken(hyper::Error),
-    /// The answer is larger than it may be.
-    #[error("the answer has more than {0} bytes")]
-    TooLarge(usize),
-    /// The question cannot be written as HTTP.
-    #[error("not a request")]
-    Unsayable,
-}
-
-/// A connection, and the task that keeps it going.
-struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    task: JoinHandle<()>,
-}
-
-impl Connection {
-    async fn open(url: &Url) -> Result<Self, AskError> {
-        let stream = TcpStream::connect((&*url.host, url.port)).await.map_err(AskError::Unreachable)?;
-        // It would be no more than slower.
-        let _ = stream.set_nodelay(true);
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(AskError::Broken)?;
-        // How it ends is told to whoever asks.
-        let task = tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender, task })
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        // Also in the middle of an answer that nobody waits for any more.
-        self.task.abort();
-    }
-}
-
-/// Where a server is: `http://127.0.0.1:9000/hook`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Url {
-    host: Box<str>,
-    port: u16,
-    authority: Box<str>,
-    /// With the query, if there is one.
-    path: Box<str>,
-}
-
-impl Url {
-    /// Reads one.
-    ///
-    /// # Errors
-    ///
-    /// Why it is none that can be asked.
-    pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let Some(rest) = text.strip_prefix("http://") else {
-            return Err(if text.starts_with("https://") { UrlError::Tls } else { UrlError::Scheme });
-        };
-        let uri: hyper::Uri = text.parse().map_err(|_| UrlError::Malformed)?;
-        let authority = uri.authority().ok_or(UrlError::Malformed)?;
-        if authority.as_str().contains('@') {
-            return Err(UrlError::User);
-        }
-        if rest.contains('#') {
-            return Err(UrlError::Fragment);
-        }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        // What stands behind the host and is no port is not there, for the one who reads it.
-        let is_bare = authority.as_str() == authority.host();
-        let port = if is_bare { Some(80) } else { authority.port_u16() };
-        let (Some(port @ 1..), false) = (port, host.is_empty()) else { return Err(UrlError::Malformed) };
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        Ok(Self { host: host.into(), port, authority: authority.as_str().into(), path: path.into() })
-    }
-}
-
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
-    }
-}
-
-/// Without its query, in which a secret may be.
-impl fmt::Debug for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.split('?').next().unwrap_or_default();
-        write!(f, "\"http://{}{path}\"", self.authority)
-    }
-}
-
-/// Why a text is no address that can be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UrlError {
-    /// It is another kind of address.
-    #[error("it must begin with http://")]
-    Scheme,
-    /// TLS is not there.
-    #[error(
-        "https:// is not supported; use http:// to this machine or a private network, or to a proxy on this machine that speaks TLS"
-    )]
-    Tls,
-    /// It names a user.
-    #[error("it must not name a user")]
-    User,
-    /// It has a part that is for browsers.
-    #[error("it must not have a fragment (#)")]
-    Fragment,
-    /// It is no address.
-    #[error("it is no address such as http://127.0.0.1:9000/hook")]
-    Malformed,
-}
-
-/// What the head of an answer may have.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
-const HEADERS_MAX: usize = 64;
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -274,36 +218,11 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn an_address_is_http_and_says_where() {
-        for (text, expected) in [
-            ("http://127.0.0.1:9000/hook?a=b", "127.0.0.1 9000 127.0.0.1:9000 /hook?a=b"),
-            ("http://app", "app 80 app /"),
-            ("http://[::1]:80/x", "::1 80 [::1]:80 /x"),
-            ("https://app/", "https:// is not supported"),
-            ("ftp://app/", "it must begin with http://"),
-            ("app:80", "it must begin with http://"),
-            ("http://", "it is no address"),
-            ("http://app:0/", "it is no address"),
-            ("http://app:99999/", "it is no address"),
-            ("http://a:b@app/", "it must not name a user"),
-            ("http://app/#x", "it must not have a fragment"),
-            ("http://app/a b", "it is no address"),
-            ("http://app/\r\nx: y", "it is no address"),
-        ] {
-            let shown = match Url::parse(text) {
-                Ok(url) => format!("{} {} {} {}", url.host, url.port, url.authority, url.path),
-                Err(error) => error.to_string(),
-            };
-            assert!(shown.starts_with(expected), "{text}: {shown}");
-        }
-    }
-
     #[tokio::test]
     async fn a_connection_is_kept_and_one_that_broke_is_made_anew() {
         let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
         let (url, connections) = server(move |count| (answer, count % 3 == 2)).await;
-        let client = HttpClient::new(url, 4, 100);
+        let client = HttpClient::new(url, None, 4, 100).unwrap();
         for _ in 0..9 {
             let got = client.post(question, PATIENCE).await.unwrap();
             assert_eq!((got.status, &got.body[..]), (200, &b"ok"[..]));
@@ -316,7 +235,7 @@ mod tests {
     async fn what_is_no_answer_is_an_error_and_costs_no_more_than_it_may() {
         let check = async |answer: &'static str, expected: &str| {
             let (url, _) = server(move |_| (answer, true)).await;
-            let client = HttpClient::new(url, 1, 10);
+            let client = HttpClient::new(url, None, 1, 10).unwrap();
             let got = client.post(question, Duration::from_millis(300)).await;
             let shown = got.map_or_else(|error| error.to_string(), |answer| answer.status.to_string());
             assert!(shown.starts_with(expected), "{answer:?}: {shown}");
@@ -330,12 +249,12 @@ mod tests {
         // Told as it is; nobody goes there.
         check("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n", "302")
             .await;
-        let nobody = HttpClient::new(Url::parse("http://127.0.0.1:1/").unwrap(), 1, 10);
+        let nobody = HttpClient::new(Url::parse("http://127.0.0.1:1/").unwrap(), None, 1, 10).unwrap();
         let error = nobody.post(question, PATIENCE).await.unwrap_err();
         assert!(matches!(error, AskError::Unreachable(_)), "{error}");
         // Whoever waits for a connection waits no longer than for an answer.
         let (url, _) = server(|_| ("SILENT", false)).await;
-        let client = Arc::new(HttpClient::new(url, 1, 10));
+        let client = Arc::new(HttpClient::new(url, None, 1, 10).unwrap());
         let ask = || {
             let client = Arc::clone(&client);
             tokio::spawn(async move { client.post(question, Duration::from_millis(200)).await.unwrap_err() })

@@ -21,5 +21,3 @@ pub mod web;
 pub mod ws_client;
 
 pub mod http_client;
-
-pub mod fetch;

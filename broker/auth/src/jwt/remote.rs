@@ -1,11 +1,13 @@
 //! A list of keys on another server: fetched now and then, and when a key is asked for that is not in it.
 
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::Algorithm;
 use tokio::sync::Mutex;
-use transport::fetch::Source;
+use transport::http_client::HttpClient;
+use transport::http_client::url::Url;
 
 use crate::jwt::jwks;
 use crate::jwt::key::Key;
@@ -13,7 +15,7 @@ use crate::jwt::key::Key;
 /// Such a list. What was fetched last holds until something better is: a server that is away, or that has nothing for us to
 /// give, changes nothing.
 pub(crate) struct Remote {
-    source: Source,
+    client: HttpClient,
     algorithms: Vec<Algorithm>,
     every: Duration,
     keys: RwLock<Arc<[Key]>>,
@@ -29,10 +31,27 @@ struct Attempt {
 }
 
 impl Remote {
-    /// Fetches nothing yet.
-    pub(crate) fn new(source: Source, algorithms: Vec<Algorithm>, every: Duration) -> Self {
+    /// Of the server at `url`, which is known by the certificates of the operating system, or of `authorities`. Fetches nothing
+    /// yet.
+    ///
+    /// # Errors
+    ///
+    /// Why nobody can be asked there, or believed.
+    pub(crate) fn new(
+        url: &str,
+        authorities: Option<&Path>,
+        algorithms: Vec<Algorithm>,
+        every: Duration,
+    ) -> Result<Self, String> {
+        let url = Url::parse(url).map_err(|error| error.to_string())?;
+        if !url.is_safe() {
+            return Err(UNSAFE.to_owned());
+        }
+        // One at a time: `last` is held meanwhile.
+        let client =
+            HttpClient::new(url, authorities, 1, jwks::BYTES_MAX).map_err(|error| error.to_string())?;
         let keys = RwLock::new(Arc::from([]));
-        Self { source, algorithms, every, keys, last: Mutex::default() }
+        Ok(Self { client, algorithms, every, keys, last: Mutex::default() })
     }
 
     /// What is known of it.
@@ -64,19 +83,23 @@ impl Remote {
     }
 
     async fn fetch(&self) -> Attempt {
-        let fetched = self.source.get(jwks::BYTES_MAX, PATIENCE).await.map_err(|error| error.to_string());
-        let parsed = fetched.and_then(|body| {
-            let text = std::str::from_utf8(&body).map_err(|_| "not UTF-8".to_owned())?;
+        let source = self.client.url();
+        let fetched = self.client.get("application/json", PATIENCE).await.map_err(|error| error.to_string());
+        let parsed = fetched.and_then(|answer| {
+            if answer.status != 200 {
+                return Err(format!("the answer has status {}, not 200", answer.status));
+            }
+            let text = std::str::from_utf8(&answer.body).map_err(|_| "not UTF-8".to_owned())?;
             jwks::parse(text, &self.algorithms)
         });
         let succeeded = match parsed {
             Ok(keys) => {
-                tracing::debug!(source = ?self.source, keys = keys.len(), "keys.fetched");
+                tracing::debug!(?source, keys = keys.len(), "keys.fetched");
                 *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
                 true
             }
             Err(error) => {
-                tracing::warn!(source = ?self.source, error, "keys.not_fetched: those of before hold");
+                tracing::warn!(?source, error, "keys.not_fetched: those of before hold");
                 false
             }
         };
@@ -84,6 +107,9 @@ impl Remote {
         Attempt { at: Instant::now(), succeeded }
     }
 }
+
+/// Whoever is between could answer, and sign.
+const UNSAFE: &str = "http:// is for this machine alone (127.0.0.1, ::1, localhost); use https://";
 
 /// How long a server may take.
 const PATIENCE: Duration = Duration::from_secs(5);

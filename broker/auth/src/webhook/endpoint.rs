@@ -12,7 +12,9 @@ use model::principal::Handshake;
 use model::refusal::Refusal;
 use model::request::{Publish, Subscription};
 use sha2::Sha256;
-use transport::http_client::{AskError, HttpClient, Question as Asked};
+use transport::http_client::failure::AskError;
+use transport::http_client::trust::TrustError;
+use transport::http_client::{HttpClient, Question as Asked};
 
 use super::answer::{Answer, AnswerError, Changes};
 use super::breaker::Breaker;
@@ -56,7 +58,9 @@ impl Failure {
     /// Whether it would be the same with another question, and cost as much time.
     const fn is_of_its_health(&self) -> bool {
         match self {
-            Self::Unanswered(AskError::Unreachable(_) | AskError::TimedOut | AskError::Broken(_))
+            Self::Unanswered(
+                AskError::Unreachable(_) | AskError::Tls(_) | AskError::TimedOut | AskError::Broken(_),
+            )
             | Self::Status(500..) => true,
             Self::Unanswered(AskError::TooLarge(_) | AskError::Unsayable)
             | Self::Paused
@@ -67,16 +71,18 @@ impl Failure {
 }
 
 impl Endpoint {
-    pub(super) fn new(options: HookOptions, life: u64) -> Self {
-        let client = HttpClient::new(options.url.clone(), options.connections, ANSWER_BYTES_MAX);
-        Self {
+    pub(super) fn new(options: HookOptions, life: u64) -> Result<Self, TrustError> {
+        let authorities = options.authorities.as_deref();
+        let client =
+            HttpClient::new(options.url.clone(), authorities, options.connections, ANSWER_BYTES_MAX)?;
+        Ok(Self {
             options,
             client,
             breaker: Mutex::default(),
             complaints: Mutex::default(),
             life,
             questions: AtomicU64::new(1),
-        }
+        })
     }
 
     /// Asks whether a client may come in, of which `known` is known.

@@ -1,11 +1,12 @@
 //! What a hook is told that it is for, and where it is.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use model::hook::Caller;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::name::{ExchangeName, UserName};
-use transport::http_client::Url;
+use transport::http_client::url::Url;
 
 use crate::jwt::secret::Secret;
 
@@ -16,6 +17,8 @@ pub struct HookOptions {
     pub name: String,
     /// Where it is.
     pub url: Url,
+    /// The certificates by which it is known, where it is asked by TLS; `None`: those of the operating system.
+    pub authorities: Option<PathBuf>,
     /// What it hears of.
     pub events: Events,
     /// Messages and subscriptions of these places alone; empty: of all.
@@ -145,6 +148,7 @@ pub(super) mod tests {
         HookOptions {
             name: "test".to_owned(),
             url: Url::parse("http://127.0.0.1:1/").unwrap(),
+            authorities: None,
             events: Events {
                 connect: true,
                 subscribe: true,

@@ -93,7 +93,11 @@ async fn until_there_is_a_list_nobody_is_let_in_and_each_is_told_to_come_again()
 
 #[test]
 fn an_address_that_cannot_be_trusted_is_refused_at_start() {
-    for (url, why) in [("http://id.example.org/keys", "use https://"), ("nonsense", "no address")] {
+    for (url, why) in [
+        ("http://id.example.org/keys", "use https://"),
+        ("nonsense", "it must begin with http"),
+        ("https://", "no address"),
+    ] {
         let error =
             guard(url, Duration::from_secs(60)).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.starts_with("auth.jwt.jwks.0: ") && error.contains(why), "{error}");

@@ -1,5 +1,6 @@
 //! Hooks: who is asked, and about what, as a configuration says.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use auth::{Events, HookOptions, HookUrl, OnError, Payload, Secret};
@@ -30,6 +31,7 @@ fn hook(section: &Section) -> Result<HookOptions, (&'static str, String)> {
     let text = section.word("url");
     let url =
         HookUrl::parse(text).map_err(|error| ("url", format!("hook.url {:?}: {error}", shown(text))))?;
+    let authorities = section.text("ca_file").map(PathBuf::from);
     let events = |event: &str| section.texts("events").iter().any(|one| one == event);
     if section.texts("events").is_empty() {
         return Err(("events", "hook.events is empty; a hook that hears of nothing is none".to_owned()));
@@ -44,6 +46,7 @@ fn hook(section: &Section) -> Result<HookOptions, (&'static str, String)> {
     Ok(HookOptions {
         name: section.text("name").map_or_else(|| shown(text).to_owned(), str::to_owned),
         url,
+        authorities,
         events: Events {
             connect: events("connect"),
             subscribe: events("subscribe"),

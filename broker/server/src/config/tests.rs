@@ -290,7 +290,10 @@ fn a_hook_that_cannot_be_asked_is_refused() {
     let hook = |url: &str, more: &str| format!("[[hook]]\nurl = \"{url}\"\n{more}");
     let events = "events = [\"publish\"]\n";
     for (url, why) in [
-        ("https://app/hook?key=1", "f.toml:2: hook.url \"https://app/hook\": https:// is not supported"),
+        (
+            "https://a:b@app/hook?key=1",
+            "f.toml:2: hook.url \"https://a:b@app/hook\": it must not name a user",
+        ),
         ("app:9000", "f.toml:2: hook.url \"app:9000\": it must begin with http://"),
         ("http://", "f.toml:2: hook.url \"http://\": it is no address"),
     ] {

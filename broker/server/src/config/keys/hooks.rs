@@ -10,8 +10,14 @@ pub(crate) const HOOK: &[Key] = &[
         "url",
         Type::Text,
         Required,
-        "Where it is: `http://127.0.0.1:9000/hook`. `https://` is not there yet: keep it on this machine or in a private network, or \
-         put a proxy that speaks TLS on this machine. A redirect is not followed.",
+        "Where it is: `https://app.example.org/hook`, or `http://127.0.0.1:9000/hook` on this machine or in a private network. A \
+         redirect is not followed.",
+    ),
+    Key::value(
+        "ca_file",
+        Type::Text,
+        Unset("those of the operating system"),
+        "Certificates, as PEM, by which the server of `url` is known. Only with `https://`.",
     ),
     Key::value(
         "events",
