@@ -84,14 +84,14 @@ const CLIENTS: &[Client] = &[
     Client {
         name: "rumqttc",
         versions: &["3.1.1"],
-        doors: &[Door::Mqtt],
-        make: |_, _, port| Box::new(Rumqttc::<::rumqttc::Client>::new(port)),
+        doors: &[Door::Mqtt, Door::Web],
+        make: |_, door, port| Box::new(Rumqttc::<::rumqttc::Client>::new(door, port)),
     },
     Client {
         name: "rumqttc",
         versions: &["5.0"],
-        doors: &[Door::Mqtt],
-        make: |_, _, port| Box::new(Rumqttc::<::rumqttc::v5::Client>::new(port)),
+        doors: &[Door::Mqtt, Door::Web],
+        make: |_, door, port| Box::new(Rumqttc::<::rumqttc::v5::Client>::new(door, port)),
     },
 ];
 

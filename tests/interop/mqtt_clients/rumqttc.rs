@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use harness::door::Door;
 
 use crate::mqtt_clients::driver::{Driver, Hello, Message};
 
@@ -15,7 +16,7 @@ pub(crate) trait Dialect: Sized {
     /// What has to be turned for anything to happen.
     type Wheel: Wheel;
     /// A client that connects as soon as its wheel is turned.
-    fn start(hello: &Hello, port: u16) -> (Self, Self::Wheel);
+    fn start(hello: &Hello, door: Door, port: u16) -> (Self, Self::Wheel);
     /// Asks for a subscription.
     fn ask_for(&self, filter: &str, qos: u8) -> Result<()>;
     /// Asks for a message to be published.
@@ -60,14 +61,15 @@ pub(crate) enum Said {
 
 /// A client, connected or not.
 pub(crate) struct Rumqttc<D> {
+    door: Door,
     port: u16,
     online: Option<Online<D>>,
 }
 
 impl<D: Dialect> Rumqttc<D> {
-    /// At this port.
-    pub(crate) const fn new(port: u16) -> Self {
-        Self { port, online: None }
+    /// At this port, behind which is that door.
+    pub(crate) const fn new(door: Door, port: u16) -> Self {
+        Self { door, port, online: None }
     }
 
     fn online(&mut self) -> Result<&mut Online<D>> {
@@ -77,7 +79,7 @@ impl<D: Dialect> Rumqttc<D> {
 
 impl<D: Dialect> Driver for Rumqttc<D> {
     fn connect(&mut self, hello: &Hello) -> Result<Option<bool>> {
-        let mut online = Online::<D>::new(hello, self.port);
+        let mut online = Online::<D>::new(hello, self.door, self.port);
         let said = online.answer(|said| matches!(said, Said::Connected(_)))?;
         self.online = Some(online);
         let Said::Connected(present) = said else { bail!("it says {said:?}") };
@@ -123,8 +125,8 @@ struct Online<D> {
 }
 
 impl<D: Dialect> Online<D> {
-    fn new(hello: &Hello, port: u16) -> Self {
-        let (client, wheel) = D::start(hello, port);
+    fn new(hello: &Hello, door: Door, port: u16) -> Self {
+        let (client, wheel) = D::start(hello, door, port);
         let (sender, said) = channel();
         let is_over = Arc::new(AtomicBool::new(false));
         let over = is_over.clone();
@@ -183,6 +185,11 @@ fn turn(mut wheel: impl Wheel, sender: &Sender<Said>, over: &AtomicBool) {
         }
         next = wheel.turn(Some(Duration::from_millis(300)));
     }
+}
+
+/// How it finds the broker: it has one field for a host name, and for an address in which the port stands too.
+pub(crate) fn address(door: Door, port: u16) -> String {
+    if door == Door::Web { format!("ws://127.0.0.1:{port}/mqtt") } else { "127.0.0.1".to_owned() }
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use rumqttc::{Client, Connection, Event, LastWill, MqttOptions, Outgoing, Packet, Publish, QoS};
+use harness::door::Door;
+use rumqttc::{Client, Connection, Event, LastWill, MqttOptions, Outgoing, Packet, Publish, QoS, Transport};
 
 use crate::mqtt_clients::driver::{Hello, Message};
-use crate::mqtt_clients::rumqttc::{Dialect, Said, Turn, Wheel};
+use crate::mqtt_clients::rumqttc::{Dialect, Said, Turn, Wheel, address};
 
 impl Dialect for Client {
     type Wheel = Connection;
 
-    fn start(hello: &Hello, port: u16) -> (Self, Connection) {
-        let mut options = MqttOptions::new(&hello.id, "127.0.0.1", port);
+    fn start(hello: &Hello, door: Door, port: u16) -> (Self, Connection) {
+        let mut options = MqttOptions::new(&hello.id, address(door, port), port);
+        if door == Door::Web {
+            options.set_transport(Transport::Ws);
+        }
         options.set_keep_alive(Duration::from_secs(30));
         options.set_max_packet_size(1024 * 1024, 1024 * 1024);
         options.set_clean_session(!hello.is_kept);

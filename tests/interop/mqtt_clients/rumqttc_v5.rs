@@ -3,19 +3,23 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use rumqttc::Outgoing;
+use harness::door::Door;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, Publish, PublishProperties};
 use rumqttc::v5::{Client, Connection, Event, MqttOptions};
+use rumqttc::{Outgoing, Transport};
 
 use crate::mqtt_clients::driver::{Hello, Message};
-use crate::mqtt_clients::rumqttc::{Dialect, Said, Turn, Wheel};
+use crate::mqtt_clients::rumqttc::{Dialect, Said, Turn, Wheel, address};
 
 impl Dialect for Client {
     type Wheel = Connection;
 
-    fn start(hello: &Hello, port: u16) -> (Self, Connection) {
-        let mut options = MqttOptions::new(&hello.id, "127.0.0.1", port);
+    fn start(hello: &Hello, door: Door, port: u16) -> (Self, Connection) {
+        let mut options = MqttOptions::new(&hello.id, address(door, port), port);
+        if door == Door::Web {
+            options.set_transport(Transport::Ws);
+        }
         options.set_keep_alive(Duration::from_secs(30));
         options.set_max_packet_size(Some(1024 * 1024));
         options.set_clean_start(!hello.is_kept);
