@@ -96,7 +96,7 @@ mod tests {
             json!({ "user": "\u{1b}[31m", "sessions": 1, "connected": 0 }),
         ];
         let expected =
-            ["USER       SESSIONS  CONNECTED", "kim        12        1", "\\u{1b}[31m  1         0"];
+            ["USER        SESSIONS  CONNECTED", "kim         12        1", "\\u{1b}[31m  1         0"];
         assert_eq!(lines(USERS, &items), expected);
     }
 }
