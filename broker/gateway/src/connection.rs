@@ -70,10 +70,16 @@ impl Connection {
     }
 
     /// Lives until the client leaves, or is made to. What was written last is given two seconds to reach it.
-    pub(crate) async fn run(mut self) {
+    /// In a box, because a future keeps what it is called with beside what it makes of that.
+    pub(crate) async fn run(mut self: Box<Self>) {
         let hangup = poll_fn(|cx| self.poll(cx)).await;
+        // Apart, so that what only the end needs costs nothing as long as the client is there.
+        Box::pin(self.say_goodbye(hangup)).await;
+    }
+
+    async fn say_goodbye(self: Box<Self>, hangup: Hangup) {
         self.identity.log_end(&hangup);
-        let Self { mut carrier, mut link, session, mut unsent, .. } = self;
+        let Self { mut carrier, mut link, session, mut unsent, .. } = *self;
         link.end(&hangup);
         // The broker need not wait for a slow good-bye: the client's session is free for its next connection.
         drop(session);

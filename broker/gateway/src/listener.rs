@@ -132,7 +132,7 @@ async fn serve(stream: TcpStream, peer: Peer, door: Door, place: OwnedSemaphoreP
         reception.receive(stream, peer, &mut stage).await
     });
     if let Some(connection) = connection.await {
-        connection.run().await;
+        Box::new(connection).run().await;
     }
     drop(place);
 }

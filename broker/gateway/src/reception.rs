@@ -164,7 +164,7 @@ impl Desk {
         let Ok(place) = Arc::clone(&self.house.room).try_acquire_owned() else { return false };
         let Opened { polled, protocol, handshake: request } = opened;
         let carrier = Carrier::polled(polled, protocol);
-        let connection = self.start(protocol, carrier, Instant::now(), Some(handshake(&request)));
+        let connection = Box::new(self.start(protocol, carrier, Instant::now(), Some(handshake(&request))));
         tokio::spawn(async move {
             connection.run().await;
             drop(place);

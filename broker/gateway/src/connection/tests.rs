@@ -251,7 +251,9 @@ impl House {
         let identity = Identity::new(link.id(), "lines", carrier.peer(), listener, Arc::default());
         let connection =
             Connection::new(carrier, Box::new(session.awake()), link, identity, Arc::clone(&self.metrics));
-        let task = tokio::spawn(connection.run());
+        let run = Box::new(connection).run();
+        assert!(size_of_val(&run) <= 128, "{} bytes beside the connection itself", size_of_val(&run));
+        let task = tokio::spawn(run);
         let (read, write) = stream.into_split();
         Client { lines: BufReader::new(read).lines(), write, task }
     }
