@@ -5,6 +5,7 @@
 //! [`script::Script`] around somebody else's client, and reads what the broker wrote to its log. The clients here share no
 //! line with the broker's own codecs: what both got wrong in the same way would not be seen.
 
+pub mod admin;
 pub mod binary;
 pub mod broker;
 pub mod dice;

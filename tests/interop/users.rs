@@ -1,9 +1,7 @@
 //! What is for a user, or for one of his sessions: over both protocols, and between them.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use anyhow::{Context, Result, ensure};
+use harness::admin::Admin;
 use harness::broker::{Broker, Setup};
 use harness::door::Door;
 use harness::mqtt::Client as Mqtt;
@@ -192,12 +190,7 @@ fn nothing_is_left_behind_however_a_session_ends() -> Result<()> {
 
 /// How many there are of everything.
 fn overview(broker: &Broker) -> Result<Value> {
-    let mut stream = TcpStream::connect(broker.at(Door::Admin))?;
-    stream.write_all(b"GET /api/v1/overview HTTP/1.0\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (_, body) = answer.split_once("\r\n\r\n").context("an answer")?;
-    Ok(serde_json::from_str(body)?)
+    Admin::owner(broker).get("/api/v1/overview")?.json()
 }
 
 /// What is published now is the first that `other` hears.

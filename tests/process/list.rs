@@ -1,12 +1,11 @@
 //! `duetmq list`: who is there and who listens to what, asked of a broker that runs.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use harness::admin::Admin;
 use harness::broker::{Broker, Setup, duetmq_command};
 use harness::door::Door;
 use harness::mqtt::Client as Mqtt;
@@ -15,7 +14,7 @@ use harness::mqtt::write::Connect;
 use harness::stomp::{Client as Stomp, Frame};
 use serde_json::Value;
 
-use crate::run::{Done, duetmq, finish};
+use crate::run::{Done, duetmq, duetmq_with, finish};
 
 #[test]
 fn sessions_users_and_subscriptions_are_listed_with_what_is_known_of_them() -> Result<()> {
@@ -74,7 +73,7 @@ fn sessions_users_and_subscriptions_are_listed_with_what_is_known_of_them() -> R
 
 #[test]
 fn people_get_a_table_and_the_admin_listener_answers_the_same() -> Result<()> {
-    let broker = Broker::new()?;
+    let broker = Setup::new().argument("--dev").start()?;
     let _mqtt = Mqtt::clean(broker.at(Door::Mqtt), Version::V311, "\u{9b}31m red")?;
     let mut stomp = Stomp::new(broker.at(Door::Stomp))?;
     stomp.subscribe("0", "/queue/jobs", "auto")?;
@@ -85,8 +84,13 @@ fn people_get_a_table_and_the_admin_listener_answers_the_same() -> Result<()> {
     );
     ensure!(socket.out.lines().count() == 3 && socket.out.contains("\\u{9b}31m red"), "{socket:?}");
     let admin = format!("http://{}", broker.at(Door::Admin));
-    let listener = duetmq(&["list", "sessions", "--admin", &admin])?;
+    let login = [("DUETMQ_USER", "guest"), ("DUETMQ_PASSWORD", "guest")];
+    let listener = duetmq_with(&["list", "sessions", "--admin", &admin], &login, "")?;
     ensure!(listener.code == Some(0) && listener.out == socket.out, "{listener:?}");
+    let nobody = duetmq(&["list", "sessions", "--admin", &admin])?;
+    ensure!(nobody.code == Some(5) && nobody.error.contains("log in"), "{nobody:?}");
+    let wrong = duetmq(&["list", "sessions", "--url", &admin, "--user", "guest", "--password", "x"])?;
+    ensure!(wrong.code == Some(5) && wrong.error.contains("wrong user name or password"), "{wrong:?}");
     let jobs = list(&broker, &["subscriptions", "--to", "$queue/jobs"])?;
     ensure!(jobs.out.lines().count() == 2 && jobs.out.contains("$queue/jobs"), "{jobs:?}");
     Ok(())
@@ -145,14 +149,14 @@ fn long_lists_come_in_pages_that_leave_nobody_out_and_name_nobody_twice() -> Res
     let broker = Broker::new()?;
     let _clients =
         (0..12).map(|_| Stomp::new(broker.at(Door::Stomp))).collect::<std::io::Result<Vec<_>>>()?;
+    let admin = Admin::owner(&broker);
     let mut names = Vec::new();
     let mut after = String::new();
     let mut pages = 0;
     loop {
-        let (status, page) = get(&broker, "localhost", &format!("/api/v1/sessions?limit=5{after}"))?;
-        let page: Value = serde_json::from_str(&page)?;
+        let page = admin.get(&format!("/api/v1/sessions?limit=5{after}"))?.json()?;
         let items = page["items"].as_array().context("items")?;
-        ensure!(status == 200 && items.len() <= 5, "{page}");
+        ensure!(items.len() <= 5, "{page}");
         names.extend(items.iter().filter_map(|one| one["session"].as_str().map(str::to_owned)));
         pages += 1;
         let Some(next) = page["next"].as_str() else { break };
@@ -163,13 +167,13 @@ fn long_lists_come_in_pages_that_leave_nobody_out_and_name_nobody_twice() -> Res
     names.dedup();
     ensure!(pages == 3 && all == 12 && names.len() == 12, "{pages} pages with {all}: {names:?}");
     // One of them, and what there is none of.
-    let (status, one) = get(&broker, "127.0.0.1", &format!("/api/v1/sessions/{}", names[0]))?;
-    ensure!(status == 200 && one.contains("\"subscriptions\":[]") && one.contains(&names[0]), "{one}");
-    ensure!(get(&broker, "localhost", "/api/v1/sessions/session-9-9")?.0 == 404);
-    ensure!(get(&broker, "localhost", "/api/v1/sessions?limit=0")?.0 == 400);
-    // A page of another site that calls itself by a name that leads here.
-    ensure!(get(&broker, "rebound.example:15672", "/api/v1/sessions")?.0 == 403);
-    ensure!(get(&broker, "rebound.example:15672", "/healthz")?.0 == 200);
+    let one = admin.get(&format!("/api/v1/sessions/{}", names[0]))?;
+    ensure!(
+        one.status == 200 && one.body.contains("\"subscriptions\":[]") && one.body.contains(&names[0]),
+        "{one:?}"
+    );
+    ensure!(admin.get("/api/v1/sessions/session-9-9")?.status == 404);
+    ensure!(admin.get("/api/v1/sessions?limit=0")?.status == 400);
     Ok(())
 }
 
@@ -187,18 +191,8 @@ fn items(done: &Done) -> Result<Vec<Value>> {
 fn until_away(broker: &Broker, client: &str) -> Result<()> {
     let query = format!("/api/v1/sessions?connected=false&client={client}");
     harness::wait::until("a client to be away", Duration::from_secs(10), || {
-        let (_, page) = get(broker, "localhost", &query).ok()?;
-        page.contains(client).then_some(())
+        Admin::owner(broker).get(&query).ok()?.body.contains(client).then_some(())
     })
-}
-
-fn get(broker: &Broker, host: &str, path: &str) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect(broker.at(Door::Admin))?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("an answer")?;
-    Ok((head.split(' ').nth(1).context("a status")?.parse()?, body.to_owned()))
 }
 
 fn phone(broker: &Broker, user: &str) -> Result<Mqtt> {

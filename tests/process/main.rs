@@ -3,6 +3,7 @@
 mod check;
 mod commands;
 mod list;
+mod login;
 mod refusals;
 mod run;
 mod start;

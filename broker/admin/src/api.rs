@@ -5,17 +5,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::{from_fn, map_response};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
-use engine::Inspect;
+use axum::{Extension, Router};
+use engine::Broker;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::oneshot;
 
+use crate::caller::Caller;
 use crate::demo::{self, WebEndpoint};
+use crate::gate::{self, Entry, Gate};
 use crate::login::Login;
-use crate::{clients, headers, health, local, login};
+use crate::{clients, headers, health, login};
 
 /// What the admin listener serves.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +28,8 @@ pub struct Options {
     pub mqtt_ws: Option<WebEndpoint>,
     /// The WebSocket listener that the STOMP page connects to, by SockJS where it has that; `None` where there is none.
     pub stomp_ws: Option<WebEndpoint>,
+    /// Who may look and change.
+    pub entry: Entry,
     /// Who signs tokens for the demo pages; `None`: their users stay without a name. Only asked where `dev` is set.
     pub login: Option<Login>,
 }
@@ -47,26 +51,26 @@ pub async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 pub async fn serve(
     listener: TcpListener,
     options: Options,
-    inspect: Inspect,
+    broker: Broker,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let service = routes(&options, inspect).into_make_service_with_connect_info::<SocketAddr>();
+    let service = routes(&options, broker).into_make_service_with_connect_info::<SocketAddr>();
     let (stopping, stopped) = oneshot::channel();
     let answer = axum::serve(listener, service).with_graceful_shutdown(told(shutdown, stopping));
     drained(answer.into_future(), stopped).await
 }
 
-/// The same on a Unix socket, without pages: what programs of the broker's owner ask.
+/// The same on a Unix socket, without pages and without a login: what programs of the broker's owner ask.
 ///
 /// # Errors
 ///
 /// As [`serve`].
 pub async fn serve_socket(
     listener: UnixListener,
-    inspect: Inspect,
+    broker: Broker,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let routes = health::routes().merge(clients::routes(inspect));
+    let routes = health::routes().merge(known(&broker).layer(Extension(Caller::owner())));
     let (stopping, stopped) = oneshot::channel();
     let answer = axum::serve(listener, routes).with_graceful_shutdown(told(shutdown, stopping));
     drained(answer.into_future(), stopped).await
@@ -94,9 +98,15 @@ async fn drained(
     }
 }
 
-fn routes(options: &Options, inspect: Inspect) -> Router {
-    let clients = clients::routes(inspect).layer(from_fn(local::only_from_here));
-    let mut routes = health::routes().merge(clients);
+/// What is answered to those alone of whom it is known who they are.
+fn known(broker: &Broker) -> Router {
+    clients::routes(broker.inspect())
+}
+
+fn routes(options: &Options, broker: Broker) -> Router {
+    let gate = Gate::new(options.entry.clone(), broker.clone());
+    let known = known(&broker).layer(from_fn_with_state(gate, gate::pass));
+    let mut routes = health::routes().merge(known);
     let mut ports = Vec::new();
     if options.dev {
         let (mqtt, stomp) = (options.mqtt_ws.as_ref(), options.stomp_ws.as_ref());

@@ -2,17 +2,18 @@
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::get;
 use engine::{Inspect, Page, SessionView, SubscriptionView, UserView};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::answer::{answer, refuse};
 use crate::ask::Ask;
 
 /// Numbers; and lists, which are objects with `items` and `next`, which the next request says as `after`; a session has `session` and
-/// `subscriptions`; an error has `error`.
+/// `subscriptions`; an error has `error` and `reason`.
 pub(crate) fn routes(inspect: Inspect) -> Router {
     Router::new()
         .route("/api/v1/overview", get(overview))
@@ -100,15 +101,4 @@ async fn look(find: impl FnOnce() -> Response + Send + 'static) -> Response {
     looked.unwrap_or_else(|_| {
         refuse(StatusCode::INTERNAL_SERVER_ERROR, "the broker could not look; see its log")
     })
-}
-
-/// What is refused, and why.
-pub(crate) fn refuse(status: StatusCode, error: &str) -> Response {
-    answer(status, &json!({ "error": error }))
-}
-
-fn answer(status: StatusCode, value: &impl Serialize) -> Response {
-    let mut text = serde_json::to_string(value).unwrap_or_default();
-    text.push('\n');
-    (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
 }

@@ -8,23 +8,34 @@
 //! | `login` | tokens for those pages |
 //! | `ask` | what a request asks of a list |
 //! | `clients` | who is there and who listens to what, as JSON |
-//! | `local` | who may ask |
+//! | `local` | the socket for whoever owns the broker |
+//! | `answer` | JSON, and refusals |
+//! | `caller` | who asks, and how much he may ask for |
+//! | `failures` | wrong logins are slowed down |
+//! | `gate` | who asks over TCP logs in |
 //! | `api` | routes, and who may call them |
 //!
-//! `GET /healthz` always answers. The demo pages are served only where [`Options::dev`] says so: they are meant for the
+//! `GET /healthz` always answers. All about the broker is for those who log in with the name and password, or the token, of a user
+//! who has a [`Tag`]; on the socket nobody has to. The demo pages are served only where [`Options::dev`] says so: they are meant for the
 //! first ten minutes with the broker, on one machine. They find the broker's WebSocket listeners through
 //! `/demo/config.json`, so they work on whatever ports it was told to use.
 
+mod answer;
 mod api;
 mod ask;
+mod caller;
 mod clients;
 mod demo;
+mod failures;
+mod gate;
 mod headers;
 mod health;
 mod local;
 mod login;
 
 pub use api::{Options, bind, serve, serve_socket};
+pub use caller::Tag;
 pub use demo::{SOCKJS_CLIENT, WebEndpoint};
+pub use gate::Entry;
 pub use local::Socket;
 pub use login::Login;

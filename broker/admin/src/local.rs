@@ -1,18 +1,13 @@
-//! Local: who may ask, while nobody shows who he is: this machine over TCP, and over a Unix socket whoever owns the broker
+//! Local: a Unix socket for whoever owns the broker, and what is this machine over TCP
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{HeaderMap, header};
 use tokio::net::UnixListener;
-
-use crate::clients::refuse;
 
 /// A Unix socket that nobody but its owner can open. It goes with this.
 #[derive(Debug)]
@@ -49,29 +44,9 @@ impl Drop for Socket {
     }
 }
 
-/// Lets requests of this machine pass. A page of another site that has the browser ask under a name of its own (DNS rebinding)
-/// is no such request, so the name must be this machine's, too.
-pub(crate) async fn only_from_here(
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if !peer.ip().to_canonical().is_loopback() {
-        return refuse(
-            StatusCode::FORBIDDEN,
-            "this is answered to this machine alone; ask from there, for instance by `duetmq list`",
-        );
-    }
-    if !names_this_machine(request.headers()) {
-        return refuse(
-            StatusCode::FORBIDDEN,
-            "the Host of the request is not this machine; use localhost or 127.0.0.1",
-        );
-    }
-    next.run(request).await
-}
-
-fn names_this_machine(headers: &HeaderMap) -> bool {
+/// Whether the name that the request was sent to is this machine. A page of another site that has the browser ask under a name of
+/// its own (DNS rebinding) says that name.
+pub(crate) fn names_this_machine(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST) else { return true };
     host.to_str().is_ok_and(is_this_machine)
 }

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use admin::{Login, Options, SOCKJS_CLIENT, WebEndpoint, bind, serve};
+use admin::{Entry, Login, Options, SOCKJS_CLIENT, Tag, WebEndpoint, bind, serve};
 use engine::Broker;
 use model::access::{AccessControl, Admission};
-use model::principal::Credentials;
+use model::name::UserName;
+use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -219,7 +220,7 @@ async fn who_is_there_is_told_as_json_and_what_is_wrong_too() {
         "/api/v1/subscriptions?limit=10&after=session-1-2&user=a%20b",
         "/api/v1/destinations/chat%2Froom%2F5/subscribers",
     ] {
-        let answer = admin.get(path).await;
+        let answer = admin.look(path).await;
         assert_eq!(answer.header("content-type"), Some("application/json"), "{path}");
         assert_eq!((answer.status, &*answer.body), (200, "{\"items\":[],\"next\":null}\n"), "{path}");
     }
@@ -228,13 +229,14 @@ async fn who_is_there_is_told_as_json_and_what_is_wrong_too() {
         ("/api/v1/users?limit=10001", 400),
         ("/api/v1/sessions/session-1-1", 404),
     ] {
-        let answer = admin.get(path).await;
+        let answer = admin.look(path).await;
         assert!(
             answer.status == status && answer.body.starts_with("{\"error\":\""),
             "{path} {}",
             answer.body
         );
     }
+    assert_eq!(admin.get("/api/v1/users").await.status, 401);
     admin.stop().await;
 }
 
@@ -265,19 +267,28 @@ fn options(dev: bool) -> Options {
             sockjs: Some("/chat".into()),
             tls: false,
         }),
+        entry: Entry { users: [("boss".to_owned(), Tag::Administrator)].into(), guest: false },
         login: Some(Login::new(|name, term| Some(format!("{name} for {} s", term.as_secs())))),
     }
 }
 
-/// One that lets nobody in.
+/// One that lets everybody in who says his name twice.
 fn broker() -> Broker {
-    struct Nobody;
-    impl AccessControl for Nobody {
-        fn admit<'a>(&'a self, _: &'a Credentials) -> Admission<'a> {
-            Box::pin(async { Err(Refusal::BadCredentials("nobody gets in")) })
+    struct Twice;
+    impl AccessControl for Twice {
+        fn admit<'a>(&'a self, credentials: &'a Credentials) -> Admission<'a> {
+            Box::pin(async {
+                match (&credentials.user, &credentials.password) {
+                    (Some(user), Some(password)) if user.as_bytes() == &password[..] => {
+                        let principal = Principal { user: Some(UserName::new(user)) };
+                        Ok((principal, Permissions::everything()))
+                    }
+                    _ => Err(Refusal::BadCredentials("say it twice")),
+                }
+            })
         }
     }
-    Broker::start(engine::Options::default(), None, Arc::new(Nobody), Arc::default()).expect("a broker")
+    Broker::start(engine::Options::default(), None, Arc::new(Twice), Arc::default()).expect("a broker")
 }
 
 struct Admin {
@@ -291,7 +302,7 @@ impl Admin {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("bind");
         let at = listener.local_addr().expect("address");
         let (stop, stopped) = oneshot::channel::<()>();
-        let served = tokio::spawn(serve(listener, options, broker().inspect(), async {
+        let served = tokio::spawn(serve(listener, options, broker(), async {
             let _ = stopped.await;
         }));
         Self { at, stop, served }
@@ -299,6 +310,12 @@ impl Admin {
 
     async fn get(&self, path: &str) -> Answer {
         self.ask(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).await
+    }
+
+    /// As a user with a tag.
+    async fn look(&self, path: &str) -> Answer {
+        let boss = "authorization: Basic Ym9zczpib3Nz";
+        self.ask(format!("GET {path} HTTP/1.1\r\nhost: b\r\n{boss}\r\nconnection: close\r\n\r\n")).await
     }
 
     async fn log_in(&self, head: &str, body: &str) -> Answer {

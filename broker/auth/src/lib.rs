@@ -27,7 +27,7 @@ pub use crate::jwt::key::{Encoding, JwtKey, KeyError, KeySource};
 pub use crate::jwt::secret::Secret;
 pub use crate::jwt::{JwksList, JwksSource, JwtOptions, is_shared};
 pub use crate::rules::Rule;
-pub use crate::users::{LineFault, Users, UsersError, listed};
+pub use crate::users::{LineFault, Users, UsersError, listed, prepared};
 pub use crate::verifier::{ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, Verifier, VerifierError};
 pub use jsonwebtoken::Algorithm;
 pub use transport::http_client::trust::TrustError;

@@ -158,7 +158,7 @@ pub fn listed(name: &str) -> Result<String, LineFault> {
 }
 
 /// A user name as it is compared: SASLprep (RFC 4013). `None` if it is empty or has characters that no name has.
-pub(crate) fn prepared(name: &str) -> Option<String> {
+pub fn prepared(name: &str) -> Option<String> {
     let prepared = stringprep::saslprep(name).ok()?;
     (!prepared.is_empty()).then(|| prepared.into_owned())
 }

@@ -13,6 +13,37 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 
+/// Which broker, and who asks it.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Broker")]
+struct PlaceArgs {
+    /// The data directory of the broker; otherwise the one that `duetmq serve` would use here.
+    #[arg(short, long, value_name = "DIR", conflicts_with = "admin")]
+    data_dir: Option<PathBuf>,
+    /// The admin listener of the broker instead, such as http://127.0.0.1:15672.
+    #[arg(long, visible_alias = "url", value_name = "URL")]
+    admin: Option<String>,
+    /// User name, for --admin.
+    #[arg(long, env = "DUETMQ_USER", value_name = "NAME")]
+    user: Option<String>,
+    /// Password; others on this machine cannot see it in the environment as they can on a command line.
+    #[arg(long, env = "DUETMQ_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+}
+
+impl PlaceArgs {
+    fn place(self, default: impl FnOnce() -> Result<PathBuf, String>) -> Result<Place, Failure> {
+        match (self.admin, self.data_dir) {
+            (Some(url), _) => {
+                let user = self.user.filter(|user| !user.is_empty());
+                Place::admin(&url, user.map(|user| (user, self.password.unwrap_or_default())))
+            }
+            (None, Some(directory)) => Ok(Place::Data(directory)),
+            (None, None) => Ok(Place::Data(default().map_err(Failure::usage)?)),
+        }
+    }
+}
+
 /// List who is there, and who listens to what, on a broker of this machine that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = LIST_EXAMPLES)]
@@ -29,12 +60,9 @@ pub struct ListArgs {
     /// Each as a JSON object, one a line.
     #[arg(long)]
     json: bool,
-    /// The data directory of the broker; otherwise the one that `duetmq serve` would use here.
-    #[arg(short, long, value_name = "DIR", conflicts_with = "admin")]
-    data_dir: Option<PathBuf>,
-    /// The admin listener of the broker instead, such as http://127.0.0.1:15672.
-    #[arg(long, value_name = "URL")]
-    admin: Option<String>,
+    // Last: its heading stands above all that follows.
+    #[command(flatten)]
+    broker: PlaceArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,11 +96,7 @@ async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>)
             return Err(Failure::usage("--to is about subscriptions: duetmq list subscriptions --to TOPIC"));
         }
     };
-    let place = match (&args.admin, args.data_dir) {
-        (Some(url), _) => Place::admin(url)?,
-        (None, Some(directory)) => Place::Data(directory),
-        (None, None) => Place::Data(default().map_err(Failure::usage)?),
-    };
+    let place = args.broker.place(default)?;
     let wheres: String =
         args.wheres.iter().map(|(name, value)| format!("&{}={}", encoded(name), encoded(value))).collect();
     let mut after = None;
@@ -127,8 +151,9 @@ Examples:
   duetmq list sessions --where user=kim --where connected=true
   duetmq list subscriptions --to chat/room/5  who hears what is sent there
   duetmq list users --json -d /var/lib/duetmq
-  duetmq list sessions --admin http://127.0.0.1:15672
+  duetmq list sessions --admin http://127.0.0.1:15672 --user alice    with DUETMQ_PASSWORD in the environment
 
-It asks the broker by the socket admin.sock in its data directory, which its owner alone may open.
+It asks the broker by the socket admin.sock in its data directory, which its owner alone may open. An admin listener
+wants a user with a tag ([[admin.user]]).
 
 Exit codes: 0 listed, 1 no broker answers, 2 usage, 5 refused, 7 no answer in time.";

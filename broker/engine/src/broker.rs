@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use model::access::AccessControl;
 use model::event::{Event, Farewell};
 use model::name::{Incarnation, NodeId};
+use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
 use storage::{Recovered, Store};
 use telemetry::Metrics;
@@ -73,6 +74,16 @@ impl Broker {
     /// If something of the same name exists and is different, or a binding names what does not exist.
     pub fn declare(&self, definitions: &Definitions) -> Result<(), Refusal> {
         definitions.declare(&self.core.parts)
+    }
+
+    /// Who is that, and what may he do? For those who do not come as clients do.
+    ///
+    /// # Errors
+    ///
+    /// He is not let in, or it could not be found out.
+    pub async fn admit(&self, credentials: &Credentials) -> Result<(Principal, Permissions), Refusal> {
+        let answered = self.core.access.admit(credentials).await;
+        answered.inspect_err(|_| self.core.parts.metrics.auth_refused.increment())
     }
 
     /// A look at who is there.

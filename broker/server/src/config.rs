@@ -1,8 +1,10 @@
 //! Config: read, check, explain.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use admin::Tag;
 use auth::{HookOptions, Issuer, JwtOptions, Rule};
 use engine::Definitions;
 use stomp::destination::Destinations;
@@ -15,6 +17,7 @@ use crate::config::tree::{Node, Table, Value};
 
 pub use crate::config::origin::{ConfigError, Origin};
 
+mod admins;
 mod check;
 mod definitions;
 mod destinations;
@@ -39,6 +42,7 @@ pub struct Config {
     definitions: Definitions,
     destinations: Destinations,
     rules: Arc<[Rule]>,
+    admins: HashMap<String, Tag>,
     tokens: Option<JwtOptions>,
     issuer: Option<Issuer>,
     hooks: Vec<HookOptions>,
@@ -94,11 +98,10 @@ impl Config {
         let set = set(arguments, &mut errors);
         let directory = state_directory(&table, around);
         lay_over(&mut table, directory.iter(), &mut errors);
-        // Listeners come last: whether the admin pages are among the default ones depends on the rest.
         let is_listener = |one: &&Override| one.is_about("listener");
         lay_over(&mut table, variables.iter().chain(&set).filter(|one| !is_listener(one)), &mut errors);
         if table.get("listener").is_none() {
-            table.put("listener", listen::defaults(is_dev(&table)));
+            table.put("listener", listen::defaults());
         }
         lay_over(&mut table, variables.iter().filter(is_listener), &mut errors);
         listen(&mut table, &arguments.listen, &mut errors);
@@ -110,6 +113,7 @@ impl Config {
             let definitions = definitions::definitions(&settings)?;
             let destinations = destinations::destinations(&settings)?;
             let rules = rules::rules(&settings)?.into();
+            let admins = admins::users(&settings)?;
             let tokens = tokens::tokens(&settings)?;
             // Developers get tokens from the demo, unless the configuration says who else gives them.
             let dev = settings.section("node").truth("dev") && tokens.is_none();
@@ -126,7 +130,7 @@ impl Config {
                 return Err(vec![ConfigError::new(&mqtt.given("redirect").origin, text.to_owned())]);
             }
             let file = file.map(Path::to_path_buf);
-            Ok(Self { settings, definitions, destinations, rules, tokens, issuer, hooks, file })
+            Ok(Self { settings, definitions, destinations, rules, admins, tokens, issuer, hooks, file })
         });
         match checked {
             Ok(config) if errors.is_empty() => return Ok(config),
@@ -156,6 +160,11 @@ impl Config {
 
     pub(crate) const fn rules(&self) -> &Arc<[Rule]> {
         &self.rules
+    }
+
+    /// Who may look after the broker, and how much each may do.
+    pub(crate) const fn admins(&self) -> &HashMap<String, Tag> {
+        &self.admins
     }
 
     pub(crate) const fn tokens(&self) -> Option<&JwtOptions> {
@@ -265,16 +274,6 @@ fn listen(table: &mut Table, urls: &[String], errors: &mut Vec<ConfigError>) {
     if let Some(Node { origin, .. }) = listeners.first() {
         let origin = origin.clone();
         table.put("listener", Node { value: Value::List(listeners), origin });
-    }
-}
-
-/// Not checked yet: whatever is no truth is told later, and counts as no.
-fn is_dev(table: &Table) -> bool {
-    let Some(Node { value: Value::Table(node), .. }) = table.get("node") else { return false };
-    match node.get("dev").map(|node| &node.value) {
-        Some(Value::Truth(dev)) => *dev,
-        Some(Value::Raw(text)) => text == "true",
-        _ => false,
     }
 }
 

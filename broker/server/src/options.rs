@@ -43,6 +43,13 @@ pub(crate) fn auth(config: &Config) -> auth::Options {
     }
 }
 
+/// Who may come in at admin listeners.
+pub(crate) fn admin(config: &Config) -> admin::Entry {
+    let users = config.admins().clone();
+    let dev = config.settings().section("node").truth("dev");
+    admin::Entry { guest: dev && users.is_empty(), users }
+}
+
 /// `None`: nothing is stored.
 pub(crate) fn storage(config: &Config, metrics: &Arc<Metrics>) -> Option<storage::Options> {
     let node = config.settings().section("node");

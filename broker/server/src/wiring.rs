@@ -53,7 +53,7 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
     };
     let handle = store.as_ref().map(|(store, _)| Arc::clone(store));
     let broker = build(config, Arc::clone(&guard), store, Arc::clone(&metrics))?;
-    let inspect = broker.inspect();
+    let watched = broker.clone();
     // Before the doors: where they are open, it is there.
     let local = socket(config);
     let Doors { gateway, admins, admin, open } = Doors::open(config, broker, metrics)?;
@@ -68,11 +68,11 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
     });
     let (stop, stopped) = watch::channel(false);
     for listener in admins {
-        tokio::spawn(admin::serve(listener, admin.clone(), inspect.clone(), until(stopped.clone())));
+        tokio::spawn(admin::serve(listener, admin.clone(), watched.clone(), until(stopped.clone())));
     }
     // It goes with what is left of the broker.
     let _socket = local.map(|(socket, listener)| {
-        tokio::spawn(admin::serve_socket(listener, inspect, until(stopped.clone())));
+        tokio::spawn(admin::serve_socket(listener, watched, until(stopped.clone())));
         socket
     });
     let serving = gateway.run(until(stopped));

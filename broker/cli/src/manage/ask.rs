@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -16,8 +18,13 @@ use crate::failure::Failure;
 pub(crate) enum Place {
     /// In its data directory.
     Data(PathBuf),
-    /// At its admin listener: `HOST:PORT`.
-    Admin(String),
+    /// At its admin listener.
+    Admin {
+        /// `HOST:PORT`.
+        address: String,
+        /// A user and his password.
+        login: Option<(String, String)>,
+    },
 }
 
 impl Place {
@@ -26,7 +33,7 @@ impl Place {
     /// # Errors
     ///
     /// It is nothing like that.
-    pub(crate) fn admin(url: &str) -> Result<Self, Failure> {
+    pub(crate) fn admin(url: &str, login: Option<(String, String)>) -> Result<Self, Failure> {
         let rest = url.strip_prefix("http://").unwrap_or(url);
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let is_odd = |char: char| char.is_whitespace() || char.is_control() || "/?#@".contains(char);
@@ -38,7 +45,8 @@ impl Place {
         }
         let has_port =
             rest.rsplit_once(':').is_some_and(|(host, _)| host.ends_with(']') || !host.contains(':'));
-        Ok(Self::Admin(if has_port { rest.to_owned() } else { format!("{rest}:{PORT}") }))
+        let address = if has_port { rest.to_owned() } else { format!("{rest}:{PORT}") };
+        Ok(Self::Admin { address, login })
     }
 
     /// What is at `path`.
@@ -52,25 +60,26 @@ impl Place {
                 Self::Data(directory) => {
                     let socket = directory.join("admin.sock");
                     let stream = UnixStream::connect(&socket).await;
-                    exchange(stream.map_err(|error| no_socket(&error, directory))?, "localhost", path).await
+                    let stream = stream.map_err(|error| no_socket(&error, directory))?;
+                    exchange(stream, "localhost", "", path).await
                 }
-                Self::Admin(address) => {
+                Self::Admin { address, login } => {
                     let stream = TcpStream::connect(address).await;
                     let stream = stream.map_err(|error| {
                         Failure::runtime(format!("no admin listener answers at http://{address}/: {error}"))
                     })?;
-                    exchange(stream, address, path).await
+                    exchange(stream, address, &authorization(login.as_ref()), path).await
                 }
             }
         });
         let late = || Failure::timeout(format!("the broker did not answer within {} s", PATIENCE.as_secs()));
         let (status, body) = answered.await.map_err(|_| late())??;
         let value: Result<Value, _> = serde_json::from_slice(&body);
-        let told = value.as_ref().ok().and_then(|value| value.get("error")?.as_str()).map(str::to_owned);
+        let told = value.as_ref().ok().and_then(|value| value.get("reason")?.as_str()).map(str::to_owned);
         match (status, value, told) {
             (200, Ok(value), _) => Ok(value),
             (400, _, Some(error)) => Err(Failure::usage(error)),
-            (401 | 403, _, error) => {
+            (401 | 403 | 429, _, error) => {
                 Err(Failure::refused(error.unwrap_or_else(|| "the broker refuses".into())))
             }
             (status, ..) => Err(Failure::runtime(format!(
@@ -100,15 +109,25 @@ fn no_socket(error: &io::Error, directory: &Path) -> Failure {
     ))
 }
 
+/// The header that shows who asks (RFC 7617).
+fn authorization(login: Option<&(String, String)>) -> String {
+    let shown = |(user, password): &(String, String)| {
+        format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{user}:{password}")))
+    };
+    login.map(shown).unwrap_or_default()
+}
+
 /// One request and its answer: status and body.
 async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     host: &str,
+    authorization: &str,
     path: &str,
 ) -> Result<(u16, Vec<u8>), Failure> {
     let lost = |error: io::Error| Failure::runtime(format!("the broker's answer was lost: {error}"));
     // To the end of the connection: nothing has to be taken apart.
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n{authorization}\r\n");
     stream.write_all(request.as_bytes()).await.map_err(lost)?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await.map_err(lost)?;
@@ -138,15 +157,18 @@ mod tests {
     #[test]
     fn an_admin_listener_is_named_in_full_or_in_part() {
         let check = |url: &str, expected: &str| {
-            let found = Place::admin(url);
-            assert!(matches!(&found, Ok(Place::Admin(address)) if address == expected), "{url}: {found:?}");
+            let found = Place::admin(url, None);
+            assert!(
+                matches!(&found, Ok(Place::Admin { address, .. }) if address == expected),
+                "{url}: {found:?}"
+            );
         };
         check("http://127.0.0.1:8080/", "127.0.0.1:8080");
         check("http://localhost", "localhost:15672");
         check("[::1]:8080", "[::1]:8080");
         check("[::1]", "[::1]:15672");
         for wrong in ["", "http://", "https://h", "http://h/path", "mqtt://h", "h\r\nx: y"] {
-            assert!(Place::admin(wrong).is_err(), "{wrong}");
+            assert!(Place::admin(wrong, None).is_err(), "{wrong}");
         }
     }
 

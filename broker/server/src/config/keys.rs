@@ -3,7 +3,7 @@
 use crate::config::keys::declared::{BINDING, EXCHANGE, QUEUE};
 use crate::config::keys::hooks::HOOK;
 use crate::config::keys::listeners::LISTENER;
-use crate::config::keys::rights::{ACCESS, AUTH};
+use crate::config::keys::rights::{ACCESS, ADMIN, AUTH};
 use crate::config::schema::Default::{Is, Required, Unset};
 use crate::config::schema::{Key, Type};
 
@@ -18,6 +18,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::table("node", NODE, "The broker itself."),
     Key::table("log", LOG, "What is written to stderr."),
     Key::table("auth", AUTH, "Who may enter."),
+    Key::table("admin", ADMIN, "Who may look after the broker over HTTP."),
     Key::table("access", ACCESS, "What those who are in may not do."),
     Key::tables(
         "hook",
@@ -34,7 +35,7 @@ pub(crate) const KEYS: &[Key] = &[
         "listener",
         LISTENER,
         "A place where clients come in. Where a file has none: MQTT on 127.0.0.1:1883, STOMP on 127.0.0.1:61613, \
-         WebSocket on 127.0.0.1:15674 and 127.0.0.1:15675, and with `dev` the admin pages on 127.0.0.1:15672.",
+         WebSocket on 127.0.0.1:15674 and 127.0.0.1:15675, admin on 127.0.0.1:15672.",
     ),
     Key::tables("exchange", EXCHANGE, "An exchange that is declared at start, if it does not exist."),
     Key::tables("queue", QUEUE, "A queue that is declared at start, if it does not exist."),
@@ -70,8 +71,8 @@ const NODE: &[Key] = &[
         "dev",
         Type::Truth,
         Is("false"),
-        "For development: the admin listener is among the default listeners, and serves the demo pages, which get tokens for any \
-         name unless `auth.jwt` has a key.",
+        "For development: admin listeners serve the demo pages, which get tokens for any name unless `auth.jwt` has a key, and let \
+         `guest` in from this machine.",
     ),
     Key::value(
         "sys_interval",

@@ -5,17 +5,15 @@ use crate::config::nearest::nearest;
 use crate::config::origin::{ConfigError, Origin};
 use crate::config::tree::{Node, Table, Value};
 
-/// The listeners where nobody named any: this machine alone, and the admin pages for developers.
-pub(crate) fn defaults(dev: bool) -> Node {
-    let mut listeners = vec![
+/// The listeners where nobody named any: this machine alone.
+pub(crate) fn defaults() -> Node {
+    let listeners = vec![
         listener(&Origin::Default, "mqtt", "127.0.0.1:1883", None),
         listener(&Origin::Default, "stomp", "127.0.0.1:61613", None),
         listener(&Origin::Default, "web", "127.0.0.1:15674", None),
         listener(&Origin::Default, "web", "127.0.0.1:15675", None),
+        listener(&Origin::Default, "admin", "127.0.0.1:15672", None),
     ];
-    if dev {
-        listeners.push(listener(&Origin::Default, "admin", "127.0.0.1:15672", None));
-    }
     Node { value: Value::List(listeners), origin: Origin::Default }
 }
 

@@ -10,7 +10,7 @@ pub(crate) const LISTENER: &[Key] = &[
         Type::OneOf(&["mqtt", "stomp", "web", "auto", "admin"]),
         Required,
         "What is spoken there. `web` is WebSocket with MQTT or STOMP inside; `auto` finds out by the first bytes; `admin` \
-         is HTTP for people: `/healthz`, and with `dev` the demo pages.",
+         is HTTP for people and programs that look after the broker: see [operations](operations.md).",
     ),
     Key::value(
         "bind",

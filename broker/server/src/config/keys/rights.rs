@@ -32,6 +32,29 @@ const AUTH_FILE: &[Key] = &[Key::value(
      no line that cannot be read; when it changes it is read again. A relative path starts at the working directory.",
 )];
 
+/// `[admin]`
+pub(crate) const ADMIN: &[Key] = &[Key::tables(
+    "user",
+    ADMIN_USER,
+    "Somebody who may log in at admin listeners. With `dev` and none of these, `guest` may do everything there, from this machine.",
+)];
+
+const ADMIN_USER: &[Key] = &[
+    Key::value(
+        "name",
+        Type::Name,
+        Required,
+        "A user of the password file, or of whom a signed token speaks.",
+    ),
+    Key::value(
+        "tag",
+        Type::OneOf(&admin::Tag::NAMES),
+        Required,
+        "How much he may do there: look; also declare, delete, publish and take messages out; or also what is about the broker as a \
+         whole, which is importing definitions.",
+    ),
+];
+
 /// `[access]`
 pub(crate) const ACCESS: &[Key] = &[Key::tables(
     "deny",
