@@ -14,6 +14,7 @@ pub mod hook;
 pub mod journal;
 pub mod mqtt;
 pub mod process;
+pub mod prometheus;
 pub mod relay;
 pub mod script;
 pub mod socket;

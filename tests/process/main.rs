@@ -4,6 +4,7 @@ mod check;
 mod commands;
 mod list;
 mod login;
+mod metrics;
 mod refusals;
 mod run;
 mod start;

@@ -17,6 +17,7 @@ use crate::caller::Caller;
 use crate::demo::{self, WebEndpoint};
 use crate::gate::{self, Entry, Gate};
 use crate::login::Login;
+use crate::metrics::{self, Measured};
 use crate::{clients, headers, health, login};
 
 /// What the admin listener serves.
@@ -30,6 +31,8 @@ pub struct Options {
     pub stomp_ws: Option<WebEndpoint>,
     /// Who may look and change.
     pub entry: Entry,
+    /// What the metrics are made of.
+    pub measured: Measured,
     /// Who signs tokens for the demo pages; `None`: their users stay without a name. Only asked where `dev` is set.
     pub login: Option<Login>,
 }
@@ -67,10 +70,12 @@ pub async fn serve(
 /// As [`serve`].
 pub async fn serve_socket(
     listener: UnixListener,
+    measured: Measured,
     broker: Broker,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let routes = health::routes().merge(known(&broker).layer(Extension(Caller::owner())));
+    let metrics = metrics::routes(broker.inspect(), measured);
+    let routes = health::routes().merge(metrics).merge(known(&broker).layer(Extension(Caller::owner())));
     let (stopping, stopped) = oneshot::channel();
     let answer = axum::serve(listener, routes).with_graceful_shutdown(told(shutdown, stopping));
     drained(answer.into_future(), stopped).await
@@ -105,8 +110,10 @@ fn known(broker: &Broker) -> Router {
 
 fn routes(options: &Options, broker: Broker) -> Router {
     let gate = Gate::new(options.entry.clone(), broker.clone());
+    let metrics = metrics::routes(broker.inspect(), options.measured.clone());
+    let metrics = metrics.layer(from_fn_with_state(gate.clone(), gate::pass_metrics));
     let known = known(&broker).layer(from_fn_with_state(gate, gate::pass));
-    let mut routes = health::routes().merge(known);
+    let mut routes = health::routes().merge(metrics).merge(known);
     let mut ports = Vec::new();
     if options.dev {
         let (mqtt, stomp) = (options.mqtt_ws.as_ref(), options.stomp_ws.as_ref());
@@ -129,10 +136,11 @@ fn routes(options: &Options, broker: Broker) -> Router {
 
 fn not_found(dev: bool) -> &'static str {
     if dev {
-        "Nothing here. The demo pages are at /demo/, /healthz says whether the broker is alive, and /api/v1/sessions who is there.\n"
+        "Nothing here. The demo pages are at /demo/, /healthz says whether the broker is alive, /metrics how it is, and \
+         /api/v1/sessions who is there.\n"
     } else {
-        "Nothing here. /healthz says whether the broker is alive, and /api/v1/sessions who is there; the demo pages are \
-         served with --dev.\n"
+        "Nothing here. /healthz says whether the broker is alive, /metrics how it is, and /api/v1/sessions who is there; the \
+         demo pages are served with --dev.\n"
     }
 }
 

@@ -21,6 +21,18 @@ use crate::caller::{Caller, Tag};
 use crate::failures::{Crowded, Failures};
 use crate::local::names_this_machine;
 
+/// From where something is answered to whoever asks, without a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Anonymous {
+    /// From this machine.
+    #[default]
+    Loopback,
+    /// From everywhere.
+    Always,
+    /// From nowhere.
+    Never,
+}
+
 /// Who may come in.
 #[derive(Debug, Clone, Default)]
 pub struct Entry {
@@ -28,6 +40,8 @@ pub struct Entry {
     pub users: HashMap<String, Tag>,
     /// Whether the user `guest` may do everything if he comes from this machine and is not among `users`.
     pub guest: bool,
+    /// From where the metrics may be read without a login.
+    pub metrics: Anonymous,
 }
 
 /// Lets requests through, or answers them itself. Cloning it clones the handle.
@@ -105,6 +119,14 @@ impl Gate {
             Tag::NAMES.join(", ")
         ))
     }
+
+    fn shows_metrics(&self, peer: SocketAddr, headers: &HeaderMap) -> bool {
+        match self.0.entry.metrics {
+            Anonymous::Always => true,
+            Anonymous::Loopback => peer.ip().to_canonical().is_loopback() && names_this_machine(headers),
+            Anonymous::Never => false,
+        }
+    }
 }
 
 /// Lets a request through once it is known who makes it, with that; for routes of which some change something.
@@ -134,6 +156,21 @@ pub(crate) async fn pass(
         return refused.into_response();
     }
     request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+/// Lets a request for the metrics through.
+pub(crate) async fn pass_metrics(
+    State(gate): State<Gate>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if !gate.shows_metrics(peer, request.headers())
+        && let Err(refused) = gate.caller(peer, request.headers()).await
+    {
+        return refused.into_response();
+    }
     next.run(request).await
 }
 

@@ -13,10 +13,13 @@
 //! | `caller` | who asks, and how much he may ask for |
 //! | `failures` | wrong logins are slowed down |
 //! | `gate` | who asks over TCP logs in |
+//! | `exposition` | numbers as Prometheus reads them |
+//! | `metrics` | which numbers |
 //! | `api` | routes, and who may call them |
 //!
 //! `GET /healthz` always answers. All about the broker is for those who log in with the name and password, or the token, of a user
-//! who has a [`Tag`]; on the socket nobody has to. The demo pages are served only where [`Options::dev`] says so: they are meant for the
+//! who has a [`Tag`]; on the socket nobody has to, and the metrics
+//! are shown as [`Anonymous`] says. The demo pages are served only where [`Options::dev`] says so: they are meant for the
 //! first ten minutes with the broker, on one machine. They find the broker's WebSocket listeners through
 //! `/demo/config.json`, so they work on whatever ports it was told to use.
 
@@ -26,16 +29,19 @@ mod ask;
 mod caller;
 mod clients;
 mod demo;
+mod exposition;
 mod failures;
 mod gate;
 mod headers;
 mod health;
 mod local;
 mod login;
+mod metrics;
 
 pub use api::{Options, bind, serve, serve_socket};
 pub use caller::Tag;
 pub use demo::{SOCKJS_CLIENT, WebEndpoint};
-pub use gate::Entry;
+pub use gate::{Anonymous, Entry};
 pub use local::Socket;
 pub use login::Login;
+pub use metrics::Measured;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use admin::{Entry, Login, Options, SOCKJS_CLIENT, Tag, WebEndpoint, bind, serve};
+use admin::{Entry, Login, Measured, Options, SOCKJS_CLIENT, Tag, WebEndpoint, bind, serve};
 use engine::Broker;
 use model::access::{AccessControl, Admission};
 use model::name::UserName;
@@ -267,7 +267,8 @@ fn options(dev: bool) -> Options {
             sockjs: Some("/chat".into()),
             tls: false,
         }),
-        entry: Entry { users: [("boss".to_owned(), Tag::Administrator)].into(), guest: false },
+        entry: Entry { users: [("boss".to_owned(), Tag::Administrator)].into(), ..Entry::default() },
+        measured: Measured::default(),
         login: Some(Login::new(|name, term| Some(format!("{name} for {} s", term.as_secs())))),
     }
 }

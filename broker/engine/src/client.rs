@@ -156,7 +156,7 @@ impl Client {
     }
 
     /// `mqtt` and `tcp`; `stomp` and `ws`.
-    fn protocol(&self) -> (&'static str, &'static str) {
+    pub(crate) fn protocol(&self) -> (&'static str, &'static str) {
         self.arrival.protocol.split_once('-').unwrap_or((self.arrival.protocol, "tcp"))
     }
 

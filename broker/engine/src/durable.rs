@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::change::{Change, Changeset};
-use storage::{Completion, Store, Urgency};
+use storage::{Completion, Statistics, Store, Urgency};
 
 /// The way to the journal; without a store (`--memory`) everything counts as done at once.
 pub(crate) struct Durable {
@@ -18,6 +18,11 @@ impl Durable {
     /// Whether anything outlives the process.
     pub(crate) const fn is_persistent(&self) -> bool {
         self.store.is_some()
+    }
+
+    /// What the store has done, if there is one.
+    pub(crate) fn statistics(&self) -> Option<&Statistics> {
+        self.store.as_ref().map(|store| store.statistics())
     }
 
     /// Hands over what must last; `then` runs once it does, in the order of the calls.

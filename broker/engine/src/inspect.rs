@@ -8,9 +8,11 @@ use crate::core::Core;
 use crate::registry::Session;
 use crate::{numbers, users};
 
+mod amounts;
 mod place;
 mod views;
 
+pub use amounts::{Amounts, Held};
 use place::Place;
 pub use views::{Overview, Page, SessionView, SubscriptionView, UserView};
 
@@ -49,6 +51,12 @@ impl Inspect {
             queues: vhost.router.queues().len(),
             bindings: vhost.router.binding_counts().all,
         }
+    }
+
+    /// How much there is, with at most `queues_max` queues by name: those that hold most, and of those that hold the same,
+    /// nobody's own first. Each queue is looked at, so it is for threads that may take their time.
+    pub fn amounts(&self, queues_max: usize) -> Amounts {
+        amounts::amounts(&self.core, queues_max)
     }
 
     /// Sessions.

@@ -44,6 +44,6 @@ mod wills;
 pub use crate::broker::Broker;
 pub use crate::client::Arrival;
 pub use crate::definitions::Definitions;
-pub use crate::inspect::{Inspect, Overview, Page, SessionView, SubscriptionView, UserView};
+pub use crate::inspect::{Amounts, Held, Inspect, Overview, Page, SessionView, SubscriptionView, UserView};
 pub use crate::link::Link;
 pub use crate::policy::Options;

@@ -109,6 +109,7 @@ fn admin_options(config: &Config, open: &[Open]) -> admin::Options {
             .map(|(port, paths, _, mqtt)| endpoint(port, mqtt, paths.texts("sockjs_mqtt"))),
         stomp_ws: first.map(|(port, paths, ws, _)| endpoint(port, ws, paths.texts("sockjs"))),
         entry: options::admin(config),
+        measured: options::measured(config),
         login: config.issuer().cloned().map(|issuer| Login::new(move |user, term| issuer.sign(user, term))),
     }
 }

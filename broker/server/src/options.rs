@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use auth::Anonymous;
 use gateway::{Kind, ListenerOptions, Protocol, SockJsOptions, Web};
@@ -47,7 +47,22 @@ pub(crate) fn auth(config: &Config) -> auth::Options {
 pub(crate) fn admin(config: &Config) -> admin::Entry {
     let users = config.admins().clone();
     let dev = config.settings().section("node").truth("dev");
-    admin::Entry { guest: dev && users.is_empty(), users }
+    let metrics = match config.settings().section("metrics").word("anonymous") {
+        "always" => admin::Anonymous::Always,
+        "never" => admin::Anonymous::Never,
+        _ => admin::Anonymous::Loopback,
+    };
+    admin::Entry { guest: dev && users.is_empty(), users, metrics }
+}
+
+/// What metrics are made of; the broker starts now.
+pub(crate) fn measured(config: &Config) -> admin::Measured {
+    let node = config.settings().section("node");
+    admin::Measured {
+        queues_max: count(config.settings().section("metrics"), "per_object"),
+        data_dir: (!node.truth("memory")).then(|| config.data_dir().to_owned()),
+        since: Instant::now(),
+    }
 }
 
 /// `None`: nothing is stored.

@@ -10,5 +10,5 @@ pub mod logging;
 pub mod metrics;
 
 pub use crate::counter::{Counter, Gauge, Peak};
-pub use crate::histogram::Histogram;
-pub use crate::metrics::Metrics;
+pub use crate::histogram::{Histogram, Snapshot};
+pub use crate::metrics::{Metric, Metrics, Value};

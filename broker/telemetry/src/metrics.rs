@@ -1,23 +1,46 @@
 //! Metrics: the one list of all that is counted.
 
 use crate::counter::{Counter, Gauge, Peak};
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, Snapshot};
+
+/// What a metric is at a moment.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// How much so far: it only grows.
+    Count(u64),
+    /// How much now.
+    Level(u64),
+    /// How values are spread, so far.
+    Spread(Snapshot),
+}
+
+/// A metric as it is listed.
+#[derive(Debug, Clone)]
+pub struct Metric {
+    /// The field.
+    pub name: &'static str,
+    /// What it counts, as a sentence.
+    pub about: String,
+    /// What it is now.
+    pub value: Value,
+}
 
 macro_rules! metrics {
-    ($($(#[$doc:meta])* $name:ident: $kind:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident: $kind:ident,)*) => {
         /// All that is counted, since the start of the process. Made once by whoever wires the house, then shared.
         #[derive(Debug, Default)]
         pub struct Metrics {
-            $($(#[$doc])* pub $name: $kind,)*
+            $($(#[doc = $doc])* pub $name: $kind,)*
         }
 
         impl Metrics {
-            /// Every metric by name with its value now, in the order of the fields. A histogram gives four:
-            /// `…_count`, `…_p50`, `…_p99` and `…_max`.
-            pub fn list(&self) -> Vec<(String, u64)> {
-                let mut pairs = Vec::new();
-                $(self.$name.list(stringify!($name), &mut pairs);)*
-                pairs
+            /// Every metric with its value now, in the order of the fields.
+            pub fn list(&self) -> Vec<Metric> {
+                vec![$(Metric {
+                    name: stringify!($name),
+                    about: concat!($($doc),*).trim().to_owned(),
+                    value: self.$name.now(),
+                },)*]
             }
         }
     };
@@ -85,34 +108,30 @@ metrics! {
 }
 
 trait Listed {
-    fn list(&self, name: &str, pairs: &mut Vec<(String, u64)>);
+    fn now(&self) -> Value;
 }
 
 impl Listed for Counter {
-    fn list(&self, name: &str, pairs: &mut Vec<(String, u64)>) {
-        pairs.push((name.to_owned(), self.value()));
+    fn now(&self) -> Value {
+        Value::Count(self.value())
     }
 }
 
 impl Listed for Gauge {
-    fn list(&self, name: &str, pairs: &mut Vec<(String, u64)>) {
-        pairs.push((name.to_owned(), self.value()));
+    fn now(&self) -> Value {
+        Value::Level(self.value())
     }
 }
 
 impl Listed for Peak {
-    fn list(&self, name: &str, pairs: &mut Vec<(String, u64)>) {
-        pairs.push((name.to_owned(), self.value()));
+    fn now(&self) -> Value {
+        Value::Level(self.value())
     }
 }
 
 impl Listed for Histogram {
-    fn list(&self, name: &str, pairs: &mut Vec<(String, u64)>) {
-        let snapshot = self.snapshot();
-        pairs.push((format!("{name}_count"), snapshot.count));
-        pairs.push((format!("{name}_p50"), snapshot.quantile(0.5)));
-        pairs.push((format!("{name}_p99"), snapshot.quantile(0.99)));
-        pairs.push((format!("{name}_max"), snapshot.max));
+    fn now(&self) -> Value {
+        Value::Spread(self.snapshot())
     }
 }
 
@@ -127,20 +146,21 @@ mod tests {
         metrics.connections.increment();
         metrics.commit_us.record(900);
         let list = metrics.list();
-        let value = |name: &str| list.iter().find(|(listed, _)| listed == name).map(|(_, value)| *value);
-        assert_eq!(value("messages_received"), Some(7));
-        assert_eq!(value("connections"), Some(1));
-        assert_eq!(value("commit_us_count"), Some(1));
-        assert_eq!(value("commit_us_max"), Some(900));
-        assert_eq!(value("messages_acked"), Some(0));
+        let find = |name: &str| list.iter().find(|listed| listed.name == name).expect(name);
+        assert!(matches!(find("messages_received").value, Value::Count(7)));
+        assert_eq!(find("messages_received").about, "Messages that clients published.");
+        assert!(matches!(find("connections").value, Value::Level(1)));
+        assert!(matches!(&find("commit_us").value, Value::Spread(spread) if spread.max == 900));
+        assert!(matches!(find("messages_acked").value, Value::Count(0)));
     }
 
     #[test]
-    fn no_name_is_listed_twice() {
-        let mut names: Vec<String> = Metrics::default().list().into_iter().map(|(name, _)| name).collect();
-        let all = names.len();
-        names.sort();
+    fn no_name_is_listed_twice_and_each_says_what_it_is() {
+        let list = Metrics::default().list();
+        let mut names: Vec<&str> = list.iter().map(|listed| listed.name).collect();
+        names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), all);
+        assert_eq!(names.len(), list.len());
+        assert!(list.iter().all(|listed| listed.about.ends_with('.')));
     }
 }

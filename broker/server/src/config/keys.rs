@@ -3,7 +3,7 @@
 use crate::config::keys::declared::{BINDING, EXCHANGE, QUEUE};
 use crate::config::keys::hooks::HOOK;
 use crate::config::keys::listeners::LISTENER;
-use crate::config::keys::rights::{ACCESS, ADMIN, AUTH};
+use crate::config::keys::rights::{ACCESS, ADMIN, AUTH, METRICS};
 use crate::config::schema::Default::{Is, Required, Unset};
 use crate::config::schema::{Key, Type};
 
@@ -19,6 +19,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::table("log", LOG, "What is written to stderr."),
     Key::table("auth", AUTH, "Who may enter."),
     Key::table("admin", ADMIN, "Who may look after the broker over HTTP."),
+    Key::table("metrics", METRICS, "`GET /metrics` at admin listeners, for Prometheus."),
     Key::table("access", ACCESS, "What those who are in may not do."),
     Key::tables(
         "hook",

@@ -55,6 +55,22 @@ const ADMIN_USER: &[Key] = &[
     ),
 ];
 
+/// `[metrics]`
+pub(crate) const METRICS: &[Key] = &[
+    Key::value(
+        "anonymous",
+        Type::OneOf(&["loopback", "always", "never"]),
+        Is("loopback"),
+        "From where they are read without a login: from this machine, from everywhere, or from nowhere. Names of queues are among them.",
+    ),
+    Key::value(
+        "per_object",
+        Type::Count { min: 0, max: 100_000 },
+        Is("1000"),
+        "How many queues have numbers of their own: those that hold most.",
+    ),
+];
+
 /// `[access]`
 pub(crate) const ACCESS: &[Key] = &[Key::tables(
     "deny",
