@@ -1,4 +1,4 @@
-//! Killed while eight clients use it, the broker loses nothing, doubles nothing, and keeps the order.
+//! Killed while twenty clients use it, the broker loses nothing, doubles nothing, and keeps the order.
 
 mod letters;
 

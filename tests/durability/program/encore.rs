@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use anyhow::Result;
 use harness::mqtt::Client as Mqtt;
-use harness::mqtt::version::Version;
 use harness::mqtt::write::Connect;
 use harness::socket::Next;
 use harness::stomp::{Client as Stomp, Frame};
 
 use crate::scene::Scene;
+use crate::subscriber;
 
 /// Everybody who listened comes once more, and must hear nothing.
 pub(crate) fn listen(scene: &Scene) -> Result<()> {
-    for (name, version) in [("subscriber-qos1", Version::V311), ("subscriber-qos2", Version::V5)] {
-        let (mut client, connack) = Mqtt::connect(scene.mqtt, &Connect::lasting(version, name))?;
+    for part in subscriber::LASTING {
+        let name = part.name;
+        let (mut client, connack) = Mqtt::connect(scene.mqtt, &Connect::lasting(part.version(), name))?;
         if !connack.session_present {
             scene.complain(format!("{name}: its session was gone in the end"));
         }
@@ -22,10 +23,12 @@ pub(crate) fn listen(scene: &Scene) -> Result<()> {
             scene.complain(format!("{name} had settled everything, and got {packet:?}"));
         }
     }
-    let mut client = Stomp::new(scene.stomp)?;
-    client.send(&Frame::new("SUBSCRIBE").with("id", "0").with("destination", "/queue/crash"))?;
-    while let Next::Some(frame) = client.next(PATIENCE)? {
-        scene.complain(format!("the consumer had settled everything, and got {frame:?}"));
+    for queue in ["/queue/crash", "/queue/work", "/queue/auto"] {
+        let mut client = Stomp::new(scene.stomp)?;
+        client.send(&Frame::new("SUBSCRIBE").with("id", "0").with("destination", queue))?;
+        while let Next::Some(frame) = client.next(PATIENCE)? {
+            scene.complain(format!("{queue}: everything was settled, and here is {frame:?}"));
+        }
     }
     Ok(())
 }

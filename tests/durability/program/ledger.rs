@@ -1,8 +1,12 @@
 //! Ledger: what was sent and acknowledged, and what arrived. Everything that is found out follows from these notes.
 
+use std::collections::{BTreeMap, HashMap};
+
 /// How often a message may arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Promise {
+    /// Once or not at all.
+    Fleeting,
     /// At least once; what comes again says so.
     AtLeastOnce,
     /// Once, where both ends promise it.
@@ -16,6 +20,30 @@ pub(crate) struct Ledger {
     pub(crate) subscribers: Vec<Subscriber>,
     /// What went wrong outside of messages: a session that was gone, a refusal.
     pub(crate) complaints: Vec<String>,
+    /// What the broker still has to bring, by whom it is waited for.
+    pub(crate) owed: BTreeMap<&'static str, usize>,
+    /// What those did who are neither publisher nor subscriber, for people to read.
+    pub(crate) remarks: BTreeMap<&'static str, String>,
+    /// Grows with every settlement that was answered.
+    moment: u64,
+}
+
+/// What may be asked of a subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// First arrivals come in the order of publishing: where nobody else takes from the same queue.
+    pub(crate) ordered: bool,
+    /// Everything comes: not where messages are settled by being sent.
+    pub(crate) complete: bool,
+}
+
+impl Rules {
+    /// Everything, in order.
+    pub(crate) const ALL: Self = Self { ordered: true, complete: true };
+    /// Several take from one queue, or are one group.
+    pub(crate) const SHARED: Self = Self { ordered: false, complete: true };
+    /// What was on its way when a connection ended is gone.
+    pub(crate) const FLEETING: Self = Self { ordered: true, complete: false };
 }
 
 /// What a publisher did. Its messages are numbered from 1.
@@ -36,8 +64,13 @@ pub(crate) struct Publisher {
 pub(crate) struct Subscriber {
     pub(crate) name: &'static str,
     pub(crate) promise: Promise,
+    pub(crate) rules: Rules,
     /// By publisher.
     pub(crate) heard: Vec<Heard>,
+    /// When the broker confirmed that a message is settled: publisher, number.
+    settled: HashMap<(usize, u64), u64>,
+    /// Those that came on a connection that was made after that: publisher, number.
+    pub(crate) came_back: Vec<(usize, u64)>,
     /// Bodies that nobody sent.
     pub(crate) damaged: u64,
     /// Whether it is subscribed for the first time, so that publishing may begin.
@@ -76,9 +109,18 @@ impl Ledger {
         self.publishers.len() - 1
     }
 
-    pub(crate) fn add_subscriber(&mut self, name: &'static str, promise: Promise) -> usize {
+    pub(crate) fn add_subscriber(&mut self, name: &'static str, promise: Promise, rules: Rules) -> usize {
         let heard = self.publishers.iter().map(|_| Heard::default()).collect();
-        self.subscribers.push(Subscriber { name, promise, heard, damaged: 0, subscribed: false });
+        self.subscribers.push(Subscriber {
+            name,
+            promise,
+            rules,
+            heard,
+            settled: HashMap::new(),
+            came_back: Vec::new(),
+            damaged: 0,
+            subscribed: false,
+        });
         self.subscribers.len() - 1
     }
 
@@ -113,6 +155,36 @@ impl Ledger {
         }
     }
 
+    /// The broker confirmed that the subscriber has settled these.
+    pub(crate) fn settle(&mut self, subscriber: usize, messages: impl IntoIterator<Item = (usize, u64)>) {
+        self.moment += 1;
+        if let Some(subscriber) = self.subscribers.get_mut(subscriber) {
+            subscriber.settled.extend(messages.into_iter().map(|message| (message, self.moment)));
+        }
+    }
+
+    /// Now, as [`Self::hear_since`] takes it.
+    pub(crate) const fn moment(&self) -> u64 {
+        self.moment
+    }
+
+    /// A message arrived on a connection that was made at that moment.
+    pub(crate) fn hear_since(
+        &mut self,
+        subscriber: usize,
+        (publisher, number): (usize, u64),
+        again: bool,
+        made: u64,
+    ) {
+        self.hear(subscriber, publisher, number, again);
+        let sent = self.publishers.get(publisher).and_then(|record| record.sent.get(index(number)));
+        let Some(subscriber) = self.subscribers.get_mut(subscriber) else { return };
+        // What was sent twice as a message of its own may come after the first was settled.
+        if sent == Some(&1) && subscriber.settled.get(&(publisher, number)).is_some_and(|at| *at <= made) {
+            subscriber.came_back.push((publisher, number));
+        }
+    }
+
     /// A message arrived; `again` if the broker said that it may have come before.
     pub(crate) fn hear(&mut self, subscriber: usize, publisher: usize, number: u64, again: bool) {
         let sent = self.publishers.get(publisher).map_or(0, |record| record.sent.len() as u64);
@@ -137,8 +209,13 @@ impl Ledger {
 
     /// How many messages of a publisher have not reached everybody yet.
     pub(crate) fn behind(&self, publisher: usize) -> u64 {
-        let sent = self.publishers.get(publisher).map_or(0, |record| record.sent.len() as u64);
-        let slowest = self.subscribers.iter().filter_map(|subscriber| subscriber.heard.get(publisher));
+        let Some(record) = self.publishers.get(publisher) else { return 0 };
+        if record.promise == Promise::Fleeting {
+            return 0;
+        }
+        let sent = record.sent.len() as u64;
+        let complete = self.subscribers.iter().filter(|subscriber| subscriber.rules.complete);
+        let slowest = complete.filter_map(|subscriber| subscriber.heard.get(publisher));
         sent - slowest.map(|heard| heard.distinct).min().unwrap_or(0).min(sent)
     }
 
@@ -149,16 +226,27 @@ impl Ledger {
         let acknowledged = self.publishers.iter().map(|publisher| {
             publisher.acknowledged.iter().filter(|acknowledged| **acknowledged).count() as u64
         });
-        heard.sum::<u64>() + acknowledged.sum::<u64>()
+        let owed = self.owed.values().sum::<usize>() as u64;
+        // What is owed becomes less.
+        heard.sum::<u64>() + acknowledged.sum::<u64>() + u64::from(u32::MAX).saturating_sub(owed)
     }
 
-    /// Whether every message was acknowledged and reached everybody.
+    /// Whether every message was acknowledged and reached everybody, and nothing is owed.
     pub(crate) fn is_drained(&self) -> bool {
         let acknowledged = self
             .publishers
             .iter()
+            .filter(|publisher| publisher.promise != Promise::Fleeting)
             .all(|publisher| publisher.acknowledged.iter().all(|acknowledged| *acknowledged));
-        acknowledged && (0..self.publishers.len()).all(|publisher| self.behind(publisher) == 0)
+        let paid = self.owed.values().all(|owed| *owed == 0);
+        acknowledged && paid && (0..self.publishers.len()).all(|publisher| self.behind(publisher) == 0)
+    }
+}
+
+impl Subscriber {
+    /// How many settlements the broker confirmed.
+    pub(crate) fn confirmed(&self) -> usize {
+        self.settled.len()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod consumer;
 mod encore;
+mod kept;
 mod ledger;
 mod options;
 mod payload;
@@ -12,7 +13,9 @@ mod publisher;
 mod scene;
 mod sender;
 mod subscriber;
+mod toggle;
 mod verdict;
+mod wills;
 
 use std::process::ExitCode;
 use std::thread::{Scope, sleep};
@@ -23,7 +26,8 @@ use harness::broker::{Broker, Setup};
 use harness::dice::Dice;
 use harness::door::Door;
 
-use crate::ledger::Promise;
+use crate::consumer::Place;
+use crate::ledger::{Promise, Rules};
 use crate::options::Options;
 use crate::scene::{Phase, Scene};
 
@@ -73,16 +77,53 @@ fn run(options: &Options) -> Result<bool> {
 
 /// Everybody, each on a thread.
 fn cast<'a>(threads: &'a Scope<'a, '_>, scene: &'a Scene, dice: &mut Dice) {
-    for (name, qos, promise) in
-        [("mqtt-qos1", 1, Promise::AtLeastOnce), ("mqtt-qos2", 2, Promise::ExactlyOnce)]
-    {
-        let (me, own) = (scene.subscriber(name, promise), dice.fork());
-        threads.spawn(move || subscriber::act(scene, me, qos, own));
+    cast_subscribers(threads, scene, dice);
+    cast_publishers(threads, scene, dice);
+    // Each of these does all of its part alone, and knows by itself what is right.
+    for act in [kept::act_over_mqtt, kept::act_over_stomp, wills::inherit, wills::die, toggle::act] {
+        let own = dice.fork();
+        threads.spawn(move || act(scene, own));
+    }
+}
+
+fn cast_subscribers<'a>(threads: &'a Scope<'a, '_>, scene: &'a Scene, dice: &mut Dice) {
+    let once = Promise::ExactlyOnce;
+    let group = scene.subscriber("mqtt-group", once, Rules::SHARED);
+    let alone = [
+        scene.subscriber("mqtt-qos1", Promise::AtLeastOnce, Rules::ALL),
+        scene.subscriber("mqtt-qos2", once, Rules::ALL),
+    ];
+    for (part, me) in subscriber::LASTING.into_iter().zip(alone.into_iter().chain([group, group])) {
+        let own = dice.fork();
+        threads.spawn(move || subscriber::act(scene, me, part, own));
+    }
+    let fleeting = scene.subscriber("mqtt-qos0", Promise::Fleeting, Rules::FLEETING);
+    let own = dice.fork();
+    let part = subscriber::Part { name: "subscriber-qos0", filter: "crash/+", qos: 0 };
+    threads.spawn(move || subscriber::act(scene, fleeting, part, own));
+    for (name, place, rules, count) in [
+        ("stomp-queue", Place::Alone, Rules::ALL, 1),
+        ("stomp-work", Place::Beside, Rules::SHARED, 3),
+        ("stomp-auto", Place::Auto, Rules::FLEETING, 1),
+        ("stomp-lasting", Place::Lasting, Rules::ALL, 1),
+    ] {
+        let me = scene.subscriber(name, Promise::AtLeastOnce, rules);
+        for _ in 0..count {
+            let own = dice.fork();
+            threads.spawn(move || consumer::act(scene, me, place, own));
+        }
+    }
+}
+
+fn cast_publishers<'a>(threads: &'a Scope<'a, '_>, scene: &'a Scene, dice: &mut Dice) {
+    for (name, qos, promise) in [
+        ("mqtt-qos0", 0, Promise::Fleeting),
+        ("mqtt-qos1", 1, Promise::AtLeastOnce),
+        ("mqtt-qos2", 2, Promise::ExactlyOnce),
+    ] {
         let (me, own) = (scene.publisher(name, promise), dice.fork());
         threads.spawn(move || publisher::act(scene, me, qos, false, own));
     }
-    let (me, own) = (scene.subscriber("stomp-queue", Promise::AtLeastOnce), dice.fork());
-    threads.spawn(move || consumer::act(scene, me, own));
     let (me, own) = (scene.publisher("stomp-send", Promise::AtLeastOnce), dice.fork());
     threads.spawn(move || sender::act(scene, me, false, own));
     // What these send again after each death, they send under the ids that it had: it must come as new once and no more.
@@ -102,12 +143,12 @@ fn perform(broker: &mut Broker, scene: &Scene, options: &Options, dice: &mut Dic
     let pause_ms = options.seconds.saturating_mul(2000).checked_div(u64::from(options.kills)).unwrap_or(0);
     while deaths.kills < options.kills {
         sleep(Duration::from_millis(dice.below(pause_ms)));
-        deaths.kill(broker)?;
+        deaths.kill(broker, scene)?;
         if deaths.kills < options.kills && dice.chance(30) {
             // While it recovers, or just after.
             sleep(Duration::from_millis(dice.below(120)));
             deaths.during_start += u32::from(scene.try_connect().is_err());
-            deaths.kill(broker)?;
+            deaths.kill(broker, scene)?;
         }
         let started = Instant::now();
         broker.wait_open(Duration::from_secs(60)).with_context(|| format!("after kill {}", deaths.kills))?;
@@ -131,27 +172,44 @@ struct Deaths {
 }
 
 impl Deaths {
-    fn kill(&mut self, broker: &mut Broker) -> Result<()> {
+    fn kill(&mut self, broker: &mut Broker, scene: &Scene) -> Result<()> {
+        scene.die();
         broker.kill();
         self.kills += 1;
         broker.launch()
     }
 }
 
-/// Everything that is published reaches everybody: two MQTT sessions by their subscriptions, the STOMP consumer by a queue.
-/// The limits are out of the way: what a full queue does is another matter.
+/// Everything that is published reaches everybody: MQTT sessions by their subscriptions, STOMP consumers by a queue or by a
+/// durable subscription. The limits are out of the way: what a full queue does is another matter.
 const CONFIG: &str = r#"
 [limits]
 session_queue_messages = 10000000
 session_queue_bytes = "8GiB"
+queue_messages = 10000000
+queue_bytes = "8GiB"
 
 [[queue]]
 name = "crash"
-max_length = 10000000
-max_length_bytes = "8GiB"
+
+[[queue]]
+name = "work"
+
+[[queue]]
+name = "auto"
 
 [[binding]]
 exchange = "amq.topic"
 queue = "crash"
+key = "crash.#"
+
+[[binding]]
+exchange = "amq.topic"
+queue = "work"
+key = "crash.#"
+
+[[binding]]
+exchange = "amq.topic"
+queue = "auto"
 key = "crash.#"
 "#;

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) struct Options {
     /// How often the broker is killed.
     pub(crate) kills: u32,
-    /// How long messages are published, at least.
+    /// How long messages are published, at least; half a second for each kill if nothing is said.
     pub(crate) seconds: u64,
     /// What all random choices follow from.
     pub(crate) seed: u64,
@@ -25,7 +25,7 @@ impl Options {
     pub(crate) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let seed = u64::try_from(now).unwrap_or(0);
-        let mut options = Self { kills: 50, seconds: 150, seed, data: None };
+        let mut options = Self { kills: 50, seconds: 0, seed, data: None };
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or_else(|| USAGE.to_owned());
             let number = |value: Result<String, String>| {
@@ -41,15 +41,18 @@ impl Options {
                 _ => return Err(USAGE.to_owned()),
             }
         }
+        if options.seconds == 0 {
+            options.seconds = u64::from(options.kills).div_ceil(2);
+        }
         Ok(options)
     }
 }
 
 const USAGE: &str = "\
-Kills a broker again and again while eight clients use it, and checks what it promised.
+Kills a broker again and again while twenty clients use it, and checks what it promised.
 
   --kills N      how often (50)
-  --seconds S    how long messages are published, at least (150)
+  --seconds S    how long messages are published, at least (half a second for each kill)
   --seed N       what random choices follow from (the time)
   --data DIR     where the broker stores (a temporary folder)
 
@@ -64,6 +67,7 @@ mod tests {
         let read = |line: &str| Options::read(line.split_whitespace().map(ToOwned::to_owned));
         let expected = Options { kills: 3, seconds: 9, seed: 7, data: Some("x".into()) };
         assert_eq!(read("--kills 3 --seconds 9 --seed 7 --data x"), Ok(expected));
+        assert_eq!(read("--kills 1000").map(|options| options.seconds), Ok(500));
         assert!(read("--kills").is_err());
         assert!(read("--kills many").is_err());
         assert!(read("--help").is_err());

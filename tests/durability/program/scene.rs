@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,8 +11,9 @@ use anyhow::Result;
 use harness::dice::Dice;
 use harness::wait::until;
 
-use crate::ledger::{Ledger, Promise};
+use crate::ledger::{Ledger, Promise, Rules};
 use crate::verdict::Verdict;
+use crate::wills::Wills;
 
 /// What everybody is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,24 +34,52 @@ pub(crate) struct Scene {
     pub(crate) mqtt: SocketAddr,
     pub(crate) stomp: SocketAddr,
     phase: AtomicU8,
+    /// How many lives of the broker have ended.
+    deaths: AtomicU64,
     ledger: Mutex<Ledger>,
+    wills: Mutex<Wills>,
 }
 
 impl Scene {
     pub(crate) fn new(mqtt: SocketAddr, stomp: SocketAddr) -> Self {
-        Self { mqtt, stomp, phase: AtomicU8::new(Phase::Arriving as u8), ledger: Mutex::default() }
+        let (phase, deaths) = (AtomicU8::new(Phase::Arriving as u8), AtomicU64::new(0));
+        Self { mqtt, stomp, phase, deaths, ledger: Mutex::default(), wills: Mutex::default() }
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn wills(&self) -> MutexGuard<'_, Wills> {
+        self.wills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn publisher(&self, name: &'static str, promise: Promise) -> usize {
         self.ledger().add_publisher(name, promise)
     }
 
-    pub(crate) fn subscriber(&self, name: &'static str, promise: Promise) -> usize {
-        self.ledger().add_subscriber(name, promise)
+    pub(crate) fn subscriber(&self, name: &'static str, promise: Promise, rules: Rules) -> usize {
+        self.ledger().add_subscriber(name, promise, rules)
+    }
+
+    /// The broker is about to die.
+    pub(crate) fn die(&self) {
+        self.deaths.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Equal numbers: the same life of the broker, if it lived when the first was taken.
+    pub(crate) fn life(&self) -> u64 {
+        self.deaths.load(Ordering::SeqCst)
+    }
+
+    /// What somebody has done, for people to read.
+    pub(crate) fn remark(&self, name: &'static str, remark: String) {
+        self.ledger().remarks.insert(name, remark);
+    }
+
+    /// How much has to come yet to whoever this is.
+    pub(crate) fn owe(&self, name: &'static str, count: usize) {
+        self.ledger().owed.insert(name, count);
     }
 
     pub(crate) fn complain(&self, complaint: String) {
@@ -99,6 +128,10 @@ impl Scene {
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
+        let broken = self.wills().broken();
+        self.ledger().complaints.extend(broken);
+        let remark = self.wills().remark();
+        self.remark("wills", remark);
         Verdict::of(&self.ledger())
     }
 }

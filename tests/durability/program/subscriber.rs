@@ -1,4 +1,4 @@
-//! A subscriber over MQTT, at QoS 1 or 2, whose session outlives its connections.
+//! A subscriber over MQTT, at any QoS, alone or in a group; at QoS 1 and 2 its session outlives its connections.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -16,11 +16,34 @@ use harness::socket::Next;
 use crate::payload;
 use crate::scene::{Phase, Scene, Stay};
 
+/// Who subscribes to what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    /// The client id.
+    pub(crate) name: &'static str,
+    pub(crate) filter: &'static str,
+    pub(crate) qos: u8,
+}
+
+/// Those whose sessions stay.
+pub(crate) const LASTING: [Part; 4] = [
+    Part { name: "subscriber-qos1", filter: "crash/#", qos: 1 },
+    Part { name: "subscriber-qos2", filter: "crash/#", qos: 2 },
+    Part { name: "member-1", filter: "$share/group/crash/#", qos: 2 },
+    Part { name: "member-2", filter: "$share/group/crash/#", qos: 2 },
+];
+
 /// Listens until the scene is over.
-pub(crate) fn act(scene: &Scene, me: usize, qos: u8, dice: Dice) {
-    // QoS 1 in 3.1.1, QoS 2 in 5.0: one of each.
-    let version = if qos == 1 { Version::V311 } else { Version::V5 };
-    let mut subscriber = Subscriber { me, qos, version, was_here: false, received: BTreeSet::new(), dice };
+pub(crate) fn act(scene: &Scene, me: usize, part: Part, dice: Dice) {
+    let mut subscriber = Subscriber {
+        me,
+        part,
+        version: part.version(),
+        was_here: false,
+        left_open: None,
+        received: BTreeSet::new(),
+        dice,
+    };
     while scene.phase() < Phase::Over {
         // The broker may be dead: that is what this is about.
         let _ = subscriber.converse(scene);
@@ -31,11 +54,20 @@ pub(crate) fn act(scene: &Scene, me: usize, qos: u8, dice: Dice) {
     }
 }
 
+impl Part {
+    /// QoS 1 in 3.1.1, the others in 5.0: some of each.
+    pub(crate) const fn version(self) -> Version {
+        if self.qos == 1 { Version::V311 } else { Version::V5 }
+    }
+}
+
 struct Subscriber {
     me: usize,
-    qos: u8,
+    part: Part,
     version: Version,
     was_here: bool,
+    /// A connection that it did not close, so that the next one takes its session over.
+    left_open: Option<Client>,
     /// QoS 2: the ids of messages that it has and the broker has not let go of (MQTT 5.0, 4.3.3).
     received: BTreeSet<u16>,
     dice: Dice,
@@ -43,17 +75,23 @@ struct Subscriber {
 
 impl Subscriber {
     fn converse(&mut self, scene: &Scene) -> io::Result<()> {
-        let name = format!("subscriber-qos{}", self.qos);
-        let mut connect = Connect::lasting(self.version, &name);
+        let name = self.part.name;
+        let lasts = self.part.qos > 0;
+        let mut connect =
+            if lasts { Connect::lasting(self.version, name) } else { Connect::new(self.version, name) };
         if self.version == Version::V5 {
             connect = connect.with(Property::Number(property::RECEIVE_MAXIMUM, 40));
         }
         let (mut client, connack) = Client::connect(scene.mqtt, &connect)?;
-        if self.was_here && !connack.session_present {
+        self.left_open = None;
+        if lasts && self.was_here && !connack.session_present {
             scene.complain(format!("{name}: its session was gone"));
         }
-        if !self.was_here {
-            client.subscribe("crash/#", self.qos)?;
+        if !connack.session_present {
+            let codes = client.subscribe(self.part.filter, self.part.qos)?;
+            if codes != [self.part.qos] {
+                scene.complain(format!("{name}: SUBACK {codes:?}"));
+            }
             self.was_here = true;
             if let Some(record) = scene.ledger().subscribers.get_mut(self.me) {
                 record.subscribed = true;
@@ -67,6 +105,7 @@ impl Subscriber {
         // Half the time it leaves with messages that it has not acknowledged, and without a word.
         if scene.phase() == Phase::Talking && self.dice.chance(50) {
             self.read(scene, &mut client, Duration::from_millis(5))?;
+            self.left_open = self.dice.chance(50).then_some(client);
             return Ok(());
         }
         client.send(&DISCONNECT)
@@ -100,7 +139,10 @@ impl Subscriber {
         } else if !publish.dup {
             scene.complain(format!("id {} came again without DUP before it was released", publish.id));
         }
-        let kind = if publish.qos == 1 { ack::PUBACK } else { ack::PUBREC };
-        out.extend(ack::bytes(kind, publish.id));
+        match publish.qos {
+            0 => {}
+            1 => out.extend(ack::bytes(ack::PUBACK, publish.id)),
+            _ => out.extend(ack::bytes(ack::PUBREC, publish.id)),
+        }
     }
 }

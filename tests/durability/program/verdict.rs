@@ -13,6 +13,8 @@ pub(crate) struct Verdict {
     pub(crate) doubled: Findings,
     /// Came first after a newer one of the same publisher.
     pub(crate) reordered: Findings,
+    /// Settled, confirmed, and came again.
+    pub(crate) came_back: Findings,
     /// Came again, and did not say so.
     pub(crate) unflagged: Findings,
     /// Came, and was never sent, or not like this.
@@ -50,9 +52,19 @@ impl Verdict {
             for (publisher, heard) in ledger.publishers.iter().zip(&subscriber.heard) {
                 verdict.compare(publisher, subscriber, heard);
             }
+            for (publisher, number) in &subscriber.came_back {
+                let publisher = ledger.publishers.get(*publisher).map_or("?", |publisher| publisher.name);
+                verdict.came_back.add(|| format!("{publisher} to {}: {number}", subscriber.name));
+            }
             for _ in 0..subscriber.damaged {
                 verdict.invented.add(|| format!("{} got bytes that nobody sent", subscriber.name));
             }
+        }
+        for (name, remark) in &ledger.remarks {
+            verdict.summary.push(format!("{name}: {remark}"));
+        }
+        for (name, owed) in ledger.owed.iter().filter(|(_, owed)| **owed > 0) {
+            verdict.lost.add(|| format!("{name}: {owed} that had to come"));
         }
         for complaint in &ledger.complaints {
             verdict.complaints.add(|| complaint.clone());
@@ -70,7 +82,7 @@ impl Verdict {
         let once = (publisher.promise, subscriber.promise) == (Promise::ExactlyOnce, Promise::ExactlyOnce);
         for (number, acknowledged) in (1_u64..).zip(&publisher.acknowledged) {
             let times = heard.times(number);
-            if *acknowledged && times == 0 {
+            if *acknowledged && times == 0 && subscriber.rules.complete {
                 self.lost.add(|| way(number));
             }
             if once && times > 1 {
@@ -82,7 +94,8 @@ impl Verdict {
                 self.unflagged.add(|| format!("{} came as new {fresh} times, sent {sent}", way(number)));
             }
         }
-        for number in &heard.late {
+        let late = if subscriber.rules.ordered { heard.late.as_slice() } else { &[] };
+        for number in late {
             self.reordered.add(|| format!("{} after a newer one", way(*number)));
         }
         for number in &heard.unknown {
@@ -90,11 +103,12 @@ impl Verdict {
         }
     }
 
-    fn findings(&self) -> [(&'static str, &Findings); 6] {
+    fn findings(&self) -> [(&'static str, &Findings); 7] {
         [
             ("lost", &self.lost),
             ("doubled", &self.doubled),
             ("reordered", &self.reordered),
+            ("came back", &self.came_back),
             ("unflagged", &self.unflagged),
             ("invented", &self.invented),
             ("complaints", &self.complaints),
@@ -132,12 +146,18 @@ fn summary_of_subscriber(subscriber: &Subscriber) -> String {
     let distinct: u64 = subscriber.heard.iter().map(|heard| heard.distinct).sum();
     let times: u64 =
         subscriber.heard.iter().flat_map(|heard| &heard.times).map(|times| u64::from(*times)).sum();
-    format!("subscriber {}: {distinct} heard, {} heard again", subscriber.name, times - distinct)
+    let confirmed = subscriber.confirmed();
+    let again = times - distinct;
+    format!(
+        "subscriber {}: {distinct} heard, {again} heard again, {confirmed} settled and told so",
+        subscriber.name
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Rules;
 
     #[test]
     fn an_acknowledged_message_that_never_came_is_lost() {
@@ -199,6 +219,42 @@ mod tests {
     }
 
     #[test]
+    fn what_was_settled_and_confirmed_does_not_come_back_on_a_later_connection() {
+        let mut ledger = full();
+        ledger.subscribers[0].promise = Promise::AtLeastOnce;
+        let before = ledger.moment();
+        ledger.settle(0, [(0, 2)]);
+        // It was on its way before that.
+        ledger.hear_since(0, (0, 2), true, before);
+        assert!(Verdict::of(&ledger).is_good());
+        ledger.hear_since(0, (0, 2), true, ledger.moment());
+        assert_eq!(Verdict::of(&ledger).came_back.count, 1);
+        assert_eq!(Verdict::of(&ledger).came_back.examples, ["p to s: 2"]);
+    }
+
+    #[test]
+    fn rules_take_order_and_completeness_away_and_nothing_else() {
+        let mut ledger = ledger();
+        ledger.hear(0, 0, 3, false);
+        ledger.hear(0, 0, 2, false);
+        ledger.subscribers[0].rules = Rules::SHARED;
+        let verdict = Verdict::of(&ledger);
+        assert_eq!((verdict.lost.count, verdict.reordered.count), (1, 0));
+        ledger.subscribers[0].rules = Rules::FLEETING;
+        let verdict = Verdict::of(&ledger);
+        assert_eq!((verdict.lost.count, verdict.reordered.count), (0, 1));
+        ledger.hear(0, 0, 2, false);
+        assert_eq!(Verdict::of(&ledger).doubled.count, 1);
+    }
+
+    #[test]
+    fn what_is_owed_in_the_end_is_lost() {
+        let mut ledger = full();
+        ledger.owed.insert("somebody", 2);
+        assert_eq!(Verdict::of(&ledger).lost.examples, ["somebody: 2 that had to come"]);
+    }
+
+    #[test]
     fn what_nobody_sent_is_invented() {
         let mut ledger = full();
         ledger.hear(0, 0, 9, false);
@@ -211,7 +267,7 @@ mod tests {
     fn ledger() -> Ledger {
         let mut ledger = Ledger::default();
         ledger.add_publisher("p", Promise::ExactlyOnce);
-        ledger.add_subscriber("s", Promise::ExactlyOnce);
+        ledger.add_subscriber("s", Promise::ExactlyOnce, Rules::ALL);
         for _ in 0..3 {
             let number = ledger.send(0);
             ledger.acknowledge(0, number);
