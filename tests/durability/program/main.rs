@@ -5,6 +5,7 @@
 
 mod consumer;
 mod encore;
+mod estate;
 mod kept;
 mod ledger;
 mod options;

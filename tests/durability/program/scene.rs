@@ -11,9 +11,9 @@ use anyhow::Result;
 use harness::dice::Dice;
 use harness::wait::until;
 
+use crate::estate::Wills;
 use crate::ledger::{Ledger, Promise, Rules};
 use crate::verdict::Verdict;
-use crate::wills::Wills;
 
 /// What everybody is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

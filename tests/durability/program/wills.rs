@@ -1,6 +1,6 @@
 //! Wills: of whoever was lost exactly one comes, of whoever took his leave none.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,36 +14,6 @@ use harness::mqtt::write::{Connect, DISCONNECT, ack};
 use harness::socket::Next;
 
 use crate::scene::{Phase, Scene};
-
-/// What is known of wills, by number.
-#[derive(Debug, Default)]
-pub(crate) struct Wills {
-    /// Whether it has to come. Absent: it may.
-    must: BTreeMap<u64, bool>,
-    /// How often it came as something new.
-    came: BTreeMap<u64, u32>,
-}
-
-impl Wills {
-    fn owed(&self) -> usize {
-        self.must.iter().filter(|(number, must)| **must && !self.came.contains_key(number)).count()
-    }
-
-    /// What there was to hear, for people to read.
-    pub(crate) fn remark(&self) -> String {
-        let due = self.must.values().filter(|must| **must).count();
-        format!("{due} of lost clients, {} of others; {} came", self.must.len() - due, self.came.len())
-    }
-
-    /// What is wrong.
-    pub(crate) fn broken(&self) -> Vec<String> {
-        let doubled = self.came.iter().filter(|(_, times)| **times > 1);
-        let doubled = doubled.map(|(number, times)| format!("will {number} came {times} times"));
-        let unwanted = self.came.keys().filter(|number| self.must.get(number) == Some(&false));
-        let unwanted = unwanted.map(|number| format!("will {number} came, but its client took its leave"));
-        doubled.chain(unwanted).collect()
-    }
-}
 
 /// One client after the other with a will.
 pub(crate) fn die(scene: &Scene, mut dice: Dice) {
@@ -142,18 +112,4 @@ fn hear(scene: &Scene, will: &Publish, received: &mut BTreeSet<u16>) {
     let times = wills.came.entry(number).or_default();
     // At QoS 1, the first may have been lost with the connection that it was sent on.
     *times = if is_new { *times + 1 } else { (*times).max(1) };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Wills;
-
-    #[test]
-    fn a_will_comes_once_and_none_of_whoever_took_his_leave() {
-        let mut wills = Wills::default();
-        wills.must.extend([(1, true), (2, true), (3, false)]);
-        assert_eq!((wills.owed(), wills.broken().len()), (2, 0));
-        wills.came.extend([(1, 1), (2, 2), (3, 1), (4, 1)]);
-        assert_eq!((wills.owed(), wills.broken().len()), (0, 2));
-    }
 }
