@@ -140,6 +140,10 @@ impl Consumers {
 
     pub(crate) fn attach(&mut self, options: ConsumerOptions, readiness: Arc<Readiness>) -> ConsumerKey {
         let at = self.free.pop().unwrap_or_else(|| {
+            if self.slots.is_empty() {
+                // Nearly every queue has one consumer for all its life: a session.
+                self.slots.reserve_exact(1);
+            }
             self.slots.push(Slot::default());
             u32::try_from(self.slots.len() - 1).expect("no queue has four billion consumers")
         });

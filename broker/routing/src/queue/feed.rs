@@ -96,14 +96,15 @@ impl Feed {
         if self.is_open() {
             let mut replays = self.lock();
             replays.retain(|one| !one.is_of(exchange, pattern));
-            self.set(OPEN, !replays.is_empty());
+            self.note(&mut replays);
         }
     }
 
     /// They all end.
     pub(crate) fn close(&self) {
-        self.lock().clear();
-        self.set(OPEN, false);
+        let mut replays = self.lock();
+        replays.clear();
+        self.note(&mut replays);
     }
 
     /// Goes past keys that match nothing, so many at most; whether something is there to be given. Nobody is in the way
@@ -120,7 +121,7 @@ impl Feed {
         } else {
             replays.rotate_left(1);
         }
-        self.set(OPEN, !replays.is_empty());
+        self.note(&mut replays);
         false
     }
 
@@ -157,7 +158,7 @@ impl Feed {
         if replays.len() > 1 {
             replays.rotate_left(1);
         }
-        self.set(OPEN, !replays.is_empty());
+        self.note(&mut replays);
     }
 
     /// A message is about to go into the queue: gives what is retained for its key and was still to come, before its turn.
@@ -179,6 +180,15 @@ impl Feed {
                 one.early.insert(text);
             }
         }
+    }
+
+    /// Whether there is something, for those who ask without the lock. Most subscriptions find nothing retained, or soon
+    /// have it all: their queue keeps no room for walks.
+    fn note(&self, replays: &mut VecDeque<Replay>) {
+        if replays.is_empty() {
+            *replays = VecDeque::new();
+        }
+        self.set(OPEN, !replays.is_empty());
     }
 
     fn set(&self, flag: u8, is: bool) {

@@ -200,7 +200,12 @@ impl Subscriptions {
 
     fn take(&mut self, ticket: Ticket) -> Option<Waiting> {
         let at = self.waiting.iter().position(|waiting| waiting.ticket == ticket)?;
-        Some(self.waiting.remove(at))
+        let waiting = self.waiting.remove(at);
+        if self.waiting.is_empty() {
+            // Clients subscribe when they come, and then hardly ever: what that took is given back.
+            self.waiting = Vec::new();
+        }
+        Some(waiting)
     }
 }
 
