@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use model::change::Change;
 use model::name::{ExchangeName, Incarnation, QueueId};
@@ -14,7 +15,7 @@ use crate::group::PREFIX_BYTES;
 use crate::keyspace::{Key, Keyspace, Meta, Stored, kind, read_value, value};
 use crate::log::{Log, Seen};
 use crate::position::Position;
-use crate::queues::{Live, Queues};
+use crate::queues::{Index, Live};
 use crate::record::wire::RecordError;
 use crate::record::{Item, Items, Note, put_changes};
 use crate::segment::path_of;
@@ -28,7 +29,7 @@ pub(crate) struct State {
     pub(crate) salt: u64,
     /// For the names of damaged files.
     journal: PathBuf,
-    pub(crate) queues: Queues,
+    pub(crate) queues: Arc<Index>,
     pub(crate) live: Live,
     /// The newest, and the record that says so.
     pub(crate) incarnation: (Incarnation, Position),
@@ -58,7 +59,7 @@ impl State {
             keyspace,
             salt,
             journal,
-            queues: Queues::default(),
+            queues: Arc::default(),
             live: Live::default(),
             incarnation: (Incarnation(0), Position::START),
             applied: Position::START,
@@ -82,6 +83,7 @@ impl State {
                 break;
             }
             self.applied = reached;
+            self.queues.reach(reached);
             self.flush()?;
         }
         Ok(())
@@ -108,9 +110,10 @@ impl State {
             match items.next() {
                 Ok(Some(Item::Enqueue { body: _, entries })) => {
                     let share = size / u32::try_from(entries.len()).unwrap_or(u32::MAX).max(1);
+                    let mut queues = self.queues.lock();
                     for entry in entries {
-                        if !self.strict || self.queues.is_declared(entry.place.queue) {
-                            self.queues.put(entry.place, at, share, &mut self.live);
+                        if !self.strict || queues.is_declared(entry.place.queue) {
+                            queues.put(entry.place, at, share, &mut self.live);
                         }
                     }
                 }
@@ -125,8 +128,9 @@ impl State {
     fn apply_note(&mut self, at: Position, note: Note) {
         match note {
             Note::Floor { queue, next } => {
-                if !self.strict || self.queues.is_declared(queue) {
-                    self.queues.floor(queue, next, at.segment);
+                let mut queues = self.queues.lock();
+                if !self.strict || queues.is_declared(queue) {
+                    queues.floor(queue, next, at.segment);
                 }
             }
             Note::Incarnation(incarnation) => {
@@ -139,11 +143,11 @@ impl State {
 
     fn apply_change(&mut self, at: Position, change: &Change) -> Result<(), StoreError> {
         match change {
-            Change::Receive(place) => self.queues.receive(*place, at.segment),
-            Change::Remove(place) => self.queues.remove(*place, &mut self.live),
+            Change::Receive(place) => self.queues.lock().receive(*place, at.segment),
+            Change::Remove(place) => self.queues.lock().remove(*place, &mut self.live),
             Change::DeleteQueue(queue) => return self.delete_queue(*queue, at),
             Change::DeclareQueue(queue) => {
-                self.queues.declare(queue.id, topology::shard(&queue.options.name));
+                self.queues.lock().declare(queue.id, topology::shard(&queue.options.name));
             }
             Change::DropSession(client) if at >= self.objects_from => {
                 self.delete_all(&dedup::prefix(self.salt, client), at, |_| true)?;
@@ -176,7 +180,7 @@ impl State {
     }
 
     fn delete_queue(&mut self, queue: QueueId, at: Position) -> Result<(), StoreError> {
-        let shard = self.queues.delete(queue, &mut self.live);
+        let shard = self.queues.lock().delete(queue, &mut self.live);
         let Some(shard) = shard.filter(|_| at >= self.objects_from) else {
             return Ok(());
         };

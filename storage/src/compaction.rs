@@ -111,7 +111,7 @@ impl Bite {
         if state.incarnation.1.segment == segment {
             self.records.push(Moved::Note(Note::Incarnation(state.incarnation.0)));
         }
-        for (queue, places) in state.queues.iter() {
+        for (queue, places) in state.queues.lock().iter() {
             if places.proof == segment {
                 self.records.push(Moved::Note(Note::Floor { queue, next: places.next }));
             }
@@ -159,7 +159,7 @@ fn live_changes(
                 live.extend(received.into_iter().map(Change::Receive));
             }
             Ok(Some(Item::Change(Change::Receive(place)))) => {
-                let spot = state.queues.spot(place);
+                let spot = state.queues.lock().spot(place);
                 if spot.is_some_and(|spot| spot.received == at.segment && spot.position.segment != at.segment)
                 {
                     live.push(Change::Receive(place));
@@ -179,9 +179,9 @@ fn live_changes(
 }
 
 fn lies_at(state: &State, place: Place, at: Position) -> bool {
-    state.queues.spot(place).is_some_and(|spot| spot.position == at)
+    state.queues.lock().spot(place).is_some_and(|spot| spot.position == at)
 }
 
 fn is_received(state: &State, place: Place) -> bool {
-    state.queues.spot(place).is_some_and(|spot| spot.received != 0)
+    state.queues.lock().spot(place).is_some_and(|spot| spot.received != 0)
 }

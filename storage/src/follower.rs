@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, select};
 
 use crate::apply::State;
 use crate::compaction::Compaction;
@@ -22,6 +22,8 @@ pub(crate) struct Follower {
     pub(crate) statistics: Arc<Statistics>,
     /// Something became durable; disconnected: nothing will any more.
     pub(crate) news: Receiver<()>,
+    /// Somebody wants to read what is not known yet.
+    pub(crate) nudged: Receiver<()>,
     /// Disconnected: the store is closing.
     pub(crate) stop: Receiver<()>,
     pub(crate) stopping: Arc<AtomicBool>,
@@ -37,6 +39,7 @@ impl Follower {
     pub(crate) fn run(mut self) {
         // sled panics on some kinds of damage.
         let result = catch_unwind(AssertUnwindSafe(|| self.work()));
+        self.state.queues.end();
         let failed = match result {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
@@ -48,11 +51,7 @@ impl Follower {
     }
 
     fn work(&mut self) -> Result<(), StoreError> {
-        while self.news.recv().is_ok() {
-            // What comes and goes within this time never touches sled.
-            match self.stop.recv_timeout(self.apply_wait) {
-                Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
-            }
+        while self.waits_for_news() {
             self.state.follow(&*self.log)?;
             self.compact()?;
         }
@@ -61,6 +60,23 @@ impl Follower {
         }
         self.state.follow(&*self.log)?;
         self.state.checkpoint(true)
+    }
+
+    /// Waits until there is something to follow; `false`: there will be no more.
+    fn waits_for_news(&self) -> bool {
+        select! {
+            recv(self.nudged) -> _ => return true,
+            recv(self.news) -> news => if news.is_err() {
+                return false;
+            },
+        }
+        // What comes and goes within this time never touches sled.
+        select! {
+            recv(self.nudged) -> _ => {}
+            recv(self.stop) -> _ => {}
+            default(self.apply_wait) => {}
+        }
+        true
     }
 
     fn compact(&mut self) -> Result<(), StoreError> {

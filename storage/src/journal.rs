@@ -3,6 +3,7 @@
 //! Groups are numbered without gaps through all files, and each says up to which one everything was on disk when it was
 //! written. So a hole that a crash may leave at the end is told from damage to what was acknowledged.
 
+mod fetch;
 mod replay;
 mod spares;
 mod writer;
@@ -12,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::StoreError;
-use crate::group::{self, Group, PREFIX_BYTES};
+use crate::group::{self, Group};
+use crate::journal::fetch::fetch;
 use crate::journal::replay::replay;
 use crate::journal::spares::Spares;
 use crate::journal::writer::Writer;
@@ -133,12 +135,22 @@ impl Log for Journal {
     }
 
     fn read(&self, at: Position) -> Result<Vec<u8>, StoreError> {
-        let (segment, _) = Segment::open(&self.directory, at.segment, false)?;
         let mut record = Vec::new();
-        segment.read(at.offset.into(), PREFIX_BYTES, &mut record)?;
-        let length = record.first_chunk().map_or(0, |prefix| u32::from_le_bytes(*prefix));
-        segment.read(u64::from(at.offset) + PREFIX_BYTES as u64, length as usize, &mut record)?;
+        self.read_each(&[at], &mut |_, found| {
+            record.extend_from_slice(found);
+            Ok(Seen::Enough)
+        })?;
         Ok(record)
+    }
+
+    fn read_each(&self, wanted: &[Position], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        for here in wanted.chunk_by(|one, other| one.segment == other.segment) {
+            let Some(Position { segment: id, .. }) = here.first() else { continue };
+            let end = self.extent().used.get(id).copied().unwrap_or(0);
+            let (segment, _) = Segment::open(&self.directory, *id, false)?;
+            fetch(&segment, end, here, visit)?;
+        }
+        Ok(())
     }
 
     fn segments(&self) -> Vec<SegmentSummary> {

@@ -4,7 +4,8 @@
 //! as one group under one checksum, writes it once and calls `fdatasync` once; a second thread then runs the
 //! [`completion::Completion`]s in commit order. That is all that an acknowledgement waits for. A third thread reads the
 //! journal behind them, brings sled after it, and gives up journal files whose records are dead, after it has moved on
-//! what is still alive in them.
+//! what is still alive in them. A fourth thread reads messages back for whoever keeps their numbers only
+//! ([`store::Store::read`]).
 //!
 //! At the start sled and the journal are read, and what they add up to is handed out as [`recovery::Recovered`]. The
 //! journal alone is enough: sled is set aside and filled again if it is of no use.
@@ -23,10 +24,12 @@ mod journal;
 mod keyspace;
 mod publications;
 mod queues;
+mod reader;
 mod record;
 mod retained;
 mod segment;
 mod sessions;
+mod spots;
 mod subject;
 mod topology;
 mod watch;
@@ -45,6 +48,7 @@ pub use completion::Completion;
 pub use error::StoreError;
 pub use inbox::Urgency;
 pub use options::Options;
+pub use reader::{Answer, Found};
 pub use recovery::{
     Recovered, RecoveredEntry, RecoveredPublication, RecoveredQueue, RecoveredSession, RecoveryReport,
 };

@@ -41,6 +41,19 @@ pub trait Log: Send + Sync {
     /// Damage, or that it is not there any more.
     fn read(&self, at: Position) -> Result<Vec<u8>, StoreError>;
 
+    /// The records at these positions, which ascend and of which none is twice, each shown once. What `visit` says changes
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read`], or what `visit` returns; some may have been shown before.
+    fn read_each(&self, wanted: &[Position], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        for at in wanted {
+            visit(*at, &self.read(*at)?)?;
+        }
+        Ok(())
+    }
+
     /// What there is, oldest first. The last one is being written.
     fn segments(&self) -> Vec<SegmentSummary>;
 

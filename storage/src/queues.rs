@@ -1,12 +1,15 @@
 //! Where waiting messages lie: known in memory and in the journal, never in sled.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use model::change::Place;
 use model::name::QueueId;
 use model::shard::Shard;
 
 use crate::position::Position;
+use crate::spots::{Spot, Spots};
 
 /// How many bytes of each segment are still needed.
 #[derive(Debug, Default)]
@@ -37,24 +40,13 @@ impl Live {
     }
 }
 
-/// Where one entry lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Spot {
-    /// The record with its message.
-    pub(crate) position: Position,
-    /// Its share of that record.
-    pub(crate) bytes: u32,
-    /// The segment that says that the client has it (PUBREC); 0: none does.
-    pub(crate) received: u32,
-}
-
 /// One queue's entries.
 #[derive(Debug)]
 pub(crate) struct Places {
     /// Its home; `None` until its declaration was seen.
     shard: Option<Shard>,
     /// By number.
-    pub(crate) spots: BTreeMap<u64, Spot>,
+    pub(crate) spots: Spots,
     /// Above every number ever used.
     pub(crate) next: u64,
     /// The segment that proves it.
@@ -65,6 +57,41 @@ pub(crate) struct Places {
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
     queues: HashMap<QueueId, Places>,
+    /// Every entry from records before this is known.
+    pub(crate) followed: Position,
+    /// Nobody follows the journal any more.
+    pub(crate) ended: bool,
+}
+
+/// The same, for the thread that follows the journal and for those who read bodies back.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    queues: Mutex<Queues>,
+    changed: Condvar,
+}
+
+impl Index {
+    /// To be held for moments only, and never over I/O.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything before is known now.
+    pub(crate) fn reach(&self, position: Position) {
+        self.lock().followed = position;
+        self.changed.notify_all();
+    }
+
+    /// Nobody follows the journal any more.
+    pub(crate) fn end(&self) {
+        self.lock().ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for news, for so long at most.
+    pub(crate) fn wait<'a>(&self, queues: MutexGuard<'a, Queues>, time: Duration) -> MutexGuard<'a, Queues> {
+        self.changed.wait_timeout(queues, time).unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 impl Queues {
@@ -76,7 +103,7 @@ impl Queues {
     /// The queue exists no more. Returns its home, if it existed.
     pub(crate) fn delete(&mut self, queue: QueueId, live: &mut Live) -> Option<Shard> {
         let places = self.queues.remove(&queue)?;
-        for spot in places.spots.values() {
+        for (_, spot) in places.spots.iter() {
             live.subtract(spot.position.segment, spot.bytes);
         }
         places.shard
@@ -90,28 +117,24 @@ impl Queues {
     /// An entry lies here now; also if it lay somewhere else before.
     pub(crate) fn put(&mut self, place: Place, position: Position, bytes: u32, live: &mut Live) {
         let places = self.queue(place.queue);
-        let before = places.spots.get(&place.sequence);
-        if let Some(before) = before {
+        if let Some(before) = places.spots.insert(place.sequence, position, bytes) {
             live.subtract(before.position.segment, before.bytes);
         }
-        let received = before.map_or(0, |before| before.received);
-        places.spots.insert(place.sequence, Spot { position, bytes, received });
         live.add(position.segment, bytes);
         places.raise(place.sequence.saturating_add(1), position.segment);
     }
 
     /// The client has it.
     pub(crate) fn receive(&mut self, place: Place, segment: u32) {
-        let places = self.queues.get_mut(&place.queue);
-        if let Some(spot) = places.and_then(|places| places.spots.get_mut(&place.sequence)) {
-            spot.received = segment;
+        if let Some(places) = self.queues.get_mut(&place.queue) {
+            places.spots.receive(place.sequence, segment);
         }
     }
 
     /// It is gone.
     pub(crate) fn remove(&mut self, place: Place, live: &mut Live) {
         let places = self.queues.get_mut(&place.queue);
-        if let Some(spot) = places.and_then(|places| places.spots.remove(&place.sequence)) {
+        if let Some(spot) = places.and_then(|places| places.spots.remove(place.sequence)) {
             live.subtract(spot.position.segment, spot.bytes);
         }
     }
@@ -128,14 +151,14 @@ impl Queues {
 
     /// Where that entry lies.
     pub(crate) fn spot(&self, place: Place) -> Option<Spot> {
-        self.queues.get(&place.queue)?.spots.get(&place.sequence).copied()
+        self.queues.get(&place.queue)?.spots.get(place.sequence)
     }
 
     /// Queues that were never declared, or are deleted, go with what seemed to be in them.
     pub(crate) fn purge(&mut self, live: &mut Live) {
         self.queues.retain(|_, places| {
             if places.shard.is_none() {
-                for spot in places.spots.values() {
+                for (_, spot) in places.spots.iter() {
                     live.subtract(spot.position.segment, spot.bytes);
                 }
             }
@@ -149,7 +172,7 @@ impl Queues {
     }
 
     fn queue(&mut self, queue: QueueId) -> &mut Places {
-        let new = || Places { shard: None, spots: BTreeMap::new(), next: 1, proof: 0 };
+        let new = || Places { shard: None, spots: Spots::default(), next: 1, proof: 0 };
         self.queues.entry(queue).or_insert_with(new)
     }
 }

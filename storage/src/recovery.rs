@@ -221,6 +221,7 @@ fn replay(options: &Options, directory: &Directory) -> Result<(State, Journal, O
         }
     }
     state.applied = tail;
+    state.queues.reach(tail);
     state.flush()?;
     Ok((state, journal, opened, meta.is_none() && records > 0))
 }
@@ -237,12 +238,12 @@ fn begin_life(state: &mut State, journal: &Journal) -> Result<Incarnation, Store
 }
 
 fn load(state: &mut State, log: &dyn Log) -> Result<Recovered, StoreError> {
-    state.queues.purge(&mut state.live);
+    state.queues.lock().purge(&mut state.live);
     state.strict = true;
     // Counted anew: where sled had the objects already, nobody has counted them yet.
     state.live = Live::default();
-    for (_, places) in state.queues.iter() {
-        for spot in places.spots.values() {
+    for (_, places) in state.queues.lock().iter() {
+        for (_, spot) in places.spots.iter() {
             state.live.add(spot.position.segment, spot.bytes);
         }
     }
@@ -271,7 +272,7 @@ fn load(state: &mut State, log: &dyn Log) -> Result<Recovered, StoreError> {
     let mut entries = read_entries(state, log)?;
     let count = entries.values().map(Vec::len).sum();
     let queues = objects.queues.into_iter().map(|record| RecoveredQueue {
-        next_sequence: state.queues.next(record.id),
+        next_sequence: state.queues.lock().next(record.id),
         entries: entries.remove(&record.id).unwrap_or_default(),
         record,
     });
@@ -337,7 +338,7 @@ impl Objects {
             Change::DeclareExchange(exchange) => self.exchanges.push(*exchange),
             Change::DeclareQueue(queue) => self.queues.push(*queue),
             Change::Bind { queue, binding } => {
-                if !state.queues.is_declared(queue) {
+                if !state.queues.lock().is_declared(queue) {
                     return false;
                 }
                 self.bindings.push((queue, *binding));
@@ -366,8 +367,9 @@ impl Objects {
 /// Reads what waits, in the order of the journal: only segments that have something, each record once.
 fn read_entries(state: &State, log: &dyn Log) -> Result<HashMap<QueueId, Vec<RecoveredEntry>>, StoreError> {
     let mut wanted: Vec<Position> = Vec::new();
-    for (_, places) in state.queues.iter() {
-        wanted.extend(places.spots.values().map(|spot| spot.position));
+    for (_, places) in state.queues.lock().iter() {
+        wanted.reserve(places.spots.len());
+        wanted.extend(places.spots.iter().map(|(_, spot)| spot.position));
     }
     wanted.sort_unstable();
     wanted.dedup();
@@ -405,13 +407,13 @@ fn read_record(
         let Item::Enqueue { body, mut entries } = item else {
             continue;
         };
-        entries.retain(|entry| state.queues.spot(entry.place).is_some_and(|spot| spot.position == at));
+        entries.retain(|entry| state.queues.lock().spot(entry.place).is_some_and(|spot| spot.position == at));
         if entries.is_empty() {
             continue;
         }
         let message = body.read().map_err(|error| state.damaged(at, error))?;
         for entry in entries {
-            let received = state.queues.spot(entry.place).is_some_and(|spot| spot.received != 0);
+            let received = state.queues.lock().spot(entry.place).is_some_and(|spot| spot.received != 0);
             out.entry(entry.place.queue).or_default().push(RecoveredEntry {
                 sequence: entry.place.sequence,
                 message: Arc::clone(&message),

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::Sender;
 use model::change::Changeset;
+use model::name::QueueId;
 
 use crate::apply::State;
 use crate::committer::{Committer, Limits, run_completions};
@@ -16,6 +17,7 @@ use crate::follower::Follower;
 use crate::inbox::{Inbox, Job, Urgency};
 use crate::log::Log;
 use crate::options::Options;
+use crate::reader::{Answer, Reader, Wanted};
 use crate::recovery::{Recovered, recover};
 use crate::statistics::Statistics;
 
@@ -27,6 +29,7 @@ pub struct Store {
     inbox: Arc<Inbox>,
     statistics: Arc<Statistics>,
     stopping: Arc<AtomicBool>,
+    questions: Sender<Option<Wanted>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -37,6 +40,9 @@ struct Running {
     committer: JoinHandle<()>,
     completer: JoinHandle<()>,
     follower: JoinHandle<()>,
+    reader: JoinHandle<()>,
+    /// Keeps the follower waiting while nobody reads.
+    nudge: Sender<()>,
     /// Given back last.
     directory: Directory,
 }
@@ -84,6 +90,16 @@ impl Store {
         let (completions, ready) = crossbeam_channel::bounded(READY_GROUPS_MAX);
         let (follower, news) = crossbeam_channel::bounded(1);
         let (stop, stopped) = crossbeam_channel::bounded(1);
+        let (nudge, nudged) = crossbeam_channel::bounded(1);
+        // Whoever asks waits for the answer before he asks again.
+        let (questions, asked) = crossbeam_channel::unbounded();
+        let reader = Reader {
+            log: Arc::clone(&log),
+            index: Arc::clone(&state.queues),
+            questions: asked,
+            nudge: nudge.clone(),
+            stopping: Arc::clone(&stopping),
+        };
         let committer = Committer {
             log: Arc::clone(&log),
             inbox: Arc::clone(&inbox),
@@ -104,6 +120,7 @@ impl Store {
             inbox: Arc::clone(&inbox),
             statistics: Arc::clone(&statistics),
             news,
+            nudged,
             stop: stopped,
             stopping: Arc::clone(&stopping),
             failed: Arc::clone(&failed),
@@ -117,9 +134,11 @@ impl Store {
             committer: spawn("store-commit", &options.directory, commit)?,
             completer: spawn("store-complete", &options.directory, move || run_completions(&ready))?,
             follower: spawn("store-follow", &options.directory, move || follower.run())?,
+            reader: spawn("store-read", &options.directory, move || reader.run())?,
+            nudge,
             directory,
         };
-        Ok(Self { inbox, statistics, stopping, running: Mutex::new(Some(running)) })
+        Ok(Self { inbox, statistics, stopping, questions, running: Mutex::new(Some(running)) })
     }
 
     /// Hands in a changeset. Never waits for the disk. The order of calls is the order in the journal, and the order in
@@ -133,6 +152,16 @@ impl Store {
         self.inbox.push(Job::Commit { changeset, completion }, urgency);
     }
 
+    /// Reads messages that wait, by the numbers of their entries, which are durable. Never waits for the disk: `answer` is
+    /// called on a thread of the store, of one call after the other; or dropped, if the store is closed. Live records move
+    /// meanwhile as they like.
+    ///
+    /// What is asked for waits in memory, bounded only by how much the callers want at once.
+    pub fn read(&self, queue: QueueId, sequences: Vec<u64>, answer: Answer) {
+        // Without a reader the question is dropped, and the answer with it.
+        let _ = self.questions.send(Some(Wanted { queue, sequences, answer }));
+    }
+
     /// What it has done so far.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
@@ -142,18 +171,21 @@ impl Store {
     /// is free. What is committed afterwards is dropped. Not to be called from a completion.
     pub fn close(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { stop, committer, completer, follower, directory }) = running else {
+        let Some(Running { stop, committer, completer, follower, reader, nudge, directory }) = running else {
             return;
         };
         self.stopping.store(true, Ordering::Relaxed);
         drop(stop);
         self.inbox.close();
-        for (thread, name) in [(committer, "committer"), (completer, "completer"), (follower, "follower")] {
+        let _ = self.questions.send(None);
+        let threads =
+            [(committer, "committer"), (completer, "completer"), (follower, "follower"), (reader, "reader")];
+        for (thread, name) in threads {
             if thread.join().is_err() {
                 tracing::error!(thread = name, "store.thread_panicked");
             }
         }
-        drop(directory);
+        drop((nudge, directory));
     }
 }
 

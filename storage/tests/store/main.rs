@@ -8,4 +8,5 @@ mod failure;
 mod naive;
 mod order;
 mod random;
+mod reading;
 mod recovery;

@@ -1,0 +1,187 @@
+//! Reader: messages that wait, read back from the journal, on a thread of its own.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use model::change::Place;
+use model::name::QueueId;
+
+use crate::error::StoreError;
+use crate::log::{Log, Seen};
+use crate::position::Position;
+use crate::queues::Index;
+use crate::record::wire::RecordError;
+use crate::record::{Item, Items};
+use crate::recovery::RecoveredEntry;
+
+/// Entries of a queue whose messages somebody wants back.
+pub(crate) struct Wanted {
+    pub(crate) queue: QueueId,
+    /// Their numbers.
+    pub(crate) sequences: Vec<u64>,
+    pub(crate) answer: Answer,
+}
+
+/// What is called with what was found, on the thread of the reader: others wait behind it.
+pub type Answer = Box<dyn FnOnce(Result<Found, StoreError>) + Send>;
+
+/// What was found. What is in neither list does not wait any more.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// By number.
+    pub entries: Vec<RecoveredEntry>,
+    /// Their bytes are not what was written. They stay in the journal for whoever repairs it.
+    pub damaged: Vec<u64>,
+}
+
+/// Reads what is asked for, one question after the other.
+pub(crate) struct Reader {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) questions: Receiver<Option<Wanted>>,
+    /// Asks the follower not to wait.
+    pub(crate) nudge: Sender<()>,
+    pub(crate) stopping: Arc<AtomicBool>,
+}
+
+impl Reader {
+    /// Works until somebody asks for nothing.
+    pub(crate) fn run(self) {
+        while let Ok(Some(wanted)) = self.questions.recv() {
+            let Wanted { queue, sequences, answer } = wanted;
+            answer(self.find(queue, sequences));
+        }
+    }
+
+    fn find(&self, queue: QueueId, sequences: Vec<u64>) -> Result<Found, StoreError> {
+        let mut left: BTreeSet<u64> = sequences.into_iter().collect();
+        self.catch_up(queue, &left)?;
+        let mut found = Found::default();
+        let mut before = Vec::new();
+        while !left.is_empty() {
+            let positions = self.positions(queue, &mut left);
+            match self.read(queue, &positions, &mut left, &mut found) {
+                Ok(()) => {
+                    // Not where it should be, or moved while we looked.
+                    if positions == before {
+                        found.damaged.extend(std::mem::take(&mut left));
+                    }
+                }
+                // Live records move on, and their files go: then they are somewhere else now.
+                Err(_) if positions != before => {}
+                Err(error @ StoreError::Damaged { .. }) => {
+                    tracing::error!(%error, queue = queue.0, "store.damaged");
+                    self.read_one_by_one(queue, &mut left, &mut found)?;
+                }
+                Err(error) => return Err(error),
+            }
+            before = positions;
+        }
+        found.entries.sort_unstable_by_key(|entry| entry.sequence);
+        Ok(found)
+    }
+
+    /// Waits until the index has all of them, or all there is.
+    fn catch_up(&self, queue: QueueId, wanted: &BTreeSet<u64>) -> Result<(), StoreError> {
+        let end = self.log.durable();
+        let mut queues = self.index.lock();
+        while queues.followed < end
+            && wanted.iter().any(|sequence| queues.spot(Place { queue, sequence: *sequence }).is_none())
+        {
+            if queues.ended || self.stopping.load(Ordering::Relaxed) {
+                return Err(StoreError::Ended { thread: "follower" });
+            }
+            // It is asked already, if there is no room.
+            let _ = self.nudge.try_send(());
+            queues = self.index.wait(queues, CATCH_UP_WAIT);
+        }
+        Ok(())
+    }
+
+    /// Where they lie, in the order of the journal; what does not wait any more is left out.
+    fn positions(&self, queue: QueueId, left: &mut BTreeSet<u64>) -> Vec<Position> {
+        let queues = self.index.lock();
+        let mut positions = Vec::with_capacity(left.len());
+        left.retain(|sequence| {
+            let spot = queues.spot(Place { queue, sequence: *sequence });
+            positions.extend(spot.map(|spot| spot.position));
+            spot.is_some()
+        });
+        drop(queues);
+        positions.sort_unstable();
+        positions.dedup();
+        positions
+    }
+
+    fn read(
+        &self,
+        queue: QueueId,
+        positions: &[Position],
+        left: &mut BTreeSet<u64>,
+        found: &mut Found,
+    ) -> Result<(), StoreError> {
+        self.log.read_each(positions, &mut |at, record| {
+            let read = take(record, queue, left, &mut found.entries);
+            if let Err(error) = read {
+                tracing::error!(?at, %error, queue = queue.0, "store.damaged");
+            }
+            Ok(Seen::More)
+        })
+    }
+
+    fn read_one_by_one(
+        &self,
+        queue: QueueId,
+        left: &mut BTreeSet<u64>,
+        found: &mut Found,
+    ) -> Result<(), StoreError> {
+        for sequence in std::mem::take(left) {
+            let mut one = BTreeSet::from([sequence]);
+            let positions = self.positions(queue, &mut one);
+            match self.read(queue, &positions, &mut one, found) {
+                Ok(()) | Err(StoreError::Damaged { .. }) => found.damaged.extend(one),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes what is wanted of a record.
+fn take(
+    record: &[u8],
+    queue: QueueId,
+    left: &mut BTreeSet<u64>,
+    out: &mut Vec<RecoveredEntry>,
+) -> Result<(), RecordError> {
+    let mut items = Items::of(record)?;
+    while let Some(item) = items.next()? {
+        let Item::Enqueue { body, entries } = item else { continue };
+        let mut message = None;
+        for entry in entries {
+            if entry.place.queue != queue || !left.contains(&entry.place.sequence) {
+                continue;
+            }
+            let shared = match &message {
+                Some(message) => Arc::clone(message),
+                None => Arc::clone(message.insert(body.read()?)),
+            };
+            left.remove(&entry.place.sequence);
+            out.push(RecoveredEntry {
+                sequence: entry.place.sequence,
+                message: shared,
+                qos: entry.qos,
+                retain: entry.retain,
+                subscription_ids: entry.subscription_ids,
+                received: false,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// How long it is waited for the follower before it is looked again whether it is there at all.
+const CATCH_UP_WAIT: Duration = Duration::from_millis(50);
