@@ -176,6 +176,42 @@ fn a_rejected_message_is_dead_lettered_and_may_go_round() -> Result<()> {
 }
 
 #[test]
+fn who_dies_again_in_the_same_way_is_counted_and_told_as_the_first_time() -> Result<()> {
+    // A queue that dead-letters to itself, by another exchange than the one by which the message came at first.
+    let broker = Setup::new()
+        .config(concat!(
+            "[[queue]]\nname = \"work\"\ndead_letter_exchange = \"\"\ndead_letter_key = \"work\"\n",
+            "[[binding]]\nexchange = \"amq.topic\"\nqueue = \"work\"\nkey = \"orders.#\"\n",
+        ))
+        .start()?;
+    let mut client = Client::new(broker.at(Door::Stomp))?;
+    client.subscribe("0", "/queue/work", "client-individual")?;
+    client.request(send("/topic/orders.new", "1"))?;
+    for _ in 0..2 {
+        let message = client.expect("MESSAGE")?;
+        let id = message.header("ack").unwrap_or_default().to_owned();
+        client.request(Frame::new("NACK").with("id", &id).with("requeue", "false"))?;
+    }
+    let message = client.expect("MESSAGE")?;
+    let deaths: serde_json::Value = serde_json::from_str(message.header("x-death").unwrap_or_default())?;
+    let death = deaths.get(0).cloned().unwrap_or_default();
+    ensure!(death["count"] == 2 && death["exchange"] == "amq.topic", "{deaths}");
+    ensure!(death["routing-keys"] == serde_json::json!(["orders.new"]), "{deaths}");
+    Ok(())
+}
+
+#[test]
+fn a_queue_that_keeps_nothing_may_be_declared() -> Result<()> {
+    let config = "[[queue]]\nname = \"none\"\nmax_length = 0\noverflow = \"drop-head\"\n";
+    let broker = Setup::new().config(config).start()?;
+    let mut client = Client::new(broker.at(Door::Stomp))?;
+    client.publish("/queue/none", b"1")?;
+    client.subscribe("0", "/queue/none", "auto")?;
+    ensure!(client.next(QUIET)? == Next::Silence, "it was kept");
+    Ok(())
+}
+
+#[test]
 fn a_circle_that_nobody_turns_is_cut() -> Result<()> {
     let broker = Broker::new()?;
     let mut client = Client::new(broker.at(Door::Stomp))?;

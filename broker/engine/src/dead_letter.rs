@@ -2,7 +2,7 @@
 //!
 //! RabbitMQ's headers, as text that both protocols can carry: `x-first-death-queue`, `x-first-death-exchange`,
 //! `x-first-death-reason`, and `x-death`, a JSON array of what RabbitMQ has as an array of tables: the latest death first,
-//! one entry for each queue and reason, with a count.
+//! one entry for each queue and reason, with a count, and the rest as it was at the first of them.
 
 use bytestring::ByteString;
 use model::message::Message;
@@ -27,7 +27,7 @@ struct Death {
     count: u64,
     reason: String,
     queue: String,
-    /// Of the latest one, in seconds since 1970.
+    /// Of the first one, in seconds since 1970.
     time: u64,
     exchange: String,
     routing_keys: Vec<String>,
@@ -89,22 +89,32 @@ fn read(text: &str) -> Vec<Death> {
 }
 
 fn record(deaths: &mut Vec<Death>, dead: &Dead, now: WallMs) {
-    let message = &*dead.message;
     let (queue, reason) = (dead.from.queue.as_str(), dead.cause.as_str());
     let same = deaths.iter().position(|death| death.queue == queue && death.reason == reason);
-    let count = same.map_or(1, |at| deaths.remove(at).count.saturating_add(1));
+    let death = match same {
+        // What it says of the first one stays, as in RabbitMQ: whoever routes by it wants to know how it came.
+        Some(at) => {
+            let before = deaths.remove(at);
+            Death { count: before.count.saturating_add(1), ..before }
+        }
+        None => first(dead, now),
+    };
+    deaths.insert(0, death);
+}
+
+fn first(dead: &Dead, now: WallMs) -> Death {
+    let message = &*dead.message;
     let key = if is_default(&message.exchange) { message.key.clone() } else { message.key.dotted() };
     let lived = message.expires_at.map(|end| end.since(message.published_at).as_millis().to_string());
-    let death = Death {
-        count,
-        reason: reason.to_owned(),
-        queue: queue.to_owned(),
+    Death {
+        count: 1,
+        reason: dead.cause.as_str().to_owned(),
+        queue: dead.from.queue.to_string(),
         time: now.0 / 1000,
         exchange: message.exchange.to_string(),
         routing_keys: vec![key.to_string()],
         original_expiration: lived,
-    };
-    deaths.insert(0, death);
+    }
 }
 
 fn write(properties: &mut Properties, deaths: &[Death]) {
@@ -166,6 +176,12 @@ mod tests {
         let counts: Vec<_> =
             read(header(&second, X_DEATH)).into_iter().map(|death| (death.queue, death.count)).collect();
         assert_eq!(counts, [("one".to_owned(), 2), ("two".to_owned(), 1)]);
+        let again = read(header(&second, X_DEATH)).remove(0);
+        assert_eq!(
+            (again.exchange.as_str(), again.original_expiration.as_deref()),
+            ("amq.topic", Some("500"))
+        );
+        assert_eq!(again.routing_keys, ["a.b"], "how it came there first, not how it came there last");
         let of_first = [FIRST_QUEUE, FIRST_REASON, FIRST_EXCHANGE].map(|name| header(&second, name));
         assert_eq!(of_first, ["one", "expired", "amq.topic"]);
     }

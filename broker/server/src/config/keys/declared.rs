@@ -21,13 +21,13 @@ pub(crate) const QUEUE: &[Key] = &[
     Key::value("auto_delete", Type::Truth, Is("false"), "Goes when its last consumer goes."),
     Key::value(
         "max_length",
-        Type::Count { min: 1, max: u64::MAX },
+        Type::Count { min: 0, max: u64::MAX },
         Unset("limits.queue_messages"),
-        "The most messages that wait in it; see `overflow`.",
+        "The most messages that wait in it; see `overflow`. With 0 only a consumer who is ready gets one.",
     ),
     Key::value(
         "max_length_bytes",
-        Type::Size { min: 1, max: u64::MAX },
+        Type::Size { min: 0, max: u64::MAX },
         Unset("limits.queue_bytes"),
         "The most bytes of keys and payloads that wait in it.",
     ),

@@ -1,0 +1,146 @@
+//! What is refused, and in which word.
+
+use harness::socket::Next;
+use harness::wait::SOON;
+use serde_json::json;
+
+use crate::case::Case;
+use crate::topology::Topology;
+
+/// See the file.
+pub(crate) fn cases() -> Vec<Case> {
+    let asked = |name,
+                 topology: Topology,
+                 command: &'static str,
+                 destination: &'static str,
+                 headers: &'static [(&'static str, &'static str)]| {
+        Case::new(name, topology, move |stage| {
+            let mut client = stage.client()?;
+            let frame = match command {
+                "SEND" => stage.message(destination, "x", headers),
+                other => stage.frame(other, destination, headers).with("id", "0"),
+            };
+            let answer = stage.ask(&mut client, &frame)?;
+            stage.see(answer);
+            Ok(())
+        })
+    };
+    let limited = || Topology::new().queue_with("@q", json!({ "x-max-length": 5, "x-message-ttl": 60000 }));
+    let none = Topology::new;
+    let mut all = vec![
+        asked("SEND to an exchange that does not exist", none(), "SEND", "/exchange/@missing/k", &[]),
+        asked(
+            "SUBSCRIBE to an exchange that does not exist",
+            none(),
+            "SUBSCRIBE",
+            "/exchange/@missing/k",
+            &[],
+        ),
+        asked(
+            "SUBSCRIBE to /amq/queue/NAME that does not exist",
+            none(),
+            "SUBSCRIBE",
+            "/amq/queue/@missing",
+            &[],
+        ),
+        asked(
+            "SUBSCRIBE to /reply-queue/NAME that does not exist",
+            none(),
+            "SUBSCRIBE",
+            "/reply-queue/@missing",
+            &[],
+        ),
+        asked("a name with more levels", none(), "SEND", "/topic/a/b", &[]),
+        asked("an unknown prefix", none(), "SEND", "/sub/a", &[]),
+        asked(
+            "a queue with the same arguments is accepted",
+            limited(),
+            "SUBSCRIBE",
+            "/queue/@q",
+            &[("x-max-length", "5"), ("x-message-ttl", "60000")],
+        ),
+        asked(
+            "another x-max-length",
+            limited(),
+            "SUBSCRIBE",
+            "/queue/@q",
+            &[("x-max-length", "6"), ("x-message-ttl", "60000")],
+        ),
+        asked(
+            "another x-message-ttl",
+            limited(),
+            "SUBSCRIBE",
+            "/queue/@q",
+            &[("x-max-length", "5"), ("x-message-ttl", "1")],
+        ),
+        asked(
+            "an argument that the queue has not",
+            limited(),
+            "SUBSCRIBE",
+            "/queue/@q",
+            &[("x-max-length", "5"), ("x-message-ttl", "60000"), ("x-max-priority", "3")],
+        ),
+        asked(
+            "durable:false for a durable queue",
+            none().queue("@q"),
+            "SUBSCRIBE",
+            "/queue/@q",
+            &[("durable", "false")],
+        )
+        .but("It is the durability that differs; RabbitMQ sees first that it would be exclusive"),
+        asked(
+            "auto-delete:true for one that is not",
+            none().queue("@q"),
+            "SUBSCRIBE",
+            "/queue/@q",
+            &[("auto-delete", "true")],
+        ),
+        asked("a queue with arguments, asked for without any", limited(), "SUBSCRIBE", "/queue/@q", &[])
+            .but("Whoever asks nothing of a queue takes it as it is"),
+        asked(
+            "an x-max-length that is no number",
+            none(),
+            "SUBSCRIBE",
+            "/queue/@q",
+            &[("x-max-length", "many")],
+        )
+        .but("It is said which header has which wrong value"),
+        asked("a negative x-message-ttl", none(), "SUBSCRIBE", "/queue/@q", &[("x-message-ttl", "-1")])
+            .but("The same"),
+        asked(
+            "an expiration that is no number",
+            none().queue("@q"),
+            "SEND",
+            "/amq/queue/@q",
+            &[("expiration", "soon")],
+        )
+        .but("The same"),
+    ];
+    all.push(
+        Case::new("ACK of a message that was acknowledged before", none().queue("@q"), |stage| {
+            stage.send("/amq/queue/@q", "1", &[])?;
+            let mut client = stage.consumer("@q", "1")?;
+            let message = crate::stage::take(&mut client)?;
+            let ack = harness::stomp::Frame::new("ACK").with("id", message.header("ack").unwrap_or_default());
+            client.request(ack.clone())?;
+            let answer = stage.ask(&mut client, &ack)?;
+            stage.see(answer);
+            Ok(())
+        })
+        .but("An ERROR, not first a RECEIPT and then an ERROR"),
+    );
+    all.push(Case::new("an ERROR of the routing core ends the connection", none(), |stage| {
+        let mut client = stage.client()?;
+        stage.ask(&mut client, &stage.frame("SUBSCRIBE", "/amq/queue/@missing", &[("id", "0")]))?;
+        let mut ended = false;
+        for _ in 0..3 {
+            ended |= client.next(SOON)? == Next::Closed;
+            if ended {
+                break;
+            }
+        }
+        stage.see(if ended { "closed" } else { "open" });
+        Ok(())
+    }));
+    all
+}
