@@ -85,11 +85,6 @@ impl Topology {
         self.bound(exchange, 'q', queue, "", arguments)
     }
 
-    /// From an exchange to an exchange.
-    pub(crate) fn chain(self, source: &str, destination: &str, key: &str) -> Self {
-        self.bound(source, 'e', destination, key, json!({}))
-    }
-
     fn bound(mut self, source: &str, kind: char, destination: &str, key: &str, arguments: Value) -> Self {
         let [source, destination, key] = [source, destination, key].map(ToOwned::to_owned);
         self.bindings.push(Bound { source, kind, destination, key, arguments });

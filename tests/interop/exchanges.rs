@@ -37,6 +37,41 @@ fn a_topic_exchange_matches_patterns() -> Result<()> {
 }
 
 #[test]
+fn the_empty_key_has_no_word_for_a_star() -> Result<()> {
+    let patterns = ["", "*", "#", "#.#", "*.#", "#.*", "a"];
+    let config: String = patterns
+        .iter()
+        .enumerate()
+        .map(|(number, key)| {
+            let queue = format!("[[queue]]\nname = \"q{number}\"\n");
+            format!("{queue}[[binding]]\nexchange = \"amq.topic\"\nqueue = \"q{number}\"\nkey = {key:?}\n")
+        })
+        .collect();
+    let broker = Setup::new().config(&config).start()?;
+    let mut client = Stomp::new(broker.at(Door::Stomp))?;
+    for number in 0..patterns.len() {
+        client.subscribe(&number.to_string(), &format!("/amq/queue/q{number}"), "auto")?;
+    }
+    client.publish("/exchange/amq.topic", b"x")?;
+    for number in 0..patterns.len() {
+        client.publish(&format!("/amq/queue/q{number}"), b"end")?;
+    }
+    let (mut came, mut ended) = (BTreeSet::new(), 0);
+    while ended < patterns.len() {
+        let message = client.expect("MESSAGE")?;
+        let number: usize = message.header("subscription").unwrap_or_default().parse()?;
+        if message.text() == "end" {
+            ended += 1;
+        } else {
+            came.insert(patterns[number]);
+        }
+    }
+    // As in RabbitMQ: the empty key has no word at all.
+    ensure!(came == BTreeSet::from(["", "#", "#.#"]), "{came:?}");
+    Ok(())
+}
+
+#[test]
 fn a_fanout_exchange_takes_every_queue() -> Result<()> {
     let mut house = House::new()?;
     house.check("t.fanout", "anything", &[], &["fanout-a", "fanout-b"])?;

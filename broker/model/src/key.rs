@@ -28,9 +28,15 @@ impl RoutingKey {
         &self.0
     }
 
-    /// Its levels; the empty key has one empty level.
+    /// Its levels as text parts. The empty key shows one empty part, but has no level that a wildcard could stand for: see
+    /// [`Self::is_empty`].
     pub fn levels(&self) -> std::str::Split<'_, char> {
         self.0.split('/')
+    }
+
+    /// Whether it has no level at all, which only an exchange's key can be: `#` matches it, `*` does not, as in RabbitMQ.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The broker's own keys start with `$`; a pattern that starts with a wildcard does not match them
@@ -95,7 +101,7 @@ pub enum Level {
 pub struct KeyPattern(Arc<[Level]>);
 
 impl KeyPattern {
-    /// A pattern of these levels; no levels at all is the same as one empty level.
+    /// A pattern of these levels; no levels at all is kept as one empty level, and matches the empty key alone.
     pub fn new(mut levels: Vec<Level>) -> Self {
         if levels.is_empty() {
             levels.push(Level::Literal("".into()));
@@ -128,6 +134,9 @@ impl KeyPattern {
         if key.is_reserved() && !matches!(self.0.first(), Some(Level::Literal(_))) {
             return false;
         }
+        if key.is_empty() {
+            return self.takes_nothing();
+        }
         let key: Vec<&str> = key.levels().collect();
         // `reached[k]`: the pattern's levels so far can use up exactly the key's first k levels. No recursion: a hostile
         // pattern of thousands of `#` costs its length times the key's, not more.
@@ -157,6 +166,9 @@ impl KeyPattern {
     /// Whether every key that `other` matches is one of ours. Only the levels are compared: of two patterns that say the same
     /// in different words, such as `+/#` and `#/+`, neither covers the other.
     pub fn covers(&self, other: &Self) -> bool {
+        if other.is_empty() {
+            return self.takes_nothing();
+        }
         !self.is_blind_to(other)
             && self.compare(other, false, |ours, theirs| match (ours, theirs) {
                 (Level::Literal(ours), Level::Literal(theirs)) => ours == theirs,
@@ -173,6 +185,16 @@ impl KeyPattern {
                 (Level::Literal(ours), Level::Literal(theirs)) => ours == theirs,
                 (Level::Literal(_) | Level::One | Level::Many, _) => true,
             })
+    }
+
+    /// Whether the empty key is the only one that it matches.
+    fn is_empty(&self) -> bool {
+        matches!(&*self.0, [Level::Literal(text)] if text.is_empty())
+    }
+
+    /// Whether it matches the empty key.
+    fn takes_nothing(&self) -> bool {
+        self.is_empty() || self.0.iter().all(|level| *level == Level::Many)
     }
 
     /// Whether `other` is for the broker's own keys, and we start with a wildcard, which does not match them.
@@ -261,6 +283,10 @@ mod tests {
         check("sport/#", &["sport", "sport/", "sport/tennis/one"], &["sports"]);
         check("+/+", &["/finance"], &["finance"]);
         check("#", &["a", "a/b", ""], &["$SYS/x"]);
+        check("+", &["a"], &["", "a/"]);
+        check("#/+", &["a", "/"], &[""]);
+        check("#/#", &["a", ""], &[]);
+        check("", &[""], &["a", "/"]);
         check("+/monitor/Clients", &["a/monitor/Clients"], &["$SYS/monitor/Clients"]);
         check("$SYS/#", &["$SYS/x"], &["a"]);
     }
@@ -288,6 +314,8 @@ mod tests {
             ("#/b", "a/b"),
             ("#/b", "#/a/b"),
             ("$x/#", "$x/a"),
+            ("#", ""),
+            ("", ""),
         ];
         for (ours, theirs) in yes {
             assert!(pattern(ours).covers(&pattern(theirs)), "{ours} covers {theirs}");
@@ -304,6 +332,8 @@ mod tests {
             ("#", "$x/a"),
             ("+/a", "$x/a"),
             ("#", "$x/#"),
+            ("+", ""),
+            ("a", ""),
         ];
         for (ours, theirs) in no {
             assert!(!pattern(ours).covers(&pattern(theirs)), "{ours} does not cover {theirs}");

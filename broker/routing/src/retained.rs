@@ -288,10 +288,8 @@ fn judge(pattern: &KeyPattern, key: &ByteString, place: &mut String) -> Verdict 
         // The first text behind all that start with `$`.
         return leap(place, "", "%");
     }
-    if let [inner @ .., _] = levels
-        && inner.contains(&Level::Many)
-    {
-        // No MQTT filter is like this, so it may look at every key.
+    if key.is_empty() || matches!(levels, [inner @ .., _] if inner.contains(&Level::Many)) {
+        // No MQTT topic or filter is like this, so it may look at every key.
         let key = RoutingKey::new(key.clone());
         return if pattern.matches(&key) { Verdict::Matches } else { Verdict::Differs };
     }
@@ -442,7 +440,8 @@ mod tests {
         assert_eq!(texts(&found(&retained, "a/#")), ["a", "a/x", "a/x!", "a/x/y"]);
         assert_eq!(texts(&found(&retained, "+/x")), ["a!/x", "a/x"]);
         assert_eq!(texts(&found(&retained, "a/x")), ["a/x"]);
-        assert_eq!(texts(&found(&retained, "+")), ["", "a", "a!", "a0"]);
+        assert_eq!(texts(&found(&retained, "+")), ["a", "a!", "a0"]);
+        assert_eq!(texts(&found(&retained, "")), [""]);
         assert_eq!(texts(&found(&retained, "$SYS/#")), ["$SYS/x"]);
         assert_eq!(texts(&found(&retained, "+/+")), ["/", "a!/x", "a/x", "a/x!"]);
     }

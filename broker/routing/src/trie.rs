@@ -123,6 +123,15 @@ impl<V: Ord> Trie<V> {
             been: (self.inner_many > 0).then(Been::default),
             visit,
         };
+        if key.is_empty() {
+            // There is no level to take, not even for `*`. The pattern without levels is kept as an empty text.
+            if let Some(empty) = self.child(ROOT, Step::Literal("")) {
+                self.node(empty).bound.as_slice().iter().for_each(&mut walk.visit);
+            }
+            walk.start(false);
+            walk.finish();
+            return;
+        }
         // A reserved key is not for patterns that begin with a wildcard (MQTT 5.0, 4.7.2).
         walk.start(key.is_reserved());
         let mut reserved = key.is_reserved();

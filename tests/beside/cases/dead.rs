@@ -34,6 +34,10 @@ fn dying(arguments: Value) -> Topology {
 }
 
 fn ways() -> Vec<Case> {
+    [causes(), places()].into_iter().flatten().collect()
+}
+
+fn causes() -> Vec<Case> {
     let seen: &[&str] =
         &["destination", "x-first-death-reason", "x-first-death-queue", "x-first-death-exchange"];
     vec![
@@ -87,6 +91,13 @@ fn ways() -> Vec<Case> {
                 stage.drain(&["@the.dead"], seen)
             },
         ),
+    ]
+}
+
+fn places() -> Vec<Case> {
+    let seen: &[&str] =
+        &["destination", "x-first-death-reason", "x-first-death-queue", "x-first-death-exchange"];
+    vec![
         Case::new(
             "to an exchange that does not exist: dropped",
             Topology::new().queue_with("@q", json!({ "x-dead-letter-exchange": "@missing" })),
@@ -126,6 +137,10 @@ fn ways() -> Vec<Case> {
 }
 
 fn records() -> Vec<Case> {
+    [of_one_death(), of_several_deaths()].into_iter().flatten().collect()
+}
+
+fn of_one_death() -> Vec<Case> {
     vec![
         Case::new("x-death of one that was rejected", dying(json!({})), |stage| {
             stage.send("/exchange/@x/a.b", "1", &[])?;
@@ -189,6 +204,11 @@ fn records() -> Vec<Case> {
                 )
             },
         ),
+    ]
+}
+
+fn of_several_deaths() -> Vec<Case> {
+    vec![
         Case::new(
             "thrice in one queue for one reason: one entry with a count",
             dying(json!({ "x-dead-letter-exchange": "@x" })).queue("@seen").bind("@x", "@seen", "#"),
@@ -216,7 +236,7 @@ fn records() -> Vec<Case> {
                 reject(&mut client)?;
                 take(&mut client)?;
                 stage.deaths("@seen")?;
-                let mut time = || -> Result<Option<u64>> {
+                let time = || -> Result<Option<u64>> {
                     Ok(stage.deaths("@seen")?.first().and_then(|death| death["time"].as_u64()))
                 };
                 let (first, second) = (time()?, time()?);

@@ -9,7 +9,11 @@ use crate::topology::Topology;
 
 /// See the file.
 pub(crate) fn cases() -> Vec<Case> {
-    let mut all = vec![
+    [direct_and_topic(), words_and_copies(), special()].into_iter().flatten().collect()
+}
+
+fn direct_and_topic() -> Vec<Case> {
+    vec![
         keys(
             "direct: the key equals the binding's, letter by letter",
             "direct",
@@ -54,6 +58,11 @@ pub(crate) fn cases() -> Vec<Case> {
             &["a..b", "a.*.b", ".", "*.*", "a.#.b"],
             &["a..b", "a.b", ".", "", "..", "a...b"],
         ),
+    ]
+}
+
+fn words_and_copies() -> Vec<Case> {
+    vec![
         keys(
             "topic: wildcards count as whole words only",
             "topic",
@@ -83,9 +92,7 @@ pub(crate) fn cases() -> Vec<Case> {
                 stage.drain(&["@q"], &[])
             },
         ),
-    ];
-    all.extend(special());
-    all
+    ]
 }
 
 fn special() -> Vec<Case> {

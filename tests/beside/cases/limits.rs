@@ -8,6 +8,14 @@ use crate::topology::Topology;
 
 /// See the file.
 pub(crate) fn cases() -> Vec<Case> {
+    [by_length(), what_counts()].into_iter().flatten().collect()
+}
+
+fn by_length() -> Vec<Case> {
+    [when_full(), when_none_may_wait()].into_iter().flatten().collect()
+}
+
+fn when_full() -> Vec<Case> {
     let limited = |arguments| Topology::new().queue_with("@q", arguments);
     let dead = |overflow: &str| {
         limited(json!({ "x-max-length": 2, "x-overflow": overflow, "x-dead-letter-exchange": "",
@@ -70,6 +78,12 @@ pub(crate) fn cases() -> Vec<Case> {
             stage.send_all("/amq/queue/@q", &["3", "4"])?;
             stage.drain(&["@q"], &[])
         }),
+    ]
+}
+
+fn when_none_may_wait() -> Vec<Case> {
+    let limited = |arguments| Topology::new().queue_with("@q", arguments);
+    vec![
         Case::new("what comes back to a full queue", limited(json!({ "x-max-length": 2 })), |stage| {
             stage.send_all("/amq/queue/@q", &["1", "2"])?;
             let mut client = stage.consumer("@q", "1")?;
@@ -89,6 +103,12 @@ pub(crate) fn cases() -> Vec<Case> {
             },
         )
         .but("The limit bounds memory: keys and headers count as well"),
+    ]
+}
+
+fn what_counts() -> Vec<Case> {
+    let limited = |arguments| Topology::new().queue_with("@q", arguments);
+    vec![
         Case::new(
             "x-max-length-bytes: one that is larger than the queue",
             limited(json!({ "x-max-length-bytes": 10 })),

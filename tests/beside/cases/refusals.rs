@@ -9,25 +9,13 @@ use crate::topology::Topology;
 
 /// See the file.
 pub(crate) fn cases() -> Vec<Case> {
-    let asked = |name,
-                 topology: Topology,
-                 command: &'static str,
-                 destination: &'static str,
-                 headers: &'static [(&'static str, &'static str)]| {
-        Case::new(name, topology, move |stage| {
-            let mut client = stage.client()?;
-            let frame = match command {
-                "SEND" => stage.message(destination, "x", headers),
-                other => stage.frame(other, destination, headers).with("id", "0"),
-            };
-            let answer = stage.ask(&mut client, &frame)?;
-            stage.see(answer);
-            Ok(())
-        })
-    };
+    [names(), arguments(), values_and_ends()].into_iter().flatten().collect()
+}
+
+fn names() -> Vec<Case> {
     let limited = || Topology::new().queue_with("@q", json!({ "x-max-length": 5, "x-message-ttl": 60000 }));
     let none = Topology::new;
-    let mut all = vec![
+    vec![
         asked("SEND to an exchange that does not exist", none(), "SEND", "/exchange/@missing/k", &[]),
         asked(
             "SUBSCRIBE to an exchange that does not exist",
@@ -80,6 +68,13 @@ pub(crate) fn cases() -> Vec<Case> {
             "/queue/@q",
             &[("x-max-length", "5"), ("x-message-ttl", "60000"), ("x-max-priority", "3")],
         ),
+    ]
+}
+
+fn arguments() -> Vec<Case> {
+    let limited = || Topology::new().queue_with("@q", json!({ "x-max-length": 5, "x-message-ttl": 60000 }));
+    let none = Topology::new;
+    vec![
         asked(
             "durable:false for a durable queue",
             none().queue("@q"),
@@ -115,8 +110,6 @@ pub(crate) fn cases() -> Vec<Case> {
             &[("expiration", "soon")],
         )
         .but("The same"),
-    ];
-    all.push(
         Case::new("ACK of a message that was acknowledged before", none().queue("@q"), |stage| {
             stage.send("/amq/queue/@q", "1", &[])?;
             let mut client = stage.consumer("@q", "1")?;
@@ -128,8 +121,12 @@ pub(crate) fn cases() -> Vec<Case> {
             Ok(())
         })
         .but("An ERROR, not first a RECEIPT and then an ERROR"),
-    );
-    all.push(Case::new("an ERROR of the routing core ends the connection", none(), |stage| {
+    ]
+}
+
+fn values_and_ends() -> Vec<Case> {
+    let none = Topology::new;
+    vec![Case::new("an ERROR of the routing core ends the connection", none(), |stage| {
         let mut client = stage.client()?;
         stage.ask(&mut client, &stage.frame("SUBSCRIBE", "/amq/queue/@missing", &[("id", "0")]))?;
         let mut ended = false;
@@ -141,6 +138,25 @@ pub(crate) fn cases() -> Vec<Case> {
         }
         stage.see(if ended { "closed" } else { "open" });
         Ok(())
-    }));
-    all
+    })]
+}
+
+/// One frame with a receipt, and what the broker says to it.
+fn asked(
+    name: &'static str,
+    topology: Topology,
+    command: &'static str,
+    destination: &'static str,
+    headers: &'static [(&'static str, &'static str)],
+) -> Case {
+    Case::new(name, topology, move |stage| {
+        let mut client = stage.client()?;
+        let frame = match command {
+            "SEND" => stage.message(destination, "x", headers),
+            other => stage.frame(other, destination, headers).with("id", "0"),
+        };
+        let answer = stage.ask(&mut client, &frame)?;
+        stage.see(answer);
+        Ok(())
+    })
 }

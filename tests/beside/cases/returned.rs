@@ -41,6 +41,10 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn nacks() -> Vec<Case> {
+    [of_one(), cumulative(), otherwise()].into_iter().flatten().collect()
+}
+
+fn of_one() -> Vec<Case> {
     let one = || Topology::new().queue("@q");
     vec![
         Case::new("NACK of one goes back before those that came after it", one(), |stage| {
@@ -99,6 +103,12 @@ fn nacks() -> Vec<Case> {
             stage.drain(&["@one", "@two"], &[])
         })
         .but("A cumulative ACK is for its own subscription, as STOMP says: what another one got is not lost"),
+    ]
+}
+
+fn cumulative() -> Vec<Case> {
+    let one = || Topology::new().queue("@q");
+    vec![
         Case::new("requeue:false drops where there are no dead letters", one(), |stage| {
             stage.send_all("/amq/queue/@q", &["1", "2"])?;
             let mut client = stage.consumer("@q", "1")?;
@@ -149,6 +159,11 @@ fn nacks() -> Vec<Case> {
             },
         )
         .but("It goes back at once: it does not wait for the end of a connection that has given the subscription up"),
+    ]
+}
+
+fn otherwise() -> Vec<Case> {
+    vec![
         Case::new(
             "x-delivery-limit: given up after so many returns",
             Topology::new().queue("@dead"),

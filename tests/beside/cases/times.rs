@@ -17,6 +17,10 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn messages() -> Vec<Case> {
+    [whose_time(), while_away()].into_iter().flatten().collect()
+}
+
+fn whose_time() -> Vec<Case> {
     let short = || Topology::new().queue_with("@q", json!({ "x-message-ttl": 300 }));
     vec![
         Case::new("of the queue's and the message's own time the shorter one counts", short(), |stage| {
@@ -69,6 +73,12 @@ fn messages() -> Vec<Case> {
             stage.see("acknowledged");
             Ok(())
         }),
+    ]
+}
+
+fn while_away() -> Vec<Case> {
+    let short = || Topology::new().queue_with("@q", json!({ "x-message-ttl": 300 }));
+    vec![
         Case::new("what comes back after its time expires", short(), |stage| {
             stage.send("/amq/queue/@q", "1", &[])?;
             let mut client = stage.consumer("@q", "1")?;

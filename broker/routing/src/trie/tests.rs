@@ -86,6 +86,21 @@ fn no_levels_are_one_empty_level() {
 }
 
 #[test]
+fn the_empty_key_has_no_level_for_a_wildcard_of_one() {
+    let mut trie = Trie::default();
+    let patterns = ["", "+", "#", "#/#", "+/#", "#/+", "#/a", "/#", "a"];
+    for (value, text) in patterns.into_iter().enumerate() {
+        trie.insert(&pattern(text), value);
+    }
+    let mut found = Vec::new();
+    trie.for_each_match(&RoutingKey::from(""), |value| found.push(patterns[*value]));
+    found.sort_unstable();
+    assert_eq!(found, ["", "#", "#/#"]);
+    let reference = patterns.into_iter().filter(|text| pattern(text).matches(&RoutingKey::from("")));
+    assert_eq!(reference.collect::<Vec<_>>(), ["", "#", "#/#"]);
+}
+
+#[test]
 fn an_equal_value_is_replaced() {
     let mut trie = Trie::default();
     assert_eq!(trie.insert(&pattern("a/+"), 7), None);
