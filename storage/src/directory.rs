@@ -27,7 +27,11 @@ impl Directory {
         let lock = lock(path)?;
         let store = match read_format(path)? {
             Some(store) => store,
-            None => write_format(path)?,
+            None => {
+                let store = StoreId(random());
+                write_format(path, store)?;
+                store
+            }
         };
         Ok(Self { path: path.to_path_buf(), store, _lock: lock })
     }
@@ -61,7 +65,8 @@ impl Directory {
     }
 }
 
-fn lock(directory: &Path) -> Result<File, StoreError> {
+/// Locks it; closing the file gives the lock back.
+pub(crate) fn lock(directory: &Path) -> Result<File, StoreError> {
     let path = directory.join("lock");
     let mut file = OpenOptions::new()
         .read(true)
@@ -87,8 +92,8 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
-/// `None`: this is no store yet.
-fn read_format(directory: &Path) -> Result<Option<StoreId>, StoreError> {
+/// Of which store it is; `None`: this is no store yet.
+pub(crate) fn read_format(directory: &Path) -> Result<Option<StoreId>, StoreError> {
     let path = directory.join(FORMAT);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -115,8 +120,8 @@ fn read_format(directory: &Path) -> Result<Option<StoreId>, StoreError> {
     }
 }
 
-fn write_format(directory: &Path) -> Result<StoreId, StoreError> {
-    let store = StoreId(random());
+/// Says of which store it is.
+pub(crate) fn write_format(directory: &Path, store: StoreId) -> Result<(), StoreError> {
     let (draft, path) = (directory.join("format.new"), directory.join(FORMAT));
     let text = format!("{VERSION_IS}{VERSION}\n{STORE_IS}{:016x}\n", store.0);
     let mut file = OpenOptions::new()
@@ -129,11 +134,11 @@ fn write_format(directory: &Path) -> Result<StoreId, StoreError> {
     file.write_all(text.as_bytes()).map_err(StoreError::io("write", &draft))?;
     file.sync_all().map_err(StoreError::io("sync", &draft))?;
     fs::rename(&draft, &path).map_err(StoreError::io("rename", &draft))?;
-    sync_directory(directory)?;
-    Ok(store)
+    sync_directory(directory)
 }
 
-const FORMAT: &str = "format";
+/// The file that says so.
+pub(crate) const FORMAT: &str = "format";
 const VERSION_IS: &str = "DuetMQ store, version ";
 const STORE_IS: &str = "id ";
 /// Of the directory as a whole. The files in it have versions of their own.

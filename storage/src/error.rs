@@ -17,10 +17,15 @@ pub enum StoreError {
         /// Who has it, as that process wrote it down; `unknown` where it had not done so yet.
         pid: String,
     },
+    /// There is nothing to check.
+    #[error("there is no store in {}", directory.display())]
+    NoStore {
+        /// Which directory.
+        directory: PathBuf,
+    },
     /// Bytes that were on disk before are not what was written.
     #[error(
-        "{} is damaged at byte {offset}: {what}; restore the data directory from a backup, or move it away to start \
-         empty",
+        "{} is damaged at byte {offset}: {what}",
         file.display()
     )]
     Damaged {

@@ -58,6 +58,7 @@ impl Group {
         let length = self.bytes.len() - HEADER_BYTES;
         self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
         let header = Header {
+            kind: KIND_RECORDS,
             length: u32::try_from(length).unwrap_or(u32::MAX),
             crc: checksum(salt, self.bytes.get(HEADER_BYTES..).unwrap_or_default()),
             number,
@@ -87,6 +88,10 @@ pub(crate) struct Found<'a> {
     pub(crate) synced: u64,
     /// Its bytes in the file, padding included.
     pub(crate) size: usize,
+    /// How many numbers it takes in that order: one, unless it stands where a repair found nothing that was whole.
+    pub(crate) numbers: u64,
+    /// It stands for what a repair did not find.
+    pub(crate) is_gap: bool,
     payload: &'a [u8],
 }
 
@@ -113,7 +118,7 @@ pub(crate) fn look(bytes: &[u8], salt: u64) -> Look<'_> {
     let Some((version, header)) = Header::read(bytes, salt) else {
         return Look::Nothing;
     };
-    let Header { length, crc, number, synced, records: _ } = header;
+    let Header { kind, length, crc, number, synced, records } = header;
     let size = header.size();
     let payload = bytes.get(HEADER_BYTES..HEADER_BYTES + length as usize);
     let (Some(payload), Some(padded)) = (payload, bytes.get(HEADER_BYTES..size)) else {
@@ -123,9 +128,32 @@ pub(crate) fn look(bytes: &[u8], salt: u64) -> Look<'_> {
         Look::Nothing
     } else if version != VERSION {
         Look::Unknown(version.into())
+    } else if kind == KIND_GAP {
+        Look::Group(Found { number, synced, size, numbers: records.into(), is_gap: true, payload: &[] })
     } else {
-        Look::Group(Found { number, synced, size, payload })
+        Look::Group(Found { number, synced, size, numbers: 1, is_gap: false, payload })
     }
+}
+
+/// What stands where groups were damaged, once that is repaired: it takes their numbers and their place, and has no
+/// record. `size` is a multiple of [`ALIGNMENT`], and room for a header at least.
+pub(crate) fn gap(number: u64, numbers: u64, size: usize, salt: u64) -> Vec<u8> {
+    let payload = vec![0; size.saturating_sub(HEADER_BYTES)];
+    let header = Header {
+        kind: KIND_GAP,
+        length: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+        crc: checksum(salt, &payload),
+        number,
+        // Nothing is known of what came before but that it was there: the groups behind say the rest.
+        synced: 0,
+        records: u32::try_from(numbers).unwrap_or(u32::MAX),
+    };
+    [header.write(salt), payload].concat()
+}
+
+/// What may be records in `bytes`, where a group should start and none is whole. Nobody vouches for them.
+pub(crate) fn remains(bytes: &[u8]) -> Records<'_> {
+    Records { rest: bytes.get(HEADER_BYTES..).unwrap_or_default(), at: HEADER_BYTES }
 }
 
 /// How many bytes the group takes that starts here, if the start of one is here.
@@ -162,6 +190,7 @@ pub(crate) const ALIGNMENT: usize = 8;
 
 #[derive(Debug, Clone, Copy)]
 struct Header {
+    kind: u8,
     length: u32,
     /// Of all behind the header.
     crc: u32,
@@ -179,7 +208,7 @@ impl Header {
     fn write(self, salt: u64) -> Vec<u8> {
         let mut header = Vec::with_capacity(HEADER_BYTES);
         header.extend_from_slice(MAGIC);
-        header.extend_from_slice(&[VERSION, KIND_RECORDS, 0, 0]);
+        header.extend_from_slice(&[VERSION, self.kind, 0, 0]);
         header.extend_from_slice(&self.length.to_le_bytes());
         header.extend_from_slice(&self.crc.to_le_bytes());
         header.extend_from_slice(&self.number.to_le_bytes());
@@ -196,7 +225,7 @@ impl Header {
         if magic != MAGIC {
             return None;
         }
-        let ([version, _kind, _, _], rest) = rest.split_first_chunk::<4>()?;
+        let ([version, kind, _, _], rest) = rest.split_first_chunk::<4>()?;
         let (length, rest) = rest.split_first_chunk::<4>()?;
         let (crc, rest) = rest.split_first_chunk::<4>()?;
         let (number, rest) = rest.split_first_chunk::<8>()?;
@@ -207,6 +236,7 @@ impl Header {
             return None;
         }
         let fields = Self {
+            kind: *kind,
             length: u32::from_le_bytes(*length),
             crc: u32::from_le_bytes(*crc),
             number: u64::from_le_bytes(*number),
@@ -224,8 +254,10 @@ fn checksum(salt: u64, bytes: &[u8]) -> u32 {
 
 const MAGIC: &[u8; 4] = b"DMQG";
 const VERSION: u8 = 1;
-/// The only kind there is: records, each a changeset.
+/// Records, each a changeset.
 const KIND_RECORDS: u8 = 1;
+/// Nothing, where there was something.
+const KIND_GAP: u8 = 2;
 const KEPT_BYTES: usize = 4 << 20;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! written. So a hole that a crash may leave at the end is told from damage to what was acknowledged.
 
 mod fetch;
-mod replay;
+pub(crate) mod replay;
 mod spares;
 mod writer;
 

@@ -34,6 +34,7 @@ mod subject;
 mod topology;
 mod watch;
 
+pub mod check;
 pub mod completion;
 pub mod error;
 pub mod group;
@@ -44,6 +45,7 @@ pub mod recovery;
 pub mod statistics;
 pub mod store;
 
+pub use check::{Checked, check};
 pub use completion::Completion;
 pub use error::StoreError;
 pub use inbox::Urgency;

@@ -157,7 +157,8 @@ fn fill(file: &File, capacity: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-fn header(store: StoreId, id: u32, salt: u64) -> [u8; HEADER_BYTES] {
+/// What a file starts with.
+pub(crate) fn header(store: StoreId, id: u32, salt: u64) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
     let parts: [&[u8]; 5] =
         [MAGIC, &VERSION.to_le_bytes(), &id.to_le_bytes(), &store.0.to_le_bytes(), &salt.to_le_bytes()];
@@ -169,7 +170,17 @@ fn header(store: StoreId, id: u32, salt: u64) -> [u8; HEADER_BYTES] {
     header
 }
 
-fn read_header(path: &Path, id: u32, header: &[u8; HEADER_BYTES]) -> Result<(StoreId, u64), StoreError> {
+/// What a header says, whole or not: the salt with which the groups behind it would be found.
+pub(crate) fn salt_of(bytes: &[u8]) -> Option<u64> {
+    bytes.get(BODY_BYTES - 8..)?.first_chunk().map(|salt| u64::from_le_bytes(*salt))
+}
+
+/// Reads the header of the file `id`: of which store it is, and its salt.
+pub(crate) fn read_header(
+    path: &Path,
+    id: u32,
+    header: &[u8; HEADER_BYTES],
+) -> Result<(StoreId, u64), StoreError> {
     let damaged = |what| StoreError::damaged(path, 0, what);
     let body = header.get(..BODY_BYTES).unwrap_or_default();
     let crc =
@@ -202,7 +213,7 @@ fn read_header(path: &Path, id: u32, header: &[u8; HEADER_BYTES]) -> Result<(Sto
 const SUFFIX: &str = "seg";
 const MAGIC: &[u8; 8] = b"DuetMQ\0J";
 /// Of the file's layout, and of the groups' in it.
-const VERSION: u32 = 1;
-const HEADER_BYTES: usize = 64;
+pub(crate) const VERSION: u32 = 1;
+pub(crate) const HEADER_BYTES: usize = 64;
 const BODY_BYTES: usize = 8 + 4 + 4 + 8 + 8;
 const FILL_BYTES: usize = 1 << 20;

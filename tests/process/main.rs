@@ -2,6 +2,7 @@
 
 mod check;
 mod commands;
+mod fsck;
 mod list;
 mod login;
 mod metrics;

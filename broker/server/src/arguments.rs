@@ -25,6 +25,9 @@ pub enum Command {
     /// Manage the users of a password file.
     #[command(after_help = PASSWD_EXAMPLES)]
     Passwd(PasswdArgs),
+    /// Check a store while no broker has it open; with --repair, put aside what is damaged.
+    #[command(after_help = FSCK_EXAMPLES)]
+    Fsck(FsckArgs),
     /// Publish messages.
     Pub(cli::PubArgs),
     /// Subscribe, and print what comes.
@@ -62,6 +65,16 @@ pub struct ServeArgs {
     /// How to log: text or json.
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
+}
+
+/// Which store is to be checked.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct FsckArgs {
+    /// The data directory; otherwise the one that `duetmq serve` would use here.
+    pub data_dir: Option<PathBuf>,
+    /// Move what is damaged to quarantine/ in the data directory, and keep all that is sound.
+    #[arg(long)]
+    pub repair: bool,
 }
 
 /// What is to be done with a password file.
@@ -131,6 +144,13 @@ Examples:
   duetmq check > duetmq.toml                  every key with its value, as a file to start from
 
 Exit codes: 0 fine, 2 not.";
+
+const FSCK_EXAMPLES: &str = "\
+Examples:
+  duetmq fsck                                 every byte of the journal is read; damage is named and counted
+  duetmq fsck --repair /var/lib/duetmq        what is damaged goes to /var/lib/duetmq/quarantine/; nothing is deleted
+
+Exit codes: 0 sound, or repaired; 4 a broker has the data directory open; 6 no store there; 65 damaged; 74 disk failed.";
 
 const PASSWD_EXAMPLES: &str = "\
 Examples:

@@ -15,6 +15,9 @@ fn main() -> ExitCode {
         Some(Command::Serve(arguments)) => serve(&arguments, &around),
         Some(Command::Check(arguments)) => check(&arguments, &around),
         Some(Command::Passwd(arguments)) => server::passwd::run(&arguments, &around),
+        Some(Command::Fsck(arguments)) => server::fsck::run(&arguments, || {
+            data_dir(&around).map_err(|text| Failure { code: Code::Usage, text })
+        }),
         Some(Command::Pub(arguments)) => return ask(cli::run_pub(arguments)),
         Some(Command::Sub(arguments)) => return ask(cli::run_sub(arguments)),
         Some(Command::List(arguments)) => return ask(cli::run_list(arguments, || data_dir(&around))),

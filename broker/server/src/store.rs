@@ -13,7 +13,18 @@ use crate::failure::{Code, Failure, tell};
 ///
 /// In words for people, with the code to end with.
 pub(crate) fn open(options: Options) -> Result<(Arc<Store>, Recovered), Failure> {
-    let (store, recovered) = Store::open(options, Box::new(end)).map_err(|error| failure(&error))?;
+    let directory = options.directory.clone();
+    let (store, recovered) = Store::open(options, Box::new(end)).map_err(|error| {
+        let mut failure = failure(&error);
+        if matches!(error, StoreError::Damaged { .. }) {
+            let directory = directory.display();
+            failure.text += &format!(
+                "; `duetmq fsck {directory}` names all that is damaged, and `duetmq fsck --repair {directory}` puts it \
+                 aside and keeps the rest"
+            );
+        }
+        failure
+    })?;
     Ok((Arc::new(store), recovered))
 }
 
@@ -26,7 +37,8 @@ fn end(error: &StoreError) {
     process::exit(Code::Disk as i32);
 }
 
-fn failure(error: &StoreError) -> Failure {
+/// The same in words for people, with the code to end with.
+pub(crate) fn failure(error: &StoreError) -> Failure {
     match error {
         StoreError::Locked { directory, pid } => Failure::new(
             Code::Locked,
@@ -35,6 +47,7 @@ fn failure(error: &StoreError) -> Failure {
                 directory.display()
             ),
         ),
+        StoreError::NoStore { .. } => Failure::new(Code::NotFound, error.to_string()),
         StoreError::Damaged { .. } | StoreError::UnknownVersion { .. } => {
             Failure::new(Code::Damaged, error.to_string())
         }

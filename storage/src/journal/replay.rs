@@ -138,7 +138,7 @@ impl Walk {
             for (distance, record) in found.records() {
                 visit(Position { segment: segment.id, offset: (at + distance) as u32 }, record)?;
             }
-            self.number = Some(found.number + 1);
+            self.number = Some(found.number + found.numbers);
             at += found.size;
         }
         self.look_behind(&segment, bytes, at)?;
@@ -178,7 +178,7 @@ impl Walk {
 /// Where behind `at` a later group could start. No group starts in a stretch of nothing but zeros, and behind the end of a
 /// file that was made ahead there is little else: to compare such a stretch at once is far faster than to look at each of
 /// its places.
-fn places_behind(bytes: &[u8], at: usize) -> impl Iterator<Item = usize> + '_ {
+pub(crate) fn places_behind(bytes: &[u8], at: usize) -> impl Iterator<Item = usize> + '_ {
     let start = (at + ALIGNMENT).min(bytes.len());
     let stretches = bytes.get(start..).unwrap_or_default().chunks(STRETCH_BYTES).enumerate();
     stretches.filter(|(_, stretch)| ZEROS.get(..stretch.len()) != Some(*stretch)).flat_map(

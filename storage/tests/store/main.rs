@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to fail")]
 
 mod changes;
+mod check;
 mod damage;
 mod failure;
 mod naive;
