@@ -72,6 +72,39 @@ fn sessions_users_and_subscriptions_are_listed_with_what_is_known_of_them() -> R
 }
 
 #[test]
+fn what_no_queue_took_is_listed_with_the_reason() -> Result<()> {
+    let tag = "[[admin.user]]\nname = \"kim\"\ntag = \"monitoring\"\n";
+    let broker = Setup::new().user("kim").config(tag).start()?;
+    let mut phone = phone(&broker, "kim")?;
+    let mut stomp = tab(&broker, "kim")?;
+    phone.publish("nobody/here", b"is there anybody?", 1)?;
+    stomp.request(
+        Frame::new("SEND").with("destination", "/exchange/amq.direct/k").with("kind", "x").body(b"y"),
+    )?;
+
+    let kept = items(&list(&broker, &["unroutable", "--json"])?)?;
+    ensure!(kept.len() == 2, "{kept:?}");
+    let (newest, first) = (&kept[0], &kept[1]);
+    ensure!(newest["exchange"] == "amq.direct" && newest["key"] == "k", "{newest}");
+    ensure!(newest["cause"] == "nothing is bound to the exchange" && newest["payload"] == "y", "{newest}");
+    ensure!(newest["headers"] == serde_json::json!([["kind", "x"]]), "{newest}");
+    ensure!(first["key"] == "nobody/here" && first["client"] == "phone of kim", "{first}");
+    ensure!(first["user"] == "kim" && first["payload_bytes"] == 17 && first["qos"] == 1, "{first}");
+    let table = list(&broker, &["unroutable"])?;
+    ensure!(table.out.lines().count() == 3 && table.out.contains("is there anybody?"), "{table:?}");
+    let direct = list(&broker, &["unroutable", "--json", "--where", "exchange=amq.direct"])?;
+    ensure!(items(&direct)? == [newest.clone()], "{direct:?}");
+    let nobody = Admin::nobody(&broker).get("/api/v1/unroutable?limit=1")?;
+    ensure!(nobody.status == 401, "{nobody:?}");
+    // Who may look at everything but messages may not look at these.
+    let kim = Admin::user(&broker, "kim", "kim").get("/api/v1/unroutable?limit=1")?;
+    ensure!(kim.status == 403 && kim.body.contains("management"), "{kim:?}");
+    let owner = Admin::owner(&broker).get("/api/v1/unroutable?limit=1")?.json()?;
+    ensure!(owner["items"] == serde_json::json!([newest]) && owner["next"] == "2", "{owner}");
+    Ok(())
+}
+
+#[test]
 fn people_get_a_table_and_the_admin_listener_answers_the_same() -> Result<()> {
     let broker = Setup::new().argument("--dev").start()?;
     let _mqtt = Mqtt::clean(broker.at(Door::Mqtt), Version::V311, "\u{9b}31m red")?;

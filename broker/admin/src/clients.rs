@@ -1,16 +1,17 @@
 //! Clients: who is there and who listens to what, as JSON below `/api/v1/`
 
-use axum::Router;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use engine::{Inspect, Page, SessionView, SubscriptionView, UserView};
+use axum::{Extension, Router};
+use engine::{Inspect, Page, SessionView, SubscriptionView, UnroutableView, UserView};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::answer::{answer, refuse};
 use crate::ask::Ask;
+use crate::caller::{Caller, Tag};
 
 /// Numbers; and lists, which are objects with `items` and `next`, which the next request says as `after`; a session has `session` and
 /// `subscriptions`; an error has `error` and `reason`.
@@ -23,6 +24,7 @@ pub(crate) fn routes(inspect: Inspect) -> Router {
         .route("/api/v1/users/{user}/sessions", get(sessions_of))
         .route("/api/v1/subscriptions", get(subscriptions))
         .route("/api/v1/destinations/{destination}/subscribers", get(subscribers))
+        .route("/api/v1/unroutable", get(unroutable))
         .with_state(inspect)
 }
 
@@ -80,6 +82,22 @@ async fn subscribers(
 ) -> Response {
     list(query, &SubscriptionView::default(), move |ask| {
         inspect.subscribers(&destination, ask.after.as_deref(), ask.limit, |one| ask.wants(one))
+    })
+    .await
+}
+
+/// With what is in them: for those alone who may see messages.
+async fn unroutable(
+    State(inspect): State<Inspect>,
+    Extension(caller): Extension<Caller>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    if caller.tag < Tag::Management {
+        let reason = "messages are shown to those who have the tag management or administrator";
+        return refuse(StatusCode::FORBIDDEN, reason);
+    }
+    list(query, &UnroutableView::default(), move |ask| {
+        inspect.unroutable(ask.after.as_deref(), ask.limit, |one| ask.wants(one))
     })
     .await
 }

@@ -73,6 +73,8 @@ enum What {
     Users,
     /// Subscriptions.
     Subscriptions,
+    /// The last messages that no queue took, and why (routing.unroutable_keep), the newest first.
+    Unroutable,
 }
 
 /// Lists, as the arguments say; exit code 0, 1, 2, 5 or 7. `default` is the data directory where they name none, or why there
@@ -89,10 +91,11 @@ async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>)
         (What::Sessions, None) => ("/api/v1/sessions".to_owned(), table::SESSIONS),
         (What::Users, None) => ("/api/v1/users".to_owned(), table::USERS),
         (What::Subscriptions, None) => ("/api/v1/subscriptions".to_owned(), table::SUBSCRIPTIONS),
+        (What::Unroutable, None) => ("/api/v1/unroutable".to_owned(), table::UNROUTABLE),
         (What::Subscriptions, Some(topic)) => {
             (format!("/api/v1/destinations/{}/subscribers", encoded(topic)), table::SUBSCRIPTIONS)
         }
-        (What::Sessions | What::Users, Some(_)) => {
+        (What::Sessions | What::Users | What::Unroutable, Some(_)) => {
             return Err(Failure::usage("--to is about subscriptions: duetmq list subscriptions --to TOPIC"));
         }
     };
@@ -150,6 +153,7 @@ Examples:
   duetmq list sessions                        who is there, and whose session waits for him
   duetmq list sessions --where user=kim --where connected=true
   duetmq list subscriptions --to chat/room/5  who hears what is sent there
+  duetmq list unroutable                      what no queue took of late, and why
   duetmq list users --json -d /var/lib/duetmq
   duetmq list sessions --admin http://127.0.0.1:15672 --user alice    with DUETMQ_PASSWORD in the environment
 

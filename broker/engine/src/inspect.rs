@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::client::{About, Client, Listening};
 use crate::core::Core;
 use crate::registry::Session;
+use crate::unroutable::UnroutableView;
 use crate::{numbers, users};
 
 mod amounts;
@@ -113,6 +114,17 @@ impl Inspect {
                 items.extend(Some(subscription).filter(|subscription| is_meant && keep(subscription)));
             });
         })
+    }
+
+    /// The last messages that no queue took, the newest first: not all that there were, and of a long one the beginning.
+    pub fn unroutable(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        keep: impl FnMut(&UnroutableView) -> bool,
+    ) -> Page<UnroutableView> {
+        let (items, next) = self.core.parts.vhost.unroutable.list(after, limit, keep);
+        Page { items, next }
     }
 
     /// Users that have a session, by name.

@@ -35,6 +35,8 @@ pub struct Options {
     pub publications_per_publisher_max: usize,
     /// How many are remembered in all; beyond it, a publish under a new one is refused.
     pub publications_max: usize,
+    /// How many messages that no queue took are kept, the last ones; 0: none.
+    pub unroutable_keep: usize,
     /// What a session gets of a message that several of its subscriptions match.
     pub overlapping: Overlapping,
     /// How often what has changed is said below `$SYS/broker/`; zero: never.
@@ -63,6 +65,7 @@ impl Default for Options {
             publications_window: Duration::from_secs(3600),
             publications_per_publisher_max: 100_000,
             publications_max: 1_000_000,
+            unroutable_keep: 1000,
             overlapping: Overlapping::Merge,
             sys_interval: Duration::from_secs(10),
             node: "duetmq".to_owned(),

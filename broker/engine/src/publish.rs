@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use model::key::RoutingKey;
 use model::message::Message;
-use model::name::{ClientId, ExchangeName, PublisherName, QueueName};
+use model::name::{ClientId, ExchangeName, PublisherName, QueueName, UserName};
 use model::principal::Permissions;
 use model::qos::Qos;
 use model::queue::QueueDeclaration;
@@ -29,6 +29,7 @@ pub(crate) struct Publisher {
     /// The queues that are its link's own because it made them.
     pub(crate) owned: Vec<Arc<Queue>>,
     pub(crate) client: Option<ClientId>,
+    pub(crate) user: Option<UserName>,
     /// Under which name the ids of its publications are remembered.
     pub(crate) name: PublisherName,
     pub(crate) permissions: Permissions,
@@ -40,11 +41,12 @@ impl Publisher {
     pub(crate) fn new(
         link: Option<u64>,
         client: Option<ClientId>,
+        user: Option<UserName>,
         name: PublisherName,
         permissions: Permissions,
     ) -> Self {
         let (cache, ids) = (RouteCache::new(), MessageIds::default());
-        Self { link, owned: Vec::new(), client, name, permissions, cache, ids }
+        Self { link, owned: Vec::new(), client, user, name, permissions, cache, ids }
     }
 
     /// Makes the queue that a message is for, if there is none.
@@ -81,7 +83,7 @@ pub(crate) fn publish(
     if publish.retain && !publish.payload.is_empty() {
         check_retained(parts, &publish, now)?;
     }
-    let Publisher { client, cache, ids, .. } = publisher;
+    let Publisher { client, user, cache, ids, .. } = publisher;
     let routes = parts.vhost.router.resolve(
         &publish.exchange,
         &publish.key,
@@ -107,6 +109,7 @@ pub(crate) fn publish(
     let routed = !targets.is_empty();
     if !routed {
         parts.metrics.messages_unroutable.increment();
+        parts.vhost.unroutable.keep(&message, user.as_ref(), &parts.vhost.router);
     }
     let is_direct = !lasting && !retain && !in_turn;
     // Where several get it, one that refuses must do so before the first has it.

@@ -79,7 +79,7 @@ const LOADS: [Source; 9] = [
 impl Board {
     fn new(now: Instant) -> Self {
         Self {
-            publisher: Publisher::new(None, None, NOBODY, Permissions::everything()),
+            publisher: Publisher::new(None, None, None, NOBODY, Permissions::everything()),
             said: HashMap::new(),
             loads: LOADS.map(|(name, _)| (name, Load::default())).into(),
             started: now,

@@ -12,6 +12,7 @@ use routing::{Retained, Router};
 use crate::policy::Options;
 use crate::publications::Publications;
 use crate::timers::Timers;
+use crate::unroutable::Unroutable;
 
 /// One namespace. Its parts lock for themselves; `order` is what keeps the journal and the router in step.
 pub(crate) struct Vhost {
@@ -19,6 +20,8 @@ pub(crate) struct Vhost {
     pub(crate) options: Options,
     pub(crate) publications: Publications,
     pub(crate) timers: Timers,
+    /// The last messages that no queue took.
+    pub(crate) unroutable: Unroutable,
     /// What the broker says of itself, for those who subscribe later.
     pub(crate) system: Arc<Retained>,
     retained: RwLock<HashMap<ExchangeName, Arc<Retained>>>,
@@ -34,6 +37,7 @@ impl Vhost {
         Self {
             router: Router::new(options.overlapping),
             publications: Publications::new(&options),
+            unroutable: Unroutable::new(options.unroutable_keep),
             options,
             timers: Timers::new(Instant::now()),
             system: Arc::default(),

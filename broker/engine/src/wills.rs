@@ -107,7 +107,7 @@ pub(crate) fn plan(parts: &Arc<Parts>, will: &WillRecord) -> Option<Plan> {
         publication: None,
         declare: None,
     };
-    let mut publisher = Publisher::new(None, publisher.clone(), NOBODY, Permissions::everything());
+    let mut publisher = Publisher::new(None, publisher.clone(), None, NOBODY, Permissions::everything());
     let mut wakes = Wakes::default();
     match publish::publish(parts, &mut publisher, publish, true, clock::wall_now(), &mut wakes) {
         Ok(Published::Planned(plan)) => Some(plan),

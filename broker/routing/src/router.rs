@@ -129,6 +129,11 @@ impl Router {
         self.read().bindings_of(queue)
     }
 
+    /// Whether anything is bound to an exchange.
+    pub fn is_bound(&self, exchange: &ExchangeName) -> bool {
+        self.read().is_bound(exchange)
+    }
+
     /// How many bindings there are.
     pub fn binding_counts(&self) -> BindingCounts {
         self.read().counts()

@@ -116,6 +116,10 @@ impl Table {
         self.exchanges.get(name).map(Exchange::options)
     }
 
+    pub(crate) fn is_bound(&self, exchange: &ExchangeName) -> bool {
+        self.exchanges.get(exchange).is_some_and(|exchange| !exchange.is_empty())
+    }
+
     pub(crate) fn exchanges(&self) -> impl Iterator<Item = &ExchangeOptions> {
         self.exchanges.values().map(Exchange::options)
     }

@@ -80,6 +80,7 @@ pub(crate) fn storage(config: &Config, metrics: &Arc<Metrics>) -> Option<storage
 pub(crate) fn engine(config: &Config) -> engine::Options {
     let (node, limits) = (config.settings().section("node"), config.settings().section("limits"));
     let durability = config.settings().section("durability");
+    let routing = config.settings().section("routing");
     engine::Options {
         session_queue_messages_max: limits.number("session_queue_messages"),
         session_queue_bytes_max: limits.number("session_queue_bytes"),
@@ -98,6 +99,7 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
         publications_window: Duration::from_millis(durability.number("dedup_window")),
         publications_per_publisher_max: count(durability, "dedup_max"),
         publications_max: count(durability, "dedup_total_max"),
+        unroutable_keep: count(routing, "unroutable_keep"),
         overlapping: match config.settings().section("mqtt").word("overlapping") {
             "each" => Overlapping::Each,
             _ => Overlapping::Merge,
@@ -407,6 +409,7 @@ mod tests {
             "topic_alias_max_out: 45",
             "versions: [V5]",
             "session_expiry_max_s: 4294967295",
+            "unroutable_keep: 52",
             "PropertyLimits { user: 50, user_bytes: 51, bytes: 1023 }",
             "reference: \"there:1\", when: AtShutdown",
             "session_expiry_v3_s: 2073600",
@@ -448,6 +451,7 @@ mod tests {
         "limits.user_property_bytes=51",
         "limits.properties_bytes=1023",
         "node.host_names=broker,other",
+        "routing.unroutable_keep=52",
         "mqtt.versions=5",
         "mqtt.redirect=at_shutdown",
         "mqtt.server_reference=there:1",

@@ -47,6 +47,32 @@ pub(crate) const SUBSCRIPTIONS: &[Column] = &[
     ),
 ];
 
+/// Of messages that no queue took.
+pub(crate) const UNROUTABLE: &[Column] = &[
+    ("AT", |item| moment(item, "at_ms").unwrap_or_default()),
+    ("EXCHANGE", |item| match text(item, "exchange") {
+        name if name.is_empty() => "(default)".to_owned(),
+        name => name,
+    }),
+    ("KEY", |item| text(item, "key")),
+    ("CAUSE", |item| text(item, "cause")),
+    ("CLIENT", |item| text(item, "client")),
+    ("USER", |item| text(item, "user")),
+    ("BYTES", |item| text(item, "payload_bytes")),
+    ("PAYLOAD", |item| match item.get("payload") {
+        Some(Value::String(_)) => shortened(&text(item, "payload")),
+        Some(_) | None => format!("base64:{}", shortened(&text(item, "payload_base64"))),
+    }),
+];
+
+/// The beginning, as much as fits beside the rest.
+fn shortened(text: &str) -> String {
+    let start: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    if start.len() < text.len() { start + "…" } else { start }
+}
+
+const SHOWN_CHARS_MAX: usize = 40;
+
 /// Lines: the headings, and one for each item.
 pub(crate) fn lines(columns: &[Column], items: &[Value]) -> Vec<String> {
     let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();

@@ -161,8 +161,14 @@ impl Link {
                 };
                 self.settle_down(Member {
                     own: Own::new(connection, known.principal.user.as_ref()),
+                    publisher: Publisher::new(
+                        Some(self.id),
+                        None,
+                        known.principal.user.clone(),
+                        known.name,
+                        known.permissions,
+                    ),
                     principal: known.principal,
-                    publisher: Publisher::new(Some(self.id), None, known.name, known.permissions),
                     renewal: Renewal::Idle,
                     session: None,
                     consumers: Default::default(),
@@ -234,8 +240,14 @@ impl Link {
         };
         self.settle_down(Member {
             own: Own::new(name, known.principal.user.as_ref()),
+            publisher: Publisher::new(
+                Some(self.id),
+                Some(client),
+                known.principal.user.clone(),
+                known.name,
+                known.permissions,
+            ),
             principal: known.principal,
-            publisher: Publisher::new(Some(self.id), Some(client), known.name, known.permissions),
             renewal: Renewal::Idle,
             session: Some(session),
             consumers: [(ConsumerId::SESSION, consumer)].into(),

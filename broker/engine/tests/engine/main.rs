@@ -20,4 +20,5 @@ mod rights;
 mod seeded;
 mod terms;
 mod topology;
+mod unroutable;
 mod users;

@@ -29,6 +29,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     Key::table("durability", DURABILITY, "How what was acknowledged gets to the disk."),
     Key::table("limits", LIMITS, "How much is held at most."),
+    Key::table("routing", ROUTING, "What happens between exchanges and queues."),
     Key::table("mqtt", MQTT, "What MQTT clients get."),
     Key::table("stomp", STOMP, "What STOMP clients get."),
     Key::table("events", EVENTS, "What the broker tells of its clients."),
@@ -236,6 +237,15 @@ const LIMITS: &[Key] = &[
         "The same in bytes of keys and payloads.",
     ),
 ];
+
+const ROUTING: &[Key] = &[Key::value(
+    "unroutable_keep",
+    Type::Count { min: 0, max: 1_000_000 },
+    Is("1000"),
+    "How many messages that no queue took are kept in memory with the reason, the last ones, for `duetmq list unroutable`: of each \
+     at most 4 KiB of its payload and as much of its headers, of all together at most 16 MiB. Zero keeps none; they are counted \
+     all the same.",
+)];
 
 const EVENTS: &[Key] = &[Key::value(
     "enabled",
