@@ -7,10 +7,10 @@
 //! | `demo` | chat rooms in the browser, over each protocol, built in |
 //! | `login` | tokens for those pages |
 //! | `ask` | what a request asks of a list |
+//! | `caller` | who asks, and how much he may ask for |
 //! | `clients` | who is there and who listens to what, as JSON |
 //! | `local` | the socket for whoever owns the broker |
 //! | `answer` | JSON, and refusals |
-//! | `caller` | who asks, and how much he may ask for |
 //! | `failures` | wrong logins are slowed down |
 //! | `gate` | who asks over TCP logs in |
 //! | `exposition` | numbers as Prometheus reads them |
