@@ -23,6 +23,7 @@ pub struct Setup {
     arguments: Vec<String>,
     users: Vec<String>,
     data: Option<PathBuf>,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Setup {
@@ -56,6 +57,13 @@ impl Setup {
     #[must_use]
     pub fn data(mut self, folder: &Path) -> Self {
         self.data = Some(folder.to_owned());
+        self
+    }
+
+    /// With a path in its environment.
+    #[must_use]
+    pub fn environment(mut self, name: &'static str, path: &Path) -> Self {
+        self.environment.push((name, path.to_owned()));
         self
     }
 
@@ -195,6 +203,7 @@ impl Broker {
             command.arg("--set").arg(format!("auth.file.path={USERS}"));
         }
         command.args(&self.setup.arguments);
+        command.envs(self.setup.environment.iter().map(|(name, path)| (name, path)));
         command.stdin(Stdio::null()).stdout(self.journal.writer()?).stderr(self.journal.writer()?);
         Ok(command)
     }

@@ -4,8 +4,10 @@
 //! if every promise was kept, 1 if not, 2 if the arguments make no sense.
 
 mod consumer;
+mod deaths;
 mod encore;
 mod estate;
+mod faults;
 mod kept;
 mod ledger;
 mod options;
@@ -14,7 +16,9 @@ mod publisher;
 mod scene;
 mod sender;
 mod subscriber;
+mod sweep;
 mod toggle;
+mod undone;
 mod verdict;
 mod wills;
 
@@ -28,6 +32,8 @@ use harness::dice::Dice;
 use harness::door::Door;
 
 use crate::consumer::Place;
+use crate::deaths::Deaths;
+use crate::faults::Disk;
 use crate::ledger::{Promise, Rules};
 use crate::options::Options;
 use crate::scene::{Phase, Scene};
@@ -40,7 +46,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(&options) {
+    let told = if options.sweep { sweep::run(&options) } else { run(&options) };
+    match told {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -54,14 +61,18 @@ fn run(options: &Options) -> Result<bool> {
     println!("seed {}", options.seed);
     let mut dice = Dice::new(options.seed);
     let mut setup = Setup::new().config(CONFIG);
-    if let Some(data) = &options.data {
-        setup = setup.data(data);
+    let temporary = tempfile::Builder::new().prefix("duetmq-").tempdir()?;
+    let data = options.data.clone().unwrap_or_else(|| temporary.path().join("data"));
+    setup = setup.data(&data);
+    let disk = options.fault.map(|_| Disk::new(&data)).transpose()?;
+    if let Some(disk) = &disk {
+        setup = disk.beneath(setup)?;
     }
     let mut broker = setup.start()?;
     let scene = Scene::new(broker.at(Door::Mqtt), broker.at(Door::Stomp));
     let told = std::thread::scope(|threads| {
         cast(threads, &scene, &mut dice);
-        let told = perform(&mut broker, &scene, options, &mut dice);
+        let told = perform(&mut broker, &scene, disk.as_ref(), options, &mut dice);
         scene.enter(Phase::Over);
         told
     });
@@ -136,49 +147,36 @@ fn cast_publishers<'a>(threads: &'a Scope<'a, '_>, scene: &'a Scene, dice: &mut 
 }
 
 /// The play: all come, publish, the broker dies again and again, then everything is drained.
-fn perform(broker: &mut Broker, scene: &Scene, options: &Options, dice: &mut Dice) -> Result<()> {
-    scene.wait_subscribed(Duration::from_secs(30))?;
+fn perform(
+    broker: &mut Broker,
+    scene: &Scene,
+    disk: Option<&Disk>,
+    options: &Options,
+    dice: &mut Dice,
+) -> Result<()> {
+    scene.wait_subscribed(Duration::from_secs(60))?;
     scene.enter(Phase::Talking);
     let begin = Instant::now();
-    let mut deaths = Deaths::default();
+    let mut deaths = Deaths::new(options, disk);
     let pause_ms = options.seconds.saturating_mul(2000).checked_div(u64::from(options.kills)).unwrap_or(0);
     while deaths.kills < options.kills {
         sleep(Duration::from_millis(dice.below(pause_ms)));
-        deaths.kill(broker, scene)?;
+        deaths.strike(broker, scene, dice)?;
         if deaths.kills < options.kills && dice.chance(30) {
             // While it recovers, or just after.
             sleep(Duration::from_millis(dice.below(120)));
             deaths.during_start += u32::from(scene.try_connect().is_err());
-            deaths.kill(broker, scene)?;
+            deaths.strike(broker, scene, dice)?;
         }
         let started = Instant::now();
         broker.wait_open(Duration::from_secs(60)).with_context(|| format!("after kill {}", deaths.kills))?;
         deaths.slowest_start = deaths.slowest_start.max(started.elapsed());
     }
     sleep(Duration::from_secs(options.seconds).saturating_sub(begin.elapsed()));
-    println!(
-        "killed {} times, {} of them before the doors were open; slowest start {:?}",
-        deaths.kills, deaths.during_start, deaths.slowest_start
-    );
+    println!("{deaths}");
     scene.enter(Phase::Draining);
     scene.wait_drained(Duration::from_secs(60));
     Ok(())
-}
-
-#[derive(Default)]
-struct Deaths {
-    kills: u32,
-    during_start: u32,
-    slowest_start: Duration,
-}
-
-impl Deaths {
-    fn kill(&mut self, broker: &mut Broker, scene: &Scene) -> Result<()> {
-        scene.die();
-        broker.kill();
-        self.kills += 1;
-        broker.launch()
-    }
 }
 
 /// Everything that is published reaches everybody: MQTT sessions by their subscriptions, STOMP consumers by a queue or by a

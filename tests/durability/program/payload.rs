@@ -2,14 +2,18 @@
 
 use harness::dice::Dice;
 
-/// The body of a publisher's message of that number, 16 to 1,040 bytes.
+/// The body of a publisher's message of that number, 16 to 1,040 bytes, and one of a hundred up to 40 KB.
 pub(crate) fn write(publisher: usize, number: u64) -> Vec<u8> {
     let mut body = Vec::with_capacity(64);
     body.extend_from_slice(&u64::try_from(publisher).unwrap_or(u64::MAX).to_be_bytes());
     body.extend_from_slice(&number.to_be_bytes());
     let mut dice = Dice::new(number.wrapping_mul(31).wrapping_add(body.len() as u64));
-    // Most messages are small; now and then one is not.
-    let size = if dice.chance(10) { dice.below(1024) } else { dice.below(64) };
+    // Most messages are small; now and then one is not. The journal comes to its next file soon enough by that.
+    let size = match dice.below(100) {
+        0 => dice.below(40_000),
+        1..=10 => dice.below(1024),
+        _ => dice.below(64),
+    };
     body.extend(dice.bytes(usize::try_from(size).unwrap_or(0)));
     body
 }
