@@ -167,7 +167,9 @@ impl State {
             | Change::DeclareExchange(_)
             | Change::DeleteExchange(_)
             | Change::Bind { .. }
-            | Change::Unbind(_) => {}
+            | Change::Unbind(_)
+            | Change::BindExchange(_)
+            | Change::UnbindExchange(_) => {}
         }
         if at < self.objects_from {
             return Ok(());
@@ -190,7 +192,9 @@ impl State {
 
     fn delete_bindings(&mut self, exchange: &ExchangeName, at: Position) -> Result<(), StoreError> {
         let salt = self.salt;
-        self.delete_all(&[kind::BINDING], at, |key| topology::is_bound_to(salt, key, exchange))
+        self.delete_all(&[kind::BINDING], at, |key| topology::is_bound_to(salt, key, exchange))?;
+        let is_its_own = |key: &[u8]| topology::is_at_either_end(salt, key, exchange);
+        self.delete_all(&[kind::EXCHANGE_BINDING], at, is_its_own)
     }
 
     fn put(&mut self, key: Key, at: Position, change: &Change) -> Result<(), StoreError> {

@@ -16,6 +16,7 @@ pub(crate) mod kind {
     pub(crate) const EXCHANGE: u8 = b'x';
     pub(crate) const QUEUE: u8 = b'q';
     pub(crate) const BINDING: u8 = b'b';
+    pub(crate) const EXCHANGE_BINDING: u8 = b'e';
     pub(crate) const SESSION: u8 = b's';
     pub(crate) const DEDUP: u8 = b'd';
     pub(crate) const PUBLICATION: u8 = b'p';
@@ -45,6 +46,16 @@ pub(crate) fn put_name(key: &mut Key, salt: u64, name: &[u8]) {
             key.extend_from_slice(&hash(!salt, name).to_be_bytes());
         }
     }
+}
+
+/// What follows the name that [`put_name`] put at the start of `key`.
+pub(crate) fn skip_name(key: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = key.split_first_chunk()?;
+    let bytes = match u16::from_be_bytes(*length) {
+        u16::MAX => NAME_BYTES_MAX + 2 * size_of::<u64>(),
+        length => length.into(),
+    };
+    rest.get(bytes..)
 }
 
 /// FNV-1a from a start of our own: it must give the same answer in every version.

@@ -22,11 +22,11 @@ use smallvec::SmallVec;
 
 use crate::record::message::{put_exchange_name, put_message, read_exchange_name, read_message};
 use crate::record::object::{
-    put_binding, put_binding_key, put_entry, put_exchange, put_place, put_queue, put_queue_arguments,
-    put_rested, put_session, read_binding, read_binding_key, read_entry, read_exchange, read_place,
-    read_queue, read_queue_arguments, read_rested, read_session,
+    put_binding, put_binding_key, put_entry, put_exchange, put_exchange_binding, put_place, put_queue,
+    put_queue_arguments, put_rested, put_session, read_binding, read_binding_key, read_entry, read_exchange,
+    read_exchange_binding, read_place, read_queue, read_queue_arguments, read_rested, read_session,
 };
-use crate::record::wire::{Reader, RecordError, put_block, put_len, put_option, put_str, put_u64};
+use crate::record::wire::{Reader, RecordError, put_block, put_bool, put_len, put_option, put_str, put_u64};
 
 /// A message that has not been read yet.
 #[derive(Debug, Clone, Copy)]
@@ -173,6 +173,12 @@ impl<'a> Items<'a> {
             }
             tag::DROP_SESSION => Change::DropSession(ClientId::new(from.str()?)),
             tag::DECLARE_EXCHANGE => Change::DeclareExchange(Box::new(read_exchange(from)?)),
+            tag::DECLARE_EXCHANGE_WITH => {
+                let mut exchange = read_exchange(from)?;
+                exchange.internal = from.bool()?;
+                exchange.alternate = from.option(read_exchange_name)?;
+                Change::DeclareExchange(Box::new(exchange))
+            }
             tag::DELETE_EXCHANGE => Change::DeleteExchange(read_exchange_name(from)?),
             tag::DECLARE_QUEUE
             | tag::DECLARE_QUEUE_WITH
@@ -181,6 +187,8 @@ impl<'a> Items<'a> {
             tag::DELETE_QUEUE => Change::DeleteQueue(QueueId(from.u64()?)),
             tag::BIND => Change::Bind { queue: QueueId(from.u64()?), binding: Box::new(read_binding(from)?) },
             tag::UNBIND => Change::Unbind(Box::new(read_binding_key(from)?)),
+            tag::BIND_EXCHANGE => Change::BindExchange(Box::new(read_exchange_binding(from)?)),
+            tag::UNBIND_EXCHANGE => Change::UnbindExchange(Box::new(read_exchange_binding(from)?)),
             tag::FLOOR => {
                 return Ok(Item::Note(Note::Floor { queue: QueueId(from.u64()?), next: from.u64()? }));
             }
@@ -240,7 +248,9 @@ fn put_change(out: &mut Vec<u8>, change: &Change, before: &[Change]) {
         | Change::DeclareQueue(_)
         | Change::DeleteQueue(_)
         | Change::Bind { .. }
-        | Change::Unbind(_) => put_topology(out, change),
+        | Change::Unbind(_)
+        | Change::BindExchange(_)
+        | Change::UnbindExchange(_) => put_topology(out, change),
     }
 }
 
@@ -280,7 +290,9 @@ fn put_id(out: &mut Vec<u8>, change: &Change) {
         | Change::DeclareQueue(_)
         | Change::DeleteQueue(_)
         | Change::Bind { .. }
-        | Change::Unbind(_) => {}
+        | Change::Unbind(_)
+        | Change::BindExchange(_)
+        | Change::UnbindExchange(_) => {}
     }
 }
 
@@ -346,9 +358,15 @@ fn read_declared(tag: u8, from: &mut Reader<'_>) -> Result<QueueRecord, RecordEr
 
 fn put_topology(out: &mut Vec<u8>, change: &Change) {
     match change {
-        Change::DeclareExchange(exchange) => {
+        Change::DeclareExchange(exchange) if !exchange.internal && exchange.alternate.is_none() => {
             out.push(tag::DECLARE_EXCHANGE);
             put_exchange(out, exchange);
+        }
+        Change::DeclareExchange(exchange) => {
+            out.push(tag::DECLARE_EXCHANGE_WITH);
+            put_exchange(out, exchange);
+            put_bool(out, exchange.internal);
+            put_option(out, exchange.alternate.as_ref(), put_exchange_name);
         }
         Change::DeleteExchange(name) => {
             out.push(tag::DELETE_EXCHANGE);
@@ -389,6 +407,14 @@ fn put_topology(out: &mut Vec<u8>, change: &Change) {
         Change::Unbind(key) => {
             out.push(tag::UNBIND);
             put_binding_key(out, key);
+        }
+        Change::BindExchange(binding) => {
+            out.push(tag::BIND_EXCHANGE);
+            put_exchange_binding(out, binding);
+        }
+        Change::UnbindExchange(binding) => {
+            out.push(tag::UNBIND_EXCHANGE);
+            put_exchange_binding(out, binding);
         }
         Change::Enqueue { .. }
         | Change::Receive(_)
@@ -434,4 +460,7 @@ mod tag {
     pub(super) const PUT_SESSION_AWAY: u8 = 50;
     pub(super) const DECLARE_QUEUE_RESTED: u8 = 51;
     pub(super) const DECLARE_QUEUE_SINGLE: u8 = 52;
+    pub(super) const DECLARE_EXCHANGE_WITH: u8 = 60;
+    pub(super) const BIND_EXCHANGE: u8 = 61;
+    pub(super) const UNBIND_EXCHANGE: u8 = 62;
 }

@@ -13,7 +13,7 @@ use model::change::{Change, QueueRecord, SessionRecord};
 use model::message::Message;
 use model::name::{ClientId, Incarnation, PublicationId, PublisherName, QueueId};
 use model::qos::Qos;
-use model::queue::{Binding, ExchangeOptions};
+use model::queue::{Binding, ExchangeBinding, ExchangeOptions};
 use model::time::WallMs;
 use smallvec::SmallVec;
 
@@ -42,6 +42,8 @@ pub struct Recovered {
     pub queues: Vec<RecoveredQueue>,
     /// The bindings of those queues.
     pub bindings: Vec<(QueueId, Binding)>,
+    /// The bindings from one durable exchange to another.
+    pub exchange_bindings: Vec<ExchangeBinding>,
     /// The sessions that outlive their connections.
     pub sessions: Vec<RecoveredSession>,
     /// The retained messages.
@@ -287,6 +289,7 @@ fn load(state: &mut State, log: &dyn Log) -> Result<Recovered, StoreError> {
         exchanges: objects.exchanges,
         queues,
         bindings: objects.bindings,
+        exchange_bindings: objects.exchange_bindings,
         sessions: sessions.collect(),
         retained: objects.retained,
         publications: objects.publications,
@@ -314,6 +317,7 @@ struct Objects {
     exchanges: Vec<ExchangeOptions>,
     queues: Vec<QueueRecord>,
     bindings: Vec<(QueueId, Binding)>,
+    exchange_bindings: Vec<ExchangeBinding>,
     sessions: Vec<SessionRecord>,
     unreleased: HashMap<ClientId, Vec<u16>>,
     retained: Vec<Arc<Message>>,
@@ -321,8 +325,9 @@ struct Objects {
 }
 
 /// Of which there are objects; what belongs to something comes behind it.
-const KINDS: [u8; 7] = [
+const KINDS: [u8; 8] = [
     kind::EXCHANGE,
+    kind::EXCHANGE_BINDING,
     kind::QUEUE,
     kind::BINDING,
     kind::SESSION,
@@ -343,6 +348,7 @@ impl Objects {
                 }
                 self.bindings.push((queue, *binding));
             }
+            Change::BindExchange(binding) => self.exchange_bindings.push(*binding),
             Change::PutSession(session) => self.sessions.push(*session),
             Change::Remember { client, id } => self.unreleased.entry(client).or_default().push(id),
             Change::Retain(message) => self.retained.push(message),
@@ -358,7 +364,8 @@ impl Objects {
             | Change::DropSession(_)
             | Change::DeleteExchange(_)
             | Change::DeleteQueue(_)
-            | Change::Unbind(_) => {}
+            | Change::Unbind(_)
+            | Change::UnbindExchange(_) => {}
         }
         true
     }

@@ -38,6 +38,8 @@ pub(crate) fn of(salt: u64, change: &Change) -> Subject {
         }
         Change::Bind { queue, binding } => Subject::Put(topology::binding_key(salt, *queue, binding)),
         Change::Unbind(key) => Subject::Delete(topology::unbinding_key(salt, key)),
+        Change::BindExchange(binding) => Subject::Put(topology::exchange_binding_key(salt, binding)),
+        Change::UnbindExchange(binding) => Subject::Delete(topology::exchange_binding_key(salt, binding)),
         Change::Enqueue { .. } | Change::Receive(_) | Change::Remove(_) | Change::DeleteQueue(_) => {
             Subject::None
         }

@@ -2,10 +2,10 @@
 
 use model::change::BindingKey;
 use model::name::{ExchangeName, QueueId, QueueName};
-use model::queue::Binding;
+use model::queue::{Binding, ExchangeBinding};
 use model::shard::Shard;
 
-use crate::keyspace::{Key, kind, put_name, start};
+use crate::keyspace::{Key, kind, put_name, skip_name, start};
 use crate::record::object::put_source;
 
 /// The key of that exchange.
@@ -58,6 +58,26 @@ pub(crate) fn is_bound_to(salt: u64, key: &[u8], exchange: &ExchangeName) -> boo
     key.get(BINDINGS_PREFIX_BYTES..).is_some_and(|rest| rest.starts_with(&name))
 }
 
+/// The key of that binding from one exchange to another.
+pub(crate) fn exchange_binding_key(salt: u64, binding: &ExchangeBinding) -> Key {
+    let ExchangeBinding { exchange, pattern, arguments, to } = binding;
+    let mut source = Vec::new();
+    put_source(&mut source, exchange, pattern, arguments, None);
+    let mut key = start(kind::EXCHANGE_BINDING, Shard::of(exchange.as_str().as_bytes()));
+    put_name(&mut key, salt, exchange.as_str().as_bytes());
+    put_name(&mut key, salt, to.as_str().as_bytes());
+    put_name(&mut key, salt, &source);
+    key
+}
+
+/// Whether that is the key of a binding from that exchange to another, or from another to that one.
+pub(crate) fn is_at_either_end(salt: u64, key: &[u8], exchange: &ExchangeName) -> bool {
+    let mut name = Vec::new();
+    put_name(&mut name, salt, exchange.as_str().as_bytes());
+    let Some(from) = key.get(EXCHANGE_BINDINGS_PREFIX_BYTES..) else { return false };
+    from.starts_with(&name) || skip_name(from).is_some_and(|to| to.starts_with(&name))
+}
+
 fn finish(salt: u64, mut key: Key, exchange: &ExchangeName, source: &[u8]) -> Key {
     put_name(&mut key, salt, exchange.as_str().as_bytes());
     put_name(&mut key, salt, source);
@@ -65,3 +85,4 @@ fn finish(salt: u64, mut key: Key, exchange: &ExchangeName, source: &[u8]) -> Ke
 }
 
 const BINDINGS_PREFIX_BYTES: usize = 1 + 1 + 8;
+const EXCHANGE_BINDINGS_PREFIX_BYTES: usize = 1 + 1;

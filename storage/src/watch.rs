@@ -74,7 +74,9 @@ impl Watch {
                 | Change::DeclareExchange(_)
                 | Change::DeclareQueue(_)
                 | Change::Bind { .. }
-                | Change::Unbind(_) => {}
+                | Change::Unbind(_)
+                | Change::BindExchange(_)
+                | Change::UnbindExchange(_) => {}
             }
             match subject::of(self.salt, change) {
                 Subject::Put(key) | Subject::Delete(key) => {
@@ -108,6 +110,9 @@ impl Watch {
             Change::Bind { queue, binding } => {
                 self.queues.contains(queue) || self.exchanges.contains(&binding.exchange)
             }
+            Change::BindExchange(binding) => {
+                self.exchanges.contains(&binding.exchange) || self.exchanges.contains(&binding.to)
+            }
             Change::DeclareQueue(queue) => self.queues.contains(&queue.id),
             Change::Forget { .. }
             | Change::RememberPublication { .. }
@@ -119,7 +124,8 @@ impl Watch {
             | Change::DeclareExchange(_)
             | Change::DeleteExchange(_)
             | Change::DeleteQueue(_)
-            | Change::Unbind(_) => false,
+            | Change::Unbind(_)
+            | Change::UnbindExchange(_) => false,
         };
         let itself = match subject::of(self.salt, &change) {
             Subject::Put(key) | Subject::Delete(key) => self.objects.contains(&key),

@@ -12,6 +12,7 @@ use storage::{Recovered, Store};
 use telemetry::Metrics;
 
 use crate::client::{Arrival, Client};
+use crate::commands::Commands;
 use crate::core::Core;
 use crate::definitions::Definitions;
 use crate::durable::Durable;
@@ -84,6 +85,11 @@ impl Broker {
     pub async fn admit(&self, credentials: &Credentials) -> Result<(Principal, Permissions), Refusal> {
         let answered = self.core.access.admit(credentials).await;
         answered.inspect_err(|_| self.core.parts.metrics.auth_refused.increment())
+    }
+
+    /// A handle that changes exchanges, queues and bindings.
+    pub fn commands(&self) -> Commands {
+        Commands::new(Arc::clone(&self.core))
     }
 
     /// A look at who is there.

@@ -2,9 +2,7 @@
 
 use model::queue::{Binding, ExchangeOptions, QueueOptions};
 use model::refusal::Refusal;
-use routing::Owner;
 
-use crate::equivalence::{self, Demand};
 use crate::parts::Parts;
 use crate::topology;
 
@@ -25,15 +23,7 @@ impl Definitions {
             topology::declare_exchange(parts, exchange.clone())?;
         }
         for options in &self.queues {
-            let (queue, new) = topology::declare_queue(parts, options.clone(), Owner::Nobody)?;
-            if !new {
-                let mut asked = options.clone();
-                asked.durable &= parts.durable.is_persistent();
-                if let Some(difference) = equivalence::difference(queue.options(), &asked, Demand::Whole) {
-                    let what = format!("queue {:?}", options.name);
-                    return Err(Refusal::Inequivalent { what, difference });
-                }
-            }
+            topology::declare_whole(parts, options)?;
         }
         for binding in &self.bindings {
             let queue = parts.vhost.router.queue(&binding.queue);

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use model::name::{ExchangeName, QueueName};
+use model::queue::ExchangeOptions;
+
 use crate::client::{About, Client, Listening};
 use crate::core::Core;
 use crate::registry::Session;
@@ -11,10 +14,12 @@ use crate::{numbers, users};
 
 mod amounts;
 mod place;
+mod topology;
 mod views;
 
 pub use amounts::{Amounts, Held};
 use place::Place;
+pub use topology::{BindingView, ExchangeView, QueueView};
 pub use views::{Overview, Page, SessionView, SubscriptionView, UserView};
 
 /// Looks, and changes nothing. Each lock is held as long as one session or one list of handles needs; what is seen of
@@ -157,6 +162,46 @@ impl Inspect {
         page
     }
 
+    /// Exchanges, by name.
+    pub fn exchanges(&self, after: Option<&str>, limit: usize) -> Page<ExchangeView> {
+        let router = &self.core.parts.vhost.router;
+        let view = |options: ExchangeOptions| {
+            let bindings = router.bound_from(&options.name);
+            ExchangeView::new(options, bindings)
+        };
+        page(router.exchanges(), after, limit, |options| options.name.to_string(), view)
+    }
+
+    /// One exchange, if there is one of that name.
+    pub fn exchange(&self, name: &ExchangeName) -> Option<ExchangeView> {
+        let router = &self.core.parts.vhost.router;
+        Some(ExchangeView::new(router.exchange(name)?, router.bound_from(name)))
+    }
+
+    /// Queues, by name, those of sessions and subscriptions among them.
+    pub fn queues(&self, after: Option<&str>, limit: usize) -> Page<QueueView> {
+        let queues = self.core.parts.vhost.router.queues();
+        page(queues, after, limit, |queue| queue.options().name.to_string(), |queue| QueueView::new(&queue))
+    }
+
+    /// One queue, if there is one of that name.
+    pub fn queue(&self, name: &QueueName) -> Option<QueueView> {
+        self.core.parts.vhost.router.queue(name).map(|queue| QueueView::new(&queue))
+    }
+
+    /// The bindings of a queue, in the order they were made.
+    pub fn bindings_of(&self, queue: &QueueName) -> Vec<BindingView> {
+        let bindings = self.core.parts.vhost.router.bindings_of(queue);
+        bindings.into_iter().map(BindingView::to_queue).collect()
+    }
+
+    /// The bindings from one exchange to another, by where they begin, then by where they lead.
+    pub fn exchange_bindings(&self) -> Vec<BindingView> {
+        let mut bindings = self.core.parts.vhost.router.exchange_bindings();
+        bindings.sort_by(|a, b| (&a.exchange, &a.to, &a.pattern).cmp(&(&b.exchange, &b.to, &b.pattern)));
+        bindings.into_iter().map(BindingView::to_exchange).collect()
+    }
+
     fn walk<T>(
         &self,
         after: Option<&str>,
@@ -282,6 +327,21 @@ impl Inspect {
             add(view, &Listening { source, ..asked });
         }
     }
+}
+
+/// A page of a list that is not in order yet.
+fn page<T, V>(
+    mut all: Vec<T>,
+    after: Option<&str>,
+    limit: usize,
+    name: impl Fn(&T) -> String,
+    view: impl Fn(T) -> V,
+) -> Page<V> {
+    all.retain(|one| after.is_none_or(|after| *name(one) > *after));
+    all.sort_by_cached_key(&name);
+    let next = (all.len() > limit).then(|| all.get(limit.checked_sub(1)?).map(&name)).flatten();
+    all.truncate(limit);
+    Page { items: all.into_iter().map(view).collect(), next }
 }
 
 /// Those of earlier lives of the broker first; in each life connections, then sessions that may outlive theirs, in the order

@@ -11,6 +11,7 @@ pub mod policy;
 
 mod client;
 mod clock;
+mod commands;
 mod core;
 mod dead_letter;
 mod durable;
@@ -44,8 +45,12 @@ mod wills;
 
 pub use crate::broker::Broker;
 pub use crate::client::Arrival;
+pub use crate::commands::{Commands, DeleteQueueIf};
 pub use crate::definitions::Definitions;
-pub use crate::inspect::{Amounts, Held, Inspect, Overview, Page, SessionView, SubscriptionView, UserView};
+pub use crate::inspect::{
+    Amounts, BindingView, ExchangeView, Held, Inspect, Overview, Page, QueueView, SessionView,
+    SubscriptionView, UserView,
+};
 pub use crate::link::Link;
 pub use crate::policy::Options;
 pub use crate::unroutable::UnroutableView;

@@ -91,6 +91,9 @@ pub(crate) fn publish(
         client.as_ref(),
         cache,
     )?;
+    if routes.is_internal() {
+        return Err(Refusal::Internal(publish.exchange));
+    }
     let targets: SmallVec<[&Route; 4]> = routes.targets().collect();
     if publish.exchange == ExchangeName::DEFAULT
         && targets.iter().any(|route| matches!(route.queue.owner(), Owner::Session(_)))

@@ -58,6 +58,12 @@ pub(crate) fn recover(
             parts.durable.record(Change::Unbind(Box::new(topology::key_of(id, binding))));
         }
     }
+    for binding in recovered.exchange_bindings {
+        if let Err(refusal) = router.bind_exchange(&binding) {
+            tracing::warn!(exchange = %binding.exchange, to = %binding.to, reason = %refusal, "binding.dropped");
+            parts.durable.record(Change::UnbindExchange(Box::new(binding)));
+        }
+    }
     parts.metrics.retained.add(recovered.retained.len() as u64);
     for message in recovered.retained {
         if let Some(end) = message.expires_at {

@@ -1,14 +1,15 @@
 //! Declare, bind, delete.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use model::change::{BindingKey, Change, QueueRecord};
 use model::name::{ConsumerId, ExchangeName, QueueId, QueueName};
 use model::principal::Permissions;
-use model::queue::{Binding, DeadLetter, ExchangeOptions, Named, Overflow, QueueDeclaration, QueueOptions};
+use model::queue::{
+    Binding, DeadLetter, ExchangeBinding, ExchangeOptions, Named, Overflow, QueueDeclaration, QueueOptions,
+};
 use model::refusal::Refusal;
-use routing::{Owner, Queue, Readiness};
+use routing::{Owner, Queue, QueueStats, Readiness};
 
 use crate::equivalence::{self, Demand};
 use crate::expiry;
@@ -57,7 +58,21 @@ pub(crate) fn declare_queue(
     make_queue(parts, declaration, owner)
 }
 
-/// The same for a queue whose name the house has chosen, or checked.
+/// Makes a queue that is to be like this in all, or finds one that is; returns whether it is new.
+pub(crate) fn declare_whole(parts: &Parts, options: &QueueOptions) -> Result<bool, Refusal> {
+    let (queue, new) = declare_queue(parts, options.clone(), Owner::Nobody)?;
+    if !new {
+        let mut asked = options.clone();
+        asked.durable &= parts.durable.is_persistent();
+        if let Some(difference) = equivalence::difference(queue.options(), &asked, Demand::Whole) {
+            let what = format!("queue {:?}", options.name);
+            return Err(Refusal::Inequivalent { what, difference });
+        }
+    }
+    Ok(new)
+}
+
+/// [`declare_queue`] for a queue whose name the house has chosen, or checked.
 pub(crate) fn make_queue(
     parts: &Parts,
     declaration: QueueDeclaration,
@@ -142,38 +157,60 @@ pub(crate) fn check_owner(queue: &Queue, asking: &Owner) -> Result<(), Refusal> 
 
 /// Takes a queue away, with all that is in it. Returns who consumed it, by the readiness of the link and the consumer.
 pub(crate) fn delete_queue(parts: &Parts, queue: &Queue) -> Vec<(Arc<Readiness>, ConsumerId)> {
+    delete_queue_if(parts, queue, |_| true).flatten().unwrap_or_default()
+}
+
+/// The same, if it `may` be as it is now. `None`: it may not; `Some(None)`: it is gone already.
+pub(crate) fn delete_queue_if(
+    parts: &Parts,
+    queue: &Queue,
+    may: impl FnOnce(QueueStats) -> bool,
+) -> Option<Option<Vec<(Arc<Readiness>, ConsumerId)>>> {
     let _order = parts.vhost.order();
     let router = &parts.vhost.router;
     let name = &queue.options().name;
     // It may be gone already, and another one have its name.
     if router.queue(name).is_none_or(|found| found.id() != queue.id()) {
-        return Vec::new();
+        return Some(None);
     }
-    // A session is bound to the broker's own exchanges only, which stay.
-    let exchanges: HashSet<_> = match queue.owner() {
-        Owner::Session(_) => HashSet::new(),
-        Owner::Nobody | Owner::Link(_) => {
-            router.bindings_of(name).into_iter().map(|binding| binding.exchange).collect()
-        }
-    };
     // Closed first: routes may lead there until the last of its bindings is cut.
-    let cancelled = queue.close();
+    let cancelled = queue.close_if(may)?;
     router.remove_queue(name);
     parts.vhost.timers.cancel_once(&Once::Messages(name.clone()));
     parts.vhost.timers.cancel_once(&Once::Unused(name.clone()));
     if queue.options().durable {
         parts.durable.record(Change::DeleteQueue(queue.id()));
     }
-    for exchange in exchanges {
-        record_exchange_gone(parts, exchange);
-    }
-    cancelled
+    record_exchanges_gone(parts);
+    Some(Some(cancelled))
 }
 
-/// An exchange that is `auto_delete` goes with its last binding: was this the last?
-fn record_exchange_gone(parts: &Parts, exchange: ExchangeName) {
-    if parts.vhost.router.exchange(&exchange).is_none() {
-        parts.durable.record(Change::DeleteExchange(exchange));
+/// Takes an exchange away, with the bindings from it and to it; only one from which nothing is bound, if `unused`.
+pub(crate) fn delete_exchange(parts: &Parts, name: &ExchangeName, unused: bool) -> Result<(), Refusal> {
+    let _order = parts.vhost.order();
+    let router = &parts.vhost.router;
+    if router.exchange(name).is_none() {
+        return Err(Refusal::NoExchange(name.clone()));
+    }
+    let bound = router.bound_from(name);
+    if unused && bound > 0 {
+        let (what, why) = (format!("exchange {name:?}"), format!("{bound} bindings begin there"));
+        return Err(Refusal::InUse { what, why });
+    }
+    if !router.delete_exchange(name) {
+        let target = format!("exchange {name:?}, which is the broker's own");
+        return Err(Refusal::Denied { action: "delete", target });
+    }
+    record_exchanges_gone(parts);
+    Ok(())
+}
+
+/// An exchange that is `auto_delete` goes with its last binding; whichever went is to stay away.
+fn record_exchanges_gone(parts: &Parts) {
+    for gone in parts.vhost.router.take_gone_exchanges() {
+        if gone.durable {
+            parts.durable.record(Change::DeleteExchange(gone.name));
+        }
     }
 }
 
@@ -195,13 +232,33 @@ pub(crate) fn bind(parts: &Parts, queue: &Queue, binding: Binding) -> Result<boo
 pub(crate) fn unbind(parts: &Parts, queue: &Queue, key: BindingKey) -> bool {
     let _order = parts.vhost.order();
     let existed = parts.vhost.router.unbind(&key);
-    let exchange = key.exchange.clone();
     if existed && queue.options().durable {
         parts.durable.record(Change::Unbind(Box::new(key)));
     }
-    if existed {
-        record_exchange_gone(parts, exchange);
+    record_exchanges_gone(parts);
+    existed
+}
+
+/// Binds one exchange to another; `false`: it was bound like that before. It lasts where both do.
+pub(crate) fn bind_exchange(parts: &Parts, binding: ExchangeBinding) -> Result<bool, Refusal> {
+    let _order = parts.vhost.order();
+    let router = &parts.vhost.router;
+    let new = router.bind_exchange(&binding)?;
+    let lasts = |name| router.exchange(name).is_some_and(|exchange| exchange.durable);
+    if new && lasts(&binding.exchange) && lasts(&binding.to) {
+        parts.durable.record(Change::BindExchange(Box::new(binding)));
     }
+    Ok(new)
+}
+
+/// Ends a binding between exchanges; `false`: there was none.
+pub(crate) fn unbind_exchange(parts: &Parts, binding: ExchangeBinding) -> bool {
+    let _order = parts.vhost.order();
+    let existed = parts.vhost.router.unbind_exchange(&binding);
+    if existed {
+        parts.durable.record(Change::UnbindExchange(Box::new(binding)));
+    }
+    record_exchanges_gone(parts);
     existed
 }
 

@@ -13,7 +13,7 @@ use crate::name::{
 };
 use crate::principal::Principal;
 use crate::qos::Qos;
-use crate::queue::{Binding, ExchangeOptions, HeaderMatch, QueueOptions};
+use crate::queue::{Binding, ExchangeBinding, ExchangeOptions, HeaderMatch, QueueOptions};
 use crate::time::WallMs;
 
 /// Changes that become durable together or not at all, in this order.
@@ -89,7 +89,7 @@ pub enum Change {
     DropSession(ClientId),
     /// An exchange, declared.
     DeclareExchange(Box<ExchangeOptions>),
-    /// An exchange is gone; its bindings go with it.
+    /// An exchange is gone; the bindings from it and to it go with it.
     DeleteExchange(ExchangeName),
     /// A queue, declared.
     DeclareQueue(Box<QueueRecord>),
@@ -104,6 +104,10 @@ pub enum Change {
     },
     /// A binding is gone.
     Unbind(Box<BindingKey>),
+    /// A binding from one exchange to another.
+    BindExchange(Box<ExchangeBinding>),
+    /// Such a binding is gone.
+    UnbindExchange(Box<ExchangeBinding>),
 }
 
 /// A message's place in a queue.

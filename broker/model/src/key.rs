@@ -114,6 +114,27 @@ impl KeyPattern {
         Self(key.levels().map(|level| Level::Literal(level.into())).collect())
     }
 
+    /// Reads the form that RabbitMQ's users write: words parted by `.`, `*` for one, `#` for any number. As at the STOMP
+    /// door, `.` and `/` change places.
+    pub fn from_words(text: &str) -> Self {
+        let level = |word: &str| match word {
+            "*" => Level::One,
+            "#" => Level::Many,
+            word => Level::Literal(word.replace('/', ".").into()),
+        };
+        Self::new(text.split('.').map(level).collect())
+    }
+
+    /// It in that form.
+    pub fn to_words(&self) -> String {
+        let word = |level: &Level| match level {
+            Level::One => "*".to_owned(),
+            Level::Many => "#".to_owned(),
+            Level::Literal(text) => text.replace('.', "/"),
+        };
+        self.0.iter().map(word).collect::<Vec<_>>().join(".")
+    }
+
     /// Its levels.
     pub fn levels(&self) -> &[Level] {
         &self.0
@@ -392,6 +413,22 @@ mod tests {
         }
         for key in no {
             assert!(!pattern.matches(&RoutingKey::from(*key)), "{pattern} leaves {key}");
+        }
+    }
+
+    #[test]
+    fn words_are_parted_by_dots_as_in_rabbitmq() {
+        for (key, yes, no) in [
+            ("room.*", "room/1", "room/1/2"),
+            ("room.#", "room/1/2", "rooms"),
+            ("room.1", "room/1", "room.1"),
+            ("a/b", "a.b", "a/b"),
+            ("", "", "a"),
+        ] {
+            let pattern = KeyPattern::from_words(key);
+            assert_eq!(pattern.to_words(), key);
+            assert!(pattern.matches(&RoutingKey::from(yes)), "{key} takes {yes}");
+            assert!(!pattern.matches(&RoutingKey::from(no)), "{key} leaves {no}");
         }
     }
 }

@@ -28,8 +28,12 @@ pub struct ExchangeOptions {
     pub kind: ExchangeKind,
     /// Survives a restart.
     pub durable: bool,
-    /// Goes when its last binding goes.
+    /// Goes when the last binding from it goes.
     pub auto_delete: bool,
+    /// Takes messages from other exchanges and dead letters only: clients do not publish to it.
+    pub internal: bool,
+    /// RabbitMQ's `alternate-exchange`: where a message goes that no binding of this one wants. `None`: nowhere.
+    pub alternate: Option<ExchangeName>,
 }
 
 /// A queue as it is declared.
@@ -159,6 +163,41 @@ pub struct Binding {
     pub share: Option<ShareName>,
     /// What the subscriber was granted.
     pub grant: Grant,
+}
+
+/// A line from one exchange to another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ExchangeBinding {
+    /// From here.
+    pub exchange: ExchangeName,
+    /// For keys like these.
+    pub pattern: KeyPattern,
+    /// For headers like these; empty except for a headers exchange.
+    pub arguments: HeaderMatch,
+    /// To here.
+    pub to: ExchangeName,
+}
+
+/// Where a binding leads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// To that queue.
+    Queue(QueueName),
+    /// To that exchange, which looks where to next.
+    Exchange(ExchangeName),
+}
+
+/// A binding as whoever looks after the broker asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BindingOptions {
+    /// From this exchange.
+    pub exchange: ExchangeName,
+    /// For keys like these.
+    pub pattern: KeyPattern,
+    /// For headers like these; empty except for a headers exchange.
+    pub arguments: HeaderMatch,
+    /// To here.
+    pub to: Destination,
 }
 
 /// What a headers exchange compares (RabbitMQ's `x-match` and the arguments beside it).

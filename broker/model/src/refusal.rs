@@ -62,9 +62,27 @@ pub enum Refusal {
     /// No exchange of that name.
     #[error("no exchange {0:?}; declare it in the configuration ([[exchange]])")]
     NoExchange(ExchangeName),
+    /// The exchange takes nothing from clients.
+    #[error(
+        "exchange {0:?} is internal: it takes messages from other exchanges only; publish to one that leads there"
+    )]
+    Internal(ExchangeName),
     /// No queue of that name, and none may be made by this request.
-    #[error("queue {0:?} does not exist; /amq/queue never creates it, use /queue/{0}")]
+    #[error(
+        "no queue {0:?}; declare it ([[queue]] in the configuration), or in STOMP use /queue/{0}, which makes it"
+    )]
     NoQueue(QueueName),
+    /// No binding like that.
+    #[error("no binding of {0}")]
+    NoBinding(String),
+    /// It was to be deleted only if nobody uses it, or if nothing is in it.
+    #[error("{what} is in use: {why}")]
+    InUse {
+        /// `queue "x"`, `exchange "y"`.
+        what: String,
+        /// Who uses it, or what is in it.
+        why: String,
+    },
     /// The queue is another connection's own.
     #[error("queue {0:?} is exclusive to another connection")]
     Exclusive(QueueName),

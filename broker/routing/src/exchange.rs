@@ -58,8 +58,14 @@ impl<V: Ord> Exchange<V> {
         &self.options
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bound == 0
+    /// How much is bound to it.
+    pub(crate) const fn bound(&self) -> usize {
+        self.bound
+    }
+
+    /// Whether it goes with its last binding, and that is gone. To be asked when one is taken away.
+    pub(crate) const fn goes_now(&self) -> bool {
+        self.bound == 0 && self.options.auto_delete
     }
 
     /// Whether the same key always leads to the same values while no binding changes.

@@ -21,7 +21,7 @@ use model::time::WallMs;
 use crate::queue::consumers::{Consumer, ConsumerKey, ConsumerOptions, Consumers};
 use crate::queue::dead::{Cause, Dead, DeadLetters};
 use crate::queue::feed::Feed;
-use crate::queue::limits::{Full, Limits};
+use crate::queue::limits::{Full, Limits, Waiting};
 use crate::queue::ready::{Entry, Item, Ready, Rules, Unfit};
 use crate::wake::{Readiness, Wakes};
 
@@ -122,17 +122,6 @@ pub struct QueueStats {
     pub ready_bytes: u64,
     /// Consumers.
     pub consumers: usize,
-}
-
-/// What waits in a queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Waiting {
-    /// Entries that may be taken.
-    pub ready: u64,
-    /// These, and those on their way to the disk.
-    pub messages: u64,
-    /// All of them in bytes by [`Message::size_bytes`].
-    pub bytes: u64,
 }
 
 impl Queue {
@@ -400,27 +389,42 @@ impl Queue {
 
     /// The queue is deleted: returns whose consumers to tell. From now on it drops whatever comes and holds nothing.
     pub fn close(&self) -> Vec<(Arc<Readiness>, ConsumerId)> {
+        self.close_if(|_| true).unwrap_or_default()
+    }
+
+    /// The same, if it `may` be as it is now; what is on its way to the disk counts as waiting.
+    pub fn close_if(
+        &self,
+        may: impl FnOnce(QueueStats) -> bool,
+    ) -> Option<Vec<(Arc<Readiness>, ConsumerId)>> {
         let state = {
             let mut state = self.lock();
+            let (on_the_way, _) = state.limits.reserved();
+            let stats = state.stats();
+            if !may(QueueStats { ready: stats.ready + on_the_way as usize, ..stats }) {
+                return None;
+            }
             let sequence = state.sequence;
             self.attached.store(0, Ordering::Relaxed);
             std::mem::replace(&mut *state, State { closed: true, sequence, ..State::default() })
         };
         self.feed.close();
         // The messages go here, outside the lock.
-        state.consumers.iter().map(|gone| (Arc::clone(&gone.readiness), gone.options.id)).collect()
+        Some(state.consumers.iter().map(|gone| (Arc::clone(&gone.readiness), gone.options.id)).collect())
     }
 
-    /// Drops all that waits, but nothing that is on loan or on its way to the disk. Returns the places whose removal is
-    /// to be journalled.
-    pub fn purge(&self) -> Vec<Place> {
+    /// Drops all that waits, but nothing that is on loan, that its client has begun to receive, or that is on its way to the
+    /// disk. Returns how many messages that were, and the places whose removal is to be journalled.
+    pub fn purge(&self) -> (usize, Vec<Place>) {
         let gone = {
             let mut state = self.lock();
             let gone = state.ready.take_all();
-            state.consumers.trim(0);
+            self.note_expiry(&state);
+            let waiting = state.ready.len();
+            state.consumers.trim(waiting);
             gone
         };
-        gone.filter_map(|entry| self.durable_place(&entry)).collect()
+        (gone.len(), gone.iter().filter_map(|entry| self.durable_place(entry)).collect())
     }
 
     /// Drops from the head what is beyond the limits of a queue that drops its head; of any other queue, nothing. To be
@@ -485,13 +489,7 @@ impl Queue {
 
     /// How much is in it now.
     pub fn stats(&self) -> QueueStats {
-        let state = self.lock();
-        QueueStats {
-            ready: state.ready.len(),
-            unacked: state.consumers.iter().map(|consumer| consumer.unacked.len()).sum(),
-            ready_bytes: state.ready.bytes(),
-            consumers: state.consumers.len(),
-        }
+        self.lock().stats()
     }
 
     /// Makes a delivery of an entry, and a loan of it if it waits to be settled.
@@ -571,6 +569,15 @@ impl State {
 
     fn offer(&mut self, wakes: &mut Wakes) {
         self.consumers.offer(self.ready.len(), wakes);
+    }
+
+    fn stats(&self) -> QueueStats {
+        QueueStats {
+            ready: self.ready.len(),
+            unacked: self.consumers.iter().map(|consumer| consumer.unacked.len()).sum(),
+            ready_bytes: self.ready.bytes(),
+            consumers: self.consumers.len(),
+        }
     }
 }
 

@@ -8,10 +8,9 @@ use model::grant::Overlapping;
 use model::key::RoutingKey;
 use model::name::{ClientId, ExchangeName, QueueName};
 use model::properties::Properties;
-use model::queue::{Binding, ExchangeKind, ExchangeOptions};
+use model::queue::{Binding, ExchangeBinding, ExchangeKind, ExchangeOptions};
 use model::refusal::Refusal;
 
-use crate::exchange::Spoils;
 use crate::queue::Queue;
 use crate::route_cache::{Found, PlaceBudget, Question, RouteCache};
 use crate::table::generations::Generations;
@@ -43,7 +42,7 @@ impl Router {
     /// # Errors
     ///
     /// If one of that name exists and is different, or if a new one would have a name of the broker's own: the empty
-    /// one, or one that starts with `amq.` or `$`.
+    /// one, or one that starts with `amq.` or `$`; or if its alternate would be the default exchange or start with `$`.
     pub fn declare_exchange(&self, options: ExchangeOptions) -> Result<bool, Refusal> {
         let mut table = self.write();
         if let Some(existing) = table.exchange(&options.name) {
@@ -52,7 +51,10 @@ impl Router {
         if is_reserved(&options.name) {
             return Err(denied("declare", &options.name));
         }
-        table.insert_exchange(options);
+        if let Some(alternate) = options.alternate.as_ref().filter(|name| is_addressed(name)) {
+            return Err(denied("have as alternate", alternate));
+        }
+        table.insert_exchange(options, &self.generations);
         Ok(true)
     }
 
@@ -64,17 +66,18 @@ impl Router {
         self.read().exchange(name).cloned()
     }
 
-    /// Deletes an exchange and its bindings; returns whether it was there. The broker's own stay.
+    /// Deletes an exchange with the bindings from it and to it; returns whether it was there. The broker's own stay. Others
+    /// that lose their last binding by that and are `auto_delete` go too.
     pub fn delete_exchange(&self, name: &ExchangeName) -> bool {
         if is_reserved(name) {
             return false;
         }
-        let mut table = self.write();
-        let gone = table.remove_exchange(name);
-        if gone {
-            self.generations.spoil(name, &Spoils::Everything);
-        }
-        gone
+        self.write().remove_exchange(name, &self.generations)
+    }
+
+    /// The exchanges that were deleted, or went with their last binding, since this was asked last.
+    pub fn take_gone_exchanges(&self) -> Vec<ExchangeOptions> {
+        self.write().take_gone()
     }
 
     /// Adds a queue. One that had its name before is forgotten, with its bindings.
@@ -122,6 +125,37 @@ impl Router {
     /// Takes a binding away; returns whether it was there. An exchange that is `auto_delete` goes with its last one.
     pub fn unbind(&self, key: &BindingKey) -> bool {
         self.write().unbind(key, &self.generations)
+    }
+
+    /// Binds one exchange to another, so that what it gets by that pattern or those arguments goes there too; returns
+    /// whether that is new.
+    ///
+    /// # Errors
+    ///
+    /// If one of them does not exist, or is one whose keys are addresses: the default exchange, or one that starts with `$`.
+    pub fn bind_exchange(&self, binding: &ExchangeBinding) -> Result<bool, Refusal> {
+        for (action, name) in [("bind from", &binding.exchange), ("bind to", &binding.to)] {
+            if is_addressed(name) {
+                return Err(denied(action, name));
+            }
+        }
+        self.write().bind_exchange(binding, &self.generations)
+    }
+
+    /// Takes a binding between exchanges away; returns whether it was there. An exchange that is `auto_delete` goes with its
+    /// last one.
+    pub fn unbind_exchange(&self, binding: &ExchangeBinding) -> bool {
+        self.write().unbind_exchange(binding, &self.generations)
+    }
+
+    /// The bindings from one exchange to another, in no order.
+    pub fn exchange_bindings(&self) -> Vec<ExchangeBinding> {
+        self.read().exchange_bindings().cloned().collect()
+    }
+
+    /// How many bindings begin at that exchange; those that make members of one share count once.
+    pub fn bound_from(&self, name: &ExchangeName) -> usize {
+        self.read().bound_from(name)
     }
 
     /// The bindings of a queue, in the order they were made.
@@ -209,7 +243,14 @@ fn default_exchange() -> ExchangeOptions {
         kind: ExchangeKind::Direct,
         durable: true,
         auto_delete: false,
+        internal: false,
+        alternate: None,
     }
+}
+
+/// Whether its keys say whom or what a message is for: nothing is to get there that was published elsewhere.
+fn is_addressed(name: &ExchangeName) -> bool {
+    *name == ExchangeName::DEFAULT || name.as_str().starts_with('$')
 }
 
 fn is_reserved(name: &ExchangeName) -> bool {
@@ -230,7 +271,12 @@ fn check_exchange(existing: &ExchangeOptions, asked: &ExchangeOptions) -> Result
     let what = || format!("exchange {:?}", existing.name);
     differs(what, "kind", kind(existing.kind), kind(asked.kind))?;
     differs(what, "durable", existing.durable, asked.durable)?;
-    differs(what, "auto_delete", existing.auto_delete, asked.auto_delete)
+    differs(what, "auto_delete", existing.auto_delete, asked.auto_delete)?;
+    differs(what, "internal", existing.internal, asked.internal)?;
+    let alternate = |options: &ExchangeOptions| {
+        options.alternate.as_ref().map_or_else(|| "none".to_owned(), |name| format!("{name:?}"))
+    };
+    differs(what, "alternate", alternate(existing), alternate(asked))
 }
 
 fn differs<T: PartialEq + Display>(

@@ -1,6 +1,7 @@
 //! Bindings and their generations.
 
 pub(crate) mod generations;
+pub(crate) mod onward;
 pub(crate) mod routes;
 
 use std::cmp::Ordering;
@@ -14,7 +15,7 @@ use model::grant::{Grant, Overlapping};
 use model::key::RoutingKey;
 use model::name::{ClientId, ExchangeName, QueueName};
 use model::properties::Properties;
-use model::queue::{Binding, ExchangeKind, ExchangeOptions};
+use model::queue::{Binding, ExchangeBinding, ExchangeKind, ExchangeOptions};
 use model::refusal::Refusal;
 
 use crate::binding::Origin;
@@ -23,6 +24,7 @@ use crate::queue::{Owner, Queue};
 use crate::route::Route;
 use crate::share::Share;
 use crate::table::generations::Generations;
+use crate::table::onward::{Onward, Pipe};
 use crate::table::routes::Routes;
 
 /// Everything that a namespace knows, but for the default exchange: that one is the queues themselves.
@@ -30,6 +32,9 @@ pub(crate) struct Table {
     exchanges: HashMap<ExchangeName, Exchange<Target>>,
     queues: HashMap<QueueName, Home>,
     shares: HashMap<Origin, Arc<Share>>,
+    onward: Onward,
+    /// Exchanges that were taken out since somebody asked.
+    gone: Vec<ExchangeOptions>,
     counts: BindingCounts,
     /// The last number that a line or a share got.
     last: u64,
@@ -77,6 +82,7 @@ struct ByOrigin(Arc<Line>);
 pub(crate) enum Target {
     Queue(Arc<Line>),
     Share(Arc<Share>),
+    Exchange(Arc<Pipe>),
 }
 
 /// How an answer may be kept.
@@ -99,13 +105,22 @@ impl Table {
             (ExchangeName::SESSION, ExchangeKind::Topic),
         ];
         let exchanges = own.into_iter().map(|(name, kind)| {
-            let options = ExchangeOptions { name: name.clone(), kind, durable: true, auto_delete: false };
+            let options = ExchangeOptions {
+                name: name.clone(),
+                kind,
+                durable: true,
+                auto_delete: false,
+                internal: false,
+                alternate: None,
+            };
             (name, Exchange::new(options))
         });
         Self {
             exchanges: exchanges.collect(),
             queues: HashMap::default(),
             shares: HashMap::default(),
+            onward: Onward::default(),
+            gone: Vec::new(),
             counts: BindingCounts::default(),
             last: 0,
             overlapping,
@@ -117,20 +132,51 @@ impl Table {
     }
 
     pub(crate) fn is_bound(&self, exchange: &ExchangeName) -> bool {
-        self.exchanges.get(exchange).is_some_and(|exchange| !exchange.is_empty())
+        self.exchanges.get(exchange).is_some_and(|exchange| exchange.bound() > 0)
     }
 
     pub(crate) fn exchanges(&self) -> impl Iterator<Item = &ExchangeOptions> {
         self.exchanges.values().map(Exchange::options)
     }
 
-    pub(crate) fn insert_exchange(&mut self, options: ExchangeOptions) {
-        self.exchanges.insert(options.name.clone(), Exchange::new(options));
+    pub(crate) fn insert_exchange(&mut self, options: ExchangeOptions, generations: &Generations) {
+        let name = options.name.clone();
+        self.onward.insert_alternate(&options);
+        self.exchanges.insert(name.clone(), Exchange::new(options));
+        // It may be the alternate of others, which found nothing here so far.
+        if !self.onward.upstream(&name).is_empty() {
+            generations.spoil(&name, &Spoils::Everything);
+        }
     }
 
-    /// Takes an exchange out, and its bindings with it.
-    pub(crate) fn remove_exchange(&mut self, name: &ExchangeName) -> bool {
-        let Some(gone) = self.exchanges.remove(name) else { return false };
+    /// Takes an exchange out, with the bindings from it and to it; and so on with each exchange that goes with its last one.
+    pub(crate) fn remove_exchange(&mut self, name: &ExchangeName, generations: &Generations) -> bool {
+        let mut going = vec![name.clone()];
+        let before = self.gone.len();
+        while let Some(name) = going.pop() {
+            let Some(gone) = self.exchanges.remove(&name) else { continue };
+            self.let_go(&gone);
+            for pipe in self.onward.remove_at(&name) {
+                self.counts.all -= 1;
+                let ExchangeBinding { exchange, pattern, arguments, to: _ } = &pipe.binding;
+                let Some(source) = self.exchanges.get_mut(exchange) else { continue };
+                source.remove(pattern, arguments, &Target::Exchange(Arc::clone(&pipe)));
+                if source.goes_now() {
+                    going.push(exchange.clone());
+                }
+            }
+            self.onward.remove_alternate(gone.options());
+            self.gone.push(gone.options().clone());
+        }
+        let any = self.gone.len() > before;
+        if any {
+            generations.spoil(name, &Spoils::Everything);
+        }
+        any
+    }
+
+    /// Takes the lines of an exchange that is gone away from their queues.
+    fn let_go(&mut self, gone: &Exchange<Target>) {
         let Self { queues, shares, counts, .. } = self;
         let mut ended = HashSet::<u64>::default();
         gone.for_each(|target| match target {
@@ -141,8 +187,9 @@ impl Table {
                 }
             }
             Target::Share(share) => ended.extend(share.ids()),
+            Target::Exchange(_) => {}
         });
-        shares.retain(|origin, _| origin.exchange != *name);
+        shares.retain(|origin, _| origin.exchange != gone.options().name);
         if !ended.is_empty() {
             for home in queues.values_mut() {
                 for line in home.lines.extract_if(|line| ended.contains(&line.0.id)) {
@@ -150,7 +197,11 @@ impl Table {
                 }
             }
         }
-        true
+    }
+
+    /// The exchanges that were taken out, or went by themselves, since this was asked last.
+    pub(crate) fn take_gone(&mut self) -> Vec<ExchangeOptions> {
+        std::mem::take(&mut self.gone)
     }
 
     pub(crate) fn queue(&self, name: &str) -> Option<&Arc<Queue>> {
@@ -196,6 +247,7 @@ impl Table {
             self.counts.add(&line);
         }
         let arguments = &binding.arguments;
+        let spoils = exchange.spoils(&binding.pattern);
         if line.origin.share.is_none() {
             exchange.insert(&binding.pattern, arguments, Target::Queue(line));
         } else {
@@ -207,8 +259,65 @@ impl Table {
             });
             share.join(id, line.route.clone());
         }
-        generations.spoil(&binding.exchange, &exchange.spoils(&binding.pattern));
+        self.spoil(&binding.exchange, &spoils, generations);
         Ok(known.is_none())
+    }
+
+    /// Binds one exchange to another; returns whether that is new.
+    pub(crate) fn bind_exchange(
+        &mut self,
+        binding: &ExchangeBinding,
+        generations: &Generations,
+    ) -> Result<bool, Refusal> {
+        if !self.exchanges.contains_key(&binding.to) {
+            return Err(Refusal::NoExchange(binding.to.clone()));
+        }
+        let Some(exchange) = self.exchanges.get_mut(&binding.exchange) else {
+            return Err(Refusal::NoExchange(binding.exchange.clone()));
+        };
+        if self.onward.contains(binding) {
+            return Ok(false);
+        }
+        let pipe = Arc::new(Pipe { id: next(&mut self.last), binding: binding.clone() });
+        let spoils = exchange.spoils(&binding.pattern);
+        exchange.insert(&binding.pattern, &binding.arguments, Target::Exchange(Arc::clone(&pipe)));
+        self.onward.insert(pipe);
+        self.counts.all += 1;
+        self.spoil(&binding.exchange, &spoils, generations);
+        Ok(true)
+    }
+
+    /// Takes a binding from one exchange to another away; returns whether it was there.
+    pub(crate) fn unbind_exchange(&mut self, binding: &ExchangeBinding, generations: &Generations) -> bool {
+        let Some(pipe) = self.onward.remove(binding) else { return false };
+        self.counts.all -= 1;
+        let ExchangeBinding { exchange: from, pattern, arguments, to: _ } = binding;
+        let Some(exchange) = self.exchanges.get_mut(from) else { return true };
+        exchange.remove(pattern, arguments, &Target::Exchange(pipe));
+        let (spoils, goes) = (exchange.spoils(pattern), exchange.goes_now());
+        self.spoil(from, &spoils, generations);
+        if goes {
+            self.remove_exchange(from, generations);
+        }
+        true
+    }
+
+    /// The bindings from one exchange to another, in no order.
+    pub(crate) fn exchange_bindings(&self) -> impl Iterator<Item = &ExchangeBinding> {
+        self.onward.pipes().map(|pipe| &pipe.binding)
+    }
+
+    /// How many bindings begin at that exchange; those that make members of one share count once.
+    pub(crate) fn bound_from(&self, name: &ExchangeName) -> usize {
+        self.exchanges.get(name).map_or(0, Exchange::bound)
+    }
+
+    /// Spoils what is cached of that exchange, and of all that lead to it: the key is the same on the whole way.
+    fn spoil(&self, exchange: &ExchangeName, what: &Spoils, generations: &Generations) {
+        generations.spoil(exchange, what);
+        for source in self.onward.upstream(exchange) {
+            generations.spoil(source, what);
+        }
     }
 
     /// Takes a binding away; returns whether it was there.
@@ -236,10 +345,10 @@ impl Table {
             exchange.remove(&origin.pattern, &arguments, &Target::Share(Arc::clone(share)));
             self.shares.remove(origin);
         }
-        generations.spoil(&origin.exchange, &exchange.spoils(&origin.pattern));
-        if exchange.is_empty() && exchange.options().auto_delete {
-            self.exchanges.remove(&origin.exchange);
-            generations.spoil(&origin.exchange, &Spoils::Everything);
+        let (spoils, goes) = (exchange.spoils(&origin.pattern), exchange.goes_now());
+        self.spoil(&origin.exchange, &spoils, generations);
+        if goes {
+            self.remove_exchange(&origin.exchange, generations);
         }
     }
 
@@ -273,19 +382,74 @@ impl Table {
         let Some(exchange) = self.exchanges.get(exchange) else {
             return Err(Refusal::NoExchange(exchange.clone()));
         };
-        let mut lines: SmallVec<[&Line; 16]> = SmallVec::new();
-        let mut by_publisher = false;
-        exchange.for_each_match(key, properties, |target| match target {
-            Target::Queue(line) => {
-                by_publisher |= line.route.grant.no_local;
-                if !line.withholds(publisher) {
-                    lines.push(line);
-                }
+        routes.internal = exchange.options().internal;
+        let mut way = Way::default();
+        let about = (key, properties, publisher);
+        way.visit(exchange, about, routes);
+        if !way.onward.is_empty() {
+            self.go_on(&mut way, exchange, about, routes);
+        }
+        merge(&mut way.lines, self.overlapping, routes);
+        Ok(Keeping { by_key: !way.by_headers, by_publisher: way.by_publisher })
+    }
+
+    /// Visits the exchanges that others lead to, each once. An alternate that does not exist leads nowhere.
+    fn go_on<'t>(
+        &'t self,
+        way: &mut Way<'t>,
+        from: &'t Exchange<Target>,
+        about: (&RoutingKey, Option<&Properties>, Option<&ClientId>),
+        routes: &mut Routes,
+    ) {
+        let mut seen = HashSet::default();
+        seen.insert(&from.options().name);
+        while let Some(name) = way.onward.pop() {
+            if seen.insert(name)
+                && let Some(exchange) = self.exchanges.get(name)
+            {
+                way.visit(exchange, about, routes);
             }
-            Target::Share(share) => routes.shares.push(share.pick()),
+        }
+    }
+}
+
+/// What is found on a message's way through the exchanges.
+#[derive(Default)]
+struct Way<'t> {
+    lines: SmallVec<[&'t Line; 16]>,
+    /// Where it goes next.
+    onward: SmallVec<[&'t ExchangeName; 4]>,
+    /// An exchange on the way does not go by the key.
+    by_headers: bool,
+    by_publisher: bool,
+}
+
+impl<'t> Way<'t> {
+    fn visit(
+        &mut self,
+        exchange: &'t Exchange<Target>,
+        (key, properties, publisher): (&RoutingKey, Option<&Properties>, Option<&ClientId>),
+        routes: &mut Routes,
+    ) {
+        let Self { lines, onward, by_headers, by_publisher } = self;
+        let mut is_wanted = false;
+        exchange.for_each_match(key, properties, |target| {
+            is_wanted = true;
+            match target {
+                Target::Queue(line) => {
+                    *by_publisher |= line.route.grant.no_local;
+                    if !line.withholds(publisher) {
+                        lines.push(line);
+                    }
+                }
+                Target::Share(share) => routes.shares.push(share.pick()),
+                Target::Exchange(pipe) => onward.push(&pipe.binding.to),
+            }
         });
-        merge(&mut lines, self.overlapping, routes);
-        Ok(Keeping { by_key: exchange.goes_by_key(), by_publisher })
+        *by_headers |= !exchange.goes_by_key();
+        if !is_wanted {
+            onward.extend(&exchange.options().alternate);
+        }
     }
 }
 
@@ -344,6 +508,7 @@ impl Target {
         match self {
             Self::Queue(line) => line.id,
             Self::Share(share) => share.id,
+            Self::Exchange(pipe) => pipe.id,
         }
     }
 }

@@ -196,18 +196,21 @@ pub(crate) fn reason(refusal: &Refusal, place: Place) -> Reason {
         | Refusal::BadToken(_)
         | Refusal::Expired { .. }
         | Refusal::Denied { .. }
+        | Refusal::Internal(_)
         | Refusal::Exclusive(_) => Reason::NotAuthorized,
         Refusal::Forbidden { code, .. } | Refusal::Vetoed { code, .. } => {
             Reason::read(*code, place).unwrap_or(Reason::NotAuthorized)
         }
         Refusal::NoMethod { .. } => Reason::BadAuthenticationMethod,
-        Refusal::NoExchange(_) | Refusal::NoQueue(_) if place == Place::Suback => Reason::TopicFilterInvalid,
-        Refusal::NoExchange(_) | Refusal::NoQueue(_) => Reason::TopicNameInvalid,
+        Refusal::NoExchange(_) | Refusal::NoQueue(_) | Refusal::NoBinding(_) if place == Place::Suback => {
+            Reason::TopicFilterInvalid
+        }
+        Refusal::NoExchange(_) | Refusal::NoQueue(_) | Refusal::NoBinding(_) => Reason::TopicNameInvalid,
         Refusal::LimitReached(_) => Reason::QuotaExceeded,
         Refusal::Busy(_) => Reason::ServerBusy,
         Refusal::ShuttingDown if place == Place::Connack => Reason::ServerUnavailable,
         Refusal::ShuttingDown => Reason::ServerShuttingDown,
-        Refusal::Inequivalent { .. } | Refusal::NoVhost(_) | Refusal::Invalid(_) => {
+        Refusal::Inequivalent { .. } | Refusal::InUse { .. } | Refusal::NoVhost(_) | Refusal::Invalid(_) => {
             Reason::ImplementationSpecific
         }
     };

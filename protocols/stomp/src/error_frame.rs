@@ -210,10 +210,14 @@ impl From<&Refusal> for Fault {
                 ("access_refused", "Ask who runs the broker for the right to do this.")
             }
             Refusal::Vetoed { .. } => ("access_refused", "A hook of the broker's decides about this."),
-            Refusal::NoExchange(_) | Refusal::NoQueue(_) => ("not_found", "Check the name."),
+            Refusal::NoExchange(_) | Refusal::NoQueue(_) | Refusal::NoBinding(_) => {
+                ("not_found", "Check the name.")
+            }
             Refusal::Exclusive(_) => {
                 ("resource_locked", "Use a queue of your own, or one that is not exclusive.")
             }
+            Refusal::Internal(_) => ("access_refused", "Send to an exchange that leads there."),
+            Refusal::InUse { .. } => ("precondition_failed", "Wait until nobody uses it."),
             Refusal::Inequivalent { .. } => {
                 ("precondition_failed", "Ask for the same options, or delete it first.")
             }

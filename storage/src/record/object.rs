@@ -6,8 +6,8 @@ use model::key::{KeyPattern, Level, RoutingKey};
 use model::name::{ClientId, Incarnation, QueueId, QueueName, ShareName};
 use model::qos::Qos;
 use model::queue::{
-    Binding, DeadLetter, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, Overflow, QueueArguments,
-    QueueOptions,
+    Binding, DeadLetter, ExchangeBinding, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, Overflow,
+    QueueArguments, QueueOptions,
 };
 use model::time::WallMs;
 use smallvec::SmallVec;
@@ -81,8 +81,9 @@ fn read_will(from: &mut Reader<'_>) -> Result<WillRecord, RecordError> {
     })
 }
 
+/// All of an exchange but what few have: whether it is internal, and its alternate.
 pub(crate) fn put_exchange(out: &mut Vec<u8>, exchange: &ExchangeOptions) {
-    let ExchangeOptions { name, kind, durable, auto_delete } = exchange;
+    let ExchangeOptions { name, kind, durable, auto_delete, internal: _, alternate: _ } = exchange;
     put_exchange_name(out, name);
     out.push(match kind {
         ExchangeKind::Direct => 0,
@@ -106,6 +107,8 @@ pub(crate) fn read_exchange(from: &mut Reader<'_>) -> Result<ExchangeOptions, Re
         },
         durable: from.bool()?,
         auto_delete: from.bool()?,
+        internal: false,
+        alternate: None,
     })
 }
 
@@ -256,6 +259,23 @@ pub(crate) fn read_binding_key(from: &mut Reader<'_>) -> Result<BindingKey, Reco
         share: read_share(from)?,
         queue: QueueName::new(from.str()?),
         queue_id: QueueId(from.u64()?),
+    })
+}
+
+pub(crate) fn put_exchange_binding(out: &mut Vec<u8>, binding: &ExchangeBinding) {
+    let ExchangeBinding { exchange, pattern, arguments, to } = binding;
+    put_exchange_name(out, exchange);
+    put_pattern(out, pattern);
+    put_arguments(out, arguments);
+    put_exchange_name(out, to);
+}
+
+pub(crate) fn read_exchange_binding(from: &mut Reader<'_>) -> Result<ExchangeBinding, RecordError> {
+    Ok(ExchangeBinding {
+        exchange: read_exchange_name(from)?,
+        pattern: read_pattern(from)?,
+        arguments: read_arguments(from)?,
+        to: read_exchange_name(from)?,
     })
 }
 

@@ -18,8 +18,8 @@ use model::principal::Principal;
 use model::properties::{Properties, ReplyTo};
 use model::qos::Qos;
 use model::queue::{
-    Binding, DeadLetter, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, Overflow, QueueArguments,
-    QueueOptions,
+    Binding, DeadLetter, ExchangeBinding, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, Overflow,
+    QueueArguments, QueueOptions,
 };
 use model::time::WallMs;
 use model::wire_cache::WireCache;
@@ -147,6 +147,8 @@ fn change() -> impl Strategy<Value = Change> {
             let Binding { exchange, pattern, arguments, queue, share, grant: _ } = binding;
             Change::Unbind(Box::new(BindingKey { exchange, pattern, arguments, share, queue, queue_id }))
         }),
+        exchange_binding().prop_map(|binding| Change::BindExchange(Box::new(binding))),
+        exchange_binding().prop_map(|binding| Change::UnbindExchange(Box::new(binding))),
     ]
 }
 
@@ -247,8 +249,16 @@ fn session() -> impl Strategy<Value = SessionRecord> {
 
 fn exchange() -> impl Strategy<Value = ExchangeOptions> {
     let kinds = vec![ExchangeKind::Direct, ExchangeKind::Topic, ExchangeKind::Fanout, ExchangeKind::Headers];
-    (exchange_name(), select(kinds), any::<bool>(), any::<bool>())
-        .prop_map(|(name, kind, durable, auto_delete)| ExchangeOptions { name, kind, durable, auto_delete })
+    (exchange_name(), select(kinds), any::<(bool, bool, bool)>(), of(exchange_name())).prop_map(
+        |(name, kind, (durable, auto_delete, internal), alternate)| ExchangeOptions {
+            name,
+            kind,
+            durable,
+            auto_delete,
+            internal,
+            alternate,
+        },
+    )
 }
 
 fn queue() -> impl Strategy<Value = QueueRecord> {
@@ -288,6 +298,13 @@ fn queue_arguments() -> impl Strategy<Value = QueueArguments> {
             delivery_limit,
             single_active,
         }
+    })
+}
+
+fn exchange_binding() -> impl Strategy<Value = ExchangeBinding> {
+    (binding(), exchange_name()).prop_map(|(binding, to)| {
+        let Binding { exchange, pattern, arguments, .. } = binding;
+        ExchangeBinding { exchange, pattern, arguments, to }
     })
 }
 

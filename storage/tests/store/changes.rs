@@ -16,7 +16,7 @@ use model::name::{
 };
 use model::principal::Principal;
 use model::qos::Qos;
-use model::queue::{Binding, ExchangeKind, ExchangeOptions, HeaderMatch, QueueOptions};
+use model::queue::{Binding, ExchangeBinding, ExchangeKind, ExchangeOptions, HeaderMatch, QueueOptions};
 use model::time::WallMs;
 use model::wire_cache::WireCache;
 use smallvec::smallvec;
@@ -112,13 +112,16 @@ pub(crate) fn declare(id: u64) -> Change {
     Change::DeclareQueue(Box::new(QueueRecord { id: QueueId(id), options, rested: None }))
 }
 
+/// An exchange; some names are of internal ones with an alternate.
 pub(crate) fn exchange(name: &str) -> Change {
-    let name = ExchangeName::new(name);
+    let is_special = !name.starts_with("amq.");
     Change::DeclareExchange(Box::new(ExchangeOptions {
-        name,
+        name: ExchangeName::new(name),
         kind: ExchangeKind::Topic,
         durable: true,
         auto_delete: false,
+        internal: is_special,
+        alternate: is_special.then(|| ExchangeName::new("alternate")),
     }))
 }
 
@@ -157,6 +160,23 @@ pub(crate) fn unbind(exchange: &str, queue: u64, key: &str) -> Change {
         queue: queue_name(queue),
         queue_id: QueueId(queue),
     }))
+}
+
+pub(crate) fn bind_exchange(from: &str, to: &str, key: &str) -> Change {
+    Change::BindExchange(Box::new(exchange_binding(from, to, key)))
+}
+
+pub(crate) fn unbind_exchange(from: &str, to: &str, key: &str) -> Change {
+    Change::UnbindExchange(Box::new(exchange_binding(from, to, key)))
+}
+
+fn exchange_binding(from: &str, to: &str, key: &str) -> ExchangeBinding {
+    ExchangeBinding {
+        exchange: ExchangeName::new(from),
+        pattern: KeyPattern::exact(&RoutingKey::from(key)),
+        arguments: HeaderMatch::default(),
+        to: ExchangeName::new(to),
+    }
 }
 
 pub(crate) fn remember(client: &str, id: u16) -> Change {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::change::{Change, Entry};
 use model::message::Message;
+use model::queue::ExchangeBinding;
 use storage::{Recovered, RecoveredEntry, RecoveredPublication};
 
 /// The state that changes add up to.
@@ -13,6 +14,7 @@ pub(crate) struct Naive {
     exchanges: BTreeMap<String, String>,
     queues: BTreeMap<u64, Queue>,
     bindings: BTreeMap<(u64, String, String), String>,
+    exchange_bindings: BTreeMap<(String, String, String), String>,
     sessions: BTreeMap<String, String>,
     unreleased: BTreeSet<(String, u16)>,
     retained: BTreeMap<(String, String), String>,
@@ -77,6 +79,8 @@ impl Naive {
             Change::DeleteExchange(name) => {
                 self.exchanges.remove(name.as_str());
                 self.bindings.retain(|(_, exchange, _), _| exchange != name.as_str());
+                self.exchange_bindings
+                    .retain(|(from, to, _), _| from != name.as_str() && to != name.as_str());
             }
             Change::DeclareQueue(queue) => {
                 let record = format!("{queue:?}");
@@ -96,6 +100,12 @@ impl Naive {
             Change::Unbind(key) => {
                 let key = (key.queue_id.0, key.exchange.to_string(), key.pattern.to_string());
                 self.bindings.remove(&key);
+            }
+            Change::BindExchange(binding) => {
+                self.exchange_bindings.insert(ends_and_key(binding), format!("{binding:?}"));
+            }
+            Change::UnbindExchange(binding) => {
+                self.exchange_bindings.remove(&ends_and_key(binding));
             }
         }
     }
@@ -130,6 +140,7 @@ impl Naive {
         for ((queue, _, _), binding) in &self.bindings {
             lines.push(format!("{queue} bound by {binding}"));
         }
+        lines.extend(self.exchange_bindings.values().cloned());
         for (client, session) in &self.sessions {
             let ids: Vec<u16> =
                 self.unreleased.iter().filter(|(owner, _)| owner == client).map(|(_, id)| *id).collect();
@@ -158,6 +169,7 @@ pub(crate) fn picture(recovered: &Recovered) -> Vec<String> {
     for (queue, binding) in &recovered.bindings {
         lines.push(format!("{} bound by {binding:?}", queue.0));
     }
+    lines.extend(recovered.exchange_bindings.iter().map(|binding| format!("{binding:?}")));
     for session in &recovered.sessions {
         lines.push(format!("{:?} unreleased {:?}", session.record, session.unreleased));
     }
@@ -168,4 +180,8 @@ pub(crate) fn picture(recovered: &Recovered) -> Vec<String> {
     }
     lines.sort();
     lines
+}
+
+fn ends_and_key(binding: &ExchangeBinding) -> (String, String, String) {
+    (binding.exchange.to_string(), binding.to.to_string(), binding.pattern.to_string())
 }

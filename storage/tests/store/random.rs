@@ -12,8 +12,8 @@ use model::qos::Qos;
 use storage::{Options, Store, Urgency};
 
 use crate::changes::{
-    bind, changeset, commit, copy, declare, enqueue, exchange, forget, message, open, options, place,
-    remember, sent, session, unbind, unsent, without_follower,
+    bind, bind_exchange, changeset, commit, copy, declare, enqueue, exchange, forget, message, open, options,
+    place, remember, sent, session, unbind, unbind_exchange, unsent, without_follower,
 };
 use crate::naive::{Naive, picture};
 
@@ -121,6 +121,8 @@ impl Writer {
             5 if dice.roll(4) == 0 => Change::DeleteExchange(ExchangeName::new(from)),
             6..9 => bind(from, self.queue(dice), &key, Qos::AtLeastOnce),
             9 => unbind(from, self.queue(dice), &key),
+            34 => bind_exchange(from, ["sink", "amq.topic", &key][dice.roll(3) as usize], &key),
+            35 => unbind_exchange(from, ["sink", "amq.topic"][dice.roll(2) as usize], &key),
             10..14 => remember(&client, dice.roll(20) as u16),
             14..18 => forget(&client, dice.roll(20) as u16),
             18 => Change::Retain(self.message(dice, &key)),

@@ -6,6 +6,7 @@
 )]
 
 mod client;
+mod commands;
 mod due;
 mod hooks;
 mod laws;

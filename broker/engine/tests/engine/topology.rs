@@ -60,6 +60,8 @@ async fn a_binding_to_an_exchange_that_does_not_last_does_not_keep_the_broker_fr
         kind: ExchangeKind::Direct,
         durable: false,
         auto_delete: false,
+        internal: false,
+        alternate: None,
     };
     let definitions = Definitions {
         exchanges: vec![exchange],

@@ -2,6 +2,17 @@
 
 use model::queue::QueueOptions;
 
+/// What waits in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Entries that may be taken.
+    pub ready: u64,
+    /// These, and those on their way to the disk.
+    pub messages: u64,
+    /// All of them in bytes by [`model::message::Message::size_bytes`].
+    pub bytes: u64,
+}
+
 /// A queue takes no more: what waits has reached a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the queue is full: at most {max} {what} may wait")]

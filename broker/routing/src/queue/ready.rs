@@ -244,10 +244,17 @@ impl Ready {
         gone
     }
 
-    /// Takes everything, first come first.
-    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Entry> + use<> {
+    /// Takes everything, first come first, but what a client has begun to receive: that is to be released.
+    pub(crate) fn take_all(&mut self) -> Vec<Entry> {
         let mut all = std::mem::replace(self, Self::new(self.rules));
-        std::iter::from_fn(move || all.pop())
+        let mut gone = Vec::with_capacity(all.len());
+        while let Some(entry) = all.pop() {
+            match entry.item.stage {
+                Stage::Published => gone.push(entry),
+                Stage::Received => self.insert(entry),
+            }
+        }
+        gone
     }
 }
 

@@ -298,7 +298,7 @@ fn a_purge_leaves_what_is_on_loan() {
     }
     let one = Taker::attach(&queue, Settles::Always, None);
     one.take(1);
-    assert_eq!(queue.purge(), [Place { queue: QueueId(1), sequence: 2 }]);
+    assert_eq!(queue.purge(), (2, vec![Place { queue: QueueId(1), sequence: 2 }]));
     assert_eq!(queue.stats(), QueueStats { unacked: 1, consumers: 1, ..QueueStats::default() });
 }
 

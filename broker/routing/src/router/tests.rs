@@ -338,5 +338,14 @@ fn grant(qos: Qos, id: u32) -> Grant {
 }
 
 fn exchange(name: &str, kind: ExchangeKind) -> ExchangeOptions {
-    ExchangeOptions { name: ExchangeName::new(name), kind, durable: true, auto_delete: false }
+    ExchangeOptions {
+        name: ExchangeName::new(name),
+        kind,
+        durable: true,
+        auto_delete: false,
+        internal: false,
+        alternate: None,
+    }
 }
+
+mod onward;

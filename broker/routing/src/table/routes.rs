@@ -10,6 +10,7 @@ use crate::share::Pick;
 pub struct Routes {
     pub(crate) fixed: SmallVec<[Route; 1]>,
     pub(crate) shares: Vec<Pick>,
+    pub(crate) internal: bool,
 }
 
 impl Routes {
@@ -34,7 +35,13 @@ impl Routes {
         self.fixed.is_empty() && self.shares.is_empty()
     }
 
+    /// Whether the exchange that was asked is internal: not for what a client publishes.
+    pub const fn is_internal(&self) -> bool {
+        self.internal
+    }
+
     pub(crate) fn clear(&mut self) {
+        self.internal = false;
         self.fixed.clear();
         self.shares.clear();
     }

@@ -3,7 +3,7 @@
 use bytestring::ByteString;
 use engine::Definitions;
 use model::grant::Grant;
-use model::key::{KeyPattern, Level, RoutingKey};
+use model::key::{KeyPattern, RoutingKey};
 use model::name::{ExchangeName, QueueName};
 use model::queue::{
     Binding, DeadLetter, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, Overflow, QueueArguments,
@@ -71,6 +71,8 @@ fn exchange(section: &Section) -> ExchangeOptions {
         },
         durable: section.truth("durable"),
         auto_delete: section.truth("auto_delete"),
+        internal: false,
+        alternate: None,
     }
 }
 
@@ -126,23 +128,12 @@ fn binding(section: &Section, exchanges: &[ExchangeOptions]) -> Result<Binding, 
     }
     Ok(Binding {
         exchange,
-        pattern: pattern(section.word("key")),
+        pattern: KeyPattern::from_words(section.word("key")),
         arguments: arguments(section)?,
         queue: QueueName::new(section.word("queue")),
         share: None,
         grant: Grant::default(),
     })
-}
-
-/// Reads the form that RabbitMQ's users write: words parted by `.`, `*` for one, `#` for any number. As at the STOMP
-/// door, `.` and `/` change places.
-fn pattern(key: &str) -> KeyPattern {
-    let level = |word: &str| match word {
-        "*" => Level::One,
-        "#" => Level::Many,
-        word => Level::Literal(word.replace('/', ".").into()),
-    };
-    KeyPattern::new(key.split('.').map(level).collect())
 }
 
 fn arguments(section: &Section) -> Result<HeaderMatch, ConfigError> {
@@ -169,25 +160,4 @@ fn arguments(section: &Section) -> Result<HeaderMatch, ConfigError> {
 
 fn origin<'a>(section: &'a Section, key: &str) -> &'a Origin {
     &section.given(key).origin
-}
-
-#[cfg(test)]
-mod tests {
-    use model::key::RoutingKey;
-
-    use super::*;
-
-    #[test]
-    fn a_binding_key_is_dotted_as_in_rabbitmq() {
-        for (key, yes, no) in [
-            ("room.*", "room/1", "room/1/2"),
-            ("room.#", "room/1/2", "rooms"),
-            ("room.1", "room/1", "room.1"),
-            ("a/b", "a.b", "a/b"),
-            ("", "", "a"),
-        ] {
-            assert!(pattern(key).matches(&RoutingKey::from(yes)), "{key} takes {yes}");
-            assert!(!pattern(key).matches(&RoutingKey::from(no)), "{key} leaves {no}");
-        }
-    }
 }

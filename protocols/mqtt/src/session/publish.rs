@@ -302,7 +302,10 @@ fn acknowledged(refusal: &Refusal, limits: &Limits, place: Place) -> Result<Reas
         | Refusal::Expired { .. }
         | Refusal::NoMethod { .. }
         | Refusal::NoExchange(_)
+        | Refusal::Internal(_)
         | Refusal::NoQueue(_)
+        | Refusal::NoBinding(_)
+        | Refusal::InUse { .. }
         | Refusal::Exclusive(_)
         | Refusal::Inequivalent { .. }
         | Refusal::LimitReached(_)

@@ -227,7 +227,7 @@ fn a_refused_subscription_is_an_error_without_receipt() {
     let frames = peer.frames();
     assert_eq!(frames.len(), 1);
     assert_eq!(frames[0].header("receipt-id").unwrap(), "s");
-    assert!(text(&frames[0]).contains("/amq/queue never creates it, use /queue/x"));
+    assert!(text(&frames[0]).contains("in STOMP use /queue/x, which makes it"));
     assert!(!peer.is_open());
 }
 

@@ -205,9 +205,11 @@ impl Pair {
             Step::Detach(_) | Step::Take { .. } | Step::Settle { .. } => {}
             Step::Wait(ms) => self.now.0 += ms,
             Step::Purge => {
-                let durable = self.ready.iter().filter(|(_, held)| held.durable).map(|((_, at), _)| *at);
-                assert_eq!(sequences(&self.queue.purge()), durable.collect::<Vec<_>>());
-                self.ready.clear();
+                let gone: Vec<_> =
+                    self.ready.extract_if(.., |_, held| held.stage == Stage::Published).collect();
+                let durable = gone.iter().filter(|(_, held)| held.durable).map(|((_, at), _)| *at);
+                let (count, places) = self.queue.purge();
+                assert_eq!((count, sequences(&places)), (gone.len(), durable.collect::<Vec<_>>()));
             }
             Step::Expire => {
                 let mut taken = Taken::default();

@@ -1,0 +1,205 @@
+//! Commands: what those who look after the broker change of its exchanges, queues and bindings while it runs
+
+use std::sync::Arc;
+
+use model::change::{Change, Changeset};
+use model::name::{ExchangeName, QueueName};
+use model::queue::{Binding, BindingOptions, Destination, ExchangeBinding, ExchangeOptions, QueueOptions};
+use model::refusal::Refusal;
+use routing::{Owner, Queue};
+use tokio::sync::oneshot;
+
+use crate::core::Core;
+use crate::{expiry, plan, topology};
+
+/// Changes the topology. Each command answers once its effect is on disk, as far as that lasts. Cloning it clones the handle.
+///
+/// Nobody's rights are asked for here: whoever has the handle has them.
+#[derive(Clone)]
+pub struct Commands {
+    core: Arc<Core>,
+}
+
+/// When a queue is to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct DeleteQueueIf {
+    /// Only if no message is in it, unsettled or on its way there.
+    pub empty: bool,
+    /// Only if nobody consumes it.
+    pub unused: bool,
+}
+
+impl Commands {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+
+    /// Declares an exchange; `false`: there was one like that.
+    ///
+    /// # Errors
+    ///
+    /// If one of that name exists and is different, or if its name or its alternate cannot be.
+    pub async fn declare_exchange(&self, options: ExchangeOptions) -> Result<bool, Refusal> {
+        let new = topology::declare_exchange(&self.core.parts, options)?;
+        self.lasting(new).await
+    }
+
+    /// Deletes an exchange, with the bindings from it and to it. Others that are `auto_delete` and lose their last binding by
+    /// that go too. `if_unused`: only if no binding begins there.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, if it is the broker's own, or if it is in use.
+    pub async fn delete_exchange(&self, name: &ExchangeName, if_unused: bool) -> Result<(), Refusal> {
+        topology::delete_exchange(&self.core.parts, name, if_unused)?;
+        self.lasting(()).await
+    }
+
+    /// Declares a queue; `false`: there was one like that. What is `None` in its options is the broker's default, and of one
+    /// that exists the two limits may be anything then.
+    ///
+    /// # Errors
+    ///
+    /// If one of that name exists and is different, is somebody's own, or has a name that others may not choose.
+    pub async fn declare_queue(&self, options: QueueOptions) -> Result<bool, Refusal> {
+        if options.exclusive {
+            return Err(Refusal::Invalid(
+                "an exclusive queue belongs to a connection: only that can declare it",
+            ));
+        }
+        if options.name.as_str().is_empty() {
+            return Err(Refusal::Invalid("a queue needs a name"));
+        }
+        let new = topology::declare_whole(&self.core.parts, &options)?;
+        self.lasting(new).await
+    }
+
+    /// Deletes a queue, with all that is in it; its consumers are told. Returns how many messages waited in it.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, if it is somebody's own, or if it is not as `only` wants.
+    pub async fn delete_queue(&self, name: &QueueName, only: DeleteQueueIf) -> Result<usize, Refusal> {
+        let queue = self.common(name)?;
+        let mut seen = None;
+        let may = |stats: routing::QueueStats| {
+            seen = Some(stats);
+            !(only.empty && stats.ready + stats.unacked > 0 || only.unused && stats.consumers > 0)
+        };
+        let deleted = topology::delete_queue_if(&self.core.parts, &queue, may);
+        let stats = seen.unwrap_or_default();
+        match deleted {
+            Some(Some(cancelled)) => self.core.tell_cancelled(cancelled),
+            Some(None) => return Err(Refusal::NoQueue(name.clone())),
+            None => {
+                let what = format!("queue {name:?}");
+                let waiting = stats.ready + stats.unacked;
+                let why = format!("{waiting} messages, {} consumers", stats.consumers);
+                return Err(Refusal::InUse { what, why });
+            }
+        }
+        self.lasting(stats.ready).await
+    }
+
+    /// Takes all that waits out of a queue, but not what consumers have and did not settle. Returns how many messages that
+    /// were. They are not dead-lettered.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or if it is exclusive to a connection.
+    pub async fn purge_queue(&self, name: &QueueName) -> Result<usize, Refusal> {
+        let parts = &self.core.parts;
+        let queue = self.queue(name)?;
+        if matches!(queue.owner(), Owner::Link(_)) {
+            return Err(Refusal::Exclusive(name.clone()));
+        }
+        let (count, mut places) = queue.purge();
+        while !places.is_empty() {
+            let changes = places.drain(..places.len().min(TOGETHER_MAX)).map(Change::Remove).collect();
+            parts.durable.commit_soon(Changeset { changes });
+        }
+        expiry::watch(parts, &queue);
+        plan::call_for_feed(&queue);
+        self.lasting(count).await
+    }
+
+    /// Binds a queue or an exchange to an exchange; `false`: it was bound like that before.
+    ///
+    /// # Errors
+    ///
+    /// If one of them does not exist, or is one that cannot be bound: the default exchange, somebody's own queue, and between
+    /// exchanges one whose name starts with `$`.
+    pub async fn bind(&self, binding: BindingOptions) -> Result<bool, Refusal> {
+        let parts = &self.core.parts;
+        let BindingOptions { exchange, pattern, arguments, to } = binding;
+        let new = match to {
+            Destination::Queue(name) => {
+                let queue = self.common(&name)?;
+                let (share, grant) = Default::default();
+                let binding = Binding { exchange, pattern, arguments, queue: name, share, grant };
+                topology::bind(parts, &queue, binding)?
+            }
+            Destination::Exchange(to) => {
+                topology::bind_exchange(parts, ExchangeBinding { exchange, pattern, arguments, to })?
+            }
+        };
+        self.lasting(new).await
+    }
+
+    /// Ends such a binding.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or if it leads to somebody's own queue.
+    pub async fn unbind(&self, binding: BindingOptions) -> Result<(), Refusal> {
+        let parts = &self.core.parts;
+        let BindingOptions { exchange, pattern, arguments, to } = binding;
+        let said = match &to {
+            Destination::Queue(name) => format!("exchange {exchange:?} to queue {name:?} by {pattern:?}"),
+            Destination::Exchange(to) => format!("exchange {exchange:?} to exchange {to:?} by {pattern:?}"),
+        };
+        let existed = match to {
+            Destination::Queue(name) => {
+                let queue = self.common(&name)?;
+                let (share, grant) = Default::default();
+                let binding = Binding { exchange, pattern, arguments, queue: name, share, grant };
+                topology::unbind(parts, &queue, topology::key_of(queue.id(), binding))
+            }
+            Destination::Exchange(to) => {
+                topology::unbind_exchange(parts, ExchangeBinding { exchange, pattern, arguments, to })
+            }
+        };
+        if !existed {
+            return Err(Refusal::NoBinding(said));
+        }
+        self.lasting(()).await
+    }
+
+    fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, Refusal> {
+        self.core.parts.vhost.router.queue(name).ok_or_else(|| Refusal::NoQueue(name.clone()))
+    }
+
+    /// A queue that is nobody's own.
+    fn common(&self, name: &QueueName) -> Result<Arc<Queue>, Refusal> {
+        let queue = self.queue(name)?;
+        match queue.owner() {
+            Owner::Nobody => Ok(queue),
+            Owner::Session(_) | Owner::Link(_) => Err(Refusal::Exclusive(name.clone())),
+        }
+    }
+
+    /// Waits until all that was handed to the journal by now is on disk.
+    async fn lasting<T>(&self, answer: T) -> Result<T, Refusal> {
+        let (done, waits) = oneshot::channel();
+        // Whoever asked may have gone: then nobody needs the answer.
+        self.core.parts.durable.commit_then(Changeset::default(), move || {
+            let _ = done.send(());
+        });
+        // The store has failed, and the process is about to end.
+        waits.await.map_err(|_| Refusal::ShuttingDown)?;
+        Ok(answer)
+    }
+}
+
+/// So many that are gone share a changeset.
+const TOGETHER_MAX: usize = 4096;

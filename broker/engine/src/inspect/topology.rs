@@ -1,0 +1,186 @@
+//! Exchanges, queues and bindings as they are seen: plain values, for programs and people that read them
+
+use std::collections::BTreeMap;
+
+use model::queue::{
+    Binding, ExchangeBinding, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, QueueArguments,
+};
+use routing::{Owner, Queue};
+use serde::Serialize;
+
+/// An exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExchangeView {
+    /// The name; the default exchange has the empty one.
+    pub name: String,
+    /// `direct`, `topic`, `fanout`, `headers`.
+    pub kind: &'static str,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Goes when the last binding from it goes.
+    pub auto_delete: bool,
+    /// Takes nothing from clients.
+    pub internal: bool,
+    /// Where a message goes that no binding wants.
+    pub alternate: Option<String>,
+    /// How many bindings begin there; those of one shared subscription count once.
+    pub bindings: usize,
+}
+
+/// A queue.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct QueueView {
+    /// The name.
+    pub name: String,
+    /// Survives a restart, with its persistent messages.
+    pub durable: bool,
+    /// Belongs to one connection or one session.
+    pub exclusive: bool,
+    /// Goes when its last consumer goes.
+    pub auto_delete: bool,
+    /// The client id of the MQTT session that it belongs to.
+    pub session_of: Option<String>,
+    /// The most messages that may wait.
+    pub max_length: Option<u64>,
+    /// The most bytes that may wait.
+    pub max_length_bytes: Option<u64>,
+    /// `drop-head`, `reject-publish`, `reject-publish-dlx`, `drop-new`.
+    pub overflow: &'static str,
+    /// How long a message may wait, in milliseconds.
+    pub message_ttl_ms: Option<u64>,
+    /// How long it stays without being used, in milliseconds.
+    pub expires_ms: Option<u64>,
+    /// Where what it gives up goes.
+    pub dead_letter_exchange: Option<String>,
+    /// With which key, as RabbitMQ writes it.
+    pub dead_letter_key: Option<String>,
+    /// The highest priority that counts.
+    pub max_priority: Option<u8>,
+    /// How often a message may come back.
+    pub delivery_limit: Option<u32>,
+    /// Whether one consumer takes all.
+    pub single_active_consumer: bool,
+    /// Messages that wait.
+    pub ready: usize,
+    /// Messages that consumers have and did not settle.
+    pub unacked: usize,
+    /// What waits, in bytes.
+    pub ready_bytes: u64,
+    /// Consumers.
+    pub consumers: usize,
+}
+
+/// A binding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BindingView {
+    /// From this exchange.
+    pub exchange: String,
+    /// `queue` or `exchange`: what it leads to.
+    pub to_kind: &'static str,
+    /// To the one of this name.
+    pub to: String,
+    /// For keys like these, as RabbitMQ writes them: `chat.*.news`, `a.#`.
+    pub key: String,
+    /// For headers like these; `x-match` among them where there are any. `None`: the header is to be there.
+    pub arguments: BTreeMap<String, Option<String>>,
+    /// As a member of that shared subscription.
+    pub share: Option<String>,
+}
+
+impl ExchangeView {
+    pub(crate) fn new(options: ExchangeOptions, bindings: usize) -> Self {
+        let ExchangeOptions { name, kind, durable, auto_delete, internal, alternate } = options;
+        Self {
+            name: name.to_string(),
+            kind: match kind {
+                ExchangeKind::Direct => "direct",
+                ExchangeKind::Topic => "topic",
+                ExchangeKind::Fanout => "fanout",
+                ExchangeKind::Headers => "headers",
+            },
+            durable,
+            auto_delete,
+            internal,
+            alternate: alternate.map(|name| name.to_string()),
+            bindings,
+        }
+    }
+}
+
+impl QueueView {
+    pub(crate) fn new(queue: &Queue) -> Self {
+        let (options, stats) = (queue.options(), queue.stats());
+        let none = QueueArguments::default();
+        let arguments = queue.arguments().unwrap_or(&none);
+        let dead_letter = arguments.dead_letter.as_ref();
+        Self {
+            name: options.name.to_string(),
+            durable: options.durable,
+            exclusive: options.exclusive,
+            auto_delete: options.auto_delete,
+            session_of: match queue.owner() {
+                Owner::Session(client) => Some(client.to_string()),
+                Owner::Nobody | Owner::Link(_) => None,
+            },
+            max_length: options.ready_max,
+            max_length_bytes: options.ready_bytes_max,
+            overflow: queue.overflow().as_str(),
+            message_ttl_ms: arguments.message_ttl_ms,
+            expires_ms: arguments.expires_ms,
+            dead_letter_exchange: dead_letter.map(|letter| letter.exchange.to_string()),
+            dead_letter_key: dead_letter
+                .and_then(|letter| Some((letter.key.as_ref()?, letter.exchange.as_str().is_empty())))
+                .map(|(key, is_name)| if is_name { key.to_string() } else { key.dotted().to_string() }),
+            max_priority: arguments.priority_max,
+            delivery_limit: arguments.delivery_limit,
+            single_active_consumer: arguments.single_active,
+            ready: stats.ready,
+            unacked: stats.unacked,
+            ready_bytes: stats.ready_bytes,
+            consumers: stats.consumers,
+        }
+    }
+}
+
+impl BindingView {
+    pub(crate) fn to_queue(binding: Binding) -> Self {
+        let Binding { exchange, pattern, arguments, queue, share, grant: _ } = binding;
+        Self {
+            exchange: exchange.to_string(),
+            to_kind: "queue",
+            to: queue.to_string(),
+            key: pattern.to_words(),
+            arguments: shown(arguments),
+            share: share.map(|share| share.to_string()),
+        }
+    }
+
+    pub(crate) fn to_exchange(binding: ExchangeBinding) -> Self {
+        let ExchangeBinding { exchange, pattern, arguments, to } = binding;
+        Self {
+            exchange: exchange.to_string(),
+            to_kind: "exchange",
+            to: to.to_string(),
+            key: pattern.to_words(),
+            arguments: shown(arguments),
+            share: None,
+        }
+    }
+}
+
+fn shown(arguments: HeaderMatch) -> BTreeMap<String, Option<String>> {
+    if arguments == HeaderMatch::default() {
+        return BTreeMap::new();
+    }
+    let mode = match arguments.mode {
+        MatchMode::All => "all",
+        MatchMode::Any => "any",
+        MatchMode::AllWithX => "all-with-x",
+        MatchMode::AnyWithX => "any-with-x",
+    };
+    let wanted = arguments
+        .wanted
+        .into_iter()
+        .map(|(name, value)| (name.to_string(), value.map(|value| value.to_string())));
+    wanted.chain([("x-match".to_owned(), Some(mode.to_owned()))]).collect()
+}
