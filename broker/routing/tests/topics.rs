@@ -33,9 +33,11 @@ fn matches(pattern: &[&str], key: &[&str]) -> bool {
     }
 }
 
-/// MQTT's exception (5.0, 4.7.2): what begins with `$` is not for a pattern that begins with a wildcard.
+/// MQTT's exception (5.0, 4.7.2): what begins with `$` is not for a pattern that begins with a wildcard. And AMQP's: the empty
+/// key has no word at all.
 fn is_wanted(pattern: &[&str], key: &[&str]) -> bool {
     let hides = key[0].starts_with('$') && matches!(pattern[0], "+" | "#");
+    let key = if key == [""] && pattern != [""] { &[] } else { key };
     !hides && matches(pattern, key)
 }
 
@@ -57,6 +59,8 @@ fn the_definition_is_what_the_specifications_say() {
         ("lazy/#", "lazy/orange/new/rabbit", true),
         ("#/new/#/rabbit", "lazy/new/rabbit", true),
         ("#/new/#/rabbit", "lazy/orange/rabbit", false),
+        ("#", "", true),
+        ("+", "", false),
     ];
     for (pattern, key, expected) in examples {
         let (pattern, key): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), key.split('/').collect());
