@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::binary::duetmq;
-use crate::door::{Door, free_address};
+use crate::door::{Door, reserved_address};
 use crate::journal::Journal;
 use crate::process::Process;
 use crate::wait::{SOON, until};
@@ -91,8 +91,20 @@ impl Setup {
         for name in &self.users {
             add_user(&folder.path().join(USERS), name)?;
         }
-        let doors = Door::ALL.map(|door| (door, free_address())).to_vec();
-        Ok(Broker { process: None, journal: Journal::new()?, doors, setup: self, folder })
+        let (mut doors, mut reserved) = (Vec::new(), Vec::new());
+        for door in Door::ALL {
+            let (address, kept) = reserved_address();
+            doors.push((door, address));
+            reserved.push(kept);
+        }
+        Ok(Broker {
+            process: None,
+            journal: Journal::new()?,
+            doors,
+            _reserved: reserved,
+            setup: self,
+            folder,
+        })
     }
 }
 
@@ -103,6 +115,8 @@ pub struct Broker {
     process: Option<Process>,
     journal: Journal,
     doors: Vec<(Door, SocketAddr)>,
+    /// So that nobody sits there between two of its lives.
+    _reserved: Vec<UdpSocket>,
     setup: Setup,
     folder: TempDir,
 }

@@ -1,7 +1,7 @@
 //! Door: a place where the broker is to listen.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// What is spoken at an address.
@@ -47,17 +47,26 @@ impl fmt::Display for Door {
     }
 }
 
-/// An address of this machine that nobody listens on now. The port lies below those that the system lends to outgoing
+/// An address of this machine that nobody listens on now, and that no other broker of a test waits to have again. The port lies below those that the system lends to outgoing
 /// connections: else a client could sit on it while the broker restarts, or connect to itself.
 pub fn free_address() -> SocketAddr {
+    reserved_address().0
+}
+
+/// The same, and what keeps it: as long as that lives, no test is given the address, though nobody may listen on it for a
+/// while. A broker that is killed and started again must not find another one in its place. Nothing here speaks UDP, so the
+/// port of that name is free to say so, to other processes as well.
+pub fn reserved_address() -> (SocketAddr, UdpSocket) {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Processes that run beside each other start in different places.
     let start = u16::try_from(std::process::id() % 120).unwrap_or(0) * 100;
     loop {
         let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if TcpListener::bind(address).is_ok() {
-            return address;
+        if TcpListener::bind(address).is_ok()
+            && let Ok(reserved) = UdpSocket::bind(address)
+        {
+            return (address, reserved);
         }
     }
 }
