@@ -145,7 +145,7 @@ impl Play {
             (Asked::Submit(ticket, is_at_least_once), refusal) => {
                 self.watch.answers(is_at_least_once);
                 let routed = !script.byte().is_multiple_of(4);
-                Event::Submitted { ticket, result: refusal.map_or(Ok(Submitted { routed }), Err) }
+                Event::Submitted { ticket, result: refusal.map_or(Ok(Submitted::one(routed)), Err) }
             }
             (Asked::Subscribe(ticket, count), refusal) => {
                 let result = refusal.map_or(Ok(Qos::AtLeastOnce), Err);

@@ -134,7 +134,7 @@ impl Play {
                 proof: None,
             })),
             (Asked::Submit(ticket), refusal) => {
-                Event::Submitted { ticket, result: refusal.map_or(Ok(Submitted { routed: true }), Err) }
+                Event::Submitted { ticket, result: refusal.map_or(Ok(Submitted::default()), Err) }
             }
             (Asked::Subscribe(ticket, consumer, acknowledges), None) => {
                 self.watch.starts(consumer, acknowledges);

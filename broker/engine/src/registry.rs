@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) subscriptions: usize,
     /// QoS 2 ids that came in and were not released yet.
     pub(crate) unreleased: BTreeSet<u16>,
+    /// Those of them whose message no queue took, as far as this process knows: a repetition is answered like the first.
+    pub(crate) unrouted: BTreeSet<u16>,
     attached: Option<Attachment>,
     expiry_s: u32,
     disconnected_at: Option<WallMs>,
@@ -272,6 +274,7 @@ impl Registry {
                 recorded: false,
                 subscriptions: 0,
                 unreleased: BTreeSet::new(),
+                unrouted: BTreeSet::new(),
                 attached: None,
                 expiry_s: arriving.expiry_s,
                 disconnected_at: None,
@@ -373,6 +376,7 @@ impl Registry {
             recorded: true,
             subscriptions,
             unreleased: unreleased.into_iter().collect(),
+            unrouted: BTreeSet::new(),
             attached: None,
             expiry_s: record.expiry_s,
             disconnected_at: Some(disconnected_at),

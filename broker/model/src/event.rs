@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
 use crate::name::{ClientId, ConsumerId, UserName};
 use crate::qos::Qos;
@@ -89,10 +90,22 @@ pub struct Opened {
 }
 
 /// What became of a submit that took effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Submitted {
+    /// Which of its messages no queue took: their places among its operations, counted from 0.
+    pub unrouted: SmallVec<[u32; 2]>,
+}
+
+impl Submitted {
+    /// Of one operation alone; `routed`: a queue took it.
+    pub fn one(routed: bool) -> Self {
+        Self { unrouted: if routed { SmallVec::new() } else { smallvec![0] } }
+    }
+
     /// Whether at least one queue took every message of it.
-    pub routed: bool,
+    pub fn is_routed(&self) -> bool {
+        self.unrouted.is_empty()
+    }
 }
 
 /// Why the broker ends a connection.

@@ -29,6 +29,8 @@ pub(crate) struct Sent {
     pub(crate) persistent: bool,
     /// `expiration`, in milliseconds.
     pub(crate) expiry_ms: Option<u64>,
+    /// `mandatory`: if no queue takes it, its sender wants to hear of that.
+    pub(crate) mandatory: bool,
     /// `x-dedup-id`.
     pub(crate) publication: Option<PublicationId>,
     /// The temporary queue that `reply-to` names: what takes its place is not known yet.
@@ -57,6 +59,7 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
         retain: false,
         persistent: false,
         expiry_ms: None,
+        mandatory: false,
         publication: None,
         replies_at: None,
         properties: None,
@@ -67,6 +70,7 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
         match &**name {
             "persistent" => seen.first(Known::Persistent, || sent.persistent = value == "true"),
             "retain" => seen.first(Known::Retain, || sent.retain = value == "true"),
+            "mandatory" => seen.first(Known::Mandatory, || sent.mandatory = value == "true"),
             "content-type" => {
                 seen.first(Known::ContentType, || properties.content_type = Some(value.clone()))
             }
@@ -125,6 +129,7 @@ enum Known {
     Expiration,
     Priority,
     ReplyTo,
+    Mandatory,
 }
 
 impl Seen {
@@ -265,7 +270,7 @@ fn write_properties(
 }
 
 /// The headers by which frames are handled: never part of a message.
-fn is_ours(name: &str) -> bool {
+pub(crate) fn is_ours(name: &str) -> bool {
     OURS.contains(&name)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use model::name::ConsumerId;
 use model::request::Ticket;
@@ -30,6 +30,33 @@ pub(crate) struct Work {
     pub(crate) command: Command,
     /// Its headers.
     pub(crate) headers: Headers,
+    /// What is told to the client if no queue takes it.
+    pub(crate) mandatory: Vec<Mandatory>,
+}
+
+/// A SEND with `mandatory:true`.
+#[derive(Debug)]
+pub(crate) struct Mandatory {
+    /// Its place among the operations that were asked for.
+    pub(crate) operation: u32,
+    /// Its headers.
+    pub(crate) headers: Headers,
+    /// What was sent.
+    pub(crate) body: Bytes,
+}
+
+impl Work {
+    /// Those that no queue took.
+    pub(crate) fn returned(&self, unrouted: &[u32]) -> Vec<&Mandatory> {
+        self.mandatory.iter().filter(|one| unrouted.contains(&one.operation)).collect()
+    }
+
+    /// Whether that receipt tells of one of `returned`: its own, or that of the COMMIT.
+    pub(crate) fn tells_of(&self, returned: &[&Mandatory], receipt: &ByteString) -> bool {
+        let of_commit = self.command == Command::Commit && self.headers.get("receipt") == Some(receipt);
+        !returned.is_empty()
+            && (of_commit || returned.iter().any(|one| one.headers.get("receipt") == Some(receipt)))
+    }
 }
 
 /// What was asked of the broker.
@@ -69,8 +96,16 @@ impl Pending {
 
 /// Writes RECEIPT.
 pub(crate) fn write(receipt: &str, escapes: Escapes, buf: &mut BytesMut) {
+    write_with(receipt, false, escapes, buf);
+}
+
+/// The same; `is_unroutable`: no queue took what the frame sent, and it asked to hear of that.
+pub(crate) fn write_with(receipt: &str, is_unroutable: bool, escapes: Escapes, buf: &mut BytesMut) {
     command(buf, Command::Receipt.as_str());
     header(buf, escapes, "receipt-id", receipt);
+    if is_unroutable {
+        header(buf, escapes, "unroutable", "true");
+    }
     buf.extend_from_slice(b"\n");
     buf.extend_from_slice(END);
 }

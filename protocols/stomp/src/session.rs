@@ -26,7 +26,7 @@ use crate::decode::Decoder;
 use crate::error_frame::Fault;
 use crate::frame::{Command, Frame};
 use crate::options::Options;
-use crate::receipt::{self, Kind, Work};
+use crate::receipt::{self, Kind, Mandatory, Work};
 use crate::session::connect::Agreed;
 use crate::session::online::{Online, receipts_of};
 use crate::version::Version;
@@ -224,11 +224,11 @@ impl Session {
     }
 
     /// The broker answered: receipts are due, or the ERROR.
-    fn answered(&mut self, ticket: Ticket, result: Result<(), Refusal>, out: &mut Outbox) {
+    fn answered(&mut self, ticket: Ticket, result: Result<(), Refusal>, unrouted: &[u32], out: &mut Outbox) {
         let Some(online) = self.online() else { return };
         let work = online.pending.answered(ticket);
         match (result, work) {
-            (Ok(()), Some(work)) => self.done(&work, out),
+            (Ok(()), Some(work)) => self.done(&work, unrouted, out),
             (Ok(()), None) => {}
             (Err(refusal), Some(work)) => {
                 if let (Kind::Subscribe(consumer), Command::Subscribe) = (work.kind, work.command) {
@@ -244,11 +244,24 @@ impl Session {
         }
     }
 
-    fn done(&mut self, work: &Work, out: &mut Outbox) {
+    fn done(&mut self, work: &Work, unrouted: &[u32], out: &mut Outbox) {
         let Some(online) = self.online() else { return };
+        let returned = work.returned(unrouted);
+        // Before the receipt: whoever waits for that knows all then.
+        let untold = returned.iter().find(|one| !tells::give_back(online, one, out));
         for receipt in &work.receipts {
-            receipt::write(receipt, online.escapes(), out.wire.buf());
+            let is_unroutable = work.tells_of(&returned, receipt);
+            receipt::write_with(receipt, is_unroutable, online.escapes(), out.wire.buf());
             out.wire.count_packet();
+        }
+        let by_receipt = |one: &&&Mandatory| {
+            work.receipts.iter().any(|receipt| work.tells_of(std::slice::from_ref(*one), receipt))
+        };
+        if let Some(one) = untold
+            && returned.iter().any(|one| !by_receipt(&one))
+        {
+            // Nothing else is left to tell it by.
+            return self.fail(&tells::unroutable(one), out);
         }
         match work.kind {
             Kind::Submit | Kind::Subscribe(_) => {}
@@ -317,13 +330,20 @@ impl model::session::Session for Session {
             Event::Opened(opened) => session.opened(*opened, now, out),
             Event::Refused(refusal) => session.refused(&refusal, out),
             Event::Submitted { ticket, result } => {
-                session.answered(ticket, result.map(|Submitted { routed: _ }| ()), out);
+                let unrouted =
+                    result.as_ref().map(|submitted| submitted.unrouted.clone()).unwrap_or_default();
+                session.answered(ticket, result.map(|Submitted { unrouted: _ }| ()), &unrouted, out);
             }
             Event::Subscribed { ticket, results } => {
                 // One SUBSCRIBE asks for one subscription.
-                session.answered(ticket, results.into_iter().try_for_each(|result| result.map(drop)), out);
+                session.answered(
+                    ticket,
+                    results.into_iter().try_for_each(|result| result.map(drop)),
+                    &[],
+                    out,
+                );
             }
-            Event::Unsubscribed { ticket, existed: _ } => session.answered(ticket, Ok(()), out),
+            Event::Unsubscribed { ticket, existed: _ } => session.answered(ticket, Ok(()), &[], out),
             // Never asked for: QoS 2 ids and exchanges are MQTT's.
             Event::Released { ticket: _, id: _, known: _ } | Event::Challenged(_) => {}
             Event::Reauthenticated(_) => session.renewed(now, out),

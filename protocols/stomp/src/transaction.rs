@@ -9,6 +9,7 @@ use model::properties::Properties;
 use model::request::Publish;
 
 use crate::ack::Unsettled;
+use crate::headers::Headers;
 use crate::options::Options;
 
 /// The transactions of a connection: a few, so they are looked for one by one.
@@ -22,6 +23,8 @@ pub(crate) struct Transaction {
     pub(crate) steps: Vec<Step>,
     /// The receipts to send then, in the order they were asked for.
     pub(crate) receipts: Vec<ByteString>,
+    /// Of each step that its sender wants to hear of if no queue takes it: its place and its headers.
+    pub(crate) mandatory: Vec<(usize, Headers)>,
     name: ByteString,
     since: Instant,
     frames: usize,
@@ -81,6 +84,7 @@ impl Transactions {
         self.0.push(Transaction {
             steps: Vec::new(),
             receipts: Vec::new(),
+            mandatory: Vec::new(),
             name: name.into(),
             since: now,
             frames: 0,
@@ -123,6 +127,15 @@ impl Transactions {
 }
 
 impl Transaction {
+    /// The step that is added next wants to hear of it if no queue takes it. Counted with the bytes of the transaction.
+    pub(crate) fn remember_mandatory(&mut self, headers: &Headers) {
+        let copy = |text: &ByteString| ByteString::from(&**text);
+        let headers: Headers = headers.iter().map(|(name, value)| (copy(name), copy(value))).collect();
+        let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len() + PAIR_BYTES).sum();
+        self.bytes += bytes;
+        self.mandatory.push((self.steps.len(), headers));
+    }
+
     /// Adds one frame's steps; an ACK of many messages is one frame.
     ///
     /// # Errors

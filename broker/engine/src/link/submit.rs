@@ -42,7 +42,7 @@ impl Link {
                 self.publish(ticket, wanted, publish, state.as_deref_mut(), turn);
             }
             (1, Some(Operation::Settle(one))) => self.settle(wanted, one, turn),
-            (_, None) => self.barrier(wanted),
+            (_, None) => self.barrier(wanted, true),
             (_, Some(last)) => {
                 operations.push(last);
                 self.transact(ticket, wanted, operations, turn);
@@ -67,7 +67,7 @@ impl Link {
         if let (Some(id), Some(state)) = (remember, state.as_deref_mut()) {
             if !state.unreleased.insert(id) {
                 self.core.parts.metrics.duplicates_suppressed.increment();
-                return self.barrier(wanted);
+                return self.barrier(wanted, !state.unrouted.contains(&id));
             }
             let client = member.publisher.client.clone().filter(|_| state.queue.options().durable);
             lasting = client.map(|client| (client, id));
@@ -85,6 +85,14 @@ impl Link {
             publish::publish(parts, &mut member.publisher, publish, in_turn, turn.now, &mut turn.wakes)
         };
         let parts = &self.core.parts;
+        let is_unrouted = match &result {
+            Ok(Published::Shown { routed }) => !routed,
+            Ok(Published::Planned(plan)) => !plan.routed(),
+            Err(_) => false,
+        };
+        if is_unrouted && let (Some(id), Some(state)) = (remember, state.as_deref_mut()) {
+            state.unrouted.insert(id);
+        }
         match result {
             Ok(Published::Shown { routed }) => {
                 if let Some(ticket) = wanted {
@@ -201,9 +209,9 @@ impl Link {
     }
 
     /// Waits for all that was asked before, also by an earlier connection of the same client.
-    fn barrier(&mut self, wanted: Option<Ticket>) {
+    fn barrier(&mut self, wanted: Option<Ticket>, routed: bool) {
         if let Some(ticket) = wanted {
-            self.commit(Changeset::default(), |_, _| (), Some(submitted(ticket, true)));
+            self.commit(Changeset::default(), |_, _| (), Some(submitted(ticket, routed)));
         }
     }
 
@@ -222,7 +230,8 @@ impl Link {
         let mut fresh = HashSet::new();
         let mut plans = Vec::new();
         let mut settles = Vec::new();
-        for operation in operations {
+        let mut unrouted = SmallVec::new();
+        for (at, operation) in (0_u32..).zip(operations) {
             match operation {
                 Operation::Settle(one) => settles.push(one),
                 Operation::Publish(mut publish) => {
@@ -234,7 +243,10 @@ impl Link {
                     }
                     let room = held.as_ref().map_or(Ok(()), |held| held.check_room(fresh.len()));
                     match room.and_then(|()| self.plan(publish, turn)) {
-                        Ok(plan) => plans.extend(plan),
+                        Ok(plan) => {
+                            unrouted.extend(plan.as_ref().filter(|plan| !plan.routed()).map(|_| at));
+                            plans.extend(plan);
+                        }
                         Err(refusal) => {
                             plans.into_iter().for_each(Plan::give_up);
                             return self.answer(Event::Submitted { ticket, result: Err(refusal) }, turn);
@@ -254,13 +266,12 @@ impl Link {
                 expiry::watch_publications(&core.parts);
             }
         }
-        let routed = plans.iter().all(Plan::routed);
         let mut dead = Vec::new();
         for one in settles {
             dead.extend(self.settle_into(one, &mut changeset, turn));
         }
         plans.extend(plan::plan_dead(&self.core.parts, dead, &mut changeset));
-        let event = wanted.map(|ticket| submitted(ticket, routed));
+        let event = wanted.map(|ticket| Event::Submitted { ticket, result: Ok(Submitted { unrouted }) });
         self.commit(changeset, |parts, wakes| show_all(plans, parts, wakes), event);
     }
 
@@ -281,6 +292,7 @@ impl Link {
         // Held until it is handed to the journal, as in `submit`.
         let Some(mut state) = session.state_for(self.id) else { return };
         let known = state.unreleased.remove(&release.id);
+        state.unrouted.remove(&release.id);
         let durable = known && state.queue.options().durable;
         let client = session.client.clone();
         let event = Event::Released { ticket: release.ticket, id: release.id, known };
@@ -298,6 +310,6 @@ fn show_all(plans: Vec<Plan>, parts: &Arc<Parts>, wakes: &mut Wakes) {
     plans.into_iter().for_each(|plan| plan.show(parts, wakes));
 }
 
-const fn submitted(ticket: Ticket, routed: bool) -> Event {
-    Event::Submitted { ticket, result: Ok(Submitted { routed }) }
+fn submitted(ticket: Ticket, routed: bool) -> Event {
+    Event::Submitted { ticket, result: Ok(Submitted::one(routed)) }
 }

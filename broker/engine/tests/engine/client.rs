@@ -233,7 +233,7 @@ impl Client {
     pub(crate) async fn submit(&mut self, operations: Vec<Operation>) -> Result<bool, Refusal> {
         self.ask(Request::Submit(Submit { ticket: Ticket(2), answer: true, operations: operations.into() }));
         match self.event().await {
-            Event::Submitted { result, .. } => result.map(|submitted| submitted.routed),
+            Event::Submitted { result, .. } => result.map(|submitted| submitted.is_routed()),
             other => panic!("{other:?}"),
         }
     }

@@ -85,3 +85,17 @@ fn sent(exchange: ExchangeName, key: &str, text: &'static str) -> Operation {
 fn message(exchange: ExchangeName, key: &str, payload: Bytes) -> Publish {
     Publish { exchange, payload, ..publish(key, "", Qos::AtLeastOnce, None) }
 }
+
+#[tokio::test]
+async fn a_repetition_is_answered_as_the_first_one_was_until_it_is_released() {
+    let broker = with_keep(9);
+    let mut client = Client::open(&broker, "pub", true, 3600).await;
+    assert_eq!(client.publish("a", "first", Qos::ExactlyOnce, Some(1)).await, Ok(false));
+    drop(client);
+    let mut client = Client::open(&broker, "pub", false, 3600).await;
+    client.subscribe("a", Qos::ExactlyOnce).await;
+    assert_eq!(client.publish("a", "again", Qos::ExactlyOnce, Some(1)).await, Ok(false));
+    assert_eq!(client.release(1).await, Some(true));
+    assert_eq!(client.publish("a", "new", Qos::ExactlyOnce, Some(1)).await, Ok(true));
+    assert_eq!(broker.inspect().unroutable(None, 9, |_| true).items.len(), 1);
+}

@@ -195,16 +195,11 @@ impl Incoming {
                 (Reason::UnspecifiedError, None)
             }
             (Due::Puback | Due::Pubrec | Due::PubrecAgain(_), Ok(submitted)) => {
-                (if submitted.routed { Reason::Success } else { Reason::NoMatchingSubscribers }, None)
+                (if submitted.is_routed() { Reason::Success } else { Reason::NoMatchingSubscribers }, None)
             }
             (_, Err(refusal)) => (acknowledged(refusal, limits, place)?, Some(refusal.to_string())),
         };
         self.settle(&waiting, ticket, reason);
-        // A repetition is answered for the first one's sake, and whether that found a queue is forgotten.
-        let reason = match waiting.ack {
-            Due::PubrecAgain(_) if !reason.is_error() => Reason::Success,
-            Due::Puback | Due::Pubrec | Due::PubrecAgain(_) | Due::Refused(..) => reason,
-        };
         reply::ack(limits, kind, id, reason, why, &mut out.wire);
         Ok(true)
     }

@@ -86,7 +86,7 @@ impl Client {
     }
 
     pub(crate) fn submitted(&mut self, ticket: u64) {
-        self.event(Event::Submitted { ticket: Ticket(ticket), result: Ok(Submitted { routed: true }) });
+        self.event(Event::Submitted { ticket: Ticket(ticket), result: Ok(Submitted::default()) });
     }
 
     pub(crate) fn refused(&mut self, ticket: u64, refusal: Refusal) {

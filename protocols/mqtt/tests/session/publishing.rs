@@ -124,7 +124,7 @@ fn nobody_there_is_said_to_those_who_can_hear_it() {
         client.send(Packet::Publish(publish("a", AtLeastOnce, 1)));
         client.send(Packet::Publish(publish("a", ExactlyOnce, 2)));
         for ticket in [Ticket(1), Ticket(2)] {
-            client.event(Event::Submitted { ticket, result: Ok(Submitted { routed: false }) });
+            client.event(Event::Submitted { ticket, result: Ok(Submitted::one(false)) });
         }
         assert_eq!(client.says(), expected);
     }

@@ -14,7 +14,7 @@ use crate::escape::Escapes;
 use crate::frame::Frame;
 use crate::heart_beat::HeartBeat;
 use crate::options::Options;
-use crate::receipt::{self, Kind, Pending, Work};
+use crate::receipt::{self, Kind, Mandatory, Pending, Work};
 use crate::session::standing::Standing;
 use crate::session::temporary::Temporary;
 use crate::transaction::Transactions;
@@ -100,7 +100,13 @@ impl Online {
 
     /// What is to be done when the work of `frame` is done. Takes its headers.
     pub(super) fn work(kind: Kind, receipts: Vec<ByteString>, frame: &mut Frame) -> Work {
-        Work { kind, receipts, command: frame.command, headers: std::mem::take(&mut frame.headers) }
+        Work {
+            kind,
+            receipts,
+            command: frame.command,
+            headers: std::mem::take(&mut frame.headers),
+            mandatory: Vec::new(),
+        }
     }
 
     /// Asks for `operations` together, and for an answer if receipts depend on it. Nothing to do and nobody waiting: nothing
@@ -109,6 +115,7 @@ impl Online {
         &mut self,
         operations: SmallVec<[Operation; 1]>,
         receipts: Vec<ByteString>,
+        mandatory: Vec<Mandatory>,
         frame: &mut Frame,
         out: &mut Outbox,
     ) {
@@ -116,9 +123,10 @@ impl Online {
             return;
         }
         // Whoever wants to hear what is refused is told of which frame: so long it is remembered.
-        let answer = !receipts.is_empty() || self.subscriptions.hears_errors().is_some();
+        let answer =
+            !receipts.is_empty() || !mandatory.is_empty() || self.subscriptions.hears_errors().is_some();
         let ticket = if answer {
-            self.pending.wait(Self::work(Kind::Submit, receipts, frame))
+            self.pending.wait(Work { mandatory, ..Self::work(Kind::Submit, receipts, frame) })
         } else {
             self.pending.ticket()
         };

@@ -59,7 +59,8 @@ pub(super) fn address(
     let subscription =
         Subscription { source: None, queue: target, consumer: Some(consumer), retained: Replay::Never };
     let (command, headers) = (frame.command, frame.headers.clone());
-    let work = Work { kind: Kind::Subscribe(id), receipts: Vec::new(), command, headers };
+    let work =
+        Work { kind: Kind::Subscribe(id), receipts: Vec::new(), command, headers, mandatory: Vec::new() };
     let ticket = online.pending.wait(work);
     out.requests.push(Request::Subscribe(Box::new(Subscribe { ticket, subscriptions: vec![subscription] })));
     online.temporary.add(name, key.clone(), id);

@@ -12,6 +12,7 @@ use crate::arguments::shared_queue;
 use crate::convert::sent;
 use crate::error_frame::Fault;
 use crate::frame::Frame;
+use crate::receipt::Mandatory;
 use crate::session::online::{Online, receipts_of};
 use crate::session::replies;
 use crate::transaction::Step;
@@ -22,17 +23,24 @@ use crate::transaction::Step;
 ///
 /// No destination, a wrong one, or a header that means nothing.
 pub(super) fn send(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -> Result<(), Fault> {
-    let publish = publish(online, frame, out)?;
+    let (publish, mandatory) = publish(online, frame, out)?;
     if let Some(name) = frame.header("transaction") {
         let transaction = online.transactions.find(name)?;
+        if mandatory {
+            transaction.remember_mandatory(&frame.headers);
+        }
         transaction.add([Step::Publish(publish)], frame.header("receipt"), &online.options)?;
         return Ok(());
     }
-    online.submit(smallvec![Operation::Publish(publish)], receipts_of(frame), frame, out);
+    let (headers, body) = (&frame.headers, &frame.body);
+    let one = || Mandatory { operation: 0, headers: headers.clone(), body: body.clone() };
+    let mandatory = mandatory.then(one).into_iter().collect();
+    online.submit(smallvec![Operation::Publish(publish)], receipts_of(frame), mandatory, frame, out);
     Ok(())
 }
 
-fn publish(online: &mut Online, frame: &Frame, out: &mut Outbox) -> Result<Publish, Fault> {
+/// What is to be published, and whether the client is told if no queue takes it.
+fn publish(online: &mut Online, frame: &Frame, out: &mut Outbox) -> Result<(Publish, bool), Fault> {
     let destination = frame
         .header("destination")
         .ok_or_else(|| Fault::missing(frame.command, "destination", online.version))?;
@@ -47,7 +55,7 @@ fn publish(online: &mut Online, frame: &Frame, out: &mut Outbox) -> Result<Publi
         let address = replies::address(online, &name, frame, out)?;
         sent.properties.get_or_insert_default().reply_to = Some(address);
     }
-    Ok(Publish {
+    let publish = Publish {
         exchange: address.exchange,
         key: address.key,
         payload: frame.body.clone(),
@@ -59,7 +67,8 @@ fn publish(online: &mut Online, frame: &Frame, out: &mut Outbox) -> Result<Publi
         remember: None,
         publication: sent.publication,
         declare: declare.map(Box::new),
-    })
+    };
+    Ok((publish, sent.mandatory))
 }
 
 /// BEGIN.
@@ -81,9 +90,17 @@ pub(super) fn begin(online: &mut Online, frame: &Frame, now: Instant, out: &mut 
 pub(super) fn commit(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -> Result<(), Fault> {
     let transaction = online.transactions.take(&name(frame)?)?;
     let mut operations = SmallVec::with_capacity(transaction.steps.len());
-    for step in transaction.steps {
+    let mut asked = transaction.mandatory.into_iter().peekable();
+    let mut mandatory = Vec::new();
+    for (at, step) in transaction.steps.into_iter().enumerate() {
         match step {
-            Step::Publish(publish) => operations.push(Operation::Publish(publish)),
+            Step::Publish(publish) => {
+                if let Some((_, headers)) = asked.next_if(|(step, _)| *step == at) {
+                    let operation = u32::try_from(operations.len()).unwrap_or(u32::MAX);
+                    mandatory.push(Mandatory { operation, headers, body: publish.payload.clone() });
+                }
+                operations.push(Operation::Publish(publish));
+            }
             // What a subscription that has ended since had on loan is back in its queue already.
             Step::Settle { unsettled: Unsettled { consumer, tag, number: _ }, outcome } => {
                 if online.subscriptions.goes_on(consumer) {
@@ -94,7 +111,7 @@ pub(super) fn commit(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -
     }
     let mut receipts = transaction.receipts;
     receipts.extend(receipts_of(frame));
-    online.submit(operations, receipts, frame, out);
+    online.submit(operations, receipts, mandatory, frame, out);
     Ok(())
 }
 

@@ -37,7 +37,7 @@ pub(super) fn settle(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -
                 Operation::Settle(Settle { consumer, tag, outcome })
             })
             .collect();
-        online.submit(operations, receipts_of(frame), frame, out);
+        online.submit(operations, receipts_of(frame), Vec::new(), frame, out);
         return Ok(());
     };
     let steps = settled.into_iter().map(|unsettled| Step::Settle { unsettled, outcome });

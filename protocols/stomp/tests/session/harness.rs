@@ -79,7 +79,7 @@ impl Peer {
     }
 
     pub(crate) fn accept(&mut self, ticket: Ticket) {
-        self.notify(Event::Submitted { ticket, result: Ok(Submitted { routed: true }) });
+        self.notify(Event::Submitted { ticket, result: Ok(Submitted::default()) });
     }
 
     pub(crate) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {

@@ -1,11 +1,13 @@
 //! SEND: where it goes, what it carries, when its receipt comes.
 
+use model::event::{Event, Submitted};
 use model::key::RoutingKey;
 use model::name::{ExchangeName, QueueName};
 use model::properties::ReplyTo;
 use model::qos::Qos;
 use model::queue::{Named, QueueDeclaration, QueueOptions};
 use model::refusal::Refusal;
+use stomp::frame::Command;
 use stomp::version::Version;
 
 use crate::harness::{Peer, text};
@@ -234,4 +236,80 @@ fn an_error_quotes_only_the_start_of_a_large_frame() {
     let body = text(&peer.error());
     assert!(body.len() < 3000, "{}", body.len());
     assert!(body.contains("destination:/nowhere\nlong:가"));
+}
+
+#[test]
+fn what_no_queue_takes_goes_back_to_whoever_asked_to_hear_of_it() {
+    let mut peer = Peer::online(Version::V1_2);
+    peer.subscribe("id:e\ndestination:/session/queue/request-error");
+    peer.feed("SEND\ndestination:/topic/a.b\nmandatory:true\nfoo:1\nmandatory:false\npasscode:p\nreceipt:r\n\nbody\0");
+    let submit = peer.submit();
+    peer.notify(Event::Submitted { ticket: submit.ticket, result: Ok(Submitted::one(false)) });
+    let frames = peer.frames();
+    let [message, receipt] = &frames[..] else { panic!("{frames:?}") };
+    for (name, value) in [
+        ("destination", Some("/session/queue/request-error")),
+        ("error-code", Some("no_route")),
+        ("original-destination", Some("/topic/a.b")),
+        ("receipt", Some("r")),
+        ("foo", Some("1")),
+        ("passcode", None),
+        ("mandatory", None),
+    ] {
+        assert_eq!(message.header(name).map(|value| &**value), value, "{name}");
+    }
+    assert_eq!((message.command, &message.body[..]), (Command::Message, &b"body"[..]));
+    assert_eq!(receipt.header("receipt-id").unwrap(), "r");
+    assert_eq!(receipt.header("unroutable").unwrap(), "true");
+
+    // Routed, or not asked for: nothing is said.
+    for (asked, routed) in [("true", true), ("false", false), ("yes", false)] {
+        peer.feed(&format!("SEND\ndestination:/topic/a.b\nmandatory:{asked}\nreceipt:r\n\nbody\0"));
+        let ticket = peer.submit().ticket;
+        peer.notify(Event::Submitted { ticket, result: Ok(Submitted::one(routed)) });
+        let frames = peer.frames();
+        assert!(frames.len() == 1 && frames[0].header("unroutable").is_none(), "{frames:?}");
+    }
+}
+
+#[test]
+fn of_a_transaction_those_go_back_that_no_queue_took() {
+    let mut peer = Peer::online(Version::V1_2);
+    peer.subscribe("id:e\ndestination:/session/queue/request-error");
+    peer.feed("BEGIN\ntransaction:t\n\n\0");
+    for (body, mandatory) in [("plain", "false"), ("taken", "true"), ("lost", "true")] {
+        peer.feed(&format!(
+            "SEND\ndestination:/topic/a\ntransaction:t\nmandatory:{mandatory}\nreceipt:{body}\n\n{body}\0"
+        ));
+    }
+    peer.feed("COMMIT\ntransaction:t\nreceipt:c\n\n\0");
+    let ticket = peer.submit().ticket;
+    let unrouted = [0, 2].into_iter().collect();
+    peer.notify(Event::Submitted { ticket, result: Ok(Submitted { unrouted }) });
+    let said: Vec<_> = peer
+        .frames()
+        .iter()
+        .map(|frame| match frame.command {
+            Command::Message => String::from_utf8_lossy(&frame.body).into_owned(),
+            _ => format!("{} {}", frame.header("receipt-id").unwrap(), frame.header("unroutable").is_some()),
+        })
+        .collect();
+    assert_eq!(said, ["lost", "plain false", "taken false", "lost true", "c true"]);
+}
+
+#[test]
+fn who_listens_nowhere_is_told_by_its_receipt_and_without_one_by_an_error() {
+    let mut peer = Peer::online(Version::V1_2);
+    peer.feed("SEND\ndestination:/topic/a\nmandatory:true\nreceipt:r\n\nx\0");
+    let ticket = peer.submit().ticket;
+    peer.notify(Event::Submitted { ticket, result: Ok(Submitted::one(false)) });
+    let frames = peer.frames();
+    assert!(frames.len() == 1 && frames[0].header("unroutable").is_some() && peer.is_open(), "{frames:?}");
+    peer.feed("SEND\ndestination:/topic/a\nmandatory:true\n\nx\0");
+    let submit = peer.submit();
+    assert!(submit.answer);
+    peer.notify(Event::Submitted { ticket: submit.ticket, result: Ok(Submitted::one(false)) });
+    let frames = peer.frames();
+    assert!(frames.len() == 1 && frames[0].command == Command::Error && !peer.is_open(), "{frames:?}");
+    assert_eq!(frames[0].header("error-code").unwrap(), "no_route");
 }
