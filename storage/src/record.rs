@@ -372,29 +372,7 @@ fn put_topology(out: &mut Vec<u8>, change: &Change) {
             out.push(tag::DELETE_EXCHANGE);
             put_exchange_name(out, name);
         }
-        Change::DeclareQueue(queue) => match (&queue.options.arguments, queue.rested) {
-            (Some(arguments), rested) if arguments.single_active => {
-                out.push(tag::DECLARE_QUEUE_SINGLE);
-                put_queue(out, queue);
-                put_queue_arguments(out, arguments);
-                put_option(out, rested, put_rested);
-            }
-            (arguments, Some(rested)) => {
-                out.push(tag::DECLARE_QUEUE_RESTED);
-                put_queue(out, queue);
-                put_option(out, arguments.as_deref(), put_queue_arguments);
-                put_rested(out, rested);
-            }
-            (None, None) => {
-                out.push(tag::DECLARE_QUEUE);
-                put_queue(out, queue);
-            }
-            (Some(arguments), None) => {
-                out.push(tag::DECLARE_QUEUE_WITH);
-                put_queue(out, queue);
-                put_queue_arguments(out, arguments);
-            }
-        },
+        Change::DeclareQueue(queue) => put_declared(out, queue),
         Change::DeleteQueue(queue) => {
             out.push(tag::DELETE_QUEUE);
             put_u64(out, queue.0);
@@ -427,6 +405,32 @@ fn put_topology(out: &mut Vec<u8>, change: &Change) {
         | Change::Unretain { .. }
         | Change::PutSession(_)
         | Change::DropSession(_) => {}
+    }
+}
+
+fn put_declared(out: &mut Vec<u8>, queue: &QueueRecord) {
+    match (&queue.options.arguments, queue.rested) {
+        (Some(arguments), rested) if arguments.single_active => {
+            out.push(tag::DECLARE_QUEUE_SINGLE);
+            put_queue(out, queue);
+            put_queue_arguments(out, arguments);
+            put_option(out, rested, put_rested);
+        }
+        (arguments, Some(rested)) => {
+            out.push(tag::DECLARE_QUEUE_RESTED);
+            put_queue(out, queue);
+            put_option(out, arguments.as_deref(), put_queue_arguments);
+            put_rested(out, rested);
+        }
+        (None, None) => {
+            out.push(tag::DECLARE_QUEUE);
+            put_queue(out, queue);
+        }
+        (Some(arguments), None) => {
+            out.push(tag::DECLARE_QUEUE_WITH);
+            put_queue(out, queue);
+            put_queue_arguments(out, arguments);
+        }
     }
 }
 

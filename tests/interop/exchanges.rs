@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use harness::broker::{Broker, Setup};
 use harness::door::Door;
 use harness::mqtt::Client as Mqtt;
-use harness::mqtt::packet::Publish;
+use harness::mqtt::packet::{Packet, Publish};
 use harness::mqtt::property::Property;
 use harness::mqtt::version::Version;
 use harness::mqtt::write::{ack, publish};
@@ -15,7 +15,7 @@ use harness::socket::Next;
 use harness::stomp::{Client as Stomp, Frame};
 use harness::wait::SOON;
 
-use crate::exchanges_setup::{CONFIG, QUEUES};
+use crate::exchanges_setup::{CONFIG, QUEUES, WAYS, WAYS_QUEUES};
 
 #[test]
 fn a_direct_exchange_compares_keys() -> Result<()> {
@@ -113,25 +113,77 @@ fn the_exchanges_that_are_always_there_work_too() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_message_goes_from_exchange_to_exchange_and_to_an_alternate() -> Result<()> {
+    let mut house = House::of(WAYS, WAYS_QUEUES)?;
+    // Through a circle of three, each visited once; the last one is internal.
+    house.check("w.first", "a.b", &[], &["all", "some"])?;
+    house.check("w.first", "x.b", &[], &["all"])?;
+    house.check("w.second", "a.b", &[], &["all", "some"])?;
+    // Nothing is bound for it: to the alternate of the alternate.
+    house.check("w.strict", "wanted", &[], &["strict"])?;
+    house.check("w.strict", "other", &[], &["lost"])?;
+    // To a headers exchange on the way.
+    house.check("w.to-headers", "k", &[("n", "1"), ("b", "true"), ("v", "anything")], &["typed", "void"])?;
+    house.check("w.to-headers", "k", &[("n", "1"), ("b", "true")], &["typed"])?;
+    house.check("w.to-headers", "k", &[("n", "1.0"), ("b", "true"), ("v", "")], &["void"])?;
+    house.check("w.to-headers", "k", &[("n", "1"), ("b", "True")], &[])
+}
+
+#[test]
+fn a_client_is_told_that_an_exchange_is_missing_or_internal() -> Result<()> {
+    let broker = Setup::new().config(WAYS).start()?;
+    for (exchange, text, code) in
+        [("none", "no exchange \"none\"", 0x90), ("w.third", "exchange \"w.third\" is internal", 0x87)]
+    {
+        let mut stomp = Stomp::new(broker.at(Door::Stomp))?;
+        stomp.send(&Frame::new("SEND").with("destination", &format!("/exchange/{exchange}/k")).body(b"x"))?;
+        let error = stomp.expect("ERROR")?;
+        let told = error.header("message").unwrap_or_default().to_owned();
+        ensure!(told.starts_with(text), "{told}");
+
+        let topic = format!("$exchange/{exchange}/k");
+        let mut mqtt = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "told")?;
+        let id = mqtt.id();
+        mqtt.send(&publish(Version::V5, &Publish::new(&topic, b"x", 1).with_id(id)))?;
+        let answer = mqtt.packet()?;
+        ensure!(matches!(answer, Packet::Ack { reason, .. } if reason == code), "{exchange}: {answer:?}");
+
+        // Before 5.0 an acknowledgement cannot say no: the connection ends, and nothing was acknowledged.
+        for version in [Version::V31, Version::V311] {
+            let mut mqtt = Mqtt::clean(broker.at(Door::Mqtt), version, "not-told")?;
+            let id = mqtt.id();
+            mqtt.send(&publish(version, &Publish::new(&topic, b"x", 1).with_id(id)))?;
+            ensure!(mqtt.closes(SOON)?, "{exchange}: the connection of {version:?} goes on");
+        }
+    }
+    Ok(())
+}
+
 /// A broker with the exchanges, a consumer of every queue, and a publisher at each door.
 struct House {
     consumer: Stomp,
     stomp: Stomp,
     mqtt: Mqtt,
+    queues: &'static [&'static str],
     // Last: it is stopped after its clients are gone.
     _broker: Broker,
 }
 
 impl House {
     fn new() -> Result<Self> {
-        let broker = Setup::new().config(CONFIG).start()?;
+        Self::of(CONFIG, &QUEUES)
+    }
+
+    fn of(config: &str, queues: &'static [&'static str]) -> Result<Self> {
+        let broker = Setup::new().config(config).start()?;
         let mut consumer = Stomp::new(broker.at(Door::Stomp))?;
-        for queue in QUEUES {
+        for queue in queues {
             consumer.subscribe(queue, &format!("/amq/queue/{queue}"), "auto")?;
         }
         let stomp = Stomp::new(broker.at(Door::Stomp))?;
         let mqtt = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "exchanges")?;
-        Ok(Self { consumer, stomp, mqtt, _broker: broker })
+        Ok(Self { consumer, stomp, mqtt, queues, _broker: broker })
     }
 
     /// Publishes by both doors, and compares the queues that got it: `key` is in STOMP's words.
@@ -162,13 +214,13 @@ impl House {
 
     /// Whoever published has its acknowledgement, so what is sent to each queue now comes behind it.
     fn arrived(&mut self, body: &str, expected: &[&str], what: &str) -> Result<()> {
-        for queue in QUEUES {
+        for queue in self.queues {
             let fence = Frame::new("SEND").with("destination", &format!("/amq/queue/{queue}"));
             self.stomp.request(fence.body(b"fence"))?;
         }
         let mut got = Vec::new();
         let mut fences = 0;
-        while fences < QUEUES.len() {
+        while fences < self.queues.len() {
             let message = self.consumer.expect("MESSAGE")?;
             let queue = message.header("subscription").unwrap_or_default().to_owned();
             match message.text().as_str() {

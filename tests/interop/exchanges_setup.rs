@@ -107,3 +107,91 @@ exchange = "t.headers"
 queue = "headers-has"
 arguments = { format = "한글" }
 "#;
+
+/// The queues of [`WAYS`].
+pub(crate) const WAYS_QUEUES: &[&str] = &["all", "some", "strict", "lost", "typed", "void"];
+
+/// Exchanges that lead to others: by bindings, in a circle, and as alternates.
+pub(crate) const WAYS: &str = r##"
+[[exchange]]
+name = "w.first"
+type = "topic"
+[[exchange]]
+name = "w.second"
+type = "fanout"
+[[exchange]]
+name = "w.third"
+type = "topic"
+internal = true
+[[binding]]
+exchange = "w.first"
+to_exchange = "w.second"
+key = "#"
+[[binding]]
+exchange = "w.second"
+to_exchange = "w.third"
+[[binding]]
+exchange = "w.third"
+to_exchange = "w.first"
+key = "#"
+
+[[queue]]
+name = "all"
+[[queue]]
+name = "some"
+[[binding]]
+exchange = "w.second"
+queue = "all"
+[[binding]]
+exchange = "w.third"
+queue = "all"
+key = "#"
+[[binding]]
+exchange = "w.third"
+queue = "some"
+key = "a.*"
+
+[[exchange]]
+name = "w.strict"
+alternate = "w.between"
+[[exchange]]
+name = "w.between"
+alternate = "w.lost"
+[[exchange]]
+name = "w.lost"
+type = "fanout"
+internal = true
+[[queue]]
+name = "strict"
+[[queue]]
+name = "lost"
+[[binding]]
+exchange = "w.strict"
+queue = "strict"
+key = "wanted"
+[[binding]]
+exchange = "w.lost"
+queue = "lost"
+
+[[exchange]]
+name = "w.to-headers"
+type = "fanout"
+[[exchange]]
+name = "w.headers"
+type = "headers"
+[[binding]]
+exchange = "w.to-headers"
+to_exchange = "w.headers"
+[[queue]]
+name = "typed"
+[[queue]]
+name = "void"
+[[binding]]
+exchange = "w.headers"
+queue = "typed"
+arguments = { n = 1, b = true }
+[[binding]]
+exchange = "w.headers"
+queue = "void"
+present = ["v"]
+"##;

@@ -1,6 +1,6 @@
 //! What a configuration declares: exchanges, queues, bindings.
 
-use model::queue::{Binding, ExchangeOptions, QueueOptions};
+use model::queue::{Binding, ExchangeBinding, ExchangeOptions, QueueOptions};
 use model::refusal::Refusal;
 
 use crate::parts::Parts;
@@ -15,6 +15,8 @@ pub struct Definitions {
     pub queues: Vec<QueueOptions>,
     /// Then these.
     pub bindings: Vec<Binding>,
+    /// Then these.
+    pub exchange_bindings: Vec<ExchangeBinding>,
 }
 
 impl Definitions {
@@ -29,6 +31,9 @@ impl Definitions {
             let queue = parts.vhost.router.queue(&binding.queue);
             let queue = queue.ok_or_else(|| Refusal::NoQueue(binding.queue.clone()))?;
             topology::bind(parts, &queue, binding.clone())?;
+        }
+        for binding in &self.exchange_bindings {
+            topology::bind_exchange(parts, binding.clone())?;
         }
         Ok(())
     }

@@ -91,6 +91,14 @@ impl Naive {
                 self.queues.remove(&id.0);
                 self.bindings.retain(|(queue, _, _), _| *queue != id.0);
             }
+            Change::Bind { .. } | Change::Unbind(_) | Change::BindExchange(_) | Change::UnbindExchange(_) => {
+                self.bind(change)
+            }
+        }
+    }
+
+    fn bind(&mut self, change: &Change) {
+        match change {
             Change::Bind { queue, binding } => {
                 if self.queues.contains_key(&queue.0) {
                     let key = (queue.0, binding.exchange.to_string(), binding.pattern.to_string());
@@ -107,6 +115,21 @@ impl Naive {
             Change::UnbindExchange(binding) => {
                 self.exchange_bindings.remove(&ends_and_key(binding));
             }
+            Change::Enqueue { .. }
+            | Change::Receive(_)
+            | Change::Remove(_)
+            | Change::Remember { .. }
+            | Change::Forget { .. }
+            | Change::RememberPublication { .. }
+            | Change::ForgetPublication { .. }
+            | Change::Retain(_)
+            | Change::Unretain { .. }
+            | Change::PutSession(_)
+            | Change::DropSession(_)
+            | Change::DeclareExchange(_)
+            | Change::DeleteExchange(_)
+            | Change::DeclareQueue(_)
+            | Change::DeleteQueue(_) => {}
         }
     }
 

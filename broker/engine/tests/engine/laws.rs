@@ -169,6 +169,7 @@ async fn a_message_that_is_refused_reaches_nobody() {
         exchanges: Vec::new(),
         queues: vec![queue("large", None), queue("small", Some(1))],
         bindings: vec![bound("large"), bound("small")],
+        ..Definitions::default()
     };
     broker.declare(&definitions).unwrap();
     let mut client = Client::connect(&broker).await;

@@ -67,6 +67,7 @@ async fn a_binding_to_an_exchange_that_does_not_last_does_not_keep_the_broker_fr
         exchanges: vec![exchange],
         queues: vec![queue("q", true, false)],
         bindings: vec![bound(name, "q")],
+        ..Definitions::default()
     };
     for _ in 0..2 {
         let (broker, store) = start(directory.path());

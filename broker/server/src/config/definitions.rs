@@ -6,8 +6,8 @@ use model::grant::Grant;
 use model::key::{KeyPattern, RoutingKey};
 use model::name::{ExchangeName, QueueName};
 use model::queue::{
-    Binding, DeadLetter, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, Overflow, QueueArguments,
-    QueueOptions,
+    Binding, DeadLetter, Destination, ExchangeBinding, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode,
+    Overflow, QueueArguments, QueueOptions,
 };
 
 use crate::config::origin::{ConfigError, Origin};
@@ -41,13 +41,24 @@ pub(crate) fn definitions(settings: &Section) -> Result<Definitions, Vec<ConfigE
         }
     }
     let mut bindings = Vec::new();
+    let mut exchange_bindings = Vec::new();
     for section in settings.sections("binding") {
-        match binding(section, &exchanges) {
-            Ok(binding) => bindings.push(binding),
-            Err(error) => errors.push(error),
+        match (source(section, &exchanges), destination(section)) {
+            (Ok((exchange, pattern, arguments)), Ok(Destination::Queue(queue))) => {
+                let (share, grant) = (None, Grant::default());
+                bindings.push(Binding { exchange, pattern, arguments, queue, share, grant });
+            }
+            (Ok((exchange, pattern, arguments)), Ok(Destination::Exchange(to))) => {
+                exchange_bindings.push(ExchangeBinding { exchange, pattern, arguments, to });
+            }
+            (source, to) => errors.extend([source.err(), to.err()].into_iter().flatten()),
         }
     }
-    if errors.is_empty() { Ok(Definitions { exchanges, queues, bindings }) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(Definitions { exchanges, queues, bindings, exchange_bindings })
+    } else {
+        Err(errors)
+    }
 }
 
 fn find_doubles(table: &str, sections: &[Section], errors: &mut Vec<ConfigError>) {
@@ -71,8 +82,8 @@ fn exchange(section: &Section) -> ExchangeOptions {
         },
         durable: section.truth("durable"),
         auto_delete: section.truth("auto_delete"),
-        internal: false,
-        alternate: None,
+        internal: section.truth("internal"),
+        alternate: section.text("alternate").map(ExchangeName::new),
     }
 }
 
@@ -116,24 +127,35 @@ fn dead_letter(section: &Section) -> Result<Option<DeadLetter>, ConfigError> {
     Ok(Some(DeadLetter { exchange, key }))
 }
 
-fn binding(section: &Section, exchanges: &[ExchangeOptions]) -> Result<Binding, ConfigError> {
+/// What a binding begins with: its exchange, and which messages it is for.
+fn source(
+    section: &Section,
+    exchanges: &[ExchangeOptions],
+) -> Result<(ExchangeName, KeyPattern, HeaderMatch), ConfigError> {
     let exchange = ExchangeName::new(section.word("exchange"));
     let declared = exchanges.iter().find(|one| one.name == exchange).map(|one| one.kind);
     // The exchange may also be one that the store has; then it is not known here what it is.
     let is_headers = declared.is_none_or(|kind| kind == ExchangeKind::Headers)
         && ![ExchangeName::TOPIC, ExchangeName::DIRECT, ExchangeName::FANOUT].contains(&exchange);
-    if let (Some((_, first)), false) = (section.names("arguments").first(), is_headers) {
+    let first = section.names("arguments").first().map(|(_, first)| &first.origin);
+    let present = (!section.texts("present").is_empty()).then(|| origin(section, "present"));
+    if let (Some(origin), false) = (first.or(present), is_headers) {
         let text = format!("binding.arguments mean nothing on {exchange:?}, which is no headers exchange");
-        return Err(ConfigError::new(&first.origin, text));
+        return Err(ConfigError::new(origin, text));
     }
-    Ok(Binding {
-        exchange,
-        pattern: KeyPattern::from_words(section.word("key")),
-        arguments: arguments(section)?,
-        queue: QueueName::new(section.word("queue")),
-        share: None,
-        grant: Grant::default(),
-    })
+    Ok((exchange, KeyPattern::from_words(section.word("key")), arguments(section)?))
+}
+
+fn destination(section: &Section) -> Result<Destination, ConfigError> {
+    match (section.text("queue"), section.text("to_exchange")) {
+        (Some(queue), None) => Ok(Destination::Queue(QueueName::new(queue))),
+        (None, Some(exchange)) => Ok(Destination::Exchange(ExchangeName::new(exchange))),
+        (given, _) => {
+            let key = if given.is_some() { "to_exchange" } else { "queue" };
+            let text = "a binding leads to one place: give either binding.queue or binding.to_exchange";
+            Err(ConfigError::new(origin(section, key), text.to_owned()))
+        }
+    }
 }
 
 fn arguments(section: &Section) -> Result<HeaderMatch, ConfigError> {
@@ -155,6 +177,9 @@ fn arguments(section: &Section) -> Result<HeaderMatch, ConfigError> {
             }
         };
     }
+    arguments
+        .wanted
+        .extend(section.texts("present").iter().map(|name| (ByteString::from(name.as_str()), None)));
     Ok(arguments)
 }
 

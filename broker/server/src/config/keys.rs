@@ -44,7 +44,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key::tables(
         "binding",
         BINDING,
-        "A line from an exchange to a queue, drawn at start. It is never removed by leaving it out.",
+        "A line from an exchange to a queue or to another exchange, drawn at start. It is never removed by leaving it out.",
     ),
 ];
 

@@ -157,6 +157,13 @@ impl Pair {
         }
     }
 
+    fn purge(&mut self) {
+        let gone: Vec<_> = self.ready.extract_if(.., |_, held| held.stage == Stage::Published).collect();
+        let durable = gone.iter().filter(|(_, held)| held.durable).map(|((_, at), _)| *at);
+        let (count, places) = self.queue.purge();
+        assert_eq!((count, sequences(&places)), (gone.len(), durable.collect::<Vec<_>>()));
+    }
+
     fn step(&mut self, step: &Step) {
         let mut wakes = Wakes::default();
         match step {
@@ -204,13 +211,7 @@ impl Pair {
             }
             Step::Detach(_) | Step::Take { .. } | Step::Settle { .. } => {}
             Step::Wait(ms) => self.now.0 += ms,
-            Step::Purge => {
-                let gone: Vec<_> =
-                    self.ready.extract_if(.., |_, held| held.stage == Stage::Published).collect();
-                let durable = gone.iter().filter(|(_, held)| held.durable).map(|((_, at), _)| *at);
-                let (count, places) = self.queue.purge();
-                assert_eq!((count, sequences(&places)), (gone.len(), durable.collect::<Vec<_>>()));
-            }
+            Step::Purge => self.purge(),
             Step::Expire => {
                 let mut taken = Taken::default();
                 self.queue.expire(self.now, &mut taken);

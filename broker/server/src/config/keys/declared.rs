@@ -12,7 +12,19 @@ pub(crate) const EXCHANGE: &[Key] = &[
         "How it picks queues: equal keys, patterns, all of them, or headers.",
     ),
     Key::value("durable", Type::Truth, Is("true"), "Survives a restart."),
-    Key::value("auto_delete", Type::Truth, Is("false"), "Goes when its last binding goes."),
+    Key::value("auto_delete", Type::Truth, Is("false"), "Goes when the last binding from it goes."),
+    Key::value(
+        "internal",
+        Type::Truth,
+        Is("false"),
+        "Takes messages from other exchanges and dead letters only: what a client publishes to it is refused.",
+    ),
+    Key::value(
+        "alternate",
+        Type::Name,
+        Unset("nowhere"),
+        "The exchange that gets what no binding of this one wants (`alternate-exchange`).",
+    ),
 ];
 
 pub(crate) const QUEUE: &[Key] = &[
@@ -89,7 +101,18 @@ pub(crate) const BINDING: &[Key] = &[
         Required,
         "From this exchange; `amq.topic` is where MQTT topics live.",
     ),
-    Key::value("queue", Type::Name, Required, "To this queue."),
+    Key::value(
+        "queue",
+        Type::Name,
+        Unset("to an exchange"),
+        "To this queue. Either this or `to_exchange` must be given.",
+    ),
+    Key::value(
+        "to_exchange",
+        Type::Name,
+        Unset("to a queue"),
+        "To this exchange, which looks where to next by its own bindings.",
+    ),
     Key::value(
         "key",
         Type::Text,
@@ -100,6 +123,12 @@ pub(crate) const BINDING: &[Key] = &[
     Key::names(
         "arguments",
         "For messages with these headers, on a headers exchange: `{ x-match = \"all\", format = \"pdf\" }`. `x-match` is \
-         `all`, `any`, `all-with-x` or `any-with-x`.",
+         `all`, `any`, `all-with-x` or `any-with-x`. A number or a truth value stands for the text that it is written as.",
+    ),
+    Key::value(
+        "present",
+        Type::Texts,
+        Is(""),
+        "More such headers, of which it is only asked that they are there, whatever they say.",
     ),
 ];
