@@ -198,7 +198,7 @@ impl World {
     ) -> Result<Result<bool, No>, String> {
         let submit = Submit { ticket: Ticket(1), answer: true, operations: operations.into() };
         let answer = match self.ask(at, Request::Submit(submit)) {
-            Some(Event::Submitted { result: Ok(submitted), .. }) => Ok(submitted.routed),
+            Some(Event::Submitted { result: Ok(submitted), .. }) => Ok(submitted.is_routed()),
             Some(Event::Submitted { result: Err(Refusal::NoExchange(_)), .. }) => Err(No::Exchange),
             Some(Event::Submitted { result: Err(Refusal::LimitReached(_)), .. }) => Err(No::Room),
             other => return Err(format!("answered {other:?}")),
