@@ -71,8 +71,8 @@ impl State {
         }
     }
 
-    /// Applies what became durable since the last time.
-    pub(crate) fn follow(&mut self, log: &dyn Log) -> Result<(), StoreError> {
+    /// Applies what became durable since the last time. Unless it `may_write`, it stays in memory.
+    pub(crate) fn follow(&mut self, log: &dyn Log, may_write: bool) -> Result<(), StoreError> {
         let to = log.durable();
         while self.applied < to {
             let reached = log.scan(self.applied, to, &mut |at, record| {
@@ -84,7 +84,9 @@ impl State {
             }
             self.applied = reached;
             self.queues.reach(reached);
-            self.flush()?;
+            if may_write {
+                self.flush()?;
+            }
         }
         Ok(())
     }

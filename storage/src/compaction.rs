@@ -69,7 +69,7 @@ impl Compaction<'_> {
                 if self.stopping.load(Ordering::Relaxed) || !self.ask(Job::Watch) {
                     return Ok(false);
                 }
-                state.follow(self.log)?;
+                state.follow(self.log, true)?;
                 let mut bite = Bite { records: Vec::new(), bytes: 0 };
                 if std::mem::take(&mut notes) {
                     bite.take_notes(state, segment.id);
@@ -84,7 +84,7 @@ impl Compaction<'_> {
                     return Ok(false);
                 }
             }
-            state.follow(self.log)?;
+            state.follow(self.log, true)?;
             // What changed meanwhile was left out, and is looked at again.
             if !moved {
                 return Ok(true);

@@ -89,6 +89,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// There is no room on the disk: nothing is wrong with it, and later there may be.
+    pub fn is_full_disk(&self) -> bool {
+        let full = |kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        matches!(self, Self::Io { source, .. } if full(source.kind()))
+    }
+
     /// What `map_err` takes for a file operation.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, path: path.to_path_buf(), source }

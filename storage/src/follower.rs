@@ -1,6 +1,7 @@
 //! The third thread: brings sled after the journal, and the journal's live records together.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use crate::compaction::Compaction;
 use crate::error::StoreError;
 use crate::inbox::Inbox;
 use crate::log::Log;
+use crate::space::is_scarce;
 use crate::statistics::Statistics;
 
 /// Works behind the acknowledgements; should it fail, they go on without it.
@@ -29,6 +31,8 @@ pub(crate) struct Follower {
     pub(crate) stopping: Arc<AtomicBool>,
     /// The journal failed: what is on disk is for the next start to find out.
     pub(crate) failed: Arc<AtomicBool>,
+    /// Where it all is.
+    pub(crate) place: PathBuf,
     pub(crate) apply_wait: Duration,
     pub(crate) bite_bytes: usize,
     pub(crate) dead_bytes_max: u64,
@@ -52,13 +56,21 @@ impl Follower {
 
     fn work(&mut self) -> Result<(), StoreError> {
         while self.waits_for_news() {
-            self.state.follow(&*self.log)?;
-            self.compact()?;
+            // sled does not survive a write that fails for want of room.
+            let may_write = !is_scarce(&self.place);
+            self.state.follow(&*self.log, may_write)?;
+            if may_write {
+                self.compact()?;
+            }
         }
         if self.failed.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.state.follow(&*self.log)?;
+        if is_scarce(&self.place) {
+            // The next start applies the journal once more.
+            return Ok(());
+        }
+        self.state.follow(&*self.log, true)?;
         self.state.checkpoint(true)
     }
 

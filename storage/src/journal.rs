@@ -21,6 +21,7 @@ use crate::journal::writer::Writer;
 use crate::log::{Log, Seen, SegmentSummary, Visit};
 use crate::position::Position;
 use crate::segment::{Segment, StoreId, sync_directory};
+use crate::space::Space;
 
 /// The journal of one node, in files.
 #[derive(Debug)]
@@ -58,6 +59,7 @@ impl Journal {
         directory: &Path,
         store: StoreId,
         segment_bytes: u64,
+        space: &Arc<Space>,
         visit: &mut Visit<'_>,
     ) -> Result<(Self, Opened), StoreError> {
         let segment_bytes = segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
@@ -71,7 +73,7 @@ impl Journal {
         let writer = Writer::new(
             directory.to_path_buf(),
             store,
-            Arc::clone(&spares),
+            (Arc::clone(&spares), Arc::clone(space)),
             found.tail,
             durable.offset.into(),
             found.next,

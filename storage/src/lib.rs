@@ -42,6 +42,7 @@ pub mod log;
 pub mod options;
 pub mod position;
 pub mod recovery;
+pub mod space;
 pub mod statistics;
 pub mod store;
 
@@ -54,5 +55,6 @@ pub use reader::{Answer, Found};
 pub use recovery::{
     Recovered, RecoveredEntry, RecoveredPublication, RecoveredQueue, RecoveredSession, RecoveryReport,
 };
+pub use space::{Disk, Space};
 pub use statistics::Statistics;
 pub use store::{OnFailure, Store};

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use telemetry::Metrics;
 
+use crate::space::Space;
+
 /// How a store is opened. The defaults are right for a machine of its own.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -25,6 +27,8 @@ pub struct Options {
     pub apply_wait: Duration,
     /// How many bytes of the journal may be dead beyond as many as are alive, before live ones are moved on.
     pub dead_bytes_max: u64,
+    /// Whether the journal waits for room on the disk; shared with whoever wants to know.
+    pub space: Arc<Space>,
     /// Where commits are counted: `commit_us` and `commit_records`.
     pub metrics: Arc<Metrics>,
     /// What sled may keep in memory, in bytes; the process takes about three times as much.
@@ -43,6 +47,7 @@ impl Options {
             soon_sync_wait_max: Duration::from_secs(1),
             apply_wait: Duration::from_millis(100),
             dead_bytes_max: 256 << 20,
+            space: Arc::default(),
             metrics: Arc::default(),
             cache_bytes: 32 << 20,
         }

@@ -29,6 +29,7 @@ use crate::position::Position;
 use crate::queues::Live;
 use crate::record::{Item, Items, Note, put_note};
 use crate::segment::{Segment, path_of};
+use crate::space::fitting;
 use crate::subject::{self, Subject};
 
 /// What was there when the store was opened.
@@ -205,8 +206,9 @@ fn replay(options: &Options, directory: &Directory) -> Result<(State, Journal, O
         }
         Ok(Seen::More)
     };
+    let segment_bytes = fitting(&options.directory, options.segment_bytes);
     let (journal, opened) =
-        Journal::open(&directory.journal(), directory.store(), options.segment_bytes, &mut visit)?;
+        Journal::open(&directory.journal(), directory.store(), segment_bytes, &options.space, &mut visit)?;
     let tail = journal.durable();
     if let Some(meta) = meta {
         if meta.checkpoint > tail {

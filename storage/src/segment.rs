@@ -46,8 +46,10 @@ impl Segment {
             .mode(0o600)
             .open(&raw)
             .map_err(StoreError::io("make", &raw))?;
-        if !reused {
-            fill(&file, capacity).map_err(StoreError::io("reserve space for", &raw))?;
+        if !reused && let Err(error) = fill(&file, capacity) {
+            // What is there of it takes the room that others need.
+            let _ = std::fs::remove_file(&raw);
+            return Err(StoreError::io("reserve space for", &raw)(error));
         }
         let salt = random();
         file.write_all_at(&header(store, id, salt), 0).map_err(StoreError::io("write", &raw))?;

@@ -1,5 +1,6 @@
 //! Open, commit, read, close: the one handle.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -19,6 +20,7 @@ use crate::log::Log;
 use crate::options::Options;
 use crate::reader::{Answer, Reader, Wanted};
 use crate::recovery::{Recovered, recover};
+use crate::space::{Disk, Space};
 use crate::statistics::Statistics;
 
 /// What is called once if the disk fails.
@@ -28,6 +30,8 @@ pub type OnFailure = Box<dyn Fn(&StoreError) + Send + Sync>;
 pub struct Store {
     inbox: Arc<Inbox>,
     statistics: Arc<Statistics>,
+    space: Arc<Space>,
+    place: PathBuf,
     stopping: Arc<AtomicBool>,
     questions: Sender<Option<Wanted>>,
     running: Mutex<Option<Running>>,
@@ -124,6 +128,7 @@ impl Store {
             stop: stopped,
             stopping: Arc::clone(&stopping),
             failed: Arc::clone(&failed),
+            place: options.directory.clone(),
             apply_wait: options.apply_wait,
             bite_bytes: options.group_bytes_max,
             dead_bytes_max: options.dead_bytes_max,
@@ -138,7 +143,8 @@ impl Store {
             nudge,
             directory,
         };
-        Ok(Self { inbox, statistics, stopping, questions, running: Mutex::new(Some(running)) })
+        let (space, place) = (Arc::clone(&options.space), options.directory.clone());
+        Ok(Self { inbox, statistics, space, place, stopping, questions, running: Mutex::new(Some(running)) })
     }
 
     /// Hands in a changeset. Never waits for the disk. The order of calls is the order in the journal, and the order in
@@ -162,6 +168,20 @@ impl Store {
         let _ = self.questions.send(Some(Wanted { queue, sequences, answer }));
     }
 
+    /// Whether it waits for room on its disk.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// The disk that it is on.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the system says.
+    pub fn disk(&self) -> std::io::Result<Disk> {
+        Disk::of(&self.place)
+    }
+
     /// What it has done so far.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
@@ -176,6 +196,7 @@ impl Store {
         };
         self.stopping.store(true, Ordering::Relaxed);
         drop(stop);
+        self.space.close();
         self.inbox.close();
         let _ = self.questions.send(None);
         let threads =

@@ -25,7 +25,7 @@ use crate::policy::Options;
 use crate::registry::Registry;
 use crate::timers::{Due, Once};
 use crate::vhost::Vhost;
-use crate::{overdue, recovery, rest, system_topics, wills};
+use crate::{gauge, overdue, recovery, rest, system_topics, wills};
 
 /// The engine. Cloning it clones the handle.
 #[derive(Clone)]
@@ -61,6 +61,7 @@ impl Broker {
             wills::settle(&core.parts, aftermath);
         }
         tokio::spawn(look_after(Arc::clone(&core)));
+        tokio::spawn(gauge::watch(Arc::downgrade(&core)));
         let every = core.parts.vhost.options.sys_interval;
         if !every.is_zero() {
             tokio::spawn(system_topics::report(Arc::downgrade(&core), every));

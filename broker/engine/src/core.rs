@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::mailbox::Note;
 use crate::parts::Parts;
 use crate::presence::Presence;
+use crate::pressure::Pressure;
 use crate::registry::Registry;
 
 /// Lives as long as any link does.
@@ -24,6 +25,7 @@ pub(crate) struct Core {
     /// Who is asked about what clients do.
     pub(crate) hook: Option<Arc<dyn Hook>>,
     pub(crate) presence: Presence,
+    pub(crate) pressure: Pressure,
     links: Mutex<HashMap<u64, Arc<Client>>>,
     stopping: AtomicBool,
 }
@@ -33,7 +35,16 @@ impl Core {
         let options = &parts.vhost.options;
         let presence = Presence::new(options.events, options.node.clone());
         let (hook, stopping) = (access.hook(), AtomicBool::new(false));
-        Self { parts, registry, access, hook, presence, links: Mutex::default(), stopping }
+        Self {
+            parts,
+            registry,
+            access,
+            hook,
+            presence,
+            pressure: Pressure::default(),
+            links: Mutex::default(),
+            stopping,
+        }
     }
 
     /// From now on nobody is let in.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::change::{Change, Changeset};
-use storage::{Completion, Statistics, Store, Urgency};
+use storage::{Completion, Disk, Statistics, Store, Urgency};
 
 /// The way to the journal; without a store (`--memory`) everything counts as done at once.
 pub(crate) struct Durable {
@@ -23,6 +23,12 @@ impl Durable {
     /// What the store has done, if there is one.
     pub(crate) fn statistics(&self) -> Option<&Statistics> {
         self.store.as_ref().map(|store| store.statistics())
+    }
+
+    /// The disk, and whether the journal waits for room on it.
+    pub(crate) fn disk(&self) -> Option<(Disk, bool)> {
+        let store = self.store.as_ref()?;
+        Some((store.disk().ok()?, store.space().is_blocked()))
     }
 
     /// Hands over what must last; `then` runs once it does, in the order of the calls.

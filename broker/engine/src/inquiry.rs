@@ -359,7 +359,7 @@ fn to_unsubscription((exchange, pattern, share): Name) -> Unsubscription {
 }
 
 /// What waits must not hold on to the buffers it was read into: they are many times its size.
-fn detach(request: &mut Request) {
+pub(crate) fn detach(request: &mut Request) {
     let Request::Submit(submit) = request else { return };
     for operation in &mut submit.operations {
         if let Operation::Publish(publish) = operation {
@@ -371,7 +371,7 @@ fn detach(request: &mut Request) {
 }
 
 /// About as much as a request holds, in bytes.
-fn size_bytes(request: &Request) -> usize {
+pub(crate) fn size_bytes(request: &Request) -> usize {
     REQUEST_BYTES
         + match request {
             Request::Submit(submit) => submit.operations.iter().map(operation_bytes).sum(),

@@ -17,15 +17,18 @@ mod dead_letter;
 mod durable;
 mod equivalence;
 mod expiry;
+mod gauge;
 mod inquiry;
 mod inspect;
 mod load;
 mod mailbox;
 mod numbers;
 mod overdue;
+mod parked;
 mod parts;
 mod plan;
 mod presence;
+mod pressure;
 mod publications;
 mod publish;
 mod recovery;
@@ -52,5 +55,5 @@ pub use crate::inspect::{
     SubscriptionView, UserView,
 };
 pub use crate::link::Link;
-pub use crate::policy::Options;
+pub use crate::policy::{Options, Watermarks};
 pub use crate::unroutable::UnroutableView;

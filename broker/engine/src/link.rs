@@ -26,6 +26,7 @@ use crate::clock;
 use crate::core::Core;
 use crate::inquiry::Inquiry;
 use crate::mailbox::{Mailbox, Note};
+use crate::parked::Parked;
 use crate::parts::Parts;
 use crate::plan;
 use crate::presence::Cause;
@@ -36,6 +37,7 @@ use crate::users::Own;
 use crate::{replay, subscribe, topology};
 
 mod admission;
+mod held;
 mod hooked;
 mod submit;
 mod subscriptions;
@@ -52,6 +54,10 @@ pub struct Link {
     ended: Option<Hangup>,
     /// Where there is a hook.
     inquiry: Option<Box<Inquiry>>,
+    /// What waits while publishers are held.
+    parked: Option<Box<Parked>>,
+    /// Its protocol can say that a publish was not possible, and go on.
+    says_no: bool,
     /// Consumers that may have something.
     pending: Vec<ConsumerId>,
     /// Commits under way, each of which will leave a note. While there are any, answers queue up behind them.
@@ -136,6 +142,8 @@ impl Link {
             client,
             state: State::New { handshake },
             inquiry,
+            parked: None,
+            says_no: false,
             ended: None,
             pending: Vec::new(),
             under_way: 0,
@@ -178,7 +186,7 @@ impl Link {
             Request::Open(open) => self.admit(open),
             Request::Proceed(proceed) => self.proceed(proceed, turn),
             Request::Reauthenticate(credentials) => self.reauthenticate(credentials, turn),
-            Request::Submit(submit) => self.submit(submit, turn),
+            Request::Submit(submit) => self.submit_or_park(submit, turn),
             Request::Release(release) => self.release(release, turn),
             Request::Subscribe(subscribe) => self.subscribe(*subscribe, Vec::new(), Vec::new(), turn),
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(*unsubscribe, turn),
@@ -195,6 +203,7 @@ impl Link {
         self.mailbox.readiness.register(cx.waker());
         self.poll_admission(cx, events);
         self.poll_inquiry(cx, events);
+        self.poll_parked(events);
         let known = self.pending.len();
         self.mark_pending();
         self.collect(events);
@@ -463,6 +472,9 @@ impl Drop for Link {
         self.leave(None, &mut wakes);
         self.tell_end(&mut wakes);
         wakes.flush();
+        if self.parked.is_some() {
+            self.core.pressure.leave(self.id);
+        }
         self.core.links().remove(&self.id);
         self.core.parts.metrics.connections_closed.increment();
         self.core.parts.metrics.connections.decrement();

@@ -37,6 +37,8 @@ pub struct Options {
     pub publications_max: usize,
     /// How many messages that no queue took are kept, the last ones; 0: none.
     pub unroutable_keep: usize,
+    /// When publishers are held back.
+    pub watermarks: Watermarks,
     /// What a session gets of a message that several of its subscriptions match.
     pub overlapping: Overlapping,
     /// How often what has changed is said below `$SYS/broker/`; zero: never.
@@ -66,11 +68,39 @@ impl Default for Options {
             publications_per_publisher_max: 100_000,
             publications_max: 1_000_000,
             unroutable_keep: 1000,
+            watermarks: Watermarks::default(),
             overlapping: Overlapping::Merge,
             sys_interval: Duration::from_secs(10),
             node: "duetmq".to_owned(),
             events: true,
             host_names: Vec::new(),
+        }
+    }
+}
+
+/// When publishers are held back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watermarks {
+    /// Durable publishers are held while the disk has less left than this, in bytes; 0: never.
+    pub disk_free_bytes: u64,
+    /// The same as a share of the disk, in percent; the smaller of both counts. 0: never.
+    pub disk_free_percent: u64,
+    /// All publishers are held while the process takes more of the memory that it may take, in percent; 0: never.
+    pub memory_hold_percent: u64,
+    /// Nobody is let in beyond this, in percent; 0: never.
+    pub memory_refuse_percent: u64,
+    /// How long a publish is held before its client is told, where its protocol has a word for that.
+    pub hold_max: Duration,
+}
+
+impl Default for Watermarks {
+    fn default() -> Self {
+        Self {
+            disk_free_bytes: 256 << 20,
+            disk_free_percent: 5,
+            memory_hold_percent: 60,
+            memory_refuse_percent: 75,
+            hold_max: Duration::from_secs(5),
         }
     }
 }

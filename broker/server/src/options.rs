@@ -100,6 +100,13 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
         publications_per_publisher_max: count(durability, "dedup_max"),
         publications_max: count(durability, "dedup_total_max"),
         unroutable_keep: count(routing, "unroutable_keep"),
+        watermarks: engine::Watermarks {
+            disk_free_bytes: limits.number("disk_free"),
+            disk_free_percent: limits.number("disk_free_percent"),
+            memory_hold_percent: limits.number("memory_hold"),
+            memory_refuse_percent: limits.number("memory_refuse"),
+            hold_max: Duration::from_millis(limits.number("hold_max")),
+        },
         overlapping: match config.settings().section("mqtt").word("overlapping") {
             "each" => Overlapping::Each,
             _ => Overlapping::Merge,

@@ -95,6 +95,14 @@ metrics! {
     bytes_received: Counter,
     /// Bytes written to clients.
     bytes_sent: Counter,
+    /// Whether publishers are held for want of room on the disk.
+    alarm_disk: Gauge,
+    /// Whether publishers are held for want of memory.
+    alarm_memory: Gauge,
+    /// Whether logins are refused for want of memory.
+    alarm_memory_refuse: Gauge,
+    /// Publishes that were held for too long, and refused.
+    publishes_held_too_long: Counter,
     /// Retained messages kept now.
     retained: Gauge,
     /// Sessions kept now, with or without a connection.

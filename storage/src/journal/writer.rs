@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::error::StoreError;
 use crate::group::Group;
 use crate::journal::spares::Spares;
 use crate::position::Position;
 use crate::segment::{Segment, StoreId};
+use crate::space::Space;
 
 /// Appends to the last file, and has the next one ready before it is needed.
 #[derive(Debug)]
@@ -16,9 +18,12 @@ pub(super) struct Writer {
     directory: PathBuf,
     store: StoreId,
     spares: Arc<Spares>,
+    space: Arc<Space>,
     current: Segment,
     offset: u64,
     next: Next,
+    /// When it could not be made the last time.
+    failed_at: Option<Instant>,
     /// Of the next group.
     number: u64,
     /// Of the last group that lasts.
@@ -40,14 +45,25 @@ impl Writer {
     pub(super) fn new(
         directory: PathBuf,
         store: StoreId,
-        spares: Arc<Spares>,
+        (spares, space): (Arc<Spares>, Arc<Space>),
         current: Segment,
         offset: u64,
         next: Option<Segment>,
         number: u64,
     ) -> Self {
         let next = next.map_or(Next::Unmade, Next::Made);
-        Self { directory, store, spares, current, offset, next, number, synced: number - 1 }
+        Self {
+            directory,
+            store,
+            spares,
+            space,
+            current,
+            offset,
+            next,
+            failed_at: None,
+            number,
+            synced: number - 1,
+        }
     }
 
     /// Returns where the file ended that was left for this group, if it was.
@@ -61,7 +77,8 @@ impl Writer {
             sealed = Some(self.rotate(size)?);
         }
         let bytes = group.seal(self.number, self.synced, self.current.salt);
-        self.current.write(bytes, self.offset)?;
+        // Bytes of a write that was cut short are written again, in the same place.
+        self.space.wait_for(|| self.current.write(bytes, self.offset))?;
         self.offset += size;
         self.number += 1;
         self.prepare();
@@ -90,11 +107,11 @@ impl Writer {
         let mut next = match made {
             Some(segment) => segment,
             // Not ready, or it failed: perhaps there is room by now.
-            None => self.make(sealed.segment + 1)?,
+            None => self.space.wait_for(|| self.make(sealed.segment + 1))?,
         };
         let needed = u64::from(Segment::FIRST) + size;
         if needed > next.capacity {
-            next.grow(needed)?;
+            self.space.wait_for(|| next.grow(needed))?;
         }
         self.current = next;
         self.offset = Segment::FIRST.into();
@@ -104,7 +121,7 @@ impl Writer {
     /// Starts making the next file when half of this one is used.
     fn prepare(&mut self) {
         match &self.next {
-            Next::Unmade if self.offset > self.current.capacity / 2 => {
+            Next::Unmade if self.offset > self.current.capacity / 2 && self.may_make() => {
                 let (directory, store, spares) =
                     (self.directory.clone(), self.store, Arc::clone(&self.spares));
                 let id = self.current.id + 1;
@@ -116,14 +133,20 @@ impl Writer {
                 }
             }
             Next::Making(thread) if thread.is_finished() => {
-                if let Next::Making(thread) = std::mem::replace(&mut self.next, Next::Unmade)
-                    && let Ok(segment) = join(thread).inspect_err(warn)
-                {
-                    self.next = Next::Made(segment);
+                if let Next::Making(thread) = std::mem::replace(&mut self.next, Next::Unmade) {
+                    match join(thread).inspect_err(warn) {
+                        Ok(segment) => self.next = Next::Made(segment),
+                        Err(_) => self.failed_at = Some(Instant::now()),
+                    }
                 }
             }
             Next::Unmade | Next::Making(_) | Next::Made(_) => {}
         }
+    }
+
+    /// Not again and again where there is no room.
+    fn may_make(&self) -> bool {
+        self.failed_at.is_none_or(|failed| failed.elapsed() >= MAKE_AGAIN)
     }
 
     fn make(&self, id: u32) -> Result<Segment, StoreError> {
@@ -151,3 +174,4 @@ fn warn(error: &StoreError) {
 
 /// Positions are 32 bits wide.
 const GROUP_BYTES_MAX: u64 = 1 << 31;
+const MAKE_AGAIN: Duration = Duration::from_secs(1);

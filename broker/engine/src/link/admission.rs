@@ -138,6 +138,11 @@ impl Link {
         if self.core.is_stopping() {
             return Err(Refusal::ShuttingDown);
         }
+        if self.core.pressure.now().refuse() {
+            return Err(Refusal::Busy("memory is short ([limits] memory_refuse); try again later"));
+        }
+        // MQTT 3.x has no acknowledgement that says no.
+        self.says_no = !open.version.starts_with('3');
         if let Some(name) =
             open.vhost.filter(|name| name != "/" && !parts.vhost.options.host_names.contains(name))
         {

@@ -73,14 +73,19 @@ impl Link {
         self.inquiry.as_deref().is_some_and(Inquiry::is_asking)
     }
 
-    /// Whether so much waits for a hook's answer that nothing more should be read from the client.
+    /// Whether so much waits, for a hook's answer or because publishers are held, that nothing more should be read from the client.
     pub fn is_held_up(&self) -> bool {
-        self.inquiry.as_ref().is_some_and(|inquiry| inquiry.holds(1))
+        self.holds(1)
     }
 
     /// Whether so much waits that nothing more may be read, not even to hear whether the client is still there.
     pub fn is_full(&self) -> bool {
-        self.inquiry.as_ref().is_some_and(|inquiry| inquiry.holds(FULL))
+        self.holds(FULL)
+    }
+
+    fn holds(&self, times: usize) -> bool {
+        self.inquiry.as_ref().is_some_and(|inquiry| inquiry.holds(times))
+            || self.parked.as_ref().is_some_and(|parked| parked.holds(times))
     }
 
     /// Lives on until the hook has answered and all that the client said before it left is done. Nobody hears the answers.

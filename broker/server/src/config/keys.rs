@@ -156,6 +156,39 @@ const LIMITS: &[Key] = &[
          large requests are refused with 503.",
     ),
     Key::value(
+        "disk_free",
+        Type::Size { min: 0, max: u64::MAX },
+        Is("256MiB"),
+        "What the disk of the data directory must have left. While there is less, what is published durably waits, and consumers go on; \
+         0 never holds anybody.",
+    ),
+    Key::value(
+        "disk_free_percent",
+        Type::Count { min: 0, max: 99 },
+        Is("5"),
+        "The same in percent of the disk; the smaller of both holds.",
+    ),
+    Key::value(
+        "memory_hold",
+        Type::Count { min: 0, max: 100 },
+        Is("60"),
+        "In percent of the memory that the process may take (of the machine, or of its cgroup): beyond it everything that is \
+         published waits, and consumers go on; 0 never holds anybody.",
+    ),
+    Key::value(
+        "memory_refuse",
+        Type::Count { min: 0, max: 100 },
+        Is("75"),
+        "The same: beyond it nobody is let in; 0 never keeps anybody out.",
+    ),
+    Key::value(
+        "hold_max",
+        Type::Duration { min_ms: 100, max_ms: 3_600_000 },
+        Is("5s"),
+        "How long what is published waits for disk or memory. After that an MQTT 5.0 client is told 0x97 and a STOMP client gets an \
+         ERROR; MQTT 3.x has no word for it, and waits.",
+    ),
+    Key::value(
         "session_queue_messages",
         Type::Count { min: 1, max: u64::MAX },
         Is("10000"),

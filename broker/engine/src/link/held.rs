@@ -1,0 +1,66 @@
+//! What is published while publishers are held waits; what settles does not.
+
+use std::time::Instant;
+
+use model::event::Event;
+use model::refusal::Refusal;
+use model::request::{Request, Submit};
+use routing::Wakes;
+
+use super::{Link, State, Turn};
+use crate::clock;
+use crate::parked::must_wait;
+
+impl Link {
+    /// Submits, now or when publishers are not held any more.
+    pub(super) fn submit_or_park(&mut self, submit: Submit, turn: &mut Turn<'_>) {
+        let alarms = self.core.pressure.now();
+        let others_wait = self.parked.is_some();
+        if (alarms.hold_lasting() || others_wait)
+            && matches!(self.state, State::In(_))
+            && must_wait(&submit, alarms.hold_lasting(), alarms.hold_all(), others_wait)
+        {
+            if !others_wait {
+                self.core.pressure.wait(self.id, &self.mailbox);
+            }
+            let parked = self.parked.get_or_insert_default();
+            return parked.push(Request::Submit(submit), Instant::now());
+        }
+        self.submit(submit, turn);
+    }
+
+    /// Goes on with what waits, if it need not any more; tells the client if it has waited too long.
+    pub(super) fn poll_parked(&mut self, events: &mut Vec<Event>) {
+        let Some(mut parked) = self.parked.take() else { return };
+        let mut turn = Turn { now: clock::wall_now(), events, wakes: Wakes::default() };
+        let hold_max = self.core.parts.vhost.options.watermarks.hold_max;
+        loop {
+            let alarms = self.core.pressure.now();
+            let is_over = !alarms.hold_lasting();
+            let is_late = self.says_no && parked.is_due(Instant::now(), hold_max);
+            if !(is_over || is_late) {
+                break;
+            }
+            let Some(Request::Submit(submit)) = parked.pop() else { break };
+            if is_over || submit.operations.is_empty() {
+                self.submit(submit, &mut turn);
+            } else {
+                self.core.parts.metrics.publishes_held_too_long.increment();
+                let what = if alarms.hold_all() {
+                    "memory ([limits] memory_hold); publish again later"
+                } else {
+                    "room on the disk ([limits] disk_free); publish again later"
+                };
+                let result = Err(Refusal::LimitReached(what));
+                self.answer(Event::Submitted { ticket: submit.ticket, result }, &mut turn);
+            }
+        }
+        if parked.is_empty() {
+            self.core.pressure.leave(self.id);
+        } else {
+            self.parked = Some(parked);
+        }
+        turn.wakes.flush();
+        self.commit_removals();
+    }
+}
