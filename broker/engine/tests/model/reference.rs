@@ -12,11 +12,13 @@ pub(crate) struct Reference {
     pub(crate) queues: Vec<Queue>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Exchange {
     pub(crate) name: String,
     pub(crate) kind: ExchangeKind,
     pub(crate) auto_delete: bool,
+    pub(crate) internal: bool,
+    pub(crate) alternate: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +26,14 @@ pub(crate) struct Bound {
     pub(crate) exchange: String,
     pub(crate) pattern: String,
     pub(crate) headers: HeaderMatch,
-    pub(crate) queue: String,
+    pub(crate) to: To,
+}
+
+/// Where a binding leads.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum To {
+    Queue(String),
+    Exchange(String),
 }
 
 #[derive(Debug, Clone)]
@@ -114,6 +123,7 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum No {
     Exchange,
+    Internal,
     Room,
 }
 
@@ -128,28 +138,40 @@ impl Reference {
         if exchange.is_empty() {
             return Ok(names.filter(|name| *name == message.key).collect());
         }
-        let kind = self.exchanges.iter().find(|one| one.name == exchange).ok_or(No::Exchange)?.kind;
-        let leads = |bound: &Bound| {
-            bound.exchange == exchange
-                && match kind {
-                    ExchangeKind::Direct => bound.pattern.replace('+', "*") == message.key,
-                    ExchangeKind::Fanout => true,
-                    ExchangeKind::Topic => {
-                        let (pattern, key): (Vec<_>, Vec<_>) =
-                            (bound.pattern.split('/').collect(), message.key.split('/').collect());
-                        matches(&pattern, &key)
-                    }
-                    ExchangeKind::Headers => has_headers(&bound.headers, &message.headers),
+        self.exchange(exchange).ok_or(No::Exchange)?;
+        let (mut queues, mut seen, mut next) = (Vec::new(), Vec::new(), vec![exchange]);
+        while let Some(name) = next.pop() {
+            let Some(at) = self.exchange(name).filter(|_| !seen.contains(&name)) else { continue };
+            seen.push(name);
+            let bindings = self.bindings.iter().filter(|bound| bound.exchange == name);
+            let wanted: Vec<_> = bindings.filter(|bound| leads(bound, at.kind, message)).collect();
+            for bound in &wanted {
+                match &bound.to {
+                    To::Queue(queue) => queues.push(queue),
+                    To::Exchange(exchange) => next.push(exchange),
                 }
-        };
-        Ok(names
-            .filter(|name| self.bindings.iter().any(|bound| bound.queue == *name && leads(bound)))
-            .collect())
+            }
+            if wanted.is_empty() {
+                next.extend(at.alternate.as_deref());
+            }
+        }
+        Ok(names.filter(|name| queues.contains(&name)).collect())
+    }
+
+    fn exchange(&self, name: &str) -> Option<&Exchange> {
+        self.exchanges.iter().find(|exchange| exchange.name == name)
+    }
+
+    /// Where a client publishes to.
+    pub(crate) fn route_published(&self, message: &Message) -> Result<Vec<String>, No> {
+        let targets = self.route(&message.exchange, message)?;
+        let is_internal = self.exchange(&message.exchange).is_some_and(|exchange| exchange.internal);
+        if is_internal { Err(No::Internal) } else { Ok(targets) }
     }
 
     /// `Ok`: whether any queue was to get it.
     pub(crate) fn publish(&mut self, message: &Message) -> Result<bool, No> {
-        let targets = self.route(&message.exchange.clone(), message)?;
+        let targets = self.route_published(message)?;
         let refuses = targets.iter().any(|name| self.queue(name).is_some_and(|queue| queue.refuses()));
         if message.qos > 0 && targets.len() > 1 && refuses {
             // All of them or none.
@@ -342,12 +364,23 @@ impl Reference {
 
     pub(crate) fn delete(&mut self, name: &str) {
         self.queues.retain(|queue| queue.name != name);
-        let gone: Vec<_> = self.bindings.extract_if(.., |bound| bound.queue == name).collect();
-        let bindings = &self.bindings;
-        self.exchanges.retain(|exchange| {
-            let lost = gone.iter().any(|bound| bound.exchange == exchange.name);
-            !(lost && exchange.auto_delete && bindings.iter().all(|bound| bound.exchange != exchange.name))
-        });
+        self.unbind(|bound| bound.to == To::Queue(name.to_owned()));
+    }
+
+    pub(crate) fn delete_exchange(&mut self, name: &str) {
+        self.exchanges.retain(|exchange| exchange.name != name);
+        self.unbind(|bound| bound.exchange == name || bound.to == To::Exchange(name.to_owned()));
+    }
+
+    /// Takes bindings away, and the exchanges that go with the last one from them.
+    pub(crate) fn unbind(&mut self, is_meant: impl Fn(&Bound) -> bool) {
+        let gone: Vec<_> = self.bindings.extract_if(.., |bound| is_meant(bound)).collect();
+        for Bound { exchange, .. } in gone {
+            let is_left = self.bindings.iter().any(|bound| bound.exchange == exchange);
+            if !is_left && self.exchange(&exchange).is_some_and(|exchange| exchange.auto_delete) {
+                self.delete_exchange(&exchange);
+            }
+        }
     }
 
     pub(crate) fn accept(&mut self, name: &str, id: u32, number: u64) {
@@ -500,6 +533,19 @@ fn goes_round(deaths: &[(String, &'static str, u64)], queue: &str, reason: &str)
     let by_consumer = |reason: &str| matches!(reason, "rejected" | "delivery_limit");
     let Some(before) = deaths.iter().position(|(died_in, ..)| died_in == queue) else { return false };
     !by_consumer(reason) && !deaths[..=before].iter().any(|(_, reason, _)| by_consumer(reason))
+}
+
+fn leads(bound: &Bound, kind: ExchangeKind, message: &Message) -> bool {
+    match kind {
+        ExchangeKind::Direct => bound.pattern.replace('+', "*") == message.key,
+        ExchangeKind::Fanout => true,
+        ExchangeKind::Topic => {
+            let (pattern, key): (Vec<_>, Vec<_>) =
+                (bound.pattern.split('/').collect(), message.key.split('/').collect());
+            matches(&pattern, &key)
+        }
+        ExchangeKind::Headers => has_headers(&bound.headers, &message.headers),
+    }
 }
 
 fn matches(pattern: &[&str], key: &[&str]) -> bool {

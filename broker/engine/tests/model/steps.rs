@@ -1,20 +1,17 @@
 //! What happens next: any of all that clients and those who look after the broker can do
 
 use bytes::Bytes;
-use engine::Definitions;
 use model::delivery::Outcome;
-use model::key::{KeyPattern, Level, RoutingKey};
+use model::key::RoutingKey;
 use model::name::{ConsumerId, ExchangeName, QueueName};
 use model::properties::Properties;
 use model::qos::Qos;
-use model::queue::{
-    DeadLetter, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, Overflow, QueueArguments, QueueOptions,
-};
-use model::request::{self, Operation, Publish, Replay, Source, Subscription, Target};
+use model::request::{self, Operation, Publish, Replay, Subscription, Target};
 
 use crate::dice::Dice;
-use crate::reference::{Bound, Consumer, Exchange, Message, No, Plan, Queue, Reference, Rules};
-use crate::world::{Client, USUAL_LIMIT, World, settle};
+use crate::reference::{Consumer, Message, No, Plan, Reference, To};
+use crate::topology::{EXCHANGES, QUEUES, queue_like, source};
+use crate::world::{Client, World, settle};
 
 impl World {
     /// One step, by its own dice: without the steps before it, it is still much the same.
@@ -26,11 +23,17 @@ impl World {
         let client = dice.roll(self.clients.len());
         // Where there is little, little happens.
         let known = self.known();
-        let few = [known.exchanges.len() < 4, known.queues.len() < 4, known.bindings.len() < 8];
+        let few = [known.exchanges.len() < 4, known.queues.len() < 5, known.bindings.len() < 12];
         let kind = match few {
-            [true, ..] if dice.once_in(2) => 930,
+            [true, ..] if dice.once_in(2) => 920,
             [_, true, _] if dice.once_in(2) => 900,
-            [.., true] if dice.once_in(3) => 950,
+            [.., true] if dice.once_in(3) => {
+                if dice.once_in(4) {
+                    965
+                } else {
+                    940
+                }
+            }
             _ => dice.roll(1_000),
         };
         match kind {
@@ -59,12 +62,11 @@ impl World {
                 self.note(|| format!("client {client} is lost"));
                 self.lose(client)?;
             }
-            885..925 => self.declare_queue(&mut dice)?,
-            925..940 => self.declare_exchange(&mut dice)?,
-            940..985 => self.bind(&mut dice)?,
-            985..999 => {
+            885..989 => self.change_topology(kind, &mut dice)?,
+            989..998 => {
                 self.note(|| "all take all".to_owned());
                 self.take_all()?;
+                self.compare_topology()?;
             }
             _ => {
                 self.note(|| "what is due is done".to_owned());
@@ -151,7 +153,7 @@ impl World {
         let (queue, target, source, allowed) = if dice.once_in(4) {
             let number = self.clients[client].number;
             let (options, rules) = queue_like(&name, Some(number), dice);
-            let bound = self.bound(&name, dice).filter(|bound| !self.lacks_exchange(bound));
+            let bound = self.bound(To::Queue(name.clone()), dice).filter(|bound| !self.lacks_exchange(bound));
             self.agree(|reference| {
                 reference.make(&name, rules.clone());
                 bound.iter().for_each(|bound| reference.bind(bound));
@@ -171,89 +173,8 @@ impl World {
         self.subscribe(client, subscription, consumer, &queue, allowed)
     }
 
-    fn declare_queue(&mut self, dice: &mut Dice) -> Result<(), String> {
-        let name = *dice.pick(&QUEUES);
-        let (options, rules) = queue_like(name, None, dice);
-        if self.known().queues.iter().any(|queue| queue.name == name) {
-            return Ok(());
-        }
-        self.note(|| format!("declare queue {name}: {rules:?}"));
-        self.agree(|reference| {
-            reference.make(name, rules.clone());
-            Ok(())
-        })?;
-        // Again is the same.
-        for _ in 0..2 {
-            self.declare(&Definitions { queues: vec![options.clone()], ..Definitions::default() }, true)?;
-        }
-        let other = QueueOptions { ready_max: Some(77), ..options };
-        self.declare(&Definitions { queues: vec![other], ..Definitions::default() }, false)
-    }
-
-    fn declare_exchange(&mut self, dice: &mut Dice) -> Result<(), String> {
-        let (name, kind) = *dice.pick(&EXCHANGES);
-        let auto_delete = dice.once_in(4);
-        let known = self.known().exchanges.iter().find(|exchange| exchange.name == name);
-        let allowed = known.is_none_or(|known| known.auto_delete == auto_delete);
-        self.note(|| format!("declare exchange {name}, auto-delete {auto_delete}"));
-        if known_is_new(self.known(), name) {
-            let exchange = Exchange { name: name.to_owned(), kind, auto_delete };
-            self.agree(|reference| {
-                reference.exchanges.push(exchange.clone());
-                Ok(())
-            })?;
-        }
-        let options = ExchangeOptions {
-            name: ExchangeName::new(name),
-            kind,
-            durable: false,
-            auto_delete,
-            internal: false,
-            alternate: None,
-        };
-        self.declare(&Definitions { exchanges: vec![options], ..Definitions::default() }, allowed)
-    }
-
-    fn bind(&mut self, dice: &mut Dice) -> Result<(), String> {
-        let queue = self.queue_name(dice);
-        let Some(bound) = self.bound(&queue, dice) else { return Ok(()) };
-        let allowed = !self.lacks_exchange(&bound) && self.known().queues.iter().any(|one| one.name == queue);
-        self.note(|| format!("bind {bound:?}"));
-        let binding = source(&bound).to_binding(QueueName::new(&queue));
-        self.declare(&Definitions { bindings: vec![binding], ..Definitions::default() }, allowed)?;
-        self.agree(|reference| {
-            if allowed {
-                reference.bind(&bound);
-            }
-            Ok(())
-        })
-    }
-
-    fn lacks_exchange(&self, bound: &Bound) -> bool {
-        self.known().exchanges.iter().all(|exchange| exchange.name != bound.exchange)
-    }
-
-    fn bound(&self, queue: &str, dice: &mut Dice) -> Option<Bound> {
-        let exchange = self.exchange_name(dice);
-        let kind = EXCHANGES.iter().find(|(name, _)| *name == exchange)?.1;
-        let is_headers = kind == ExchangeKind::Headers;
-        let words: &[&str] = if is_headers || dice.once_in(3) { &["a", "b"] } else { &PATTERN_WORDS };
-        let pattern = path(words, dice);
-        let headers = if is_headers {
-            let mode =
-                *dice.pick(&[MatchMode::All, MatchMode::Any, MatchMode::AllWithX, MatchMode::AnyWithX]);
-            let wanted = headers(dice)
-                .into_iter()
-                .map(|(name, value)| (name.into(), (!dice.once_in(3)).then(|| value.into())));
-            HeaderMatch { mode, wanted: wanted.collect() }
-        } else {
-            HeaderMatch::default()
-        };
-        Some(Bound { exchange, pattern, headers, queue: queue.to_owned() })
-    }
-
     /// Mostly one that is there.
-    fn exchange_name(&self, dice: &mut Dice) -> String {
+    pub(crate) fn exchange_name(&self, dice: &mut Dice) -> String {
         let all = &self.known().exchanges;
         if all.is_empty() || dice.once_in(20) {
             return dice.pick(&EXCHANGES).0.to_owned();
@@ -262,7 +183,7 @@ impl World {
     }
 
     /// Mostly one that is there.
-    fn queue_name(&self, dice: &mut Dice) -> String {
+    pub(crate) fn queue_name(&self, dice: &mut Dice) -> String {
         let all = &self.known().queues;
         if all.is_empty() || dice.once_in(20) {
             return (*dice.pick(&QUEUES)).to_owned();
@@ -289,14 +210,10 @@ impl World {
     }
 }
 
-fn known_is_new(reference: &Reference, name: &str) -> bool {
-    reference.exchanges.iter().all(|exchange| exchange.name != name)
-}
-
 fn plan_all(reference: &mut Reference, messages: &[Message]) -> Result<Vec<Plan>, No> {
     let mut plans: Vec<Plan> = Vec::new();
     for message in messages {
-        let targets = reference.route(&message.exchange, message);
+        let targets = reference.route_published(message);
         match targets.and_then(|targets| reference.plan(message.clone(), &targets)) {
             Ok(plan) => plans.push(plan),
             Err(no) => {
@@ -312,103 +229,14 @@ fn same(plain: Result<bool, No>, got: Result<bool, No>) -> Result<(), String> {
     if plain == got { Ok(()) } else { Err(format!("answered {got:?}, should have been {plain:?}")) }
 }
 
-impl Reference {
-    pub(crate) fn make(&mut self, name: &str, rules: Rules) {
-        let (entries, consumers) = (Vec::new(), Vec::new());
-        self.queues.push(Queue { name: name.to_owned(), rules, entries, last: 0, consumers });
-    }
-
-    fn bind(&mut self, bound: &Bound) {
-        if !self.bindings.contains(bound) {
-            self.bindings.push(bound.clone());
-        }
-    }
-}
-
-/// A queue of that name, and what that means: what is not said is filled in.
-fn queue_like(name: &str, owner: Option<usize>, dice: &mut Dice) -> (QueueOptions, Rules) {
-    let max = dice.once_in(3).then(|| dice.roll(5));
-    let bytes_max = dice.once_in(8).then(|| 10 + dice.roll(40));
-    let kinds = [Overflow::DropHead, Overflow::RejectPublish, Overflow::RejectPublishDlx, Overflow::DropNew];
-    let asked = dice.once_in(2).then(|| *dice.pick(&kinds));
-    let dead_letter = dice.once_in(2).then(|| {
-        let key = dice.once_in(2).then(|| path(&["a", "b", "c"], dice));
-        match dice.roll(8) {
-            0..3 => (String::new(), Some((*dice.pick(&QUEUES)).to_owned())),
-            3 => (String::new(), None),
-            _ => (dice.pick(&EXCHANGES).0.to_owned(), key),
-        }
-    });
-    let delivery_limit = dice.once_in(3).then(|| dice.roll(4) as u32);
-    let priority_max = dice.once_in(3).then(|| 1 + dice.roll(3) as u8);
-    let usual = match (max.or(bytes_max), owner) {
-        (Some(_), _) => Overflow::DropHead,
-        (None, Some(_)) => Overflow::DropNew,
-        (None, None) => Overflow::RejectPublish,
-    };
-    let rules = Rules {
-        max,
-        bytes_max,
-        overflow: asked.unwrap_or(usual),
-        delivery_limit: delivery_limit.or(dead_letter.as_ref().map(|_| USUAL_LIMIT)),
-        dead_letter,
-        priority_max: priority_max.unwrap_or(0),
-        single_active: dice.once_in(5),
-        expires_at_once: dice.once_in(20),
-        auto_delete: owner.is_some() || dice.once_in(5),
-        owner,
-    };
-    let to = rules.dead_letter.as_ref().map(|(exchange, key)| DeadLetter {
-        exchange: ExchangeName::new(exchange),
-        key: key.as_deref().map(RoutingKey::from),
-    });
-    let options = QueueOptions {
-        name: QueueName::new(name),
-        durable: false,
-        exclusive: owner.is_some(),
-        auto_delete: rules.auto_delete,
-        ready_max: max.map(|max| max as u64),
-        ready_bytes_max: bytes_max.map(|max| max as u64),
-        arguments: None,
-    };
-    let single_active = rules.single_active;
-    let options = options.with(|arguments| {
-        *arguments = QueueArguments {
-            message_ttl_ms: rules.expires_at_once.then_some(0),
-            overflow: asked,
-            dead_letter: to,
-            priority_max,
-            delivery_limit,
-            single_active,
-            ..QueueArguments::default()
-        };
-    });
-    (options, rules)
-}
-
-fn path(words: &[&str], dice: &mut Dice) -> String {
+pub(crate) fn path(words: &[&str], dice: &mut Dice) -> String {
     let words: Vec<_> = (0..=dice.roll(3)).map(|_| *dice.pick(words)).collect();
     words.join("/")
 }
 
-fn headers(dice: &mut Dice) -> Vec<(String, String)> {
+pub(crate) fn headers(dice: &mut Dice) -> Vec<(String, String)> {
     let names: Vec<_> = ["h", "k", "x-p"].into_iter().filter(|_| dice.once_in(2)).collect();
     names.into_iter().map(|name| (name.to_owned(), dice.pick(&["1", "2"]).to_string())).collect()
-}
-
-fn source(bound: &Bound) -> Source {
-    let level = |word: &str| match word {
-        "+" => Level::One,
-        "#" => Level::Many,
-        word => Level::Literal(word.into()),
-    };
-    Source {
-        exchange: ExchangeName::new(&bound.exchange),
-        pattern: KeyPattern::new(bound.pattern.split('/').map(level).collect()),
-        arguments: bound.headers.clone(),
-        share: None,
-        grant: Default::default(),
-    }
 }
 
 fn to_publish(message: &Message) -> Publish {
@@ -433,22 +261,8 @@ fn to_publish(message: &Message) -> Publish {
 const OUTCOMES: [Outcome; 6] = [
     Outcome::Accepted,
     Outcome::Accepted,
-    Outcome::Accepted,
+    Outcome::Requeued,
     Outcome::Requeued,
     Outcome::Requeued,
     Outcome::Rejected,
 ];
-
-/// One has a dot in its name, which is a plain dot.
-const QUEUES: [&str; 7] = ["q0", "q1", "q2", "q3", "q4", "q5", "a.b"];
-
-const EXCHANGES: [(&str, ExchangeKind); 6] = [
-    ("direct", ExchangeKind::Direct),
-    ("topic", ExchangeKind::Topic),
-    ("other-topic", ExchangeKind::Topic),
-    ("fanout", ExchangeKind::Fanout),
-    ("headers", ExchangeKind::Headers),
-    ("nowhere", ExchangeKind::Direct),
-];
-
-const PATTERN_WORDS: [&str; 6] = ["a", "b", "c", "+", "#", "#"];

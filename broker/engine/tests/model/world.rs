@@ -125,12 +125,23 @@ impl World {
 
     /// Ready, their bytes, on loan, consumers; by queue.
     fn held(&self) -> BTreeMap<String, [usize; 4]> {
-        let held = self.inspect.amounts(usize::MAX).fullest.into_iter();
-        held.map(|held| {
-            let stats = held.stats;
-            (held.queue, [stats.ready, stats.ready_bytes as usize, stats.unacked, stats.consumers])
+        let queues = self.inspect.queues(None, usize::MAX).items.into_iter();
+        queues
+            .map(|queue| {
+                let counts = [queue.ready, queue.ready_bytes as usize, queue.unacked, queue.consumers];
+                (queue.name, counts)
+            })
+            .collect()
+    }
+
+    /// Whether there are as many exchanges, queues and bindings as there should be.
+    pub(crate) fn compare_topology(&mut self) -> Result<(), String> {
+        let seen = self.inspect.overview();
+        let real = [seen.exchanges - OWN_EXCHANGES, seen.queues, seen.bindings];
+        self.agree(|reference| {
+            let plain = [reference.exchanges.len(), reference.queues.len(), reference.bindings.len()];
+            if plain == real { Ok(()) } else { Err(different("exchanges, queues, bindings", &real, &plain)) }
         })
-        .collect()
     }
 
     pub(crate) fn connect(&mut self) -> usize {
@@ -165,7 +176,7 @@ impl World {
     }
 
     /// Those whose queue is gone consume no more.
-    fn forget_consumers(&mut self) {
+    pub(crate) fn forget_consumers(&mut self) {
         let reference = &self.may_be[0];
         for client in &mut self.clients {
             let lost = |one: &Consumes| reference.queues.iter().all(|queue| queue.name != one.queue);
@@ -200,6 +211,7 @@ impl World {
         let answer = match self.ask(at, Request::Submit(submit)) {
             Some(Event::Submitted { result: Ok(submitted), .. }) => Ok(submitted.is_routed()),
             Some(Event::Submitted { result: Err(Refusal::NoExchange(_)), .. }) => Err(No::Exchange),
+            Some(Event::Submitted { result: Err(Refusal::Internal(_)), .. }) => Err(No::Internal),
             Some(Event::Submitted { result: Err(Refusal::LimitReached(_)), .. }) => Err(No::Room),
             other => return Err(format!("answered {other:?}")),
         };
@@ -486,5 +498,8 @@ impl AccessControl for Everyone {
 
 /// How often a message may come back where a queue with dead letters does not say.
 pub(crate) const USUAL_LIMIT: u32 = 3;
+
+/// The broker's own.
+const OWN_EXCHANGES: usize = 7;
 
 const MAY_BE_MAX: usize = 32;
