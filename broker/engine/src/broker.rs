@@ -25,7 +25,7 @@ use crate::policy::Options;
 use crate::registry::Registry;
 use crate::timers::{Due, Once};
 use crate::vhost::Vhost;
-use crate::{gauge, overdue, recovery, rest, system_topics, wills};
+use crate::{gauge, overdue, plan, recovery, rest, system_topics, wills};
 
 /// The engine. Cloning it clones the handle.
 #[derive(Clone)]
@@ -157,6 +157,7 @@ fn act(core: &Core, due: Due) {
         Due::Once(Once::Messages(queue)) => overdue::expire_messages(parts, &queue),
         Due::Once(Once::Retained(exchange)) => overdue::expire_retained(parts, &exchange),
         Due::Once(Once::Unused(queue)) => overdue::expire_queue(parts, &queue),
+        Due::Once(Once::Absent(queue)) => plan::fetch_again(parts, &queue),
         Due::Once(Once::Publications) => overdue::forget_publications(parts),
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use model::change::{Change, Changeset};
-use storage::{Completion, Disk, Statistics, Store, Urgency};
+use model::name::QueueId;
+use storage::{Completion, Disk, Found, Statistics, Store, StoreError, Urgency};
 
 /// The way to the journal; without a store (`--memory`) everything counts as done at once.
 pub(crate) struct Durable {
@@ -36,6 +37,19 @@ impl Durable {
         match &self.store {
             Some(store) => store.commit(changeset, Urgency::Now, Some(Box::new(Then(then)))),
             None => then(),
+        }
+    }
+
+    /// Reads messages of durable entries back; `then` gets them, on a thread of the store, and does not keep it long.
+    pub(crate) fn read(
+        &self,
+        queue: QueueId,
+        sequences: Vec<u64>,
+        then: impl FnOnce(Result<Found, StoreError>) + Send + 'static,
+    ) {
+        // Without a store nothing is durable.
+        if let Some(store) = &self.store {
+            store.read(queue, sequences, Box::new(then));
         }
     }
 

@@ -57,3 +57,4 @@ pub use crate::inspect::{
 pub use crate::link::Link;
 pub use crate::policy::{Options, Watermarks};
 pub use crate::unroutable::UnroutableView;
+pub use routing::Resident;

@@ -243,6 +243,7 @@ impl Link {
         let mut turn = 0;
         let known = deliveries.len();
         let mut fed: SmallVec<[Arc<Queue>; 1]> = SmallVec::new();
+        let mut absent: SmallVec<[Arc<Queue>; 1]> = SmallVec::new();
         // Lent by the caller: an idle link holds no list.
         std::mem::swap(deliveries, &mut self.taken.deliveries);
         let end = known.saturating_add(max);
@@ -252,6 +253,9 @@ impl Link {
                 let more = attached.queue.take(attached.key, left, now, &mut self.taken);
                 if attached.queue.feed().is_open() {
                     fed.push(Arc::clone(&attached.queue));
+                }
+                if std::mem::take(&mut self.taken.absent) {
+                    absent.push(Arc::clone(&attached.queue));
                 }
                 more
             });
@@ -266,6 +270,9 @@ impl Link {
             self.pending.rotate_left(1);
         }
         std::mem::swap(deliveries, &mut self.taken.deliveries);
+        for queue in absent {
+            plan::fetch(&self.core.parts, &queue);
+        }
         let mut wakes = Wakes::default();
         for queue in fed {
             replay::go_on(&self.core.parts, &queue, now, &mut wakes);

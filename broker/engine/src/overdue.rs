@@ -19,7 +19,11 @@ pub(crate) fn expire_messages(parts: &Arc<Parts>, name: &QueueName) {
     let Some(queue) = parts.vhost.router.queue(name) else { return };
     let mut taken = Taken::default();
     queue.expire(clock::wall_now(), &mut taken);
+    let absent = taken.absent;
     plan::clear_away(parts, &mut taken);
+    if absent {
+        plan::fetch(parts, &queue);
+    }
     plan::call_for_feed(&queue);
     if let Some(first) = queue.ask_expiry() {
         // A queue of a million that expire one by one is not gone through for each.

@@ -1,25 +1,28 @@
 //! A message with the places it is going to take; and what queues give up, on its way from one to the other.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use model::change::{Change, Changeset, Entry, Place};
 use model::delivery::Stage;
 use model::key::RoutingKey;
 use model::message::Message;
-use model::name::ExchangeName;
+use model::name::{ExchangeName, QueueName};
 use model::principal::Permissions;
 use model::qos::Qos;
 use model::queue::Overflow;
 use model::refusal::Refusal;
 use model::time::WallMs;
-use routing::{Cause, Dead, Full, Item, Owner, Queue, Route, RouteCache, Taken, Wakes};
+use routing::{Cause, Dead, Full, Item, Owner, Queue, Resident, Route, RouteCache, Taken, Wakes};
 use smallvec::SmallVec;
+use storage::Found;
 
 use crate::clock;
 use crate::dead_letter::Letter;
 use crate::expiry;
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
+use crate::timers::Once;
 
 /// A message with the places it is going to take, none of which anybody sees yet.
 pub(crate) struct Plan {
@@ -164,7 +167,7 @@ impl Plan {
                     queue.unreserve(item.message.size_bytes());
                     parts.metrics.messages_dropped.increment();
                 }
-                Some(sequence) => queue.show(sequence, item, wakes),
+                Some(sequence) => queue.show(sequence, item, parts.vhost.options.resident, wakes),
                 None => {
                     // Nothing was promised for this place: a full queue drops and counts.
                     if is_for_nobody(&queue, item.qos) || queue.push(item, wakes).is_err() {
@@ -277,12 +280,77 @@ fn item(message: &Arc<Message>, route: &Route, durable: bool) -> Item {
 }
 
 /// A queue has taken a message: does it expire? If the queue drops its head, is it one too many?
-fn came_in(parts: &Arc<Parts>, queue: &Queue) {
+fn came_in(parts: &Arc<Parts>, queue: &Arc<Queue>) {
     expiry::watch(parts, queue);
     if queue.overflow() == Overflow::DropHead {
         let mut taken = Taken::default();
         queue.trim(&mut taken);
+        let absent = taken.absent && queue.dead_letters().is_some();
         clear_away(parts, &mut taken);
+        if absent {
+            fetch(parts, queue);
+        }
+    }
+}
+
+/// Has messages brought that a queue let go of, if it is time: to be called when [`Taken::absent`] says so.
+pub(crate) fn fetch(parts: &Arc<Parts>, queue: &Arc<Queue>) {
+    let Resident { messages_max, bytes_max } = parts.vhost.options.resident;
+    let messages = usize::try_from(messages_max / 4).unwrap_or(usize::MAX).min(FETCHED_MAX);
+    let Some(asked) = queue.begin_fetch(messages, (bytes_max / 4).min(FETCHED_BYTES_MAX)) else { return };
+    let (shown, into) = (Arc::clone(parts), Arc::clone(queue));
+    parts.durable.read(queue.id(), asked.clone(), move |found| match found {
+        Ok(found) => fill(&shown, &into, &asked, found),
+        Err(error) => {
+            let name = &into.options().name;
+            tracing::error!(queue = name.as_str(), %error, "queue.unreadable: it is tried again");
+            shown.vhost.timers.once(Instant::now() + FETCH_PAUSE, Once::Absent(name.clone()));
+        }
+    });
+}
+
+/// Messages could not be read a while ago.
+pub(crate) fn fetch_again(parts: &Arc<Parts>, name: &QueueName) {
+    if let Some(queue) = parts.vhost.router.queue(name) {
+        queue.fetch_failed(&mut Wakes::default());
+        give_up_due(parts, &queue);
+    }
+}
+
+fn fill(parts: &Arc<Parts>, queue: &Arc<Queue>, asked: &[u64], found: Found) {
+    let items = found.entries.into_iter().map(|entry| {
+        let item = Item {
+            message: entry.message,
+            qos: entry.qos,
+            retain: entry.retain,
+            subscription_ids: entry.subscription_ids,
+            durable: true,
+            attempts: 0,
+            was_sent: false,
+            stage: Stage::Published,
+        };
+        (entry.sequence, item)
+    });
+    let lost = queue.fill(asked, items.collect(), &mut Wakes::default());
+    if !lost.is_empty() {
+        // They are still in the journal, and the next start says so.
+        let name = queue.options().name.as_str();
+        parts.metrics.messages_damaged.add(lost.len() as u64);
+        tracing::error!(queue = name, entries = ?lost, "queue.damaged: what the journal has of them is not delivered");
+    }
+    give_up_due(parts, queue);
+}
+
+/// Messages that were to go elsewhere have come.
+fn give_up_due(parts: &Arc<Parts>, queue: &Arc<Queue>) {
+    if queue.dead_letters().is_some() {
+        let mut taken = Taken::default();
+        queue.expire(clock::wall_now(), &mut taken);
+        clear_away(parts, &mut taken);
+        came_in(parts, queue);
+        if queue.has_due() {
+            fetch(parts, queue);
+        }
     }
 }
 
@@ -388,6 +456,13 @@ fn plan_letter(
     }
     Some(plan)
 }
+
+/// So many messages are read back at once.
+const FETCHED_MAX: usize = 2048;
+/// The same, in bytes.
+const FETCHED_BYTES_MAX: u64 = 2 << 20;
+/// How long a disk that cannot be read is left alone.
+const FETCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// So many that are gone share a changeset.
 const TOGETHER_MAX: usize = 4096;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::grant::Overlapping;
 use model::queue::Overflow;
+use routing::Resident;
 
 /// What the engine is started with.
 #[derive(Debug, Clone)]
@@ -20,6 +21,9 @@ pub struct Options {
     pub queue_messages_max: u64,
     /// The same, in bytes of key and payload.
     pub queue_bytes_max: u64,
+    /// How much of what waits a queue holds in memory. Of durable messages beyond it, it keeps the numbers, and reads them
+    /// back when they are wanted.
+    pub resident: Resident,
     /// How often a message may come back before a queue with dead letters gives it up, where the queue does not say; `None`:
     /// any number.
     pub redeliveries_max: Option<u32>,
@@ -60,6 +64,7 @@ impl Default for Options {
             session_queue_age_max: None,
             queue_messages_max: 1_000_000,
             queue_bytes_max: 1 << 30,
+            resident: Resident { messages_max: 16_384, bytes_max: 16 << 20 },
             redeliveries_max: Some(20),
             subscriptions_max: 10_000,
             retained_max: 1_000_000,

@@ -31,6 +31,8 @@ pub(crate) enum Once {
     Publications,
     /// A queue goes because nobody uses it.
     Unused(QueueName),
+    /// Messages that could not be read are asked for again.
+    Absent(QueueName),
 }
 
 /// Names what was asked for.

@@ -178,6 +178,7 @@ pub(crate) fn delete_queue_if(
     router.remove_queue(name);
     parts.vhost.timers.cancel_once(&Once::Messages(name.clone()));
     parts.vhost.timers.cancel_once(&Once::Unused(name.clone()));
+    parts.vhost.timers.cancel_once(&Once::Absent(name.clone()));
     if queue.options().durable {
         parts.durable.record(Change::DeleteQueue(queue.id()));
     }

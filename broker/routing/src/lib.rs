@@ -28,12 +28,15 @@ mod wake;
 #[cfg(test)]
 mod testing;
 
+pub use queue::Queue;
+pub use queue::absent::Brief;
 pub use queue::consumers::{ConsumerKey, ConsumerOptions, Settles};
 pub use queue::dead::{Cause, Dead, DeadLetters};
 pub use queue::feed::{Feed, Given};
 pub use queue::limits::{Full, Waiting};
-pub use queue::ready::Item;
-pub use queue::{Owner, Queue, QueueStats, Settled, Taken};
+pub use queue::owner::Owner;
+pub use queue::ready::{Item, Resident};
+pub use queue::report::{QueueStats, Settled, Taken};
 pub use retained::{Portion, Retained, Walk};
 pub use route::Route;
 pub use route_cache::RouteCache;

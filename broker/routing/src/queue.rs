@@ -1,28 +1,33 @@
 //! Push, take, settle: one short lock.
 
+pub(crate) mod absent;
 pub(crate) mod consumers;
 pub(crate) mod dead;
 pub(crate) mod feed;
 pub(crate) mod limits;
+pub(crate) mod owner;
 pub(crate) mod ready;
+pub(crate) mod report;
 pub(crate) mod unacked;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::change::Place;
-use model::delivery::{Delivery, DeliveryTag, Outcome, Stage};
-use model::message::Message;
-use model::name::{ClientId, ConsumerId, QueueId};
+use model::delivery::{DeliveryTag, Outcome, Stage};
+use model::name::{ConsumerId, QueueId};
 use model::queue::{Overflow, QueueArguments, QueueOptions};
 use model::refusal::Refusal;
 use model::time::WallMs;
 
+use crate::queue::absent::Brief;
 use crate::queue::consumers::{Consumer, ConsumerKey, ConsumerOptions, Consumers};
 use crate::queue::dead::{Cause, Dead, DeadLetters};
 use crate::queue::feed::Feed;
 use crate::queue::limits::{Full, Limits, Waiting};
-use crate::queue::ready::{Entry, Item, Ready, Rules, Unfit};
+use crate::queue::owner::Owner;
+use crate::queue::ready::{Entry, Gone, Item, Ready, Resident, Rules, Unfit};
+use crate::queue::report::{QueueStats, Settled, Taken};
 use crate::wake::{Readiness, Wakes};
 
 /// Messages that wait for consumers, in the order of their sequence numbers, and those on loan to them.
@@ -59,69 +64,6 @@ struct State {
     /// Nothing above this number was ever sent.
     sent_through: u64,
     closed: bool,
-}
-
-/// Whose a queue is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Owner {
-    /// Anybody's.
-    Nobody,
-    /// An MQTT session's own.
-    Session(ClientId),
-    /// Exclusive to one link.
-    Link(u64),
-}
-
-/// What [`Queue::take`], [`Queue::expire`] and [`Queue::trim`] found. Belongs to the caller and is used again: they only
-/// add to it.
-#[derive(Debug, Default)]
-pub struct Taken {
-    /// To be sent.
-    pub deliveries: Vec<Delivery>,
-    /// Durable entries that are gone for good: their removal is to be journalled.
-    pub removed: Vec<Place>,
-    /// What is gone from here and is to go elsewhere.
-    pub dead: Vec<Dead>,
-    /// How many had expired.
-    pub expired: usize,
-    /// How many went for another reason, and nowhere.
-    pub dropped: usize,
-}
-
-/// What became of a settlement.
-#[derive(Debug, Clone)]
-pub enum Settled {
-    /// That consumer has no such delivery.
-    Unknown,
-    /// Accepted, or rejected by the consumer of a queue that drops what it gives up: the entry is gone.
-    Removed {
-        /// Its place, if its removal is to be journalled.
-        durable: Option<Place>,
-        /// What it was.
-        message: Arc<Message>,
-    },
-    /// Rejected: the entry is gone, and the message is to go elsewhere.
-    Dead(Dead),
-    /// The client has the message; the entry stays until it is accepted.
-    Received {
-        /// Its place, if that is to be journalled.
-        durable: Option<Place>,
-    },
-    /// The entry waits again.
-    Requeued,
-}
-
-/// How much is in a queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct QueueStats {
-    /// Entries that wait.
-    pub ready: usize,
-    /// Entries on loan.
-    pub unacked: usize,
-    /// What waits, in bytes by [`Message::size_bytes`].
-    pub ready_bytes: u64,
-    /// Consumers.
-    pub consumers: usize,
 }
 
 impl Queue {
@@ -234,11 +176,11 @@ impl Queue {
     }
 
     /// A reserved entry is durable and may be taken. `reserve` must have been asked for the message's
-    /// [`Message::size_bytes`].
-    pub fn show(&self, sequence: u64, item: Item, wakes: &mut Wakes) {
+    /// [`model::message::Message::size_bytes`]. If it is in the journal and more waits than may be `resident`, the message is let go.
+    pub fn show(&self, sequence: u64, item: Item, resident: Resident, wakes: &mut Wakes) {
         let mut state = self.lock();
         state.limits.unreserve(item.message.size_bytes());
-        state.add(Entry { sequence, item }, wakes);
+        state.add(Entry { sequence, item }, resident, wakes);
         self.note_expiry(&state);
     }
 
@@ -252,7 +194,7 @@ impl Queue {
         self.check(&state, item.message.size_bytes())?;
         state.sequence += 1;
         let sequence = state.sequence;
-        state.add(Entry { sequence, item }, wakes);
+        state.add(Entry { sequence, item }, Resident::ALL, wakes);
         self.note_expiry(&state);
         Ok(())
     }
@@ -262,8 +204,61 @@ impl Queue {
     pub fn restore(&self, sequence: u64, item: Item) {
         let mut state = self.lock();
         state.sequence = state.sequence.max(sequence);
-        state.ready.restore(Entry { sequence, item });
+        state.ready.insert(Entry { sequence, item });
         self.note_expiry(&state);
+    }
+
+    /// Puts back an entry that was there before the broker stopped, without its message: in any order and beyond any
+    /// limit. Comes before the first consumer.
+    pub fn restore_absent(&self, sequence: u64, brief: Brief) {
+        let mut state = self.lock();
+        state.sequence = state.sequence.max(sequence);
+        state.ready.restore(sequence, brief);
+        self.note_expiry(&state);
+    }
+
+    /// The numbers of the entries whose messages are to be brought now, if any are: [`Self::fill`] or
+    /// [`Self::fetch_failed`] must follow, and until then there are no others. To be asked when [`Taken::absent`] says so.
+    ///
+    /// At most `messages_max`, and, but for one message, `bytes_max`.
+    pub fn begin_fetch(&self, messages_max: usize, bytes_max: u64) -> Option<Vec<u64>> {
+        let mut state = self.lock();
+        if !state.ready.is_hungry() {
+            return None;
+        }
+        let absent = state.ready.absent_mut()?;
+        absent.fetching = true;
+        Some(absent.next(messages_max.max(1), bytes_max))
+    }
+
+    /// What was found of those that were `asked` for. Returns which of them wait and were not found: they are gone from
+    /// the queue.
+    pub fn fill(&self, asked: &[u64], found: Vec<(u64, Item)>, wakes: &mut Wakes) -> Vec<u64> {
+        let mut state = self.lock();
+        let entries = found.into_iter().map(|(sequence, item)| Entry { sequence, item });
+        state.ready.fill(entries.collect());
+        let lost = asked.iter().copied().filter(|one| state.ready.remove_absent(*one).is_some());
+        let lost = lost.collect();
+        if let Some(absent) = state.ready.absent_mut() {
+            absent.fetching = false;
+        }
+        self.note_expiry(&state);
+        state.offer(wakes);
+        lost
+    }
+
+    /// They did not come this time. Whoever consumes is called, and asks again.
+    pub fn fetch_failed(&self, wakes: &mut Wakes) {
+        let mut state = self.lock();
+        if let Some(absent) = state.ready.absent_mut() {
+            absent.fetching = false;
+        }
+        state.offer(wakes);
+    }
+
+    /// Whether something waits to go elsewhere until its message has come.
+    pub fn has_due(&self) -> bool {
+        self.lock().ready.absent().is_some_and(|absent| !absent.due.is_empty())
     }
 
     /// The next entry gets at least this number: those below were used in an earlier life.
@@ -320,7 +315,7 @@ impl Queue {
             self.attached.store(state.consumers.len(), Ordering::Relaxed);
             // Newest first, so that each finds its place at the front.
             for entry in gone.unacked.into_newest_first() {
-                state.ready.insert(again(entry));
+                state.ready.insert(entry.again());
             }
             self.note_expiry(&state);
             state.offer(wakes);
@@ -350,7 +345,8 @@ impl Queue {
                 Some(Unfit::TooOften) => self.give_up(entry, Cause::DeliveryLimit, out),
             }
         }
-        let waiting = state.ready.len();
+        let waiting = state.ready.available();
+        out.absent |= state.ready.is_hungry();
         state.consumers.took(key, taken, waiting, &mut wakes)
     }
 
@@ -368,7 +364,7 @@ impl Queue {
         let Some(item) = consumer.unacked.take(tag.0) else { return Settled::Unknown };
         let settled = match outcome {
             Outcome::Requeued => {
-                state.ready.insert(again(Entry { sequence: tag.0, item }));
+                state.ready.insert(Entry { sequence: tag.0, item }.again());
                 self.note_expiry(state);
                 Settled::Requeued
             }
@@ -424,7 +420,7 @@ impl Queue {
             state.consumers.trim(waiting);
             gone
         };
-        (gone.len(), gone.iter().filter_map(|entry| self.durable_place(entry)).collect())
+        (gone.len(), gone.iter().filter_map(|one| self.durable_place_of(one)).collect())
     }
 
     /// Drops from the head what is beyond the limits of a queue that drops its head; of any other queue, nothing. To be
@@ -437,13 +433,17 @@ impl Queue {
         {
             let mut state = self.lock();
             while Limits::is_over(&self.options, state.ready.len(), state.ready.bytes()) {
-                gone.extend(state.ready.pop());
+                if self.dead_letters.is_some() && state.ready.is_held_up() {
+                    break;
+                }
+                gone.extend(state.ready.pop_any());
             }
-            let waiting = state.ready.len();
+            out.absent |= state.ready.is_hungry();
+            let waiting = state.ready.available();
             state.consumers.trim(waiting);
         }
-        for entry in gone {
-            self.give_up(entry, Cause::TooMany, out);
+        for one in gone {
+            self.give_up_any(one, Cause::TooMany, out);
         }
     }
 
@@ -462,15 +462,16 @@ impl Queue {
     pub fn expire(&self, now: WallMs, out: &mut Taken) {
         let gone = {
             let mut state = self.lock();
-            let gone = state.ready.expire(now);
+            let gone = state.ready.expire(now, self.dead_letters.is_some());
+            out.absent |= state.ready.is_hungry();
             self.expiry_asked.store(u64::MAX, Ordering::Release);
             self.note_expiry(&state);
-            let waiting = state.ready.len();
+            let waiting = state.ready.available();
             state.consumers.trim(waiting);
             gone
         };
-        for entry in gone {
-            self.give_up(entry, Cause::Expired, out);
+        for one in gone {
+            self.give_up_any(one, Cause::Expired, out);
         }
     }
 
@@ -504,18 +505,8 @@ impl Queue {
             out.removed.extend(self.durable_place(&entry));
             entry.item
         };
-        let left = |end: WallMs| u64::try_from(end.since(now).as_millis()).unwrap_or(u64::MAX);
-        out.deliveries.push(Delivery {
-            consumer: consumer.options.id,
-            tag: DeliveryTag(if waits { sequence } else { 0 }),
-            qos: item.qos,
-            retain: item.retain,
-            subscription_ids: item.subscription_ids,
-            attempts: item.attempts,
-            stage: item.stage,
-            expires_in_ms: item.message.expires_at.map(left),
-            message: item.message,
-        });
+        let tag = DeliveryTag(if waits { sequence } else { 0 });
+        out.deliveries.push(item.into_delivery(consumer.options.id, tag, now));
     }
 
     /// To be called under the lock when an entry joined those that wait.
@@ -542,6 +533,26 @@ impl Queue {
         }
     }
 
+    fn give_up_any(&self, gone: Gone, cause: Cause, out: &mut Taken) {
+        match gone {
+            Gone::Here(entry) => self.give_up(entry, cause, out),
+            Gone::Absent(left) => {
+                match cause {
+                    Cause::Expired => out.expired += 1,
+                    Cause::TooMany | Cause::Rejected | Cause::DeliveryLimit => out.dropped += 1,
+                }
+                out.removed.push(Place { queue: self.id, sequence: left.sequence });
+            }
+        }
+    }
+
+    fn durable_place_of(&self, gone: &Gone) -> Option<Place> {
+        match gone {
+            Gone::Here(entry) => self.durable_place(entry),
+            Gone::Absent(left) => Some(Place { queue: self.id, sequence: left.sequence }),
+        }
+    }
+
     /// Whether a message of that size has room. One that drops its head always has.
     fn check(&self, state: &State, bytes: usize) -> Result<(), Full> {
         if self.overflow == Overflow::DropHead {
@@ -560,15 +571,19 @@ impl Queue {
 }
 
 impl State {
-    fn add(&mut self, entry: Entry, wakes: &mut Wakes) {
+    fn add(&mut self, entry: Entry, resident: Resident, wakes: &mut Wakes) {
         if !self.closed {
-            self.ready.insert(entry);
+            self.ready.admit(entry, resident);
             self.offer(wakes);
         }
     }
 
     fn offer(&mut self, wakes: &mut Wakes) {
-        self.consumers.offer(self.ready.len(), wakes);
+        self.consumers.offer(self.ready.available(), wakes);
+        if self.ready.is_starved() {
+            // Who takes sees to it that there is something.
+            self.consumers.call_all(wakes);
+        }
     }
 
     fn stats(&self) -> QueueStats {
@@ -579,13 +594,6 @@ impl State {
             consumers: self.consumers.len(),
         }
     }
-}
-
-/// An entry that comes back.
-fn again(mut entry: Entry) -> Entry {
-    entry.item.attempts = entry.item.attempts.saturating_add(1);
-    entry.item.was_sent = true;
-    entry
 }
 
 #[cfg(test)]

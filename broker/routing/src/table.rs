@@ -20,7 +20,8 @@ use model::refusal::Refusal;
 
 use crate::binding::Origin;
 use crate::exchange::{Exchange, Spoils};
-use crate::queue::{Owner, Queue};
+use crate::queue::Queue;
+use crate::queue::owner::Owner;
 use crate::route::Route;
 use crate::share::Share;
 use crate::table::generations::Generations;

@@ -13,8 +13,9 @@ use model::qos::Qos;
 use model::queue::QueueOptions;
 use model::time::WallMs;
 
+use crate::queue::Queue;
+use crate::queue::owner::Owner;
 use crate::queue::ready::Item;
-use crate::queue::{Owner, Queue};
 
 /// A message for that key, with an empty payload: its size is the key's.
 pub(crate) fn message(key: &str) -> Message {

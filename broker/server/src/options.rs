@@ -92,6 +92,10 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
         session_queue_age_max: limits.number_if_set("session_queue_age").map(Duration::from_millis),
         queue_messages_max: limits.number("queue_messages"),
         queue_bytes_max: limits.number("queue_bytes"),
+        resident: engine::Resident {
+            messages_max: limits.number("resident_messages"),
+            bytes_max: limits.number("resident_bytes"),
+        },
         redeliveries_max: u32::try_from(limits.number("redeliveries")).ok().filter(|max| *max > 0),
         subscriptions_max: count(limits, "subscriptions"),
         retained_max: count(limits, "retained"),

@@ -75,6 +75,8 @@ metrics! {
     messages_dropped: Counter,
     /// Messages whose time was up before somebody took them.
     messages_expired: Counter,
+    /// Messages that are not delivered because the journal's bytes are not what was written.
+    messages_damaged: Counter,
     /// Messages that a queue gave up and that went to its dead-letter exchange, and from there to a queue.
     messages_dead_lettered: Counter,
     /// Messages that no binding wanted.

@@ -11,6 +11,7 @@ mod due;
 mod hooks;
 mod laws;
 mod owners;
+mod paging;
 mod presence;
 mod proving;
 mod publications;

@@ -184,7 +184,7 @@ async fn a_session_that_outlives_its_connection_gets_what_came_for_the_user_mean
     let mut phone = Client::open_as(&broker, "kim", "phone", 3600).await;
     assert!(phone.opened.session_present);
     assert_eq!(phone.opened.connection, name, "a session keeps its name");
-    assert_eq!(texts(&phone.take()), ["user", "session"]);
+    assert_eq!(texts(&phone.wait().await), ["user", "session"]);
 }
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn nobody_takes_over_the_session_in_which_messages_wait_for_another_user()
     let (broker, _store) = start(directory.path());
     refused(&broker, None).await;
     let mut phone = Client::open_as(&broker, "kim", "phone", 3600).await;
-    assert_eq!(texts(&phone.take()), ["secret"]);
+    assert_eq!(texts(&phone.wait().await), ["secret"]);
 }
 
 /// That user may not have the session `phone`.

@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use model::delivery::Stage;
+use model::delivery::{Delivery, DeliveryTag, Stage};
 use model::message::Message;
+use model::name::ConsumerId;
 use model::qos::Qos;
 use model::queue::QueueArguments;
 use model::time::WallMs;
+
+use crate::queue::absent::{Absent, Brief, Left};
 
 /// What a queue holds of a message: the message, and what is particular to this queue.
 #[derive(Debug, Clone)]
@@ -34,6 +37,22 @@ pub struct Item {
 }
 
 impl Item {
+    /// What the consumer of that name gets of it.
+    pub(crate) fn into_delivery(self, consumer: ConsumerId, tag: DeliveryTag, now: WallMs) -> Delivery {
+        let left = |end: WallMs| u64::try_from(end.since(now).as_millis()).unwrap_or(u64::MAX);
+        Delivery {
+            consumer,
+            tag,
+            qos: self.qos,
+            retain: self.retain,
+            subscription_ids: self.subscription_ids,
+            attempts: self.attempts,
+            stage: self.stage,
+            expires_in_ms: self.message.expires_at.map(left),
+            message: self.message,
+        }
+    }
+
     /// Whether it must not be delivered any more. Once an exchange at QoS 2 has begun it is brought to its end, expired or
     /// not [MQTT-4.3.3-7].
     fn is_expired(&self, rules: Rules, now: WallMs) -> bool {
@@ -73,11 +92,14 @@ impl Rules {
     /// When its time is up: its own, or the queue's for it. The latter counts from when the broker took the message in, so
     /// that coming back to the queue, or a restart, gives it no more. What was retained is as old as it is, and new to
     /// this queue.
-    fn end_of(self, item: &Item) -> Option<WallMs> {
-        let own = item.message.expires_at;
-        let Some(ttl_ms) = self.message_ttl_ms.filter(|_| !item.retain) else { return own };
-        let end = WallMs(item.message.published_at.0.saturating_add(ttl_ms));
+    fn end(self, own: Option<WallMs>, published_at: WallMs, retain: bool) -> Option<WallMs> {
+        let Some(ttl_ms) = self.message_ttl_ms.filter(|_| !retain) else { return own };
+        let end = WallMs(published_at.0.saturating_add(ttl_ms));
         Some(own.map_or(end, |own| own.min(end)))
+    }
+
+    fn end_of(self, item: &Item) -> Option<WallMs> {
+        self.end(item.message.expires_at, item.message.published_at, item.retain)
     }
 
     fn priority_of(self, item: &Item) -> u8 {
@@ -94,6 +116,36 @@ impl Rules {
 pub(crate) struct Entry {
     pub(crate) sequence: u64,
     pub(crate) item: Item,
+}
+
+impl Entry {
+    /// An entry that comes back.
+    pub(crate) fn again(mut self) -> Self {
+        self.item.attempts = self.item.attempts.saturating_add(1);
+        self.item.was_sent = true;
+        self
+    }
+}
+
+/// How much of what waits a queue holds in memory. Of durable messages beyond it, it keeps the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resident {
+    /// The most messages.
+    pub messages_max: u64,
+    /// The same, in bytes by [`Message::size_bytes`].
+    pub bytes_max: u64,
+}
+
+impl Resident {
+    /// All of it.
+    pub const ALL: Self = Self { messages_max: u64::MAX, bytes_max: u64::MAX };
+}
+
+/// An entry that is taken out, with its message or without.
+#[derive(Debug)]
+pub(crate) enum Gone {
+    Here(Entry),
+    Absent(Left),
 }
 
 /// Why an entry is not to be delivered.
@@ -118,6 +170,8 @@ pub(crate) struct Ready {
     ends: BinaryHeap<Reverse<(WallMs, u64)>>,
     /// How many of the entries expire at all.
     expiring: usize,
+    /// Those whose messages are not here, if there are any. Never empty.
+    absent: Option<Box<Absent>>,
 }
 
 impl Ready {
@@ -126,7 +180,57 @@ impl Ready {
     }
 
     pub(crate) fn len(&self) -> usize {
+        self.here() + self.absent.as_ref().map_or(0, |absent| absent.len())
+    }
+
+    /// How many there are with their messages.
+    fn here(&self) -> usize {
         self.plain.entries.len() + self.urgent_len
+    }
+
+    /// How many may be taken before one comes whose message is not here.
+    pub(crate) fn available(&self) -> usize {
+        let Some(absent) = &self.absent else { return self.here() };
+        let Some((priority, first)) = absent.front() else { return self.here() };
+        let before = |lane: &Lane| lane.entries.partition_point(|entry| entry.sequence < first);
+        if priority == 0 {
+            return self.urgent_len + before(&self.plain);
+        }
+        let lanes = self.urgent.range(priority..);
+        lanes.map(|(urgent, lane)| if *urgent == priority { before(lane) } else { lane.entries.len() }).sum()
+    }
+
+    /// The bytes of those that come first, so many of them.
+    fn first_bytes(&self, count: usize) -> u64 {
+        let lanes = self.urgent.values().rev().chain([&self.plain]);
+        let entries = lanes.flat_map(|lane| &lane.entries).take(count);
+        entries.map(|entry| entry.item.message.size_bytes() as u64).sum()
+    }
+
+    /// Whether messages are to be brought: before those that are here run out, so that whoever takes need not wait.
+    pub(crate) fn is_hungry(&self) -> bool {
+        let Some(absent) = &self.absent else { return false };
+        if absent.fetching {
+            return false;
+        }
+        let available = self.available();
+        let suffices = available >= AVAILABLE_MIN || self.first_bytes(available) >= AVAILABLE_BYTES_MIN;
+        available == 0 || !suffices || !absent.due.is_empty()
+    }
+
+    /// Whether nothing can be taken before messages were brought, and nobody brings them.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.absent.as_ref().is_some_and(|absent| !absent.fetching) && self.is_held_up()
+    }
+
+    /// What is not here.
+    pub(crate) fn absent(&self) -> Option<&Absent> {
+        self.absent.as_deref()
+    }
+
+    /// The same, to note what becomes of it.
+    pub(crate) fn absent_mut(&mut self) -> Option<&mut Absent> {
+        self.absent.as_deref_mut()
     }
 
     /// By [`Message::size_bytes`].
@@ -139,9 +243,90 @@ impl Ready {
         self.lane_for(&entry).insert(entry);
     }
 
-    /// Adds an entry in any order, for many at once: they are sorted when the first is wanted.
-    pub(crate) fn restore(&mut self, entry: Entry) {
-        self.lane_for(&entry).append(entry);
+    /// Puts an entry in its place, which the journal has; beyond what may be here, without its message. What comes before
+    /// others of its priority stays with them: what may be taken now is not held up.
+    pub(crate) fn admit(&mut self, entry: Entry, resident: Resident) {
+        let here = self.here() as u64;
+        let bytes = self.bytes - self.absent.as_ref().map_or(0, |absent| absent.bytes());
+        let size = entry.item.message.size_bytes();
+        let has_room = here < resident.messages_max && bytes + size as u64 <= resident.bytes_max;
+        let Some(size_bytes) = u32::try_from(size).ok().filter(|_| !has_room && here > 0) else {
+            return self.insert(entry);
+        };
+        let Entry { sequence, item } = &entry;
+        let priority = self.rules.priority_of(item);
+        let lane = if priority == 0 { Some(&self.plain) } else { self.urgent.get(&priority) };
+        let last = lane.and_then(|lane| lane.entries.back()).map_or(0, |last| last.sequence);
+        let held_up = self.absent.as_ref().and_then(|absent| absent.first(priority));
+        if !item.durable || (last > *sequence && held_up.is_none_or(|first| first > *sequence)) {
+            return self.insert(entry);
+        }
+        let end = self.rules.end_of(item);
+        let left = Left { sequence: *sequence, size_bytes, expires: end.is_some(), was_sent: false };
+        self.leave(priority, left, end);
+    }
+
+    /// Adds an entry whose message is not here.
+    pub(crate) fn restore(&mut self, sequence: u64, brief: Brief) {
+        let Brief { size_bytes, expires_at, published_at, priority, retain, was_sent } = brief;
+        let end = self.rules.end(expires_at, published_at, retain);
+        let left = Left { sequence, size_bytes, expires: end.is_some(), was_sent };
+        self.leave(priority.min(self.rules.priority_max), left, end);
+    }
+
+    fn leave(&mut self, priority: u8, left: Left, end: Option<WallMs>) {
+        self.bytes += u64::from(left.size_bytes);
+        if let Some(end) = end {
+            self.expiring += 1;
+            self.ends.push(Reverse((end, left.sequence)));
+        }
+        self.absent.get_or_insert_default().insert(priority, left);
+    }
+
+    /// Messages of absent entries have come. Whatever is not absent any more is dropped.
+    pub(crate) fn fill(&mut self, found: Vec<Entry>) {
+        let mut lanes: BTreeMap<u8, Vec<Entry>> = BTreeMap::new();
+        for mut entry in found {
+            let Some(absent) = &mut self.absent else { return };
+            let is_due = absent.due.contains(&entry.sequence);
+            let Some(left) = absent.remove(entry.sequence) else { continue };
+            self.bytes += entry.item.message.size_bytes() as u64;
+            self.bytes -= u64::from(left.size_bytes);
+            if let Some(end) = self.rules.end_of(&entry.item).filter(|_| is_due) {
+                self.ends.push(Reverse((end, entry.sequence)));
+            }
+            entry.item.attempts = u32::from(left.was_sent);
+            lanes.entry(self.rules.priority_of(&entry.item)).or_default().push(entry);
+        }
+        for (priority, entries) in lanes {
+            if priority > 0 {
+                self.urgent_len += entries.len();
+                self.urgent.entry(priority).or_default().merge(entries);
+            } else {
+                self.plain.merge(entries);
+            }
+        }
+        self.tidy();
+    }
+
+    /// Takes out an entry whose message is not here.
+    pub(crate) fn remove_absent(&mut self, sequence: u64) -> Option<Left> {
+        let left = self.absent.as_mut()?.remove(sequence)?;
+        self.forget_absent(left);
+        self.tidy();
+        Some(left)
+    }
+
+    fn forget_absent(&mut self, left: Left) {
+        self.bytes -= u64::from(left.size_bytes);
+        self.expiring -= usize::from(left.expires);
+    }
+
+    /// Of nothing, nothing is kept.
+    fn tidy(&mut self) {
+        if self.absent.as_ref().is_some_and(|absent| absent.len() == 0) {
+            self.absent = None;
+        }
     }
 
     /// The lane that the entry is about to join; it is counted already.
@@ -182,7 +367,13 @@ impl Ready {
         let rules = self.rules;
         let entries = self.urgent.values().chain([&self.plain]).flat_map(|lane| &lane.entries);
         let ends = entries.filter_map(|entry| Some(Reverse((rules.end_of(&entry.item)?, entry.sequence))));
-        self.ends = ends.collect();
+        let mut known = std::mem::take(&mut self.ends).into_vec();
+        match &self.absent {
+            Some(absent) => known.retain(|Reverse((_, sequence))| absent.contains(*sequence)),
+            None => known.clear(),
+        }
+        known.extend(ends);
+        self.ends = known.into();
     }
 
     /// Nothing expires before; `None`: nothing ever does.
@@ -190,8 +381,32 @@ impl Ready {
         self.ends.peek().map(|Reverse((end, _))| *end)
     }
 
-    /// Takes the entry that comes first.
+    /// Whether the entry that comes first is one whose message is not here.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let Some(first) = self.absent.as_ref().and_then(|absent| absent.front()) else { return false };
+        let (priority, lane) = match self.urgent.last_key_value() {
+            Some((priority, lane)) => (*priority, lane),
+            None => (0, &self.plain),
+        };
+        let here = lane.entries.front().map(|entry| (Reverse(priority), entry.sequence));
+        here.is_none_or(|here| (Reverse(first.0), first.1) < here)
+    }
+
+    /// Takes the entry that comes first, whether or not its message is here.
+    pub(crate) fn pop_any(&mut self) -> Option<Gone> {
+        if !self.is_held_up() {
+            return self.pop().map(Gone::Here);
+        }
+        let absent = self.absent.as_mut()?;
+        let (_, first) = absent.front()?;
+        self.remove_absent(first).map(Gone::Absent)
+    }
+
+    /// Takes the entry that comes first; none if its message is not here.
     pub(crate) fn pop(&mut self) -> Option<Entry> {
+        if self.is_held_up() {
+            return None;
+        }
         let entry = match self.urgent.last_entry() {
             None => self.plain.pop()?,
             Some(mut lane) => {
@@ -216,8 +431,9 @@ impl Ready {
         (item.attempts > limit && item.stage == Stage::Published).then_some(Unfit::TooOften)
     }
 
-    /// Takes out all that has expired, first come first. Looks at no more than what can have.
-    pub(crate) fn expire(&mut self, now: WallMs) -> Vec<Entry> {
+    /// Takes out all that has expired, first come first. Looks at no more than what can have. What is not here, and is
+    /// `wanted`, is marked as due and stays until it has come.
+    pub(crate) fn expire(&mut self, now: WallMs, wanted: bool) -> Vec<Gone> {
         let mut due = Vec::new();
         while let Some(Reverse((end, sequence))) = self.ends.peek().copied()
             && end <= now
@@ -227,7 +443,7 @@ impl Ready {
         }
         let mut gone = Vec::new();
         if due.is_empty() {
-            return gone;
+            return Vec::new();
         }
         due.sort_unstable();
         let rules = self.rules;
@@ -241,17 +457,30 @@ impl Ready {
         for entry in &gone {
             self.forget(entry);
         }
+        let mut gone: Vec<Gone> = gone.into_iter().map(Gone::Here).collect();
+        self.expire_absent(due, wanted, &mut gone);
         gone
     }
 
+    fn expire_absent(&mut self, due: Vec<u64>, wanted: bool, gone: &mut Vec<Gone>) {
+        for sequence in due {
+            let Some(absent) = &mut self.absent else { return };
+            if !wanted {
+                gone.extend(self.remove_absent(sequence).map(Gone::Absent));
+            } else if absent.contains(sequence) {
+                absent.due.insert(sequence);
+            }
+        }
+    }
+
     /// Takes everything, first come first, but what a client has begun to receive: that is to be released.
-    pub(crate) fn take_all(&mut self) -> Vec<Entry> {
+    pub(crate) fn take_all(&mut self) -> Vec<Gone> {
         let mut all = std::mem::replace(self, Self::new(self.rules));
         let mut gone = Vec::with_capacity(all.len());
-        while let Some(entry) = all.pop() {
-            match entry.item.stage {
-                Stage::Published => gone.push(entry),
-                Stage::Received => self.insert(entry),
+        while let Some(one) = all.pop_any() {
+            match one {
+                Gone::Here(entry) if entry.item.stage == Stage::Received => self.insert(entry),
+                Gone::Here(_) | Gone::Absent(_) => gone.push(one),
             }
         }
         gone
@@ -260,22 +489,13 @@ impl Ready {
 
 /// Entries by sequence number. New ones come at the end and old ones go at the front; what comes back finds its place near
 /// the front.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Lane {
     entries: VecDeque<Entry>,
-    /// False after `append`, until somebody wants the order.
-    sorted: bool,
-}
-
-impl Default for Lane {
-    fn default() -> Self {
-        Self { entries: VecDeque::new(), sorted: true }
-    }
 }
 
 impl Lane {
     fn insert(&mut self, entry: Entry) {
-        self.sort();
         if self.entries.back().is_none_or(|last| last.sequence < entry.sequence) {
             self.entries.push_back(entry);
         } else if self.entries.front().is_some_and(|first| entry.sequence < first.sequence) {
@@ -286,13 +506,19 @@ impl Lane {
         }
     }
 
-    fn append(&mut self, entry: Entry) {
-        self.sorted &= self.entries.back().is_none_or(|last| last.sequence < entry.sequence);
-        self.entries.push_back(entry);
+    /// Adds many at once, which mostly come first.
+    fn merge(&mut self, mut entries: Vec<Entry>) {
+        let Some(last) = entries.iter().map(|entry| entry.sequence).max() else { return };
+        while self.entries.front().is_some_and(|first| first.sequence < last) {
+            entries.extend(self.entries.pop_front());
+        }
+        entries.sort_unstable_by_key(|entry| entry.sequence);
+        for entry in entries.into_iter().rev() {
+            self.entries.push_front(entry);
+        }
     }
 
     fn pop(&mut self) -> Option<Entry> {
-        self.sort();
         let entry = self.entries.pop_front()?;
         if self.entries.is_empty() && self.entries.capacity() > KEPT_ENTRIES_MAX {
             self.entries.shrink_to(KEPT_ENTRIES_MAX);
@@ -302,7 +528,6 @@ impl Lane {
 
     /// Moves those that have expired, of the ones that are `due` by number, to `gone`.
     fn expire(&mut self, due: &[u64], rules: Rules, now: WallMs, gone: &mut Vec<Entry>) {
-        self.sort();
         if due.len() > ONE_BY_ONE_MAX {
             let mut due = due.iter().peekable();
             let mut stay = Vec::new();
@@ -329,13 +554,6 @@ impl Lane {
             }
         }
     }
-
-    fn sort(&mut self) {
-        if !self.sorted {
-            self.entries.make_contiguous().sort_unstable_by_key(|entry| entry.sequence);
-            self.sorted = true;
-        }
-    }
 }
 
 /// An empty queue keeps room for this many entries, and gives back what it had beyond.
@@ -346,3 +564,8 @@ const STALE_ENDS_MIN: usize = 64;
 
 /// More than so many are taken out together, in one pass over all.
 const ONE_BY_ONE_MAX: usize = 8;
+
+/// While fewer than that may be taken, more are brought.
+const AVAILABLE_MIN: usize = 512;
+/// Or of fewer bytes.
+const AVAILABLE_BYTES_MIN: u64 = 1 << 20;

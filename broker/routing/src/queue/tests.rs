@@ -36,8 +36,8 @@ fn what_becomes_durable_late_still_comes_in_order() {
     let second = queue.reserve(1).unwrap();
     let one = Taker::attach(&queue, Settles::Always, None);
     queue.push(item("c"), &mut Wakes::default()).unwrap();
-    queue.show(second, item("b"), &mut Wakes::default());
-    queue.show(first, item("a"), &mut Wakes::default());
+    queue.show(second, item("b"), Resident::ALL, &mut Wakes::default());
+    queue.show(first, item("a"), Resident::ALL, &mut Wakes::default());
     let tags: Vec<_> = one.take(9).iter().map(|delivery| delivery.tag.0).collect();
     assert_eq!(tags, [1, 2, 3]);
 }
@@ -280,7 +280,7 @@ fn a_deleted_queue_tells_its_consumers_and_holds_nothing() {
     let told = queue.close();
     assert!(matches!(&told[..], [(readiness, ConsumerId(1))] if Arc::ptr_eq(readiness, &one.readiness)));
     let sequence = queue.reserve(1).unwrap();
-    queue.show(sequence, item("c"), &mut Wakes::default());
+    queue.show(sequence, item("c"), Resident::ALL, &mut Wakes::default());
     queue.push(item("d"), &mut Wakes::default()).unwrap();
     assert_eq!(queue.stats(), QueueStats::default());
     assert!(one.take(9).is_empty());

@@ -8,7 +8,7 @@ use model::queue::{HeaderMatch, MatchMode};
 use smallvec::SmallVec;
 
 use super::*;
-use crate::queue::Owner;
+use crate::queue::owner::Owner;
 use crate::testing::{options, pattern, queue};
 
 #[test]

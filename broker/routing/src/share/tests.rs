@@ -4,8 +4,9 @@ use model::grant::Grant;
 use model::name::{ConsumerId, QueueId};
 
 use super::*;
+use crate::queue::Queue;
 use crate::queue::consumers::{ConsumerOptions, Settles};
-use crate::queue::{Owner, Queue};
+use crate::queue::owner::Owner;
 use crate::testing::options;
 use crate::wake::{Readiness, Wakes};
 

@@ -227,6 +227,19 @@ const LIMITS: &[Key] = &[
         "The same in bytes of keys and payloads.",
     ),
     Key::value(
+        "resident_messages",
+        Type::Count { min: 1, max: u64::MAX },
+        Is("16384"),
+        "How many of the messages that wait in a queue it holds in memory. Of durable ones beyond it only the numbers stay there, and \
+         the messages are read back from the disk when their turn comes.",
+    ),
+    Key::value(
+        "resident_bytes",
+        Type::Size { min: 1024, max: u64::MAX },
+        Is("16MiB"),
+        "The same in bytes of keys and payloads.",
+    ),
+    Key::value(
         "redeliveries",
         Type::Count { min: 0, max: u32::MAX as u64 },
         Is("20"),

@@ -1,4 +1,5 @@
-//! A queue of any arguments against a sorted list, under random use.
+//! A queue of any arguments against a sorted list, under random use: also one that lets go of most messages, and has them
+//! brought when they are wanted.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,15 +16,34 @@ use super::*;
 /// One step of a random life.
 #[derive(Debug, Clone)]
 enum Step {
-    Push { qos: Qos, durable: bool, lives_ms: Option<u64>, priority: Option<u8> },
+    Push {
+        qos: Qos,
+        durable: bool,
+        lives_ms: Option<u64>,
+        priority: Option<u8>,
+    },
     Reserve,
     Show(Index),
     Unreserve(Index),
-    Attach { settles: Settles, prefetch: Option<u32> },
+    Attach {
+        settles: Settles,
+        prefetch: Option<u32>,
+    },
     Detach(Index),
-    Take { consumer: Index, max: usize },
-    Settle { consumer: Index, tag: Index, outcome: Outcome },
+    /// `patient`: what is absent was brought before.
+    Take {
+        consumer: Index,
+        max: usize,
+        patient: bool,
+    },
+    Settle {
+        consumer: Index,
+        tag: Index,
+        outcome: Outcome,
+    },
     Wait(u64),
+    /// What was asked for comes.
+    Fill,
     Purge,
     Expire,
     Trim,
@@ -73,10 +93,12 @@ fn steps() -> impl Strategy<Value = Step> {
         2 => (settles, prop::option::of(0..4_u32))
             .prop_map(|(settles, prefetch)| Step::Attach { settles, prefetch }),
         1 => any::<Index>().prop_map(Step::Detach),
-        8 => (any::<Index>(), 0..6_usize).prop_map(|(consumer, max)| Step::Take { consumer, max }),
+        8 => (any::<Index>(), 0..6_usize, any::<bool>())
+            .prop_map(|(consumer, max, patient)| Step::Take { consumer, max, patient }),
         8 => (any::<Index>(), any::<Index>(), outcome)
             .prop_map(|(consumer, tag, outcome)| Step::Settle { consumer, tag, outcome }),
         1 => (0..20_u64).prop_map(Step::Wait),
+        4 => Just(Step::Fill),
         1 => Just(Step::Purge),
         1 => Just(Step::Expire),
         2 => Just(Step::Trim),
@@ -88,9 +110,11 @@ proptest! {
     #[test]
     fn a_queue_does_what_a_sorted_list_does(
         arguments in prop::option::of(arguments()),
+        resident in prop::option::of((0..4_u64, 1..8_u64)),
         steps in prop::collection::vec(steps(), 1..120),
     ) {
-        let mut pair = Pair::new(arguments);
+        let resident = resident.map(|(messages_max, bytes_max)| Resident { messages_max, bytes_max });
+        let mut pair = Pair::new(arguments, resident);
         for step in &steps {
             pair.step(step);
             pair.check();
@@ -111,6 +135,12 @@ struct Pair {
     consumers: Vec<Known>,
     last: u64,
     now: WallMs,
+    /// How much of what waits it may hold; `None`: all.
+    resident: Option<Resident>,
+    /// All that was ever durable, as a journal has it.
+    journal: BTreeMap<u64, Held>,
+    /// What it wants to have back.
+    wanted: Option<Vec<u64>>,
 }
 
 type Rank = (Reverse<u8>, u64);
@@ -142,7 +172,7 @@ impl Known {
 }
 
 impl Pair {
-    fn new(arguments: Option<(Option<u64>, QueueArguments)>) -> Self {
+    fn new(arguments: Option<(Option<u64>, QueueArguments)>, resident: Option<Resident>) -> Self {
         let (ready_max, arguments) = arguments.unwrap_or_default();
         let options = QueueOptions { ready_max, ..options("q").with(|all| *all = arguments.clone()) };
         Self {
@@ -154,6 +184,9 @@ impl Pair {
             consumers: Vec::new(),
             last: 0,
             now: NOW,
+            resident,
+            journal: BTreeMap::new(),
+            wanted: None,
         }
     }
 
@@ -172,8 +205,13 @@ impl Pair {
                 let (qos, durable, priority) = (*qos, *durable, *priority);
                 let held = Held { qos, durable, priority, expires_at, ..late(self.now) };
                 self.last += 1;
-                self.queue.push(made(&held, self.last), &mut wakes).unwrap();
-                self.wait(self.last, held);
+                if durable && self.resident.is_some() {
+                    self.queue.reserve(made(&held, self.last).message.size_bytes()).unwrap();
+                    self.show(self.last, held);
+                } else {
+                    self.queue.push(made(&held, self.last), &mut wakes).unwrap();
+                    self.wait(self.last, held);
+                }
             }
             Step::Reserve => {
                 self.last += 1;
@@ -183,8 +221,7 @@ impl Pair {
             }
             Step::Show(at) if !self.reserved.is_empty() => {
                 let (sequence, came) = self.reserved.swap_remove(at.index(self.reserved.len()));
-                self.queue.show(sequence, made(&late(came), sequence), &mut wakes);
-                self.wait(sequence, late(came));
+                self.show(sequence, late(came));
             }
             Step::Unreserve(at) if !self.reserved.is_empty() => {
                 let (sequence, came) = self.reserved.swap_remove(at.index(self.reserved.len()));
@@ -203,34 +240,72 @@ impl Pair {
                     self.wait(sequence, again(held));
                 }
             }
-            Step::Take { consumer, max } if !self.consumers.is_empty() => {
-                self.take(consumer.index(self.consumers.len()), *max);
+            Step::Take { consumer, max, patient } if !self.consumers.is_empty() => {
+                self.take(consumer.index(self.consumers.len()), *max, *patient);
             }
             Step::Settle { consumer, tag, outcome } if !self.consumers.is_empty() => {
                 self.settle(consumer.index(self.consumers.len()), *tag, *outcome);
             }
             Step::Detach(_) | Step::Take { .. } | Step::Settle { .. } => {}
             Step::Wait(ms) => self.now.0 += ms,
+            Step::Fill => {
+                self.fill();
+            }
             Step::Purge => self.purge(),
-            Step::Expire => {
-                let mut taken = Taken::default();
-                self.queue.expire(self.now, &mut taken);
-                let (now, ttl_ms) = (self.now, self.arguments.message_ttl_ms);
-                let gone = self.ready.extract_if(.., |_, held| expired(held, ttl_ms, now));
-                let gone: Vec<_> = gone.map(|((_, at), held)| (at, held, Cause::Expired)).collect();
-                self.check_given_up(&gone, &taken);
-            }
-            Step::Trim => {
-                let mut taken = Taken::default();
-                self.queue.trim(&mut taken);
-                let mut gone = Vec::new();
-                while self.ready_max.is_some_and(|max| self.ready.len() as u64 > max) {
-                    let ((_, at), held) = self.ready.pop_first().unwrap();
-                    gone.push((at, held, Cause::TooMany));
-                }
-                self.check_given_up(&gone, &taken);
-            }
+            Step::Expire => self.expire(),
+            Step::Trim => self.trim(),
         }
+    }
+
+    fn expire(&mut self) {
+        let mut taken = Taken::default();
+        self.queue.expire(self.now, &mut taken);
+        // Those that go elsewhere go when they have come.
+        while self.arguments.dead_letter.is_some() && self.fetch(taken.absent) {
+            self.queue.expire(self.now, &mut taken);
+        }
+        let (now, ttl_ms) = (self.now, self.arguments.message_ttl_ms);
+        let gone = self.ready.extract_if(.., |_, held| expired(held, ttl_ms, now));
+        let gone: Vec<_> = gone.map(|((_, at), held)| (at, held, Cause::Expired)).collect();
+        self.check_given_up(&gone, &taken);
+    }
+
+    fn trim(&mut self) {
+        let mut taken = Taken::default();
+        self.queue.trim(&mut taken);
+        while self.arguments.dead_letter.is_some() && self.fetch(taken.absent) {
+            self.queue.trim(&mut taken);
+        }
+        let mut gone = Vec::new();
+        while self.ready_max.is_some_and(|max| self.ready.len() as u64 > max) {
+            let ((_, at), held) = self.ready.pop_first().unwrap();
+            gone.push((at, held, Cause::TooMany));
+        }
+        self.check_given_up(&gone, &taken);
+    }
+
+    fn show(&mut self, sequence: u64, held: Held) {
+        let resident = self.resident.unwrap_or(Resident::ALL);
+        self.queue.show(sequence, made(&held, sequence), resident, &mut Wakes::default());
+        self.journal.insert(sequence, held.clone());
+        self.wait(sequence, held);
+    }
+
+    /// What is wanted comes; `false`: nothing is.
+    fn fill(&mut self) -> bool {
+        let Some(wanted) = self.wanted.take() else { return false };
+        let found = wanted.iter().map(|one| (*one, made(&self.journal[one], *one))).collect();
+        let lost = self.queue.fill(&wanted, found, &mut Wakes::default());
+        assert_eq!(lost, [0; 0], "all of it was found");
+        true
+    }
+
+    /// If it wants something, that comes; `false`: it wants nothing.
+    fn fetch(&mut self, absent: bool) -> bool {
+        if absent && self.wanted.is_none() {
+            self.wanted = self.queue.begin_fetch(3, 9);
+        }
+        self.fill()
     }
 
     fn wait(&mut self, sequence: u64, held: Held) {
@@ -240,27 +315,44 @@ impl Pair {
 
     /// That these, in this order, are gone from the queue: to elsewhere, or for good.
     fn check_given_up(&self, gone: &[(u64, Held, Cause)], taken: &Taken) {
+        // What had to come first came later.
+        let in_order = |mut these: Vec<_>| {
+            if self.resident.is_some() {
+                these.sort();
+            }
+            these
+        };
         let expired = gone.iter().filter(|(_, _, cause)| *cause == Cause::Expired).count();
         assert_eq!(taken.expired, expired);
         if self.arguments.dead_letter.is_none() {
             let durable = gone.iter().filter(|(_, held, _)| held.durable).map(|(at, ..)| *at);
-            assert_eq!(sequences(&taken.removed), durable.collect::<Vec<_>>());
+            let (durable, removed) = (durable.collect::<Vec<_>>(), sequences(&taken.removed));
+            let sorted = |mut these: Vec<u64>| {
+                these.sort_unstable();
+                these
+            };
+            assert_eq!(sorted(removed), sorted(durable));
             assert_eq!((taken.dead.len(), taken.dropped), (0, gone.len() - expired));
             return;
         }
         assert_eq!((taken.removed.len(), taken.dropped), (0, 0));
         let dead = taken.dead.iter().map(|dead| {
             let place = dead.place.map(|place| place.sequence);
-            (dead.message.key.to_string(), place, dead.cause)
+            (dead.message.key.to_string(), place, dead.cause.as_str())
         });
-        let gone = gone.iter().map(|(at, held, cause)| (at.to_string(), held.durable.then_some(*at), *cause));
-        assert_eq!(dead.collect::<Vec<_>>(), gone.collect::<Vec<_>>());
+        let gone = gone
+            .iter()
+            .map(|(at, held, cause)| (at.to_string(), held.durable.then_some(*at), cause.as_str()));
+        assert_eq!(in_order(dead.collect()), in_order(gone.collect()));
     }
 
     /// Takes, and checks that it got what comes first of what may be delivered. How many depends on the others, unless it
     /// is alone.
-    fn take(&mut self, at: usize, max: usize) -> usize {
-        let alone = self.consumers.len() == 1;
+    fn take(&mut self, at: usize, max: usize, patient: bool) -> usize {
+        while patient && self.fetch(true) {
+            self.check();
+        }
+        let alone = self.consumers.len() == 1 && self.queue.lock().ready.absent().is_none();
         let ttl_ms = self.arguments.message_ttl_ms;
         let too_often = self.arguments.delivery_limit.unwrap_or(u32::MAX);
         let consumer = &mut self.consumers[at];
@@ -306,6 +398,9 @@ impl Pair {
             let credit = consumer.credit();
             assert!(self.ready.is_empty() || credit == 0 || count == max || count > 0);
             assert_eq!(more, !self.ready.is_empty() && credit > 0);
+        }
+        if taken.absent && self.wanted.is_none() {
+            self.wanted = self.queue.begin_fetch(3, 9);
         }
         self.check_given_up(&gone, &taken);
         count
@@ -361,14 +456,20 @@ impl Pair {
         let bytes: usize = self.ready.keys().map(|(_, sequence)| sequence.to_string().len()).sum();
         assert_eq!(stats.ready_bytes, bytes as u64);
         let able = self.consumers.iter().any(|consumer| consumer.credit() > 0);
-        let coming = self.consumers.iter().any(|consumer| consumer.called);
+        let coming = self.wanted.is_some() || self.consumers.iter().any(|consumer| consumer.called);
         assert!(self.ready.is_empty() || !able || coming, "somebody could take and does not know it");
     }
 
     /// All that are called come; then nothing is left that anyone could take.
     fn run_dry(&mut self) {
-        while let Some(at) = self.consumers.iter().position(|consumer| consumer.called) {
-            self.take(at, 2);
+        loop {
+            while let Some(at) = self.consumers.iter().position(|consumer| consumer.called) {
+                self.take(at, 2, false);
+                self.check();
+            }
+            if !self.fill() {
+                break;
+            }
             self.check();
         }
         let able = self.consumers.iter().any(|consumer| consumer.credit() > 0);

@@ -1,0 +1,63 @@
+//! What a queue says of what it did, and of what is in it.
+
+use std::sync::Arc;
+
+use model::change::Place;
+use model::delivery::Delivery;
+use model::message::Message;
+
+use crate::queue::dead::Dead;
+
+/// What `take`, `expire` and `trim` found. Belongs to the caller and is used again: they only
+/// add to it.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// To be sent.
+    pub deliveries: Vec<Delivery>,
+    /// Durable entries that are gone for good: their removal is to be journalled.
+    pub removed: Vec<Place>,
+    /// What is gone from here and is to go elsewhere.
+    pub dead: Vec<Dead>,
+    /// How many had expired.
+    pub expired: usize,
+    /// How many went for another reason, and nowhere.
+    pub dropped: usize,
+    /// Messages are wanted that the queue does not hold: see `begin_fetch`.
+    pub absent: bool,
+}
+
+/// What became of a settlement.
+#[derive(Debug, Clone)]
+pub enum Settled {
+    /// That consumer has no such delivery.
+    Unknown,
+    /// Accepted, or rejected by the consumer of a queue that drops what it gives up: the entry is gone.
+    Removed {
+        /// Its place, if its removal is to be journalled.
+        durable: Option<Place>,
+        /// What it was.
+        message: Arc<Message>,
+    },
+    /// Rejected: the entry is gone, and the message is to go elsewhere.
+    Dead(Dead),
+    /// The client has the message; the entry stays until it is accepted.
+    Received {
+        /// Its place, if that is to be journalled.
+        durable: Option<Place>,
+    },
+    /// The entry waits again.
+    Requeued,
+}
+
+/// How much is in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueStats {
+    /// Entries that wait.
+    pub ready: usize,
+    /// Entries on loan.
+    pub unacked: usize,
+    /// What waits, in bytes by [`Message::size_bytes`].
+    pub ready_bytes: u64,
+    /// Consumers.
+    pub consumers: usize,
+}
