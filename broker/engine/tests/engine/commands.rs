@@ -64,7 +64,7 @@ async fn a_queue_is_purged_for_good_but_not_of_what_consumers_have() {
     let (broker, _store) = start(copy.path());
     let mut client = Client::connect(&broker).await;
     client.consume(1, Target::Existing(QueueName::new("q"))).await.unwrap();
-    assert_eq!(texts(&client.take()), ["four"]);
+    assert_eq!(texts(&client.wait().await), ["four"]);
 }
 
 #[tokio::test]
