@@ -28,6 +28,9 @@ pub enum Command {
     /// Check a store while no broker has it open; with --repair, put aside what is damaged.
     #[command(after_help = FSCK_EXAMPLES)]
     Fsck(FsckArgs),
+    /// Print what is safe when, with the tests that show it.
+    #[command(after_help = GUARANTEES_EXAMPLES)]
+    Guarantees(GuaranteesArgs),
     /// Publish messages.
     Pub(cli::PubArgs),
     /// Subscribe, and print what comes.
@@ -75,6 +78,14 @@ pub struct FsckArgs {
     /// Move what is damaged to quarantine/ in the data directory, and keep all that is sound.
     #[arg(long)]
     pub repair: bool,
+}
+
+/// How guarantees are printed.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct GuaranteesArgs {
+    /// A JSON object a line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What is to be done with a password file.
@@ -151,6 +162,11 @@ Examples:
   duetmq fsck --repair /var/lib/duetmq        what is damaged goes to /var/lib/duetmq/quarantine/; nothing is deleted
 
 Exit codes: 0 sound, or repaired; 4 a broker has the data directory open; 6 no store there; 65 damaged; 74 disk failed.";
+
+const GUARANTEES_EXAMPLES: &str = "\
+Examples:
+  duetmq guarantees                           docs/guarantees.md, as text
+  duetmq guarantees --json | jq .text";
 
 const PASSWD_EXAMPLES: &str = "\
 Examples:

@@ -18,6 +18,10 @@ fn main() -> ExitCode {
         Some(Command::Fsck(arguments)) => server::fsck::run(&arguments, || {
             data_dir(&around).map_err(|text| Failure { code: Code::Usage, text })
         }),
+        Some(Command::Guarantees(arguments)) => {
+            server::guarantees::run(&arguments);
+            Ok(())
+        }
         Some(Command::Pub(arguments)) => return ask(cli::run_pub(arguments)),
         Some(Command::Sub(arguments)) => return ask(cli::run_sub(arguments)),
         Some(Command::List(arguments)) => return ask(cli::run_list(arguments, || data_dir(&around))),
