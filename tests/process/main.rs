@@ -2,6 +2,7 @@
 
 mod check;
 mod commands;
+mod definitions;
 mod fsck;
 mod list;
 mod login;
@@ -10,4 +11,5 @@ mod refusals;
 mod run;
 mod start;
 mod stop;
+mod topology;
 mod users;

@@ -35,8 +35,24 @@ pub enum Command {
     Pub(cli::PubArgs),
     /// Subscribe, and print what comes.
     Sub(cli::SubArgs),
-    /// List who is there, and who listens to what.
+    /// List who is there, who listens to what, and which exchanges, queues and bindings there are.
     List(cli::ListArgs),
+    /// Show one exchange, queue or session, or how much there is of everything.
+    Show(cli::ShowArgs),
+    /// Declare an exchange, a queue or a binding.
+    Declare(cli::DeclareArgs),
+    /// Delete an exchange, a queue or a binding.
+    Delete(cli::DeleteArgs),
+    /// Draw a line from an exchange to a queue, or to another exchange.
+    Bind(cli::BindArgs),
+    /// Take such a line away.
+    Unbind(cli::BindArgs),
+    /// Take all messages that wait out of a queue.
+    Purge(cli::PurgeArgs),
+    /// Write all exchanges, queues and bindings to a file.
+    Export(cli::ExportArgs),
+    /// Declare what a file of definitions has, ours or RabbitMQ's.
+    Import(cli::ImportArgs),
     /// Run our conformance cases against a broker.
     Conform(cli::ConformArgs),
 }
@@ -136,7 +152,8 @@ Examples:
   duetmq check -c duetmq.toml                 what holds, and where it comes from
   duetmq sub -t 'chat/room/+'                 in one window, and in another:
   duetmq pub -t chat/room/5 -m hello
-  duetmq list sessions                        who is there";
+  duetmq list sessions                        who is there
+  duetmq declare queue jobs                   and bind it: duetmq bind amq.topic jobs -k 'room.*'";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
