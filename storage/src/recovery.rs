@@ -138,8 +138,10 @@ pub(crate) fn recover(
     let (state, journal, mut recovered) = match found {
         Ok(found) => found,
         Err(Trouble::Fatal(error)) => return Err(error),
-        Err(Trouble::Unusable(_)) => {
-            return Err(StoreError::Ended { thread: "state, even though it was new," });
+        Err(Trouble::Unusable(why)) => {
+            // It was empty, so it is the disk: full, or failing.
+            let (path, source) = (directory.state(), std::io::Error::other(why));
+            return Err(StoreError::Io { doing: "make a new state in", path, source });
         }
     };
     recovered.report.state_rebuilt |= rebuilt;
