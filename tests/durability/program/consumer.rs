@@ -80,12 +80,12 @@ fn converse(scene: &Scene, me: usize, place: Place, dice: &mut Dice) -> io::Resu
         if place != Place::Beside {
             // Where there is an order to keep, it does not come back before the broker knows: the two would be beside each other.
             client.socket.finish()?;
-            client.closes(Duration::from_secs(5))?;
+            client.closes(LEAVE_MAX)?;
         }
         return Ok(());
     }
     client.send(&Frame::new("DISCONNECT").with("receipt", "bye"))?;
-    client.closes(Duration::from_secs(1)).map(|_| ())
+    client.closes(LEAVE_MAX).map(|_| ())
 }
 
 /// One connection.
@@ -194,3 +194,6 @@ impl Talk<'_> {
         receipt
     }
 }
+
+/// A full disk holds the broker up for seconds.
+const LEAVE_MAX: Duration = Duration::from_secs(30);
