@@ -4,6 +4,7 @@ mod check;
 mod commands;
 mod definitions;
 mod fsck;
+mod keep;
 mod list;
 mod login;
 mod metrics;

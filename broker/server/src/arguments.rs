@@ -28,6 +28,12 @@ pub enum Command {
     /// Check a store while no broker has it open; with --repair, put aside what is damaged.
     #[command(after_help = FSCK_EXAMPLES)]
     Fsck(FsckArgs),
+    /// Copy a store to a directory, whether a broker has it open or not.
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup(KeepArgs),
+    /// Put a backup where a broker is to find it.
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore(KeepArgs),
     /// Print what is safe when, with the tests that show it.
     #[command(after_help = GUARANTEES_EXAMPLES)]
     Guarantees(GuaranteesArgs),
@@ -94,6 +100,16 @@ pub struct FsckArgs {
     /// Move what is damaged to quarantine/ in the data directory, and keep all that is sound.
     #[arg(long)]
     pub repair: bool,
+}
+
+/// Where a backup is, and where the data.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct KeepArgs {
+    /// The directory of the backup.
+    pub dir: PathBuf,
+    /// The data directory; otherwise the one that `duetmq serve` would use here.
+    #[arg(short, long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// How guarantees are printed.
@@ -179,6 +195,18 @@ Examples:
   duetmq fsck --repair /var/lib/duetmq        what is damaged goes to /var/lib/duetmq/quarantine/; nothing is deleted
 
 Exit codes: 0 sound, or repaired; 4 a broker has the data directory open; 6 no store there; 65 damaged; 74 disk failed.";
+
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  duetmq backup /backup/monday -d /var/lib/duetmq     a moment of the store, while it goes on
+
+Exit codes: 0 done, and every byte checked; 2 the directory is not empty; 6 no store there; 65 damaged; 74 disk failed.";
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  duetmq restore /backup/monday -d /var/lib/duetmq    into a directory that is empty, or not there
+
+Exit codes: 0 done, and every byte checked; 2 the directory is not empty; 6 no backup there; 65 damaged; 74 disk failed.";
 
 const GUARANTEES_EXAMPLES: &str = "\
 Examples:

@@ -252,6 +252,16 @@ const FAULTS: &[Line] = &[
         ],
     },
     Line {
+        text: "A backup, taken while all goes on, is a moment of the store: all that was acknowledged before it began, and no half of anything.",
+        tests: &[
+            (
+                "storage/tests/store/backup.rs",
+                "a_backup_under_load_is_a_moment_with_all_that_was_acknowledged_before_it",
+            ),
+            ("tests/process/keep.rs", "a_backup_of_a_broker_that_runs_is_restored_with_its_messages"),
+        ],
+    },
+    Line {
         text: "sled is damaged or gone: it is filled again from the journal.",
         tests: &[
             ("storage/tests/store/recovery.rs", "a_sled_full_of_garbage_is_set_aside"),

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use server::arguments::{Arguments, Command, ServeArgs};
+use server::arguments::{Arguments, Command, KeepArgs, ServeArgs};
 use server::config::{Config, Surroundings};
 use server::failure::{Code, Failure, tell};
+use server::keep::Way;
 
 fn main() -> ExitCode {
     let around = Surroundings::here();
@@ -18,6 +19,8 @@ fn main() -> ExitCode {
         Some(Command::Fsck(arguments)) => server::fsck::run(&arguments, || {
             data_dir(&around).map_err(|text| Failure { code: Code::Usage, text })
         }),
+        Some(Command::Backup(arguments)) => keep(Way::There, &arguments, &around),
+        Some(Command::Restore(arguments)) => keep(Way::Back, &arguments, &around),
         Some(Command::Guarantees(arguments)) => {
             server::guarantees::run(&arguments);
             Ok(())
@@ -65,6 +68,10 @@ fn check(arguments: &ServeArgs, around: &Surroundings) -> Result<(), Failure> {
     // Whoever reads it may have seen enough before the end.
     let _ = io::stdout().write_all(text.as_bytes());
     Ok(())
+}
+
+fn keep(way: Way, arguments: &KeepArgs, around: &Surroundings) -> Result<(), Failure> {
+    server::keep::run(way, arguments, || data_dir(around).map_err(|text| Failure { code: Code::Usage, text }))
 }
 
 /// Where `duetmq serve` would keep its data here.
