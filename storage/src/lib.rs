@@ -56,6 +56,7 @@ pub use options::Options;
 pub use reader::{Answer, Found};
 pub use recovery::{
     Recovered, RecoveredEntry, RecoveredPublication, RecoveredQueue, RecoveredSession, RecoveryReport,
+    UnreadEntry,
 };
 pub use space::{Disk, Space};
 pub use statistics::Statistics;
