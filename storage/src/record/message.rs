@@ -81,7 +81,9 @@ pub(crate) struct Gist {
 
 pub(crate) fn read_gist(bytes: &[u8]) -> Result<Gist, RecordError> {
     let mut from = Reader::new(bytes);
-    (from.u16()?, from.u32()?, from.u64()?);
+    from.u16()?;
+    from.u32()?;
+    from.u64()?;
     read_exchange_name(&mut from)?;
     let key = from.str()?.len();
     from.u8()?;
