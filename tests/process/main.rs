@@ -2,9 +2,7 @@
 
 mod check;
 mod commands;
-mod definitions;
 mod fsck;
-mod keep;
 mod list;
 mod login;
 mod metrics;
@@ -12,5 +10,4 @@ mod refusals;
 mod run;
 mod start;
 mod stop;
-mod topology;
 mod users;

@@ -33,7 +33,6 @@ mod publications;
 mod publish;
 mod recovery;
 mod registry;
-mod rehearsal;
 mod replay;
 mod rest;
 mod settle;
