@@ -41,6 +41,8 @@ pub(crate) struct State {
     /// may have been moved behind the entries.
     pub(crate) strict: bool,
     pub(crate) checkpoint: Position,
+    /// Whether recovery reads the messages of all that waits.
+    pub(crate) reads_bodies: bool,
     pending: BTreeMap<Key, Pending>,
     scratch: Vec<u8>,
 }
@@ -66,6 +68,7 @@ impl State {
             objects_from: Position::START,
             strict: false,
             checkpoint: Position::START,
+            reads_bodies: false,
             pending: BTreeMap::new(),
             scratch: Vec::new(),
         }

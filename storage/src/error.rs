@@ -17,6 +17,12 @@ pub enum StoreError {
         /// Who has it, as that process wrote it down; `unknown` where it had not done so yet.
         pid: String,
     },
+    /// What is there would be overwritten.
+    #[error("{} is not empty; name a directory that is, or none yet", directory.display())]
+    NotEmpty {
+        /// Which directory.
+        directory: PathBuf,
+    },
     /// There is nothing to check.
     #[error("there is no store in {}", directory.display())]
     NoStore {

@@ -34,6 +34,7 @@ mod subject;
 mod topology;
 mod watch;
 
+pub mod backup;
 pub mod check;
 pub mod completion;
 pub mod error;
@@ -46,6 +47,7 @@ pub mod space;
 pub mod statistics;
 pub mod store;
 
+pub use backup::{backup, restore};
 pub use check::{Checked, check};
 pub use completion::Completion;
 pub use error::StoreError;
@@ -54,6 +56,7 @@ pub use options::Options;
 pub use reader::{Answer, Found};
 pub use recovery::{
     Recovered, RecoveredEntry, RecoveredPublication, RecoveredQueue, RecoveredSession, RecoveryReport,
+    UnreadEntry,
 };
 pub use space::{Disk, Space};
 pub use statistics::Statistics;

@@ -31,6 +31,9 @@ pub struct Options {
     pub space: Arc<Space>,
     /// Where commits are counted: `commit_us` and `commit_records`.
     pub metrics: Arc<Metrics>,
+    /// Whether opening reads the messages of all that waits, however much that is. Otherwise those that their clients have
+    /// begun to receive (PUBREC), and of the others what a queue must know.
+    pub reads_bodies: bool,
     /// What sled may keep in memory, in bytes; the process takes about three times as much.
     pub cache_bytes: u64,
 }
@@ -49,6 +52,7 @@ impl Options {
             dead_bytes_max: 256 << 20,
             space: Arc::default(),
             metrics: Arc::default(),
+            reads_bodies: false,
             cache_bytes: 32 << 20,
         }
     }

@@ -20,7 +20,9 @@ use model::queue::QueueArguments;
 use model::time::WallMs;
 use smallvec::SmallVec;
 
-use crate::record::message::{put_exchange_name, put_message, read_exchange_name, read_message};
+use crate::record::message::{
+    Gist, put_exchange_name, put_message, read_exchange_name, read_gist, read_message,
+};
 use crate::record::object::{
     put_binding, put_binding_key, put_entry, put_exchange, put_exchange_binding, put_place, put_queue,
     put_queue_arguments, put_rested, put_session, read_binding, read_binding_key, read_entry, read_exchange,
@@ -36,6 +38,11 @@ impl Body<'_> {
     /// Reads it.
     pub(crate) fn read(self) -> Result<Arc<Message>, RecordError> {
         read_message(self.0)
+    }
+
+    /// Reads as much of it as a queue must know.
+    pub(crate) fn gist(self) -> Result<Gist, RecordError> {
+        read_gist(self.0)
     }
 }
 

@@ -62,8 +62,27 @@ pub struct RecoveredQueue {
     pub record: QueueRecord,
     /// Above every number ever used in it, also by entries that are long gone.
     pub next_sequence: u64,
-    /// By number.
+    /// Those with their messages, by number.
     pub entries: Vec<RecoveredEntry>,
+    /// Those whose messages were left where they are, in the order of the journal: [`crate::Store::read`] reads them.
+    pub unread: Vec<UnreadEntry>,
+}
+
+/// An entry that was there, and whose message was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnreadEntry {
+    /// Its number.
+    pub sequence: u64,
+    /// When the broker took the message in.
+    pub published_at: WallMs,
+    /// From when on it must not be delivered.
+    pub expires_at: Option<WallMs>,
+    /// By [`Message::size_bytes`].
+    pub size_bytes: u32,
+    /// As the message says.
+    pub priority: u8,
+    /// With which RETAIN flag it is to be delivered.
+    pub retain: bool,
 }
 
 /// An entry that was there.
@@ -138,8 +157,10 @@ pub(crate) fn recover(
     let (state, journal, mut recovered) = match found {
         Ok(found) => found,
         Err(Trouble::Fatal(error)) => return Err(error),
-        Err(Trouble::Unusable(_)) => {
-            return Err(StoreError::Ended { thread: "state, even though it was new," });
+        Err(Trouble::Unusable(why)) => {
+            // It was empty, so it is the disk: full, or failing.
+            let (path, source) = (directory.state(), std::io::Error::other(why));
+            return Err(StoreError::Io { doing: "make a new state in", path, source });
         }
     };
     recovered.report.state_rebuilt |= rebuilt;
@@ -193,6 +214,7 @@ fn replay(options: &Options, directory: &Directory) -> Result<(State, Journal, O
         return Err(Trouble::Unusable("it belongs to another store".to_owned()));
     }
     let mut state = State::new(keyspace, directory.store().0, directory.journal());
+    state.reads_bodies = options.reads_bodies;
     if let Some(meta) = meta {
         state.objects_from = if meta.clean { meta.applied } else { Position::START };
         state.checkpoint = meta.checkpoint;
@@ -274,11 +296,11 @@ fn load(state: &mut State, log: &dyn Log) -> Result<Recovered, StoreError> {
     }
     objects.publications.sort_by_key(|publication| publication.at);
     let mut entries = read_entries(state, log)?;
-    let count = entries.values().map(Vec::len).sum();
-    let queues = objects.queues.into_iter().map(|record| RecoveredQueue {
-        next_sequence: state.queues.lock().next(record.id),
-        entries: entries.remove(&record.id).unwrap_or_default(),
-        record,
+    let count = entries.values().map(|(read, unread)| read.len() + unread.len()).sum();
+    let queues = objects.queues.into_iter().map(|record| {
+        let (read, unread) = entries.remove(&record.id).unwrap_or_default();
+        let next_sequence = state.queues.lock().next(record.id);
+        RecoveredQueue { next_sequence, entries: read, unread, record }
     });
     let queues = queues.collect();
     let mut unreleased = objects.unreleased;
@@ -373,8 +395,11 @@ impl Objects {
     }
 }
 
+/// What waits, by queue: with messages, and without.
+type Waiting = HashMap<QueueId, (Vec<RecoveredEntry>, Vec<UnreadEntry>)>;
+
 /// Reads what waits, in the order of the journal: only segments that have something, each record once.
-fn read_entries(state: &State, log: &dyn Log) -> Result<HashMap<QueueId, Vec<RecoveredEntry>>, StoreError> {
+fn read_entries(state: &State, log: &dyn Log) -> Result<Waiting, StoreError> {
     let mut wanted: Vec<Position> = Vec::new();
     for (_, places) in state.queues.lock().iter() {
         wanted.reserve(places.spots.len());
@@ -382,7 +407,7 @@ fn read_entries(state: &State, log: &dyn Log) -> Result<HashMap<QueueId, Vec<Rec
     }
     wanted.sort_unstable();
     wanted.dedup();
-    let mut entries: HashMap<QueueId, Vec<RecoveredEntry>> = HashMap::new();
+    let mut entries = Waiting::new();
     for segment in log.segments() {
         let start = wanted.partition_point(|at| at.segment < segment.id);
         let mut here = wanted.iter().skip(start).take_while(|at| at.segment == segment.id).peekable();
@@ -399,18 +424,14 @@ fn read_entries(state: &State, log: &dyn Log) -> Result<HashMap<QueueId, Vec<Rec
             Ok(if here.peek().is_none() { Seen::Enough } else { Seen::More })
         })?;
     }
-    for entries in entries.values_mut() {
+    for (entries, unread) in entries.values_mut() {
+        unread.shrink_to_fit();
         entries.sort_unstable_by_key(|entry| entry.sequence);
     }
     Ok(entries)
 }
 
-fn read_record(
-    state: &State,
-    at: Position,
-    record: &[u8],
-    out: &mut HashMap<QueueId, Vec<RecoveredEntry>>,
-) -> Result<(), StoreError> {
+fn read_record(state: &State, at: Position, record: &[u8], out: &mut Waiting) -> Result<(), StoreError> {
     let mut items = Items::of(record).map_err(|error| state.damaged(at, error))?;
     while let Some(item) = items.next().map_err(|error| state.damaged(at, error))? {
         let Item::Enqueue { body, mut entries } = item else {
@@ -420,12 +441,31 @@ fn read_record(
         if entries.is_empty() {
             continue;
         }
-        let message = body.read().map_err(|error| state.damaged(at, error))?;
+        let mut message = None;
+        let gist = body.gist().map_err(|error| state.damaged(at, error))?;
         for entry in entries {
             let received = state.queues.lock().spot(entry.place).is_some_and(|spot| spot.received != 0);
-            out.entry(entry.place.queue).or_default().push(RecoveredEntry {
+            let (read, unread) = out.entry(entry.place.queue).or_default();
+            if let (false, false, Ok(size_bytes)) =
+                (state.reads_bodies, received, u32::try_from(gist.size_bytes))
+            {
+                unread.push(UnreadEntry {
+                    sequence: entry.place.sequence,
+                    published_at: gist.published_at,
+                    expires_at: gist.expires_at,
+                    size_bytes,
+                    priority: gist.priority.unwrap_or(0),
+                    retain: entry.retain,
+                });
+                continue;
+            }
+            let shared = match &message {
+                Some(message) => Arc::clone(message),
+                None => Arc::clone(message.insert(body.read().map_err(|error| state.damaged(at, error))?)),
+            };
+            read.push(RecoveredEntry {
                 sequence: entry.place.sequence,
-                message: Arc::clone(&message),
+                message: shared,
                 qos: entry.qos,
                 retain: entry.retain,
                 subscription_ids: entry.subscription_ids,

@@ -6,6 +6,7 @@ mod exchanges;
 mod headers;
 mod lasting;
 mod limits;
+mod paths;
 mod refusals;
 mod returned;
 mod subscriptions;
@@ -19,6 +20,7 @@ pub(crate) fn chosen(words: &[String]) -> Vec<(String, Case)> {
     let groups = [
         ("Exchanges", exchanges::cases()),
         ("Headers exchanges", headers::cases()),
+        ("From exchange to exchange", paths::cases()),
         ("Dead letters", dead::cases()),
         ("Expiry", times::cases()),
         ("Overflow", limits::cases()),

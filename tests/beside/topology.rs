@@ -68,13 +68,6 @@ impl Topology {
         self
     }
 
-    /// A queue that does not last.
-    pub(crate) fn transient_queue(mut self, name: &str) -> Self {
-        let options = json!({ "durable": false, "auto_delete": false, "arguments": {} });
-        self.queues.push(Declared { name: name.to_owned(), options });
-        self
-    }
-
     /// From an exchange to a queue.
     pub(crate) fn bind(self, exchange: &str, queue: &str, key: &str) -> Self {
         self.bound(exchange, 'q', queue, key, json!({}))
@@ -83,6 +76,11 @@ impl Topology {
     /// From a headers exchange to a queue.
     pub(crate) fn bind_headers(self, exchange: &str, queue: &str, arguments: Value) -> Self {
         self.bound(exchange, 'q', queue, "", arguments)
+    }
+
+    /// From an exchange to an exchange.
+    pub(crate) fn chain(self, source: &str, destination: &str, key: &str) -> Self {
+        self.bound(source, 'e', destination, key, json!({}))
     }
 
     fn bound(mut self, source: &str, kind: char, destination: &str, key: &str, arguments: Value) -> Self {
@@ -102,8 +100,9 @@ impl Topology {
         let bound = |one: &Bound| Bound {
             source: name(&one.source),
             destination: name(&one.destination),
+            key: name(&one.key),
             arguments: fill(&one.arguments, prefix),
-            ..one.clone()
+            kind: one.kind,
         };
         Self {
             exchanges: declared(&self.exchanges),

@@ -131,6 +131,39 @@ fn a_message_goes_from_exchange_to_exchange_and_to_an_alternate() -> Result<()> 
 }
 
 #[test]
+fn an_mqtt_client_is_told_a_topic_that_it_subscribed_to_however_the_message_came() -> Result<()> {
+    // [MQTT-3.3.2-3]
+    let broker = Setup::new().config(WAYS).start()?;
+    let mut plain = Mqtt::clean(broker.at(Door::Mqtt), Version::V311, "plain")?;
+    plain.subscribe("m/#", 1)?;
+    let mut shared = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "shared")?;
+    shared.subscribe("$share/g/m/+", 1)?;
+    let mut named = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "named")?;
+    named.subscribe("$exchange/w.to-mqtt/#", 1)?;
+    let mut spy = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "spy")?;
+    spy.subscribe("$SYS/broker/made/up", 1)?;
+    let mut client = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "publisher")?;
+    client.publish("$exchange/w.to-mqtt/$SYS/broker/made/up", b"spoof", 1)?;
+    for body in ["one", "two"] {
+        client.publish("$exchange/w.to-mqtt/m/1", body.as_bytes(), 1)?;
+    }
+    ensure!(named.take()?.text() == "spoof");
+    for body in ["one", "two"] {
+        for (client, topic) in
+            [(&mut plain, "m/1"), (&mut shared, "m/1"), (&mut named, "$exchange/w.to-mqtt/m/1")]
+        {
+            let came = client.take()?;
+            ensure!(came.topic == topic && came.text() == body, "{came:?}");
+        }
+    }
+    ensure!(
+        matches!(spy.next(Duration::from_millis(200))?, Next::Silence),
+        "what only the broker says was said"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_client_is_told_that_an_exchange_is_missing_or_internal() -> Result<()> {
     let broker = Setup::new().config(WAYS).start()?;
     for (exchange, text, code) in

@@ -152,6 +152,13 @@ queue = "some"
 key = "a.*"
 
 [[exchange]]
+name = "w.to-mqtt"
+type = "fanout"
+[[binding]]
+exchange = "w.to-mqtt"
+to_exchange = "amq.topic"
+
+[[exchange]]
 name = "w.strict"
 alternate = "w.between"
 [[exchange]]

@@ -161,7 +161,7 @@ fn what_cannot_be_listed_is_told_with_what_can() -> Result<()> {
     );
     for arguments in [
         &["list"][..],
-        &["list", "queues"],
+        &["list", "clouds"],
         &["list", "sessions", "--where", "kim"],
         &["list", "users", "--to", "chat"],
         &["list", "users", "--admin", "https://h"],

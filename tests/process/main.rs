@@ -2,7 +2,9 @@
 
 mod check;
 mod commands;
+mod definitions;
 mod fsck;
+mod keep;
 mod list;
 mod login;
 mod metrics;
@@ -10,4 +12,5 @@ mod refusals;
 mod run;
 mod start;
 mod stop;
+mod topology;
 mod users;

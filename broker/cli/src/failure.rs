@@ -22,6 +22,8 @@ pub(crate) enum Code {
     Usage = 2,
     /// The broker does not let this user in, or not do this.
     Refused = 5,
+    /// There is nothing of that name.
+    NotFound = 6,
     /// An answer or a message did not come in time.
     Timeout = 7,
 }
@@ -37,6 +39,10 @@ impl Failure {
 
     pub(crate) fn refused(text: impl Into<String>) -> Self {
         Self { code: Code::Refused, text: text.into() }
+    }
+
+    pub(crate) fn not_found(text: impl Into<String>) -> Self {
+        Self { code: Code::NotFound, text: text.into() }
     }
 
     pub(crate) fn timeout(text: impl Into<String>) -> Self {

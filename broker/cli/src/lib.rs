@@ -8,7 +8,7 @@
 //! | `client` | a small MQTT and STOMP client |
 //! | `pubsub` | pub and sub |
 //! | `command` | arguments to commands |
-//! | `manage` | what a broker that runs tells of itself |
+//! | `manage` | what a broker that runs tells of itself, and is told to have |
 //! | `conform` | what a specification asks, case by case |
 //!
 //! Nothing but `manage` knows our broker: the other commands work against any broker that speaks the protocols.
@@ -26,4 +26,9 @@ mod pubsub;
 
 pub use command::{PubArgs, SubArgs, run_pub, run_sub};
 pub use conform::{ConformArgs, run_conform};
-pub use manage::{ListArgs, run_list};
+pub use manage::definitions::{ExportArgs, ImportArgs, run_export, run_import};
+pub use manage::list::{ListArgs, run_list};
+pub use manage::show::{ShowArgs, run_show};
+pub use manage::topology::{
+    BindArgs, DeclareArgs, DeleteArgs, PurgeArgs, run_bind, run_declare, run_delete, run_purge, run_unbind,
+};

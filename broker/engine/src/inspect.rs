@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::name::{ExchangeName, QueueName};
-use model::queue::ExchangeOptions;
+use model::queue::{ExchangeOptions, QueueOptions};
+use model::refusal::Refusal;
 
 use crate::client::{About, Client, Listening};
 use crate::core::Core;
 use crate::registry::Session;
 use crate::unroutable::UnroutableView;
-use crate::{numbers, users};
+use crate::{numbers, rehearsal, users};
 
 mod amounts;
 mod place;
@@ -63,6 +64,30 @@ impl Inspect {
     /// nobody's own first. Each queue is looked at, so it is for threads that may take their time.
     pub fn amounts(&self, queues_max: usize) -> Amounts {
         amounts::amounts(&self.core, queues_max)
+    }
+
+    /// Whether declaring that exchange would make one; `false`: it is there, and the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::Commands::declare_exchange`].
+    pub fn rehearse_exchange(&self, options: &ExchangeOptions) -> Result<bool, Refusal> {
+        rehearsal::exchange(&self.core.parts, options)
+    }
+
+    /// Whether declaring that queue would make one; `false`: it is there, and the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::Commands::declare_queue`].
+    pub fn rehearse_queue(&self, options: &QueueOptions) -> Result<bool, Refusal> {
+        rehearsal::queue(&self.core.parts, options)
+    }
+
+    /// How many messages and bytes a queue may hold of which nothing was said.
+    pub fn usual_limits(&self) -> (u64, u64) {
+        let options = &self.core.parts.vhost.options;
+        (options.queue_messages_max, options.queue_bytes_max)
     }
 
     /// Sessions.

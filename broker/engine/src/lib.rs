@@ -33,6 +33,7 @@ mod publications;
 mod publish;
 mod recovery;
 mod registry;
+mod rehearsal;
 mod replay;
 mod rest;
 mod settle;

@@ -13,6 +13,7 @@ use model::qos::Qos;
 use model::queue::Overflow;
 use model::refusal::Refusal;
 use model::time::WallMs;
+use model::wire_cache::WireCache;
 use routing::{Cause, Dead, Full, Item, Owner, Queue, Resident, Route, RouteCache, Taken, Wakes};
 use smallvec::SmallVec;
 use storage::Found;
@@ -28,6 +29,8 @@ use crate::timers::Once;
 pub(crate) struct Plan {
     message: Arc<Message>,
     targets: SmallVec<[Target; 1]>,
+    /// As it is for sessions that it reached through other exchanges, once for each of these.
+    copies: Vec<Arc<Message>>,
     /// To be kept as the last one of its key, or to delete that.
     retain: bool,
     /// Not to be shown before what was handed to the journal by now.
@@ -44,7 +47,7 @@ struct Target {
 impl Plan {
     /// A message without places yet.
     pub(crate) fn new(message: Arc<Message>, retain: bool) -> Self {
-        Self { message, targets: SmallVec::new(), retain, waits: false }
+        Self { message, targets: SmallVec::new(), copies: Vec::new(), retain, waits: false }
     }
 
     /// A retained message for one queue alone, which has kept room for it.
@@ -57,7 +60,13 @@ impl Plan {
         let sequence = Some(queue.reserve(message.size_bytes())?);
         let item = Item { retain: true, ..item(&message, route, is_durable(&message, route)) };
         let target = Target { queue: Arc::clone(queue), sequence, item };
-        Ok(Self { message, targets: SmallVec::from_buf([target]), retain: false, waits: false })
+        Ok(Self {
+            message,
+            targets: SmallVec::from_buf([target]),
+            copies: Vec::new(),
+            retain: false,
+            waits: false,
+        })
     }
 
     /// Whether it is to be the retained message of its key.
@@ -96,7 +105,18 @@ impl Plan {
         } else {
             None
         };
-        let item = item(&self.message, route, durable);
+        let message = match as_reached(&self.message, route) {
+            None => Arc::clone(&self.message),
+            Some(via) => {
+                let known = self.copies.iter().find(|copy| copy.exchange == *via);
+                known.map(Arc::clone).unwrap_or_else(|| {
+                    let copy = readdressed(&self.message, via);
+                    self.copies.push(Arc::clone(&copy));
+                    copy
+                })
+            }
+        };
+        let item = item(&message, route, durable);
         self.targets.push(Target { queue: Arc::clone(queue), sequence, item });
         Ok(())
     }
@@ -112,21 +132,23 @@ impl Plan {
     /// Adds what must last of it. From now on it is the retained message of its key: whoever gets it as such is shown it
     /// behind the commit that follows.
     pub(crate) fn record(&self, parts: &Parts, changeset: &mut Changeset) {
-        let entries: SmallVec<[Entry; 1]> = self
-            .targets
-            .iter()
-            .filter(|target| target.item.durable)
-            .filter_map(|target| {
-                Some(Entry {
-                    place: Place { queue: target.queue.id(), sequence: target.sequence? },
-                    qos: target.item.qos,
-                    retain: target.item.retain,
-                    subscription_ids: target.item.subscription_ids.clone(),
+        for message in std::iter::once(&self.message).chain(&self.copies) {
+            let entries: SmallVec<[Entry; 1]> = self
+                .targets
+                .iter()
+                .filter(|target| target.item.durable && Arc::ptr_eq(&target.item.message, message))
+                .filter_map(|target| {
+                    Some(Entry {
+                        place: Place { queue: target.queue.id(), sequence: target.sequence? },
+                        qos: target.item.qos,
+                        retain: target.item.retain,
+                        subscription_ids: target.item.subscription_ids.clone(),
+                    })
                 })
-            })
-            .collect();
-        if !entries.is_empty() {
-            changeset.changes.push(Change::Enqueue { message: Arc::clone(&self.message), entries });
+                .collect();
+            if !entries.is_empty() {
+                changeset.changes.push(Change::Enqueue { message: Arc::clone(message), entries });
+            }
         }
         if self.retain {
             self.keep(parts);
@@ -217,7 +239,8 @@ pub(crate) fn push(
     route: &Route,
     wakes: &mut Wakes,
 ) -> Result<(), Refusal> {
-    let (queue, item) = (&route.queue, item(message, route, false));
+    let copy = as_reached(message, route).map(|via| readdressed(message, via));
+    let (queue, item) = (&route.queue, item(copy.as_ref().unwrap_or(message), route, false));
     let qos = item.qos;
     if is_for_nobody(queue, qos) {
         parts.metrics.messages_dropped.increment();
@@ -264,6 +287,30 @@ pub(crate) fn call_for_feed(queue: &Queue) {
     if queue.feed().is_open() {
         queue.call_consumers(&mut Wakes::default());
     }
+}
+
+/// The exchange that a message is to bear for that queue, if that is not the one that it was published to: the topic that an
+/// MQTT client is told must match a filter of its own [MQTT-3.3.2-3].
+fn as_reached<'r>(message: &Message, route: &'r Route) -> Option<&'r ExchangeName> {
+    let via = route.via.as_deref()?;
+    (matches!(route.queue.owner(), Owner::Session(_)) && *via != message.exchange).then_some(via)
+}
+
+fn readdressed(message: &Message, via: &ExchangeName) -> Arc<Message> {
+    Arc::new(Message {
+        id: message.id,
+        exchange: via.clone(),
+        key: message.key.clone(),
+        payload: message.payload.clone(),
+        qos: message.qos,
+        retain: message.retain,
+        persistent: message.persistent,
+        publisher: message.publisher.clone(),
+        published_at: message.published_at,
+        expires_at: message.expires_at,
+        properties: message.properties.clone(),
+        wire: WireCache::default(),
+    })
 }
 
 fn item(message: &Arc<Message>, route: &Route, durable: bool) -> Item {

@@ -9,7 +9,7 @@ use model::delivery::Stage;
 use model::name::{Incarnation, QueueId};
 use model::refusal::Refusal;
 use routing::{Brief, Item, Owner, Queue};
-use storage::{Recovered, RecoveredPublication, RecoveredQueue};
+use storage::{Recovered, RecoveredPublication, RecoveredQueue, UnreadEntry};
 
 use crate::clock;
 use crate::parts::Parts;
@@ -109,23 +109,13 @@ fn restore_queue(
     // What was sent before the broker died, nobody knows: so all of it may have been.
     let sent_through = sent_through.unwrap_or(recovered.next_sequence.saturating_sub(1));
     queue.set_sent_through(sent_through);
+    for entry in recovered.unread {
+        let UnreadEntry { sequence, published_at, expires_at, size_bytes, priority, retain } = entry;
+        let was_sent = sequence <= sent_through;
+        let brief = Brief { size_bytes, expires_at, published_at, priority, retain, was_sent };
+        queue.restore_absent(sequence, brief);
+    }
     for entry in recovered.entries {
-        let message = &entry.message;
-        if !entry.received
-            && let Ok(size_bytes) = u32::try_from(message.size_bytes())
-        {
-            let priority = message.properties.as_ref().and_then(|properties| properties.priority);
-            let brief = Brief {
-                size_bytes,
-                expires_at: message.expires_at,
-                published_at: message.published_at,
-                priority: priority.unwrap_or(0),
-                retain: entry.retain,
-                was_sent: entry.sequence <= sent_through,
-            };
-            queue.restore_absent(entry.sequence, brief);
-            continue;
-        }
         let item = Item {
             message: entry.message,
             qos: entry.qos,

@@ -46,7 +46,7 @@ pub(crate) fn plan(
     let mut plans = Vec::new();
     feed.set_under_way(true);
     feed.next(now, portion, |message, grant| {
-        let route = Route { queue: Arc::clone(queue), grant: grant.clone() };
+        let route = Route { queue: Arc::clone(queue), grant: grant.clone(), via: None };
         match Plan::replay(message, &route) {
             Ok(plan) => {
                 plan.record(parts, changeset);
@@ -128,7 +128,7 @@ pub(crate) fn ahead(
         waits |= queue.feed().is_under_way();
         let (mut changeset, mut plans) = (Changeset::default(), Vec::new());
         queue.feed().ahead(exchange, key, now, |message, grant| {
-            let route = Route { queue: Arc::clone(queue), grant: grant.clone() };
+            let route = Route { queue: Arc::clone(queue), grant: grant.clone(), via: None };
             // Where there is no room for it, there will be none for the other either.
             let Ok(plan) = Plan::replay(message, &route) else { return Given::Later };
             plan.record(parts, &mut changeset);

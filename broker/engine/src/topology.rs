@@ -155,8 +155,11 @@ pub(crate) fn check_owner(queue: &Queue, asking: &Owner) -> Result<(), Refusal> 
     }
 }
 
-/// Takes a queue away, with all that is in it. Returns who consumed it, by the readiness of the link and the consumer.
-pub(crate) fn delete_queue(parts: &Parts, queue: &Queue) -> Vec<(Arc<Readiness>, ConsumerId)> {
+/// Who consumed a queue that is gone, by the readiness of the link and the consumer.
+pub(crate) type Cancelled = Vec<(Arc<Readiness>, ConsumerId)>;
+
+/// Takes a queue away, with all that is in it. Returns who consumed it.
+pub(crate) fn delete_queue(parts: &Parts, queue: &Queue) -> Cancelled {
     delete_queue_if(parts, queue, |_| true).flatten().unwrap_or_default()
 }
 
@@ -165,7 +168,7 @@ pub(crate) fn delete_queue_if(
     parts: &Parts,
     queue: &Queue,
     may: impl FnOnce(QueueStats) -> bool,
-) -> Option<Option<Vec<(Arc<Readiness>, ConsumerId)>>> {
+) -> Option<Option<Cancelled>> {
     let _order = parts.vhost.order();
     let router = &parts.vhost.router;
     let name = &queue.options().name;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::grant::Grant;
+use model::name::ExchangeName;
 
 use crate::queue::Queue;
 
@@ -13,4 +14,6 @@ pub struct Route {
     pub queue: Arc<Queue>,
     /// What its bindings promised, merged where several match.
     pub grant: Grant,
+    /// The exchange whose binding led there, where that is not the one that was asked for.
+    pub via: Option<Box<ExchangeName>>,
 }

@@ -259,7 +259,11 @@ mod tests {
         let (budget, generations) = (PlaceBudget::new(), Generations::new());
         let mut cache = RouteCache::new();
         let exchange = ExchangeName::TOPIC;
-        let route = crate::route::Route { queue: crate::testing::queue(1, "q"), grant: Default::default() };
+        let route = crate::route::Route {
+            queue: crate::testing::queue(1, "q"),
+            grant: Default::default(),
+            via: None,
+        };
         for number in 0..100_000 {
             let key = RoutingKey::from(number.to_string().as_str());
             let mut routes = Routes::default();

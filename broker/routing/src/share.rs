@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use model::name::ExchangeName;
+
 use crate::route::Route;
 
 /// The members of one shared subscription (MQTT 5.0, 4.8.2): the same share name, exchange and pattern.
@@ -59,6 +61,13 @@ impl Share {
         let snapshot =
             snapshot.get_or_insert_with(|| joined.iter().map(|(_, route)| route.clone()).collect());
         Pick { share: Arc::clone(self), members: Arc::clone(snapshot) }
+    }
+
+    /// The same, for a message that came on from another exchange to that one.
+    pub(crate) fn pick_via(self: &Arc<Self>, exchange: &ExchangeName) -> Pick {
+        let Pick { share, members } = self.pick();
+        let via = |route: &Route| Route { via: Some(Box::new(exchange.clone())), ..route.clone() };
+        Pick { share, members: members.iter().map(via).collect() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {

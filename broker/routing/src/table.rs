@@ -241,7 +241,7 @@ impl Table {
         }
         let known = old.map(|line| line.id);
         let id = known.unwrap_or_else(|| next(&mut self.last));
-        let route = Route { queue: Arc::clone(&home.queue), grant: binding.grant.clone() };
+        let route = Route { queue: Arc::clone(&home.queue), grant: binding.grant.clone(), via: None };
         let line = Arc::new(Line { id, origin, route });
         home.lines.replace(ByOrigin(Arc::clone(&line)));
         if known.is_none() {
@@ -376,7 +376,8 @@ impl Table {
     ) -> Result<Keeping, Refusal> {
         routes.clear();
         if *exchange == ExchangeName::DEFAULT {
-            let route = |queue: &Arc<Queue>| Route { queue: Arc::clone(queue), grant: Grant::default() };
+            let route =
+                |queue: &Arc<Queue>| Route { queue: Arc::clone(queue), grant: Grant::default(), via: None };
             routes.fixed.extend(self.queue(key.as_str()).map(route));
             return Ok(Keeping { by_key: true, by_publisher: false });
         }
@@ -390,7 +391,8 @@ impl Table {
         if !way.onward.is_empty() {
             self.go_on(&mut way, exchange, about, routes);
         }
-        merge(&mut way.lines, self.overlapping, routes);
+        let from = way.is_long.then_some(&exchange.options().name);
+        merge(&mut way.lines, from, self.overlapping, routes);
         Ok(Keeping { by_key: !way.by_headers, by_publisher: way.by_publisher })
     }
 
@@ -402,10 +404,15 @@ impl Table {
         about: (&RoutingKey, Option<&Properties>, Option<&ClientId>),
         routes: &mut Routes,
     ) {
+        let (key, _, _) = about;
         let mut seen = HashSet::default();
         seen.insert(&from.options().name);
+        way.is_long = true;
         while let Some(name) = way.onward.pop() {
-            if seen.insert(name)
+            // What nobody may publish there does not get there in a roundabout way either.
+            let is_kept_out = *name == ExchangeName::TOPIC && key.is_reserved();
+            if !is_kept_out
+                && seen.insert(name)
                 && let Some(exchange) = self.exchanges.get(name)
             {
                 way.visit(exchange, about, routes);
@@ -420,6 +427,8 @@ struct Way<'t> {
     lines: SmallVec<[&'t Line; 16]>,
     /// Where it goes next.
     onward: SmallVec<[&'t ExchangeName; 4]>,
+    /// It has left the exchange that was asked for.
+    is_long: bool,
     /// An exchange on the way does not go by the key.
     by_headers: bool,
     by_publisher: bool,
@@ -432,7 +441,7 @@ impl<'t> Way<'t> {
         (key, properties, publisher): (&RoutingKey, Option<&Properties>, Option<&ClientId>),
         routes: &mut Routes,
     ) {
-        let Self { lines, onward, by_headers, by_publisher } = self;
+        let Self { lines, onward, is_long, by_headers, by_publisher } = self;
         let mut is_wanted = false;
         exchange.for_each_match(key, properties, |target| {
             is_wanted = true;
@@ -442,6 +451,9 @@ impl<'t> Way<'t> {
                     if !line.withholds(publisher) {
                         lines.push(line);
                     }
+                }
+                Target::Share(share) if *is_long => {
+                    routes.shares.push(share.pick_via(&exchange.options().name));
                 }
                 Target::Share(share) => routes.shares.push(share.pick()),
                 Target::Exchange(pipe) => onward.push(&pipe.binding.to),
@@ -455,18 +467,26 @@ impl<'t> Way<'t> {
 }
 
 /// Each queue once, with the grants of all its lines; or the queue of one session once for each.
-fn merge(lines: &mut [&Line], overlapping: Overlapping, routes: &mut Routes) {
+/// `from`: the exchange that was asked for, if others were visited too.
+fn merge(lines: &mut [&Line], from: Option<&ExchangeName>, overlapping: Overlapping, routes: &mut Routes) {
     // What belongs together stands together then; a queue's lines in their order.
     lines.sort_unstable_by_key(|line| (line.route.queue.id(), line.id));
     for line in lines {
+        let via = from.map(|_| &line.origin.exchange).filter(|via| Some(*via) != from);
         match routes.fixed.last_mut() {
             Some(last)
                 if Arc::ptr_eq(&last.queue, &line.route.queue)
                     && (overlapping == Overlapping::Merge || !last.queue.options().exclusive) =>
             {
                 last.grant.merge(&line.route.grant);
+                if via.is_none() {
+                    last.via = None;
+                }
             }
-            Some(_) | None => routes.fixed.push(line.route.clone()),
+            Some(_) | None => {
+                let via = via.map(|via| Box::new(via.clone()));
+                routes.fixed.push(Route { via, ..line.route.clone() });
+            }
         }
     }
 }

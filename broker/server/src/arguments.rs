@@ -28,12 +28,37 @@ pub enum Command {
     /// Check a store while no broker has it open; with --repair, put aside what is damaged.
     #[command(after_help = FSCK_EXAMPLES)]
     Fsck(FsckArgs),
+    /// Copy a store to a directory, whether a broker has it open or not.
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup(KeepArgs),
+    /// Put a backup where a broker is to find it.
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore(KeepArgs),
+    /// Print what is safe when, with the tests that show it.
+    #[command(after_help = GUARANTEES_EXAMPLES)]
+    Guarantees(GuaranteesArgs),
     /// Publish messages.
     Pub(cli::PubArgs),
     /// Subscribe, and print what comes.
     Sub(cli::SubArgs),
-    /// List who is there, and who listens to what.
+    /// List who is there, who listens to what, and which exchanges, queues and bindings there are.
     List(cli::ListArgs),
+    /// Show one exchange, queue or session, or how much there is of everything.
+    Show(cli::ShowArgs),
+    /// Declare an exchange, a queue or a binding.
+    Declare(cli::DeclareArgs),
+    /// Delete an exchange, a queue or a binding.
+    Delete(cli::DeleteArgs),
+    /// Draw a line from an exchange to a queue, or to another exchange.
+    Bind(cli::BindArgs),
+    /// Take such a line away.
+    Unbind(cli::BindArgs),
+    /// Take all messages that wait out of a queue.
+    Purge(cli::PurgeArgs),
+    /// Write all exchanges, queues and bindings to a file.
+    Export(cli::ExportArgs),
+    /// Declare what a file of definitions has, ours or RabbitMQ's.
+    Import(cli::ImportArgs),
     /// Run our conformance cases against a broker.
     Conform(cli::ConformArgs),
 }
@@ -75,6 +100,24 @@ pub struct FsckArgs {
     /// Move what is damaged to quarantine/ in the data directory, and keep all that is sound.
     #[arg(long)]
     pub repair: bool,
+}
+
+/// Where a backup is, and where the data.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct KeepArgs {
+    /// The directory of the backup.
+    pub dir: PathBuf,
+    /// The data directory; otherwise the one that `duetmq serve` would use here.
+    #[arg(short, long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// How guarantees are printed.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct GuaranteesArgs {
+    /// A JSON object a line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What is to be done with a password file.
@@ -125,7 +168,8 @@ Examples:
   duetmq check -c duetmq.toml                 what holds, and where it comes from
   duetmq sub -t 'chat/room/+'                 in one window, and in another:
   duetmq pub -t chat/room/5 -m hello
-  duetmq list sessions                        who is there";
+  duetmq list sessions                        who is there
+  duetmq declare queue jobs                   and bind it: duetmq bind amq.topic jobs -k 'room.*'";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -151,6 +195,23 @@ Examples:
   duetmq fsck --repair /var/lib/duetmq        what is damaged goes to /var/lib/duetmq/quarantine/; nothing is deleted
 
 Exit codes: 0 sound, or repaired; 4 a broker has the data directory open; 6 no store there; 65 damaged; 74 disk failed.";
+
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  duetmq backup /backup/monday -d /var/lib/duetmq     a moment of the store, while it goes on
+
+Exit codes: 0 done, and every byte checked; 2 the directory is not empty; 6 no store there; 65 damaged; 74 disk failed.";
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  duetmq restore /backup/monday -d /var/lib/duetmq    into a directory that is empty, or not there
+
+Exit codes: 0 done, and every byte checked; 2 the directory is not empty; 6 no backup there; 65 damaged; 74 disk failed.";
+
+const GUARANTEES_EXAMPLES: &str = "\
+Examples:
+  duetmq guarantees                           docs/guarantees.md, as text
+  duetmq guarantees --json | jq .text";
 
 const PASSWD_EXAMPLES: &str = "\
 Examples:

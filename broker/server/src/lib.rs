@@ -7,6 +7,8 @@ pub mod arguments;
 pub mod config;
 pub mod failure;
 pub mod fsck;
+pub mod guarantees;
+pub mod keep;
 pub mod passwd;
 pub mod wiring;
 

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use server::arguments::{Arguments, Command, ServeArgs};
+use server::arguments::{Arguments, Command, KeepArgs, ServeArgs};
 use server::config::{Config, Surroundings};
 use server::failure::{Code, Failure, tell};
+use server::keep::Way;
 
 fn main() -> ExitCode {
     let around = Surroundings::here();
@@ -18,9 +19,23 @@ fn main() -> ExitCode {
         Some(Command::Fsck(arguments)) => server::fsck::run(&arguments, || {
             data_dir(&around).map_err(|text| Failure { code: Code::Usage, text })
         }),
+        Some(Command::Backup(arguments)) => keep(Way::There, &arguments, &around),
+        Some(Command::Restore(arguments)) => keep(Way::Back, &arguments, &around),
+        Some(Command::Guarantees(arguments)) => {
+            server::guarantees::run(&arguments);
+            Ok(())
+        }
         Some(Command::Pub(arguments)) => return ask(cli::run_pub(arguments)),
         Some(Command::Sub(arguments)) => return ask(cli::run_sub(arguments)),
         Some(Command::List(arguments)) => return ask(cli::run_list(arguments, || data_dir(&around))),
+        Some(Command::Show(arguments)) => return ask(cli::run_show(arguments, || data_dir(&around))),
+        Some(Command::Declare(arguments)) => return ask(cli::run_declare(arguments, || data_dir(&around))),
+        Some(Command::Delete(arguments)) => return ask(cli::run_delete(arguments, || data_dir(&around))),
+        Some(Command::Bind(arguments)) => return ask(cli::run_bind(arguments, || data_dir(&around))),
+        Some(Command::Unbind(arguments)) => return ask(cli::run_unbind(arguments, || data_dir(&around))),
+        Some(Command::Purge(arguments)) => return ask(cli::run_purge(arguments, || data_dir(&around))),
+        Some(Command::Export(arguments)) => return ask(cli::run_export(arguments, || data_dir(&around))),
+        Some(Command::Import(arguments)) => return ask(cli::run_import(arguments, || data_dir(&around))),
         Some(Command::Conform(arguments)) => return cli::run_conform(&arguments),
         None => return alone(&around),
     };
@@ -53,6 +68,10 @@ fn check(arguments: &ServeArgs, around: &Surroundings) -> Result<(), Failure> {
     // Whoever reads it may have seen enough before the end.
     let _ = io::stdout().write_all(text.as_bytes());
     Ok(())
+}
+
+fn keep(way: Way, arguments: &KeepArgs, around: &Surroundings) -> Result<(), Failure> {
+    server::keep::run(way, arguments, || data_dir(around).map_err(|text| Failure { code: Code::Usage, text }))
 }
 
 /// Where `duetmq serve` would keep its data here.

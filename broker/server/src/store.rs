@@ -47,6 +47,7 @@ pub(crate) fn failure(error: &StoreError) -> Failure {
                 directory.display()
             ),
         ),
+        StoreError::NotEmpty { .. } => Failure::new(Code::Usage, error.to_string()),
         StoreError::NoStore { .. } => Failure::new(Code::NotFound, error.to_string()),
         StoreError::Damaged { .. } | StoreError::UnknownVersion { .. } => {
             Failure::new(Code::Damaged, error.to_string())

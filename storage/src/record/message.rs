@@ -69,6 +69,34 @@ pub(crate) fn read_message(bytes: &[u8]) -> Result<Arc<Message>, RecordError> {
     Ok(Arc::new(message))
 }
 
+/// What a queue must know of a message that it does not hold, read without making one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gist {
+    /// By [`Message::size_bytes`].
+    pub(crate) size_bytes: usize,
+    pub(crate) published_at: WallMs,
+    pub(crate) expires_at: Option<WallMs>,
+    pub(crate) priority: Option<u8>,
+}
+
+pub(crate) fn read_gist(bytes: &[u8]) -> Result<Gist, RecordError> {
+    let mut from = Reader::new(bytes);
+    from.u16()?;
+    from.u32()?;
+    from.u64()?;
+    read_exchange_name(&mut from)?;
+    let key = from.str()?.len();
+    from.u8()?;
+    from.option(|from| from.str().map(drop))?;
+    let published_at = WallMs(from.u64()?);
+    let expires_at = from.option(|from| from.u64().map(WallMs))?;
+    let properties = from.option(read_properties)?;
+    let size_bytes = key + from.slice()?.len();
+    from.end()?;
+    let priority = properties.and_then(|properties| properties.priority);
+    Ok(Gist { size_bytes, published_at, expires_at, priority })
+}
+
 /// The names that are always there cost one byte, and nothing to copy.
 pub(crate) fn put_exchange_name(out: &mut Vec<u8>, name: &ExchangeName) {
     match KNOWN.iter().position(|known| known == name) {

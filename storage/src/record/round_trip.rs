@@ -29,6 +29,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use smallvec::SmallVec;
 
+use crate::record::message::{put_message, read_gist};
 use crate::record::wire::RecordError;
 use crate::record::{Item, Items, Note, put_changes, put_changeset, put_note};
 
@@ -46,6 +47,16 @@ proptest! {
         }
         record.push(0);
         prop_assert_eq!(self::read(&record).unwrap_err(), RecordError::Long);
+    }
+
+    #[test]
+    fn the_gist_of_a_message_is_what_it_says(message in message()) {
+        let mut bytes = Vec::new();
+        put_message(&mut bytes, &message);
+        let gist = read_gist(&bytes).unwrap();
+        prop_assert_eq!(gist.size_bytes, message.size_bytes());
+        prop_assert_eq!((gist.published_at, gist.expires_at), (message.published_at, message.expires_at));
+        prop_assert_eq!(gist.priority, message.properties.as_ref().and_then(|properties| properties.priority));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use storage::{Completion, Options, Recovered, Store, Urgency};
 pub(crate) fn options(directory: &Path) -> Options {
     Options {
         segment_bytes: 64 << 10,
+        reads_bodies: true,
         group_bytes_max: 16 << 10,
         dead_bytes_max: 64 << 10,
         apply_wait: Duration::from_millis(1),

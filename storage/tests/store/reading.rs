@@ -83,6 +83,33 @@ fn what_is_damaged_is_never_handed_out_and_the_rest_is() {
 }
 
 #[test]
+fn at_the_start_only_what_a_client_has_begun_to_receive_is_read() {
+    let home = tempfile::tempdir().unwrap();
+    let (store, _) = open(options(home.path()));
+    commit(&store, [declare(1)]);
+    for number in 1..=50 {
+        let body = message(number, &format!("key/{number}"), vec![number as u8; 400]);
+        commit(&store, [enqueue(&body, &[place(1, number)])]);
+    }
+    commit(&store, [Change::Receive(place(1, 9)), Change::Remove(place(1, 10))]);
+    store.close();
+    drop(store);
+
+    let (store, recovered) = open(Options { reads_bodies: false, ..options(home.path()) });
+    let queue = &recovered.queues[0];
+    let read_already: Vec<u64> = queue.entries.iter().map(|entry| entry.sequence).collect();
+    assert_eq!((read_already, queue.entries[0].received), (vec![9], true));
+    let unread: Vec<u64> = queue.unread.iter().map(|entry| entry.sequence).collect();
+    let expected: Vec<u64> = (1..=50).filter(|number| !(9..=10).contains(number)).collect();
+    assert_eq!((&unread, recovered.report.entries), (&expected, 49));
+    for entry in &queue.unread {
+        let size = 400 + format!("key/{}", entry.sequence).len();
+        assert_eq!((entry.size_bytes as usize, entry.published_at.0), (size, entry.sequence));
+    }
+    check(&read(&store, 1, &unread).unwrap(), &expected, 0);
+}
+
+#[test]
 fn who_asks_a_store_that_is_closed_gets_no_answer() {
     let home = tempfile::tempdir().unwrap();
     let (store, _) = open(without_follower(home.path()));

@@ -1,6 +1,7 @@
 //! What is refused, and in which word.
 
 use harness::socket::Next;
+use harness::stomp::Frame;
 use harness::wait::SOON;
 use serde_json::json;
 
@@ -9,7 +10,7 @@ use crate::topology::Topology;
 
 /// See the file.
 pub(crate) fn cases() -> Vec<Case> {
-    [names(), arguments(), values_and_ends()].into_iter().flatten().collect()
+    [names(), arguments(), values_and_ends(), frames()].into_iter().flatten().collect()
 }
 
 fn names() -> Vec<Case> {
@@ -114,7 +115,7 @@ fn arguments() -> Vec<Case> {
             stage.send("/amq/queue/@q", "1", &[])?;
             let mut client = stage.consumer("@q", "1")?;
             let message = crate::stage::take(&mut client)?;
-            let ack = harness::stomp::Frame::new("ACK").with("id", message.header("ack").unwrap_or_default());
+            let ack = Frame::new("ACK").with("id", message.header("ack").unwrap_or_default());
             client.request(ack.clone())?;
             let answer = stage.ask(&mut client, &ack)?;
             stage.see(answer);
@@ -139,6 +140,51 @@ fn values_and_ends() -> Vec<Case> {
         stage.see(if ended { "closed" } else { "open" });
         Ok(())
     })]
+}
+
+fn frames() -> Vec<Case> {
+    let one = || Topology::new().queue("@q");
+    vec![
+        asked("user-id of somebody else", one(), "SEND", "/amq/queue/@q", &[("user-id", "somebody")])
+            .but("A header like any other: it proves nothing, as the user properties of MQTT do not"),
+        asked("message-id on SEND", one(), "SEND", "/amq/queue/@q", &[("message-id", "m")]),
+        asked("an ack mode that is none", one(), "SUBSCRIBE", "/amq/queue/@q", &[("ack", "perhaps")])
+            .but("The header and its value are named"),
+        asked(
+            "x-queue-type: quorum",
+            Topology::new(),
+            "SUBSCRIBE",
+            "/queue/@q",
+            &[("x-queue-type", "quorum")],
+        )
+        .but("There are no quorum queues, and it is said instead of making another one"),
+        Case::new("a subscription id twice", one(), |stage| {
+            let mut client = stage.client()?;
+            for _ in 0..2 {
+                let frame = stage.frame("SUBSCRIBE", "/amq/queue/@q", &[("id", "0")]);
+                let answer = stage.ask(&mut client, &frame)?;
+                stage.see(if answer == "accepted" { "accepted" } else { "refused" });
+            }
+            Ok(())
+        }),
+        Case::new("UNSUBSCRIBE of an id that is none", Topology::new(), |stage| {
+            let mut client = stage.client()?;
+            let answer = stage.ask(&mut client, &Frame::new("UNSUBSCRIBE").with("id", "none"))?;
+            stage.see(if answer == "accepted" { "accepted" } else { "refused" });
+            Ok(())
+        }),
+        Case::new("COMMIT of a transaction that is none, BEGIN twice", Topology::new(), |stage| {
+            for (first, second) in [("BEGIN", "BEGIN"), ("COMMIT", "COMMIT")] {
+                let mut client = stage.client()?;
+                client.send(&Frame::new(first).with("transaction", "t"))?;
+                let answer = stage.ask(&mut client, &Frame::new(second).with("transaction", "t"));
+                let accepted = answer.is_ok_and(|answer| answer == "accepted");
+                stage.see(format!("{second}: {}", if accepted { "accepted" } else { "refused" }));
+            }
+            Ok(())
+        })
+        .but("A transaction has one beginning, as STOMP says"),
+    ]
 }
 
 /// One frame with a receipt, and what the broker says to it.

@@ -181,6 +181,20 @@ fn whole() -> Vec<Case> {
             stage.send("/amq/queue/@q", "1", &headers)?;
             stage.drain(&["@q"], &headers.map(|(name, _)| name))
         }),
+        Case::new(
+            "a key of 255 bytes, and one of 256",
+            Topology::new().exchange("@x", "fanout").queue("@q").bind("@x", "@q", ""),
+            |stage| {
+                for length in [255, 256] {
+                    let mut client = stage.client()?;
+                    let destination = format!("/exchange/@x/{}", "k".repeat(length));
+                    let answer =
+                        stage.ask(&mut client, &stage.message(&destination, &length.to_string(), &[]));
+                    stage.see(answer.unwrap_or_else(|_| "the connection is closed".to_owned()));
+                }
+                stage.drain(&["@q"], &[])
+            },
+        ),
         Case::new("of a repeated header the first counts", one(), |stage| {
             stage.send("/amq/queue/@q", "1", &[("k", "first"), ("k", "second")])?;
             stage.drain(&["@q"], &["k"])

@@ -77,10 +77,15 @@ fn converse(scene: &Scene, me: usize, place: Place, dice: &mut Dice) -> io::Resu
     // Half the time it leaves with messages that it has not acknowledged, and without a word.
     if scene.phase() == Phase::Talking && talk.dice.chance(50) {
         talk.read(&mut client, Duration::from_millis(5))?;
+        if place != Place::Beside {
+            // Where there is an order to keep, it does not come back before the broker knows: the two would be beside each other.
+            client.socket.finish()?;
+            client.closes(LEAVE_MAX)?;
+        }
         return Ok(());
     }
     client.send(&Frame::new("DISCONNECT").with("receipt", "bye"))?;
-    client.closes(Duration::from_secs(1)).map(|_| ())
+    client.closes(LEAVE_MAX).map(|_| ())
 }
 
 /// One connection.
@@ -189,3 +194,6 @@ impl Talk<'_> {
         receipt
     }
 }
+
+/// A full disk holds the broker up for seconds.
+const LEAVE_MAX: Duration = Duration::from_secs(30);

@@ -51,7 +51,7 @@ impl<'a> Deaths<'a> {
         if let (Some(disk), Some(fault)) = (self.disk, self.fault) {
             disk.begin(fault, dice)?;
             match fault {
-                Fault::Power => {}
+                Fault::Power => sleep(Duration::from_millis(dice.below(120))),
                 Fault::Slow => sleep(Duration::from_millis(dice.below(2500))),
                 Fault::Full => self.fill(broker, scene, disk)?,
                 Fault::Write | Fault::Sync => {

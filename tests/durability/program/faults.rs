@@ -101,7 +101,8 @@ impl Disk {
     /// The fault begins; what fails is one of the next calls.
     pub(crate) fn begin(&self, fault: Fault, dice: &mut Dice) -> Result<()> {
         match fault {
-            Fault::Power => Ok(()),
+            // So that it dies while somebody waits for the disk, and not mostly when nobody does.
+            Fault::Power => self.set(SYNC_DELAY_US, dice.below(60_000)),
             // With space reserved, writes go on where there is something to write over; where they never write over, not.
             Fault::Full => self.set(FULL, if dice.chance(50) { GROWTH } else { ALL_WRITES }),
             Fault::Write => self.set(FAIL_WRITE_AT, self.get(WRITES)? + 1 + dice.below(60)),

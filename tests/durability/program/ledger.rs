@@ -243,6 +243,13 @@ impl Ledger {
     }
 }
 
+impl Publisher {
+    /// Whether that message was sent as one only.
+    pub(crate) fn sent_once(&self, number: u64) -> bool {
+        self.sent.get(index(number)) == Some(&1)
+    }
+}
+
 impl Subscriber {
     /// How many settlements the broker confirmed.
     pub(crate) fn confirmed(&self) -> usize {

@@ -20,8 +20,7 @@ use crate::scene::{Phase, Scene, Stay};
 pub(crate) fn act(scene: &Scene, me: usize, qos: u8, once: bool, dice: Dice) {
     // QoS 1 in 3.1.1, the others in 5.0.
     let version = if qos == 1 && !once { Version::V311 } else { Version::V5 };
-    let mut publisher =
-        Publisher { me, qos, once, version, was_here: false, flights: VecDeque::new(), last_id: 0, dice };
+    let mut publisher = Publisher { me, qos, once, version, was_here: false, flights: VecDeque::new(), dice };
     while scene.phase() < Phase::Over {
         // The broker may be dead: that is what this is about.
         let _ = publisher.converse(scene);
@@ -36,7 +35,6 @@ struct Publisher {
     version: Version,
     was_here: bool,
     flights: VecDeque<Flight>,
-    last_id: u16,
     dice: Dice,
 }
 
@@ -157,13 +155,10 @@ impl Publisher {
         message.with(Property::Pair("x-dedup-id".to_owned(), id))
     }
 
-    fn free_id(&mut self) -> u16 {
-        loop {
-            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if !self.flights.iter().any(|flight| flight.id == self.last_id) {
-                return self.last_id;
-            }
-        }
+    /// The lowest: the sooner an id is used again, the sooner it shows that the broker has not let go of it.
+    fn free_id(&self) -> u16 {
+        let is_free = |id: &u16| !self.flights.iter().any(|flight| flight.id == *id);
+        (1..).find(is_free).unwrap_or(u16::MAX)
     }
 }
 

@@ -21,9 +21,9 @@ pub(crate) enum Extent {
 
 impl Extent {
     pub(crate) fn any(dice: &mut Dice) -> Self {
-        match dice.below(3) {
-            0 => Self::All,
-            1 => Self::Suffix,
+        match dice.below(4) {
+            0 | 1 => Self::All,
+            2 => Self::Suffix,
             _ => Self::Sectors,
         }
     }
@@ -46,10 +46,17 @@ struct Entry {
 /// Undoes it in the files below `data`, and gives how many changes were undone. The log must be that of a process that has ended.
 pub(crate) fn undo(log: &Path, data: &Path, extent: Extent, dice: &mut Dice) -> Result<usize> {
     let entries = read(&fs::read(log).unwrap_or_default())?;
-    let moment = dice.below(entries.last().map_or(0, |entry| entry.number) + 1);
     let mut undone = 0;
     let files = files(data)?;
-    for (file, changes) in open_changes(&entries) {
+    let changes = open_changes(&entries);
+    // What lasts stays anyway, so the moment is one of those at which something happened that does not.
+    let open: Vec<u64> =
+        changes.values().flatten().filter(|(_, lasts)| !lasts).map(|(it, _)| it.number).collect();
+    let moment = usize::try_from(dice.below(open.len() as u64))
+        .ok()
+        .and_then(|at| open.get(at))
+        .map_or(0, |number| number.saturating_sub(1));
+    for (file, changes) in changes {
         // One that was removed, and nobody keeps, matters to nobody.
         let Some(path) = files.get(&file) else { continue };
         let handle = OpenOptions::new().read(true).write(true).open(path)?;

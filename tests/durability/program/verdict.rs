@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ledger::{Heard, Ledger, Promise, Publisher, Subscriber};
+use crate::ledger::{Heard, Ledger, Promise, Publisher, Rules, Subscriber};
 
 /// What was found, each with a few examples.
 #[derive(Debug, Default)]
@@ -94,8 +94,10 @@ impl Verdict {
                 self.unflagged.add(|| format!("{} came as new {fresh} times, sent {sent}", way(number)));
             }
         }
-        let late = if subscriber.rules.ordered { heard.late.as_slice() } else { &[] };
-        for number in late {
+        // Who was not there the whole time may have missed the first of two that were sent, and heard what came after it.
+        let sent_once = |number: u64| publisher.sent_once(number);
+        let Rules { ordered, complete } = subscriber.rules;
+        for number in heard.late.iter().filter(|number| ordered && (complete || sent_once(**number))) {
             self.reordered.add(|| format!("{} after a newer one", way(*number)));
         }
         for number in &heard.unknown {
@@ -157,7 +159,6 @@ fn summary_of_subscriber(subscriber: &Subscriber) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Rules;
 
     #[test]
     fn an_acknowledged_message_that_never_came_is_lost() {
@@ -243,6 +244,9 @@ mod tests {
         ledger.subscribers[0].rules = Rules::FLEETING;
         let verdict = Verdict::of(&ledger);
         assert_eq!((verdict.lost.count, verdict.reordered.count), (0, 1));
+        // Somebody who missed it when it was sent first hears it in the place of the second.
+        ledger.send_again(0, 2);
+        assert_eq!(Verdict::of(&ledger).reordered.count, 0);
         ledger.hear(0, 0, 2, false);
         assert_eq!(Verdict::of(&ledger).doubled.count, 1);
     }

@@ -53,40 +53,68 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// No broker answers there, or it does not answer this.
+    /// As [`Self::ask`].
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        Ok(self.ask("GET", path, None).await?.value)
+    }
+
+    /// Asks that something be done; what was answered, where it is not refused.
+    ///
+    /// # Errors
+    ///
+    /// No broker answers there, or it does not do this.
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Failure> {
+        let body = body.map(Value::to_string);
         let answered = timeout(PATIENCE, async {
             match self {
                 Self::Data(directory) => {
                     let socket = directory.join("admin.sock");
                     let stream = UnixStream::connect(&socket).await;
                     let stream = stream.map_err(|error| no_socket(&error, directory))?;
-                    exchange(stream, "localhost", "", path).await
+                    exchange(stream, &request(method, path, "localhost", "", body.as_deref())).await
                 }
                 Self::Admin { address, login } => {
                     let stream = TcpStream::connect(address).await;
                     let stream = stream.map_err(|error| {
                         Failure::runtime(format!("no admin listener answers at http://{address}/: {error}"))
                     })?;
-                    exchange(stream, address, &authorization(login.as_ref()), path).await
+                    let shown = authorization(login.as_ref());
+                    exchange(stream, &request(method, path, address, &shown, body.as_deref())).await
                 }
             }
         });
         let late = || Failure::timeout(format!("the broker did not answer within {} s", PATIENCE.as_secs()));
         let (status, body) = answered.await.map_err(|_| late())??;
-        let value: Result<Value, _> = serde_json::from_slice(&body);
-        let told = value.as_ref().ok().and_then(|value| value.get("reason")?.as_str()).map(str::to_owned);
+        let value: Option<Value> =
+            if body.is_empty() { Some(Value::Null) } else { serde_json::from_slice(&body).ok() };
+        let told = value.as_ref().and_then(|value| value.get("reason")?.as_str()).map(str::to_owned);
         match (status, value, told) {
-            (200, Ok(value), _) => Ok(value),
-            (400, _, Some(error)) => Err(Failure::usage(error)),
-            (401 | 403 | 429, _, error) => {
-                Err(Failure::refused(error.unwrap_or_else(|| "the broker refuses".into())))
+            (200..=299, Some(value), _) => Ok(Answer { is_new: status == 201, value }),
+            (400 | 413 | 415, _, Some(reason)) => Err(Failure::usage(reason)),
+            (404, _, Some(reason)) => Err(Failure::not_found(reason)),
+            (401 | 403 | 405 | 429, _, reason) => {
+                Err(Failure::refused(reason.unwrap_or_else(|| "the broker refuses".into())))
             }
+            (_, _, Some(reason)) => Err(Failure::runtime(reason)),
             (status, ..) => Err(Failure::runtime(format!(
                 "what answers there is no broker that knows {path}: it says {status}"
             ))),
         }
     }
+}
+
+/// What a broker answered that did what it was asked.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    /// Whether something was made.
+    pub(crate) is_new: bool,
+    /// What it says; null where it says nothing.
+    pub(crate) value: Value,
 }
 
 /// What keeps us from the socket, and what to do about it.
@@ -117,20 +145,31 @@ fn authorization(login: Option<&(String, String)>) -> String {
     login.map(shown).unwrap_or_default()
 }
 
+/// To the end of the connection: nothing of the answer has to be taken apart.
+fn request(method: &str, path: &str, host: &str, authorization: &str, body: Option<&str>) -> String {
+    let head =
+        format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n{authorization}");
+    let kind = "Content-Type: application/json\r\n";
+    match body {
+        Some(body) => format!("{head}{kind}Content-Length: {}\r\n\r\n{body}", body.len()),
+        None => format!("{head}\r\n"),
+    }
+}
+
 /// One request and its answer: status and body.
 async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    host: &str,
-    authorization: &str,
-    path: &str,
+    request: &str,
 ) -> Result<(u16, Vec<u8>), Failure> {
     let lost = |error: io::Error| Failure::runtime(format!("the broker's answer was lost: {error}"));
-    // To the end of the connection: nothing has to be taken apart.
-    let request =
-        format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: application/json\r\n{authorization}\r\n");
-    stream.write_all(request.as_bytes()).await.map_err(lost)?;
+    // A broker that refuses what is too large may answer and close before it has all of it.
+    let written = stream.write_all(request.as_bytes()).await;
     let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await.map_err(lost)?;
+    let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await;
+    if answer.is_empty() {
+        written.map_err(lost)?;
+        read.map_err(lost)?;
+    }
     parse(&answer).ok_or_else(|| Failure::runtime("what answers there does not speak HTTP"))
 }
 

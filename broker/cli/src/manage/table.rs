@@ -72,6 +72,41 @@ fn shortened(text: &str) -> String {
 }
 
 const SHOWN_CHARS_MAX: usize = 40;
+/// Of exchanges.
+pub(crate) const EXCHANGES: &[Column] = &[
+    ("NAME", |item| match text(item, "name") {
+        name if name.is_empty() => "(default)".to_owned(),
+        name => name,
+    }),
+    ("TYPE", |item| text(item, "type")),
+    ("DURABLE", |item| text(item, "durable")),
+    ("AUTO_DELETE", |item| text(item, "auto_delete")),
+    ("INTERNAL", |item| text(item, "internal")),
+    ("ARGUMENTS", |item| text(item, "arguments")),
+];
+
+/// Of queues.
+pub(crate) const QUEUES: &[Column] = &[
+    ("NAME", |item| text(item, "name")),
+    ("READY", |item| text(item, "messages_ready")),
+    ("UNACKED", |item| text(item, "messages_unacknowledged")),
+    ("CONSUMERS", |item| text(item, "consumers")),
+    ("DURABLE", |item| text(item, "durable")),
+    ("AUTO_DELETE", |item| text(item, "auto_delete")),
+    ("ARGUMENTS", |item| text(item, "arguments")),
+];
+
+/// Of bindings.
+pub(crate) const BINDINGS: &[Column] = &[
+    ("SOURCE", |item| match text(item, "source") {
+        name if name.is_empty() => "(default)".to_owned(),
+        name => name,
+    }),
+    ("DESTINATION", |item| text(item, "destination")),
+    ("TYPE", |item| text(item, "destination_type")),
+    ("KEY", |item| text(item, "routing_key")),
+    ("ARGUMENTS", |item| text(item, "arguments")),
+];
 
 /// Lines: the headings, and one for each item.
 pub(crate) fn lines(columns: &[Column], items: &[Value]) -> Vec<String> {
@@ -88,20 +123,24 @@ pub(crate) fn lines(columns: &[Column], items: &[Value]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-/// A field as text: `-` for null. What a terminal would obey is escaped: clients choose their names.
+/// A field as text: `-` for null, and for an object without anything.
 fn text(item: &Value, field: &str) -> String {
     match item.get(field) {
-        Some(Value::String(text)) => {
-            let shown = |char: char| {
-                if char.is_control() { char.escape_default().collect() } else { String::from(char) }
-            };
-            text.chars().map(shown).collect()
-        }
+        Some(Value::String(text)) => clean(text),
         Some(Value::Null) | None => "-".to_owned(),
+        Some(Value::Object(all)) if all.is_empty() => "-".to_owned(),
         Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))) => {
-            other.to_string()
+            clean(&other.to_string())
         }
     }
+}
+
+/// What a terminal would obey is escaped: clients choose their names.
+pub(crate) fn clean(text: &str) -> String {
+    let shown = |char: char| {
+        if char.is_control() { char.escape_default().collect() } else { String::from(char) }
+    };
+    text.chars().map(shown).collect()
 }
 
 fn moment(item: &Value, field: &str) -> Option<String> {

@@ -160,6 +160,35 @@ async fn a_client_publishes_to_no_internal_exchange() {
 }
 
 #[tokio::test]
+async fn what_reached_a_session_through_other_exchanges_is_there_after_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start(directory.path());
+    let commands = broker.commands();
+    commands.declare_exchange(exchange("outer")).await.unwrap();
+    commands.declare_queue(queue("q")).await.unwrap();
+    commands.bind(bound("outer", exchange_of("amq.topic"))).await.unwrap();
+    commands.bind(bound("outer", queue_of("q"))).await.unwrap();
+    for name in ["ann", "bob"] {
+        Client::open(&broker, name, true, 3600).await.subscribe("k", Qos::AtLeastOnce).await;
+    }
+    let mut client = Client::connect(&broker).await;
+    assert_eq!(send(&mut client, "outer", "x").await, Ok(true));
+
+    let copy = crash(directory.path());
+    let (broker, _store) = start(copy.path());
+    for name in ["ann", "bob"] {
+        let mut client = Client::open(&broker, name, false, 3600).await;
+        let came = client.wait().await;
+        let seen: Vec<_> = came.iter().map(|one| one.message.exchange.as_str()).collect();
+        assert_eq!((seen, texts(&came)), (vec!["amq.topic"], vec!["x".to_owned()]), "{name}");
+    }
+    let mut client = Client::connect(&broker).await;
+    client.consume(1, Target::Existing(QueueName::new("q"))).await.unwrap();
+    let came = client.wait().await;
+    assert_eq!((came.len(), came[0].message.exchange.as_str()), (1, "outer"));
+}
+
+#[tokio::test]
 async fn lists_are_in_order_and_come_in_pages() {
     let directory = tempfile::tempdir().unwrap();
     let (broker, _store) = start(directory.path());

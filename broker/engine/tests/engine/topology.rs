@@ -124,7 +124,7 @@ async fn a_queue_whose_session_did_not_reach_the_disk_is_gone_after_a_restart() 
     let options = storage::Options::new(directory.path());
     let (_store, recovered) = storage::Store::open(options, Box::new(|error| panic!("{error}"))).unwrap();
     let queues: Vec<_> =
-        recovered.queues.iter().map(|queue| (queue.record.id != QueueId(99), queue.entries.len())).collect();
+        recovered.queues.iter().map(|queue| (queue.record.id != QueueId(99), queue.unread.len())).collect();
     assert_eq!(queues, [(true, 1)]);
 }
 

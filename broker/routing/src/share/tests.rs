@@ -32,7 +32,7 @@ fn an_absent_member_is_picked_only_if_nobody_is_present_and_a_durable_one_first(
 fn picks_see_who_joined_and_left() {
     let share = Arc::new(Share::new(0));
     assert!(share.pick().next().is_none());
-    let member = |id| Route { queue: member(id, PRESENT), grant: Grant::default() };
+    let member = |id| Route { queue: member(id, PRESENT), grant: Grant::default(), via: None };
     share.join(1, member(1));
     share.join(2, member(2));
     share.join(1, member(3));
@@ -47,7 +47,7 @@ fn picks_see_who_joined_and_left() {
 fn publishers_take_turns_together() {
     let share = Arc::new(Share::new(0));
     for id in 0..2 {
-        share.join(id, Route { queue: member(id, PRESENT), grant: Grant::default() });
+        share.join(id, Route { queue: member(id, PRESENT), grant: Grant::default(), via: None });
     }
     let first = |pick: Pick| pick.next().map(|route| route.queue.id().0);
     assert_ne!(first(share.pick()), first(share.pick()));
@@ -67,7 +67,7 @@ const DURABLE: Kind = Kind { present: false, durable: true };
 fn picks(kinds: &[Kind], count: usize) -> Vec<usize> {
     let share = Arc::new(Share::new(0));
     for (id, kind) in (0..).zip(kinds) {
-        share.join(id, Route { queue: member(id, *kind), grant: Grant::default() });
+        share.join(id, Route { queue: member(id, *kind), grant: Grant::default(), via: None });
     }
     let pick = share.pick();
     let mut picked = vec![0; kinds.len()];

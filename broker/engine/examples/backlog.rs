@@ -1,0 +1,212 @@
+//! What many waiting messages cost, and how fast they are taken:
+//! `cargo run --release -p engine --example backlog -- --messages 10000000 --size 256`, with `--recover` for a restart between.
+//!
+//! First as many as a queue holds in memory come and go, for comparison; then all of them. It needs about 330 bytes of disk a message
+//! of 256, in a directory of its own below the system's temporary one (`TMPDIR`), which goes at the end.
+#![allow(clippy::unwrap_used, reason = "a measurement that meets anything else has failed")]
+
+use std::future::poll_fn;
+use std::path::Path;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use engine::{Arrival, Broker, Link, Options};
+use model::access::{AccessControl, Admission};
+use model::delivery::{Delivery, Outcome};
+use model::event::Event;
+use model::key::RoutingKey;
+use model::name::{ConsumerId, ExchangeName, QueueName};
+use model::principal::{Credentials, Permissions, Principal};
+use model::qos::Qos;
+use model::queue::{QueueDeclaration, QueueOptions};
+use model::request::{
+    Consumer, Identity, Open, Operation, Publish, Replay, Request, Settle, Submit, Subscribe, Subscription,
+    Target, Ticket,
+};
+use storage::Store;
+use telemetry::Metrics;
+
+#[tokio::main]
+async fn main() {
+    let argument = |name: &str, usual: usize| {
+        let mut arguments = std::env::args().skip_while(|one| one != name);
+        arguments.nth(1).map_or(usual, |text| text.parse().unwrap())
+    };
+    let (messages, size) = (argument("--messages", 1_000_000), argument("--size", 256));
+    let folder = tempfile::tempdir().unwrap();
+    let (mut broker, mut store, _) = start(folder.path());
+    println!("nothing: {:.0} MB", megabytes());
+    let few = RESIDENT.min(messages);
+    publish(&broker, few, size).await;
+    let resident = drain(&broker, few).await;
+    println!("{few} in memory: taken and settled at {resident:.0}/s");
+
+    let base = megabytes();
+    let begin = Instant::now();
+    publish(&broker, messages, size).await;
+    let filled = messages as f64 / begin.elapsed().as_secs_f64();
+    report(&format!("{messages} waiting, filled at {filled:.0}/s"), messages, base);
+    if std::env::args().any(|argument| argument == "--recover") {
+        drop(broker);
+        store.close();
+        drop(store);
+        let took;
+        (broker, store, took) = start(folder.path());
+        report(&format!("{messages} recovered in {:.2} s", took.as_secs_f64()), messages, base);
+    }
+    let rate = drain(&broker, messages).await;
+    println!("taken and settled at {rate:.0}/s: {:.2} of what comes from memory", rate / resident);
+    println!("nothing waits: {:.0} MB", megabytes());
+    drop(broker);
+    store.close();
+}
+
+fn report(what: &str, messages: usize, base: f64) {
+    let now = megabytes();
+    println!("{what}: {now:.0} MB, {:.1} bytes a message", (now - base) * 1e6 / messages as f64);
+}
+
+fn start(folder: &Path) -> (Broker, Arc<Store>, Duration) {
+    let begin = Instant::now();
+    let on_failure = Box::new(|error: &_| panic!("{error}"));
+    let (store, recovered) = Store::open(storage::Options::new(folder), on_failure).unwrap();
+    let store = Arc::new(store);
+    let options = Options { queue_messages_max: u64::MAX, queue_bytes_max: u64::MAX, ..Options::default() };
+    let parts = Some((Arc::clone(&store), recovered));
+    let broker = Broker::start(options, parts, Arc::new(Everyone), Arc::new(Metrics::default())).unwrap();
+    (broker, store, begin.elapsed())
+}
+
+async fn connect(broker: &Broker) -> Link {
+    let arrival = Arrival { address: None, protocol: "bench", listener: "bench".into(), handshake: None };
+    let mut link = broker.connect(arrival);
+    let (identity, credentials) = (Identity::Connection, Credentials::default());
+    let open = Open { credentials, version: "1.2", identity, vhost: None, will: None };
+    ask(&mut link, Request::Open(Box::new(open)), 1).await;
+    link
+}
+
+/// Asks, and waits for so many answers.
+async fn ask(link: &mut Link, request: Request, answers: usize) {
+    let mut events = Vec::new();
+    link.ask(&mut vec![request], &mut events);
+    wait(link, &mut events, answers).await;
+}
+
+async fn wait(link: &mut Link, events: &mut Vec<Event>, answers: usize) {
+    poll_fn(|cx| {
+        while events.len() < answers {
+            if link.poll(cx, events).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+async fn consume(link: &mut Link) {
+    let options = QueueOptions {
+        name: QueueName::new("backlog"),
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        ready_max: None,
+        ready_bytes_max: None,
+        arguments: None,
+    };
+    let consumer = Some(Consumer { id: ConsumerId(1), acknowledges: true, prefetch: None });
+    let queue = Target::Declare(Box::new(QueueDeclaration::from(options)));
+    let subscriptions = vec![Subscription { source: None, queue, consumer, retained: Replay::Never }];
+    ask(link, Request::Subscribe(Box::new(Subscribe { ticket: Ticket(1), subscriptions })), 1).await;
+}
+
+/// Returns when all of them are on the disk.
+async fn publish(broker: &Broker, messages: usize, size: usize) {
+    let mut link = connect(broker).await;
+    consume(&mut link).await;
+    drop(link);
+    let mut link = connect(broker).await;
+    let payload = Bytes::from(vec![7; size]);
+    let (mut events, mut under_way) = (Vec::new(), 0);
+    for _ in 0..messages {
+        let operations = [Operation::Publish(one(&payload))].into_iter().collect();
+        link.ask(
+            &mut vec![Request::Submit(Submit { ticket: Ticket(2), answer: true, operations })],
+            &mut events,
+        );
+        under_way += 1;
+        under_way -= events.drain(..).len();
+        while under_way >= UNDER_WAY {
+            wait(&mut link, &mut events, 1).await;
+            under_way -= events.drain(..).len();
+        }
+    }
+    wait(&mut link, &mut events, under_way).await;
+}
+
+/// Takes so many and settles each, as fast as one client can; returns how many a second.
+async fn drain(broker: &Broker, messages: usize) -> f64 {
+    let mut link = connect(broker).await;
+    consume(&mut link).await;
+    let (mut taken, mut deliveries, mut events) = (0, Vec::new(), Vec::new());
+    let begin = Instant::now();
+    while taken < messages {
+        link.take(TAKEN, &mut deliveries);
+        taken += deliveries.len();
+        if deliveries.is_empty() {
+            poll_fn(|cx| link.poll(cx, &mut events)).await;
+            continue;
+        }
+        let settle = |delivery: Delivery| {
+            let Delivery { consumer, tag, .. } = delivery;
+            Operation::Settle(Settle { consumer, tag, outcome: Outcome::Accepted })
+        };
+        let operations = deliveries.drain(..).map(settle).collect();
+        link.ask(
+            &mut vec![Request::Submit(Submit { ticket: Ticket(3), answer: false, operations })],
+            &mut events,
+        );
+        tokio::task::yield_now().await;
+    }
+    messages as f64 / begin.elapsed().as_secs_f64()
+}
+
+fn one(payload: &Bytes) -> Publish {
+    Publish {
+        exchange: ExchangeName::DEFAULT,
+        key: RoutingKey::from("backlog"),
+        payload: payload.clone(),
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        persistent: true,
+        expiry_ms: None,
+        properties: None,
+        remember: None,
+        publication: None,
+        declare: None,
+    }
+}
+
+/// What the process has in memory now.
+fn megabytes() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() * 1024.0 / 1e6
+}
+
+struct Everyone;
+
+impl AccessControl for Everyone {
+    fn admit<'a>(&'a self, _: &'a Credentials) -> Admission<'a> {
+        Box::pin(async { Ok((Principal { user: None }, Permissions::everything())) })
+    }
+}
+
+/// As many as a queue holds in memory.
+const RESIDENT: usize = 16_384;
+/// As many a publisher leaves unanswered.
+const UNDER_WAY: usize = 4096;
+const TAKEN: usize = 1000;
