@@ -161,7 +161,7 @@ impl World {
         self.agree(|reference| {
             let found = reference.queue(&name).filter(|queue| {
                 let is_used = only.unused && !queue.consumers.is_empty();
-                queue.rules.owner.is_none() && !is_used && !(only.empty && !queue.entries.is_empty())
+                queue.rules.owner.is_none() && !is_used && (!only.empty || queue.entries.is_empty())
             });
             let wanted = found.map(|queue| queue.waiting().count());
             if wanted.is_some() {
