@@ -155,8 +155,6 @@ const MS_MAX: u64 = u32::MAX as u64;
 mod tests {
     use super::*;
 
-    const USUAL: (u64, u64) = (1_000_000, 1 << 30);
-
     #[test]
     fn what_is_said_is_read_and_the_rest_is_usual() {
         let plain = read("q", &json!({})).unwrap();
