@@ -46,8 +46,9 @@ impl Case {
 
     /// What a broker did; that it failed to do anything is something that was seen as well.
     pub(crate) fn play(&self, peer: &mut Peer, prefix: &str) -> Vec<String> {
+        let declared = peer.declare(&self.topology.named(prefix));
         let mut stage = Stage::new(peer, prefix);
-        if let Err(error) = (self.play)(&mut stage) {
+        if let Err(error) = declared.and_then(|()| (self.play)(&mut stage)) {
             let text: String = format!("{error:#}").chars().take(300).collect();
             stage.see(format!("failed: {text}"));
         }

@@ -6,6 +6,7 @@ mod exchanges;
 mod headers;
 mod lasting;
 mod limits;
+mod managed;
 mod paths;
 mod refusals;
 mod returned;
@@ -29,6 +30,7 @@ pub(crate) fn chosen(words: &[String]) -> Vec<(String, Case)> {
         ("Consumers", consumers::cases()),
         ("Subscriptions, temporary queues", subscriptions::cases()),
         ("Refusals", refusals::cases()),
+        ("Declared again, purged, unbound, deleted", managed::cases()),
         ("Restart", lasting::cases()),
     ];
     let all = groups.into_iter().flat_map(|(group, cases)| cases.into_iter().map(move |case| case.of(group)));

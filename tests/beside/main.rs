@@ -17,7 +17,6 @@ use anyhow::{Result, anyhow};
 use crate::case::{Case, Row, Verdict};
 use crate::peer::Peer;
 use crate::rabbit::Rabbit;
-use crate::topology::Topology;
 
 fn main() -> Result<ExitCode> {
     let mut write = false;
@@ -66,13 +65,12 @@ fn main() -> Result<ExitCode> {
 
 /// Both at once, each by itself.
 fn play(cases: Vec<(String, Case)>) -> Result<(Vec<Row>, String)> {
-    let all: Vec<Topology> = cases.iter().map(|(prefix, case)| case.topology.named(prefix)).collect();
     let each = |peer: &mut Peer| -> Vec<Vec<String>> {
         cases.iter().map(|(prefix, case)| case.play(peer, prefix)).collect()
     };
     let (ours, theirs, version) = thread::scope(|scope| -> Result<_> {
-        let ours = scope.spawn(|| Peer::ours(&all).map(|mut peer| each(&mut peer)));
-        let mut rabbit = Peer::theirs(&all)?;
+        let ours = scope.spawn(|| Peer::ours().map(|mut peer| each(&mut peer)));
+        let mut rabbit = Peer::theirs()?;
         let theirs = each(&mut rabbit);
         let ours = ours.join().map_err(|_| anyhow!("a case panicked"))??;
         Ok((ours, theirs, rabbit.version()?))

@@ -7,7 +7,7 @@ use harness::broker::{Broker, Setup};
 use harness::door::Door;
 use serde_json::{Value, json};
 
-use crate::http::ask;
+use crate::http::{Answer, ask};
 use crate::rabbit::Rabbit;
 use crate::topology::Topology;
 
@@ -21,28 +21,49 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    /// DuetMQ with all of this in its configuration.
+    /// DuetMQ.
     ///
     /// # Errors
     ///
     /// If it does not start.
-    pub(crate) fn ours(all: &[Topology]) -> Result<Self> {
-        let config = all.iter().map(Topology::toml).collect::<Result<String>>()?;
-        Ok(Self::Ours(Setup::new().config(&config).start()?))
+    pub(crate) fn ours() -> Result<Self> {
+        let config = "[[admin.user]]\nname = \"guest\"\ntag = \"management\"\n";
+        Ok(Self::Ours(Setup::new().config(config).start()?))
     }
 
-    /// RabbitMQ, which is asked for all of it.
+    /// RabbitMQ.
     ///
     /// # Errors
     ///
-    /// If it does not start, or does not like it.
-    pub(crate) fn theirs(all: &[Topology]) -> Result<Self> {
-        let rabbit = Rabbit::start()?;
-        for call in all.iter().flat_map(Topology::calls) {
-            let answer = ask(rabbit.management, call.method, &call.path, &call.body)?;
+    /// If it does not start.
+    pub(crate) fn theirs() -> Result<Self> {
+        Ok(Self::Theirs(Rabbit::start()?))
+    }
+
+    /// Declares what a case begins with: the same calls with both.
+    ///
+    /// # Errors
+    ///
+    /// If the broker does not like it.
+    pub(crate) fn declare(&self, topology: &Topology) -> Result<()> {
+        for call in topology.calls() {
+            let answer = self.api(call.method, &call.path, &call.body)?;
             ensure!(answer.status < 300, "{} {}: {answer:?}", call.method, call.path);
         }
-        Ok(Self::Theirs(rabbit))
+        Ok(())
+    }
+
+    /// Asks its HTTP API.
+    ///
+    /// # Errors
+    ///
+    /// If there is no answer.
+    pub(crate) fn api(&self, method: &str, path: &str, body: &Value) -> Result<Answer> {
+        let address = match self {
+            Self::Ours(broker) => broker.at(Door::Admin),
+            Self::Theirs(rabbit) => rabbit.management,
+        };
+        ask(address, method, path, body)
     }
 
     /// Where it speaks STOMP.
@@ -86,10 +107,10 @@ impl Peer {
     ///
     /// If there is no answer.
     pub(crate) fn look(&self, queue: &str) -> Result<Option<Value>> {
-        let Self::Theirs(rabbit) = self else { return Ok(None) };
+        let Self::Theirs(_) = self else { return Ok(None) };
         let path = format!("/api/queues/%2F/{queue}/get");
         let body = json!({ "count": 1, "ackmode": "ack_requeue_false", "encoding": "auto" });
-        let answer = ask(rabbit.management, "POST", &path, &body)?;
+        let answer = self.api("POST", &path, &body)?;
         let first = answer.body.get(0).cloned();
         first.map(Some).with_context(|| format!("nothing in {queue}: {answer:?}"))
     }
@@ -100,11 +121,11 @@ impl Peer {
     ///
     /// If it is refused.
     pub(crate) fn publish_typed(&self, exchange: &str, body: &str, headers: &Value) -> Result<bool> {
-        let Self::Theirs(rabbit) = self else { return Ok(false) };
+        let Self::Theirs(_) = self else { return Ok(false) };
         let path = format!("/api/exchanges/%2F/{exchange}/publish");
         let message = json!({ "properties": { "headers": headers }, "routing_key": "", "payload": body,
             "payload_encoding": "string" });
-        let answer = ask(rabbit.management, "POST", &path, &message)?;
+        let answer = self.api("POST", &path, &message)?;
         ensure!(answer.status == 200, "{answer:?}");
         Ok(true)
     }

@@ -8,6 +8,7 @@ use harness::stomp::{Client, Frame};
 use harness::wait::SOON;
 use serde_json::Value;
 
+use crate::http::Answer;
 use crate::peer::Peer;
 
 /// One broker, one case.
@@ -178,15 +179,22 @@ impl<'a> Stage<'a> {
         Ok(deaths.as_array().cloned().unwrap_or_default())
     }
 
-    /// Whether there is a queue of that name. What is in it is taken.
+    /// Whether there is a queue of that name.
     ///
     /// # Errors
     ///
     /// If the broker cannot be asked.
     pub(crate) fn is_there(&self, queue: &str) -> Result<bool> {
-        let mut client = self.client()?;
-        let frame = self.frame("SUBSCRIBE", &format!("/amq/queue/{queue}"), &[("id", "0")]);
-        Ok(self.ask(&mut client, &frame)? == "accepted")
+        Ok(self.api("GET", &format!("/api/queues/%2F/{queue}"), &Value::Null)?.status == 200)
+    }
+
+    /// Asks the HTTP API.
+    ///
+    /// # Errors
+    ///
+    /// If there is no answer.
+    pub(crate) fn api(&self, method: &str, path: &str, body: &Value) -> Result<Answer> {
+        self.peer.api(method, &self.name(path), body)
     }
 }
 

@@ -1,9 +1,6 @@
-//! What a case declares before it begins: as RabbitMQ's management API takes it, and as our configuration does.
+//! What a case declares before it begins, as RabbitMQ's management API and ours take it.
 
-use std::fmt::Write as _;
-
-use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Exchanges, queues and bindings. In every name `@` stands for the case, so that no two cases meet.
 #[derive(Debug, Clone, Default)]
@@ -68,6 +65,13 @@ impl Topology {
         self
     }
 
+    /// A queue that does not last.
+    pub(crate) fn transient_queue(mut self, name: &str) -> Self {
+        let options = json!({ "durable": false, "auto_delete": false, "arguments": {} });
+        self.queues.push(Declared { name: name.to_owned(), options });
+        self
+    }
+
     /// From an exchange to a queue.
     pub(crate) fn bind(self, exchange: &str, queue: &str, key: &str) -> Self {
         self.bound(exchange, 'q', queue, key, json!({}))
@@ -111,7 +115,7 @@ impl Topology {
         }
     }
 
-    /// What RabbitMQ's management API is asked.
+    /// What both are asked.
     pub(crate) fn calls(&self) -> Vec<Call> {
         let put = |what: &str, one: &Declared| Call {
             method: "PUT",
@@ -127,44 +131,6 @@ impl Topology {
         });
         exchanges.chain(queues).chain(bindings).collect()
     }
-
-    /// Our configuration's tables.
-    ///
-    /// # Errors
-    ///
-    /// Something has no word there.
-    pub(crate) fn toml(&self) -> Result<String> {
-        let mut out = String::new();
-        for one in &self.exchanges {
-            write!(out, "[[exchange]]\nname = {:?}\n", one.name)?;
-            for (key, value) in object(&one.options)? {
-                write_exchange(&mut out, key, value)?;
-            }
-        }
-        for one in &self.queues {
-            write!(out, "[[queue]]\nname = {:?}\ndurable = {}\n", one.name, one.options["durable"])?;
-            let arguments = object(&one.options["arguments"])?;
-            let is_limited = arguments.keys().any(|name| name.starts_with("x-max-length"));
-            if is_limited && !arguments.contains_key("x-overflow") {
-                out.push_str("overflow = \"drop-head\"\n");
-            }
-            for (name, value) in arguments {
-                writeln!(out, "{}", queue_line(name, value)?)?;
-            }
-        }
-        for one in &self.bindings {
-            let destination = if one.kind == 'q' { "queue" } else { "to_exchange" };
-            write!(out, "[[binding]]\nexchange = {:?}\n", one.source)?;
-            write!(out, "{destination} = {:?}\nkey = {:?}\n", one.destination, one.key)?;
-            let arguments = object(&one.arguments)?;
-            let pairs: Vec<String> =
-                arguments.iter().map(|(name, value)| format!("{name:?} = {value}")).collect();
-            if !pairs.is_empty() {
-                writeln!(out, "arguments = {{ {} }}", pairs.join(", "))?;
-            }
-        }
-        Ok(out)
-    }
 }
 
 fn fill(value: &Value, prefix: &str) -> Value {
@@ -175,41 +141,4 @@ fn fill(value: &Value, prefix: &str) -> Value {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.clone(),
     }
-}
-
-fn object(value: &Value) -> Result<&Map<String, Value>> {
-    value.as_object().with_context(|| format!("{value} is no object"))
-}
-
-fn write_exchange(out: &mut String, key: &str, value: &Value) -> Result<()> {
-    if key != "arguments" {
-        writeln!(out, "{key} = {value}")?;
-        return Ok(());
-    }
-    for (name, value) in object(value)? {
-        match name.as_str() {
-            "alternate-exchange" => writeln!(out, "alternate = {value}")?,
-            other => bail!("no word for {other} in our configuration"),
-        }
-    }
-    Ok(())
-}
-
-fn queue_line(name: &str, value: &Value) -> Result<String> {
-    let name = name.strip_prefix("x-").unwrap_or(name);
-    Ok(match name {
-        "message-ttl" => format!("message_ttl = \"{value}ms\""),
-        "expires" => format!("expires = \"{value}ms\""),
-        "dead-letter-exchange" => format!("dead_letter_exchange = {value}"),
-        "dead-letter-routing-key" => format!("dead_letter_key = {value}"),
-        "max-length"
-        | "max-length-bytes"
-        | "max-priority"
-        | "overflow"
-        | "delivery-limit"
-        | "single-active-consumer" => {
-            format!("{} = {value}", name.replace('-', "_"))
-        }
-        other => bail!("no word for {other} in our configuration"),
-    })
 }

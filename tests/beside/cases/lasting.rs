@@ -12,7 +12,9 @@ pub(crate) fn cases() -> Vec<Case> {
     let kept = json!({ "x-max-priority": 5, "x-max-length": 3, "x-message-ttl": 600_000 });
     let topology = Topology::new()
         .exchange("@lasting", "topic")
+        .exchange_with("@passing", json!({ "type": "topic", "durable": false }))
         .queue("@q")
+        .transient_queue("@brief")
         .queue_with("@dying", dead)
         .queue("@dead")
         .queue_with("@kept", kept)
@@ -25,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
             for (body, headers) in [("1", &[persistent][..]), ("2", &[]), ("3", &[persistent])] {
                 stage.send("/amq/queue/@q", body, headers)?;
             }
+            stage.send("/amq/queue/@brief", "4", &[persistent])?;
             for (body, priority) in [("a1", "1"), ("b5", "5"), ("c3", "3")] {
                 stage.send("/amq/queue/@kept", body, &[persistent, ("priority", priority)])?;
             }
@@ -37,8 +40,14 @@ pub(crate) fn cases() -> Vec<Case> {
             let mut holder = stage.consumer("@q", "1")?;
             take(&mut holder)?;
             stage.peer.restart()?;
+            let there = stage.is_there("@brief")?;
+            stage.see(format!("a transient queue is there: {there}"));
             std::thread::sleep(QUIET);
             stage.send("/exchange/@lasting/k.new", "6", &[])?;
+            let mut client = stage.client()?;
+            let frame = stage.message("/exchange/@passing/k", "7", &[]);
+            let answer = stage.ask(&mut client, &frame)?;
+            stage.see(format!("a transient exchange: {answer}"));
             stage.drain(&["@q"], &["redelivered"])?;
             stage.send("/amq/queue/@kept", "d0", &[])?;
             stage.drain(&["@kept"], &["redelivered", "priority"])?;
