@@ -105,6 +105,51 @@ fn what_no_queue_took_is_listed_with_the_reason() -> Result<()> {
 }
 
 #[test]
+fn the_way_of_a_message_is_told_and_nothing_is_published() -> Result<()> {
+    let config = "\
+[[access.deny]]
+name = \"no-secrets\"
+user = \"kim\"
+filter = \"secret/#\"
+actions = [\"publish\"]
+code = 0x87
+";
+    let broker = Setup::new().user("kim").config(config).start()?;
+    let mut phone = phone(&broker, "kim")?;
+    let mut stomp = tab(&broker, "kim")?;
+    ensure!(phone.subscribe("chat/+", 1)? == [1] && phone.subscribe("chat/x/y", 1)? == [1]);
+    stomp.subscribe("0", "/queue/jobs", "auto")?;
+    let explain = |arguments: &[&str]| -> Result<Done> {
+        let data = broker.data().display().to_string();
+        duetmq(&[&["explain", "pub"][..], arguments, &["-d", &data]].concat())
+    };
+    let one: Value = serde_json::from_str(&explain(&["chat/5", "--json"])?.out)?;
+    ensure!(one["queues"][0]["client"] == "phone of kim" && one["queues"][1].is_null(), "{one}");
+    let step = &one["steps"][0];
+    ensure!(step["exchange"] == "amq.topic" && step["matched"][0]["pattern"] == "chat/+", "{one}");
+    ensure!(step["nearest"][0]["why"] == "level 2 is \"5\", not \"x\"", "{one}");
+    ensure!(one["access"]["allowed"] == true, "{one}");
+    let same = explain(&["--protocol", "stomp", "/topic/chat.5", "--json"])?;
+    ensure!(serde_json::from_str::<Value>(&same.out)? == one, "{same:?}");
+
+    let tree = explain(&["chat/5"])?;
+    ensure!(tree.code == Some(0) && tree.out.contains("+ \"chat/+\" -> queue mqtt.phone of kim"), "{tree:?}");
+    let jobs = explain(&["$queue/jobs"])?;
+    ensure!(jobs.out.contains("=> queue jobs: 1 consuming, 0 waiting"), "{jobs:?}");
+    let denied = explain(&["secret/a", "--as", "kim"])?;
+    ensure!(denied.out.contains("not allowed by rule no-secrets for kim"), "{denied:?}");
+    let allowed = explain(&["secret/a", "--as", "lee"])?;
+    ensure!(allowed.out.contains("access: allowed for lee") && allowed.out.contains("no queue gets it"));
+    let missing = explain(&["$exchange/none/x"])?;
+    ensure!(missing.code == Some(0) && missing.out.contains("refused: "), "{missing:?}");
+    let wrong = explain(&["a", "-p", "novalue"])?;
+    ensure!(wrong.code == Some(2) && wrong.error.contains("NAME=VALUE"), "{wrong:?}");
+    let nothing = items(&list(&broker, &["unroutable", "--json"])?)?;
+    ensure!(nothing.is_empty(), "{nothing:?}");
+    Ok(())
+}
+
+#[test]
 fn people_get_a_table_and_the_admin_listener_answers_the_same() -> Result<()> {
     let broker = Setup::new().argument("--dev").start()?;
     let _mqtt = Mqtt::clean(broker.at(Door::Mqtt), Version::V311, "\u{9b}31m red")?;

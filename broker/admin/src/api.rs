@@ -18,7 +18,7 @@ use crate::demo::{self, WebEndpoint};
 use crate::gate::{self, Entry, Gate};
 use crate::login::Login;
 use crate::metrics::{self, Measured};
-use crate::{clients, definitions, headers, health, login, topology};
+use crate::{clients, definitions, explain, headers, health, login, topology};
 
 /// What the admin listener serves.
 #[derive(Debug, Clone, Default)]
@@ -106,6 +106,7 @@ async fn drained(
 /// What is answered to those alone of whom it is known who they are.
 fn known(broker: &Broker) -> Router {
     clients::routes(broker.inspect())
+        .merge(explain::routes(broker.inspect()))
         .merge(topology::routes(broker.clone()))
         .merge(definitions::routes(broker.clone()))
 }

@@ -9,6 +9,7 @@
 //! | `ask` | what a request asks of a list |
 //! | `caller` | who asks, and how much he may ask for |
 //! | `clients` | who is there and who listens to what, as JSON |
+//! | `explain` | the way that a message would take, as JSON |
 //! | `local` | the socket for whoever owns the broker |
 //! | `answer` | JSON, and refusals |
 //! | `failures` | wrong logins are slowed down |
@@ -30,6 +31,7 @@ mod caller;
 mod clients;
 mod definitions;
 mod demo;
+mod explain;
 mod exposition;
 mod failures;
 mod gate;

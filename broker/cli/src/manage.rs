@@ -3,6 +3,7 @@
 mod arguments;
 mod ask;
 pub(crate) mod definitions;
+pub(crate) mod explain;
 pub(crate) mod list;
 mod place;
 pub(crate) mod show;

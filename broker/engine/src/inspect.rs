@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use model::key::RoutingKey;
 use model::name::{ExchangeName, QueueName};
 use model::queue::{ExchangeOptions, QueueOptions};
 use model::refusal::Refusal;
 
 use crate::client::{About, Client, Listening};
 use crate::core::Core;
+use crate::explain::{Explanation, Supposed};
 use crate::registry::Session;
 use crate::unroutable::UnroutableView;
-use crate::{numbers, rehearsal, users};
+use crate::{explain, numbers, rehearsal, users};
 
 mod amounts;
 mod place;
@@ -144,6 +146,20 @@ impl Inspect {
                 items.extend(Some(subscription).filter(|subscription| is_meant && keep(subscription)));
             });
         })
+    }
+
+    /// The way that a message would take. Nothing is published.
+    pub fn explain(&self, supposed: &Supposed) -> Explanation {
+        explain::explain(&self.core, supposed)
+    }
+
+    /// Where `destination` leads, which is written as MQTT writes it: an exchange and a key. `None`: nowhere.
+    pub fn place(&self, destination: &str) -> Option<(ExchangeName, RoutingKey)> {
+        match Place::read(destination, &self.core.parts.vhost.router) {
+            Place::Key(exchange, _, key) => Some((exchange, key)),
+            Place::Queue(name) => Some((ExchangeName::DEFAULT, RoutingKey::from(name.as_str()))),
+            Place::Nowhere => None,
+        }
     }
 
     /// The last messages that no queue took, the newest first: not all that there were, and of a long one the beginning.

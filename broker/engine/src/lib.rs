@@ -17,6 +17,7 @@ mod dead_letter;
 mod durable;
 mod equivalence;
 mod expiry;
+mod explain;
 mod gauge;
 mod inquiry;
 mod inspect;
@@ -51,6 +52,7 @@ pub use crate::broker::Broker;
 pub use crate::client::Arrival;
 pub use crate::commands::{Commands, DeleteQueueIf};
 pub use crate::definitions::Definitions;
+pub use crate::explain::{AccessView, Explanation, ReachedView, StepView, Supposed, TriedView};
 pub use crate::inspect::{
     Amounts, BindingView, ExchangeView, Held, Inspect, Overview, Page, QueueView, SessionView,
     SubscriptionView, UserView,

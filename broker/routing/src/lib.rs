@@ -44,4 +44,5 @@ pub use router::Router;
 pub use share::Pick;
 pub use table::BindingCounts;
 pub use table::routes::Routes;
+pub use table::trace::{Leads, NEAREST_MAX, Step, Trace, Tried};
 pub use wake::{Readiness, Wakes};

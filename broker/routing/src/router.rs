@@ -15,6 +15,7 @@ use crate::queue::Queue;
 use crate::route_cache::{Found, PlaceBudget, Question, RouteCache};
 use crate::table::generations::Generations;
 use crate::table::routes::Routes;
+use crate::table::trace::Trace;
 use crate::table::{BindingCounts, Line, Table};
 
 /// One namespace: exchanges, queues, and the bindings between them.
@@ -210,6 +211,21 @@ impl Router {
         let keeping = self.read().resolve(exchange, key, properties, publisher, &mut routes)?;
         let question = Question { exchange, key, publisher, slot, generation };
         Ok(cache.keep(&question, found, keeping, routes, &self.cache_places))
+    }
+
+    /// The way that a message would take, told binding by binding. It takes long: for people alone.
+    ///
+    /// # Errors
+    ///
+    /// If the exchange does not exist.
+    pub fn trace(
+        &self,
+        exchange: &ExchangeName,
+        key: &RoutingKey,
+        properties: Option<&Properties>,
+        publisher: Option<&ClientId>,
+    ) -> Result<Trace, Refusal> {
+        self.read().trace(exchange, key, properties, publisher)
     }
 
     /// A queue with very many bindings must not hold up all publishers.

@@ -3,6 +3,7 @@
 pub(crate) mod generations;
 pub(crate) mod onward;
 pub(crate) mod routes;
+pub(crate) mod trace;
 
 use std::cmp::Ordering;
 use std::sync::Arc;

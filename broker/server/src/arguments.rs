@@ -59,6 +59,8 @@ pub enum Command {
     Export(cli::ExportArgs),
     /// Declare what a file of definitions has, ours or RabbitMQ's.
     Import(cli::ImportArgs),
+    /// Explain the way that a message would take.
+    Explain(cli::ExplainArgs),
     /// Run our conformance cases against a broker.
     Conform(cli::ConformArgs),
 }

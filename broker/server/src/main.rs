@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Some(Command::Purge(arguments)) => return ask(cli::run_purge(arguments, || data_dir(&around))),
         Some(Command::Export(arguments)) => return ask(cli::run_export(arguments, || data_dir(&around))),
         Some(Command::Import(arguments)) => return ask(cli::run_import(arguments, || data_dir(&around))),
+        Some(Command::Explain(arguments)) => return ask(cli::run_explain(arguments, || data_dir(&around))),
         Some(Command::Conform(arguments)) => return cli::run_conform(&arguments),
         None => return alone(&around),
     };

@@ -62,6 +62,20 @@ fn matches(arguments: &HeaderMatch, properties: Option<&Properties>) -> bool {
     }
 }
 
+/// What a message with these properties lacks of what the arguments ask for, in words.
+pub(crate) fn unmet(arguments: &HeaderMatch, properties: Option<&Properties>) -> Vec<String> {
+    let with_x = matches!(arguments.mode, MatchMode::AllWithX | MatchMode::AnyWithX);
+    let counts = |(name, _): &&(ByteString, Option<ByteString>)| with_x || !name.starts_with("x-");
+    let lacks = |(name, value): &(ByteString, Option<ByteString>)| match (header(properties, name), value) {
+        (None, _) => Some(format!("there is no header {:?}", &**name)),
+        (Some(there), Some(wanted)) if wanted != there => {
+            Some(format!("header {:?} is {:?}, not {:?}", &**name, &**there, &**wanted))
+        }
+        (Some(_), _) => None,
+    };
+    arguments.wanted.iter().filter(counts).filter_map(lacks).collect()
+}
+
 /// The content type has a place of its own in a message; who asks for the header means that.
 fn header<'p>(properties: Option<&'p Properties>, name: &str) -> Option<&'p ByteString> {
     let properties = properties?;
