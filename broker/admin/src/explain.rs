@@ -39,7 +39,7 @@ fn read(query: &str, inspect: &Inspect) -> Result<Supposed, String> {
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
             "destination" => place = Some(value.into_owned()),
-            "exchange" => exchange = Some(ExchangeName::new(&*value)),
+            "exchange" => exchange = Some(ExchangeName::new(&value)),
             "key" => key = RoutingKey::from(&*value),
             "header" => {
                 let (name, value) =
@@ -47,8 +47,8 @@ fn read(query: &str, inspect: &Inspect) -> Result<Supposed, String> {
                 properties.headers.push((name.into(), value.into()));
             }
             "content_type" => properties.content_type = Some((&*value).into()),
-            "user" => user = Some(UserName::new(&*value)),
-            "client" => client = Some(ClientId::new(&*value)),
+            "user" => user = Some(UserName::new(&value)),
+            "client" => client = Some(ClientId::new(&value)),
             other => return Err(format!("there is no {other:?}; there are {KNOWN}")),
         }
     }
