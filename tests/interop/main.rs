@@ -17,6 +17,7 @@ mod limits;
 mod mapping;
 mod mqtt_clients;
 mod once;
+mod plain_topics;
 mod prefixes;
 mod presence;
 mod profiles;

@@ -63,6 +63,27 @@ fn a_mistake_in_the_configuration_is_exit_code_2_with_its_line_and_what_was_mean
 }
 
 #[test]
+fn an_exchange_that_cannot_be_behind_plain_topics_is_exit_code_2_and_says_why() -> Result<()> {
+    let declared = |more: &str| format!("[[exchange]]\nname = \"x\"\n{more}\n");
+    for (name, exchange, expected) in [
+        ("x", declared("type = \"headers\""), "is a headers exchange"),
+        ("x", declared("type = \"topic\"\ndurable = false"), "is not durable"),
+        ("x", declared("type = \"topic\"\nauto_delete = true"), "auto_delete"),
+        ("x", declared("type = \"topic\"\ninternal = true"), "is internal"),
+        ("amq.direct", String::new(), "is a direct exchange"),
+        ("amq.other", String::new(), "does not exist"),
+        ("$user", String::new(), "is the broker's own"),
+    ] {
+        let config = format!("{exchange}[routing]\nmqtt_exchange = \"{name}\"\n");
+        let done = finish(Setup::new().config(&config).prepare()?.command()?, "")?;
+        let said = &done.error;
+        ensure!(done.code == Some(2), "{name}: {done:?}");
+        ensure!(said.contains("routing.mqtt_exchange") && said.contains(expected), "{expected}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
 fn an_argument_that_is_not_known_is_exit_code_2() -> Result<()> {
     for arguments in
         [vec!["serv"], vec!["serve", "--lisen", "x"], vec!["pub"], vec!["sub", "-q", "3", "-t", "x"]]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use admin::Tag;
 use auth::{HookOptions, Issuer, JwtOptions, Rule};
 use engine::Definitions;
+use model::name::ExchangeName;
 use stomp::destination::Destinations;
 
 use crate::arguments::ServeArgs;
@@ -151,6 +152,11 @@ impl Config {
     /// The file it was read from.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
+    }
+
+    /// The exchange behind plain MQTT topics.
+    pub(crate) fn plain(&self) -> ExchangeName {
+        rules::plain(&self.settings)
     }
 
     /// What is to be declared at start.

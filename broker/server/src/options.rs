@@ -152,6 +152,7 @@ pub(crate) fn mqtt(config: &Config) -> mqtt::Options {
             bytes: narrow(limits, "properties_bytes"),
         },
         redirect: redirect(section),
+        exchange: config.plain(),
     }
 }
 
@@ -463,6 +464,7 @@ mod tests {
         "limits.properties_bytes=1023",
         "node.host_names=broker,other",
         "routing.unroutable_keep=52",
+        "routing.mqtt_exchange=other",
         "mqtt.versions=5",
         "mqtt.redirect=at_shutdown",
         "mqtt.server_reference=there:1",

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::Guard;
-use engine::Broker;
+use engine::{Broker, Definitions};
+use model::name::ExchangeName;
+use model::queue::{ExchangeKind, ExchangeOptions};
 use storage::{Recovered, Store};
 use telemetry::Metrics;
 use telemetry::logging::Format;
@@ -131,7 +133,38 @@ fn build(
     broker.declare(config.definitions()).map_err(|refusal| {
         Failure::new(Code::Usage, format!("the configuration declares what cannot be: {refusal}"))
     })?;
+    declare_plain(&broker, config.plain())?;
     Ok(broker)
+}
+
+/// The exchange behind plain MQTT topics is there before any client is.
+fn declare_plain(broker: &Broker, name: ExchangeName) -> Result<(), Failure> {
+    let cannot = |why: &str| {
+        let text = format!("routing.mqtt_exchange: exchange {name:?} {why}; name a durable topic exchange");
+        Failure::new(Code::Usage, text)
+    };
+    if name == ExchangeName::DEFAULT || name.as_str().starts_with('$') {
+        return Err(cannot("is the broker's own"));
+    }
+    if let Some(there) = broker.inspect().exchange(&name) {
+        return match there.kind {
+            "topic" if !there.durable => Err(cannot("is not durable")),
+            "topic" if there.auto_delete => Err(cannot("goes with its last binding (auto_delete)")),
+            "topic" if there.internal => Err(cannot("is internal: clients cannot publish to it")),
+            "topic" => Ok(()),
+            kind => Err(cannot(&format!("is a {kind} exchange"))),
+        };
+    }
+    let plain = ExchangeOptions {
+        name: name.clone(),
+        kind: ExchangeKind::Topic,
+        durable: true,
+        auto_delete: false,
+        internal: false,
+        alternate: None,
+    };
+    let definitions = Definitions { exchanges: vec![plain], ..Definitions::default() };
+    broker.declare(&definitions).map_err(|refusal| cannot(&format!("does not exist ({refusal})")))
 }
 
 /// Reads the password file, and the files with keys, again when they change. One that cannot be used changes nothing.

@@ -17,11 +17,11 @@ use crate::packet::{self, SubscriptionId};
 use crate::reason::{Place, Reason};
 use crate::topic::{TopicFilter, TopicName, check_name};
 
-/// Where a message for this topic goes; `None` for topics that start with `$` and are not ours to give away (4.7.2).
-pub(crate) fn place(topic: TopicName) -> Option<(ExchangeName, RoutingKey)> {
+/// Where a message for this topic goes, `plain` being the exchange of plain topics; `None` for topics that start with `$` and are not ours to give away (4.7.2).
+pub(crate) fn place(topic: TopicName, plain: &ExchangeName) -> Option<(ExchangeName, RoutingKey)> {
     let text = topic.into_byte_string();
     if !text.starts_with('$') {
-        return Some((ExchangeName::TOPIC, RoutingKey::new(text)));
+        return Some((plain.clone(), RoutingKey::new(text)));
     }
     if let Some(rest) = text.strip_prefix(EXCHANGE) {
         let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
@@ -45,20 +45,22 @@ pub(crate) fn place(topic: TopicName) -> Option<(ExchangeName, RoutingKey)> {
 
 /// The topic that a message is delivered with; `None` if MQTT has no way to write it. What is for the receiver alone has
 /// the topic that the receiver subscribes to, which does not say whose it is.
-pub(crate) fn topic_of(message: &Message) -> Option<Cow<'_, str>> {
+pub(crate) fn topic_of<'m>(message: &'m Message, plain: &ExchangeName) -> Option<Cow<'m, str>> {
     let own = match message.exchange.as_str() {
         "$user" => USER,
         "$session" => SESSION,
-        _ => return topic(&message.exchange, &message.key),
+        _ => return topic(&message.exchange, &message.key, plain),
     };
     let topic = format!("{own}{}", personal::split(message.key.as_str()).1);
     check_name(&topic).ok().map(|()| Cow::Owned(topic))
 }
 
-fn topic<'a>(exchange: &ExchangeName, key: &'a RoutingKey) -> Option<Cow<'a, str>> {
+fn topic<'a>(exchange: &ExchangeName, key: &'a RoutingKey, plain: &ExchangeName) -> Option<Cow<'a, str>> {
+    // What the broker itself says under `$SYS` and the like stays in `amq.topic`.
+    let home = if key.is_reserved() { &ExchangeName::TOPIC } else { plain };
     let key = key.as_str();
     let topic = match exchange.as_str() {
-        AMQ_TOPIC => Cow::Borrowed(key),
+        _ if exchange == home => Cow::Borrowed(key),
         "" => Cow::Owned(format!("{QUEUE}{key}")),
         "$user" => Cow::Owned(format!("{USER}{key}")),
         "$session" => Cow::Owned(format!("{SESSION}{key}")),
@@ -67,8 +69,8 @@ fn topic<'a>(exchange: &ExchangeName, key: &'a RoutingKey) -> Option<Cow<'a, str
     check_name(&topic).ok().map(|()| topic)
 }
 
-/// What a filter binds; `None` if it asks for something that cannot be bound.
-pub(crate) fn source(filter: TopicFilter<'_>) -> Option<(ExchangeName, KeyPattern)> {
+/// What a filter binds, `plain` being the exchange of plain topics; `None` if it asks for something that cannot be bound.
+pub(crate) fn source(filter: TopicFilter<'_>, plain: &ExchangeName) -> Option<(ExchangeName, KeyPattern)> {
     let is = |level: &Level, text: &str| matches!(level, Level::Literal(literal) if **literal == *text);
     match filter.levels() {
         [first, name, rest @ ..] if is(first, EXCHANGE_LEVEL) => match name {
@@ -84,7 +86,10 @@ pub(crate) fn source(filter: TopicFilter<'_>) -> Option<(ExchangeName, KeyPatter
         }
         // Queues are consumed by name through another door; the default exchange has no bindings.
         [first, ..] if is(first, EXCHANGE_LEVEL) || is(first, QUEUE_LEVEL) => None,
-        _ => Some((ExchangeName::TOPIC, KeyPattern::new(filter.into_levels()))),
+        [Level::Literal(first), ..] if first.starts_with('$') => {
+            Some((ExchangeName::TOPIC, KeyPattern::new(filter.into_levels())))
+        }
+        _ => Some((plain.clone(), KeyPattern::new(filter.into_levels()))),
     }
 }
 
@@ -104,11 +109,11 @@ pub(crate) fn is_as_announced(properties: Option<&packet::Properties>, payload: 
 }
 
 /// What a PUBLISH or a will says of its message; `None` if that is nothing.
-pub(crate) fn properties_in(from: &mut packet::Properties) -> Option<Box<Properties>> {
+pub(crate) fn properties_in(from: &mut packet::Properties, plain: &ExchangeName) -> Option<Box<Properties>> {
     let properties = Properties {
         content_type: from.content_type.take(),
         payload_is_text: from.payload_is_text,
-        reply_to: from.response_topic.take().map(reply_to),
+        reply_to: from.response_topic.take().map(|topic| reply_to(topic, plain)),
         correlation: from.correlation_data.take(),
         priority: None,
         headers: std::mem::take(&mut from.user),
@@ -127,9 +132,9 @@ pub(crate) fn publication(properties: &Properties) -> Result<Option<PublicationI
 }
 
 /// An address where both doors can name the place, and where it comes back as the same topic [MQTT-3.3.2-15].
-fn reply_to(response_topic: TopicName) -> ReplyTo {
-    if let Some((exchange, key)) = place(response_topic.clone())
-        && topic(&exchange, &key).is_some_and(|topic| topic == response_topic.as_str())
+fn reply_to(response_topic: TopicName, plain: &ExchangeName) -> ReplyTo {
+    if let Some((exchange, key)) = place(response_topic.clone(), plain)
+        && topic(&exchange, &key, plain).is_some_and(|topic| topic == response_topic.as_str())
     {
         return ReplyTo::Address { exchange, key };
     }
@@ -137,7 +142,11 @@ fn reply_to(response_topic: TopicName) -> ReplyTo {
 }
 
 /// The properties of a PUBLISH to a 5.0 client; `None` if there are none. What MQTT cannot write is left out.
-pub(crate) fn properties_out(delivery: &Delivery, alias: Option<NonZeroU16>) -> Option<packet::Properties> {
+pub(crate) fn properties_out(
+    delivery: &Delivery,
+    alias: Option<NonZeroU16>,
+    plain: &ExchangeName,
+) -> Option<packet::Properties> {
     let from = delivery.message.properties.as_deref();
     let has_none = from.is_none()
         && alias.is_none()
@@ -159,7 +168,7 @@ pub(crate) fn properties_out(delivery: &Delivery, alias: Option<NonZeroU16>) -> 
     if let Some(from) = from {
         properties.payload_is_text = from.payload_is_text;
         properties.content_type = from.content_type.clone().filter(|text| is_field(text));
-        properties.response_topic = from.reply_to.as_ref().and_then(response_topic);
+        properties.response_topic = from.reply_to.as_ref().and_then(|to| response_topic(to, plain));
         properties.correlation_data = from.correlation.clone().filter(|bytes| bytes.len() <= FIELD_BYTES_MAX);
         let fits = |header: &&(ByteString, ByteString)| is_field(&header.0) && is_field(&header.1);
         properties.user = from.headers.iter().filter(fits).cloned().collect();
@@ -172,9 +181,9 @@ fn seconds(expires_in_ms: u64) -> u32 {
     u32::try_from(expires_in_ms.div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
-fn response_topic(reply_to: &ReplyTo) -> Option<TopicName> {
+fn response_topic(reply_to: &ReplyTo, plain: &ExchangeName) -> Option<TopicName> {
     let text = match reply_to {
-        ReplyTo::Address { exchange, key } => ByteString::from(topic(exchange, key)?.as_ref()),
+        ReplyTo::Address { exchange, key } => ByteString::from(topic(exchange, key, plain)?.as_ref()),
         ReplyTo::Text(text) => text.clone(),
     };
     TopicName::parse(text).ok()
@@ -264,19 +273,27 @@ mod tests {
             "$user/kim/x",
             "$session/session-1-q5/x",
         ] {
-            let (exchange, key) = place(TopicName::parse(text.into()).unwrap()).unwrap();
-            assert_eq!(topic(&exchange, &key).as_deref(), Some(text));
+            let (exchange, key) =
+                place(TopicName::parse(text.into()).unwrap(), &ExchangeName::TOPIC).unwrap();
+            assert_eq!(topic(&exchange, &key, &ExchangeName::TOPIC).as_deref(), Some(text));
         }
-        assert_eq!(topic(&ExchangeName::TOPIC, &"$SYS/x".into()).as_deref(), Some("$SYS/x"));
+        assert_eq!(
+            topic(&ExchangeName::TOPIC, &"$SYS/x".into(), &ExchangeName::TOPIC).as_deref(),
+            Some("$SYS/x")
+        );
         for illegal in ["", "a+", "#", "a\0"] {
-            assert_eq!(topic(&ExchangeName::TOPIC, &illegal.into()), None, "{illegal:?}");
+            assert_eq!(
+                topic(&ExchangeName::TOPIC, &illegal.into(), &ExchangeName::TOPIC),
+                None,
+                "{illegal:?}"
+            );
         }
     }
 
     #[test]
     fn a_filter_binds_an_exchange() {
         let bound = |text: &str| {
-            source(TopicFilter::parse(text, 128).unwrap())
+            source(TopicFilter::parse(text, 128).unwrap(), &ExchangeName::TOPIC)
                 .map(|(exchange, pattern)| format!("{exchange} {pattern}"))
         };
         assert_eq!(bound("a/+/#").as_deref(), Some("amq.topic a/+/#"));
@@ -304,14 +321,44 @@ mod tests {
     fn a_response_topic_comes_back_unaltered() {
         // [MQTT-3.3.2-15]
         for text in ["a/b", "$exchange/x/k", "$exchange/amq.topic/k", "$exchange/x", "$SYS/x", "$queue/q"] {
-            let there = reply_to(TopicName::parse(text.into()).unwrap());
-            assert_eq!(response_topic(&there).unwrap().as_str(), text);
+            let there = reply_to(TopicName::parse(text.into()).unwrap(), &ExchangeName::TOPIC);
+            assert_eq!(response_topic(&there, &ExchangeName::TOPIC).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn plain_topics_live_in_the_exchange_that_is_theirs() {
+        let plain = ExchangeName::new("mqtt");
+        let topics = [
+            ("a/b", "mqtt", "a/b"),
+            ("$exchange/mqtt/$SYS/a", "mqtt", "$SYS/a"),
+            ("$exchange/amq.topic/a", "amq.topic", "a"),
+            ("$exchange/x/a", "x", "a"),
+            ("$queue/a", "", "a"),
+        ];
+        for (text, exchange, key) in topics {
+            let place = place(TopicName::parse(text.into()).unwrap(), &plain).unwrap();
+            assert_eq!((place.0.as_str(), place.1.as_str()), (exchange, key), "{text}");
+            assert_eq!(topic(&place.0, &place.1, &plain).as_deref(), Some(text));
+        }
+        // The broker says it where it always does.
+        assert_eq!(topic(&ExchangeName::TOPIC, &"$SYS/x".into(), &plain).as_deref(), Some("$SYS/x"));
+        let bound = |text: &str| source(TopicFilter::parse(text, 128).unwrap(), &plain).unwrap().0;
+        for (filter, exchange) in [
+            ("a/+", "mqtt"),
+            ("#", "mqtt"),
+            ("$share/g/a", "mqtt"),
+            ("$SYS/#", "amq.topic"),
+            ("$events/#", "amq.topic"),
+            ("$exchange/amq.topic/#", "amq.topic"),
+        ] {
+            assert_eq!(bound(filter).as_str(), exchange, "{filter}");
         }
     }
 
     #[track_caller]
     fn check(text: &str, expected: Option<(&str, &str)>) {
-        let place = place(TopicName::parse(text.into()).unwrap());
+        let place = place(TopicName::parse(text.into()).unwrap(), &ExchangeName::TOPIC);
         let place = place.as_ref().map(|(exchange, key)| (exchange.as_str(), key.as_str()));
         assert_eq!(place, expected, "{text}");
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytestring::ByteString;
+use model::name::ExchangeName;
 
 use crate::codec::{PropertyLimits, Role, Rules};
 use crate::packet::{Connect, Properties};
@@ -49,6 +50,8 @@ pub struct Options {
     pub properties: PropertyLimits,
     /// Where clients are sent instead of here; `None`: they are not.
     pub redirect: Option<Redirect>,
+    /// The topic exchange behind plain topics; those that start with `$` are not among them.
+    pub exchange: ExchangeName,
 }
 
 /// Where clients are sent instead of here (MQTT 5.0, 4.11).
@@ -91,6 +94,7 @@ impl Default for Options {
             client_id_bytes_max: 256,
             properties: PropertyLimits::default(),
             redirect: None,
+            exchange: ExchangeName::TOPIC,
         }
     }
 }

@@ -185,7 +185,7 @@ impl Session {
             keep_alive: KeepAlive::new(greeting.keep_alive_s, now),
             tickets: Tickets::default(),
             incoming: Incoming::new(&limits, &opened.unreleased),
-            outgoing: Outgoing::new(&limits),
+            outgoing: Outgoing::new(&limits, self.options.exchange.clone()),
             subscriptions: Subscriptions::default(),
             reauth,
             ending: None,

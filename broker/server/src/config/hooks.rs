@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use auth::{Events, HookOptions, HookUrl, OnError, Payload, Secret};
-use model::name::UserName;
+use model::name::{ExchangeName, UserName};
 
 use crate::config::origin::ConfigError;
-use crate::config::rules::place;
+use crate::config::rules::{self, place};
 use crate::config::settings::Section;
 
 /// The hooks of `settings`, in their order.
@@ -16,10 +16,11 @@ use crate::config::settings::Section;
 ///
 /// An address that cannot be asked, a filter that is none, a secret that is too short.
 pub(crate) fn hooks(settings: &Section) -> Result<Vec<HookOptions>, Vec<ConfigError>> {
+    let plain = rules::plain(settings);
     let mut hooks = Vec::new();
     let mut errors = Vec::new();
     for section in settings.sections("hook") {
-        match hook(section) {
+        match hook(section, &plain) {
             Ok(hook) => hooks.push(hook),
             Err((key, text)) => errors.push(ConfigError::new(&section.given(key).origin, text)),
         }
@@ -27,7 +28,7 @@ pub(crate) fn hooks(settings: &Section) -> Result<Vec<HookOptions>, Vec<ConfigEr
     if errors.is_empty() { Ok(hooks) } else { Err(errors) }
 }
 
-fn hook(section: &Section) -> Result<HookOptions, (&'static str, String)> {
+fn hook(section: &Section, plain: &ExchangeName) -> Result<HookOptions, (&'static str, String)> {
     let text = section.word("url");
     let url =
         HookUrl::parse(text).map_err(|error| ("url", format!("hook.url {:?}: {error}", shown(text))))?;
@@ -37,7 +38,7 @@ fn hook(section: &Section) -> Result<HookOptions, (&'static str, String)> {
         return Err(("events", "hook.events is empty; a hook that hears of nothing is none".to_owned()));
     }
     let places = section.texts("destinations").iter().map(|filter| {
-        place(filter).map_err(|why| ("destinations", format!("hook.destinations {filter:?}: {why}")))
+        place(filter, plain).map_err(|why| ("destinations", format!("hook.destinations {filter:?}: {why}")))
     });
     let secret = section.text("secret");
     if secret.is_some_and(|secret| secret.len() < SECRET_BYTES_MIN) {

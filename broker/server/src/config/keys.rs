@@ -284,14 +284,24 @@ const LIMITS: &[Key] = &[
     ),
 ];
 
-const ROUTING: &[Key] = &[Key::value(
-    "unroutable_keep",
-    Type::Count { min: 0, max: 1_000_000 },
-    Is("1000"),
-    "How many messages that no queue took are kept in memory with the reason, the last ones, for `duetmq list unroutable`: of each \
-     at most 4 KiB of its payload and as much of its headers, of all together at most 16 MiB. Zero keeps none; they are counted \
-     all the same.",
-)];
+const ROUTING: &[Key] = &[
+    Key::value(
+        "mqtt_exchange",
+        Type::Name,
+        Is("amq.topic"),
+        "The topic exchange behind plain MQTT topics. Another than `amq.topic` is declared durable at start if it does not exist; one \
+         that is no topic exchange, or is not durable, or is auto-delete or internal, ends the start. Topics that start with `$` do \
+         not go by it, nor does STOMP's `/topic/`.",
+    ),
+    Key::value(
+        "unroutable_keep",
+        Type::Count { min: 0, max: 1_000_000 },
+        Is("1000"),
+        "How many messages that no queue took are kept in memory with the reason, the last ones, for `duetmq list unroutable`: of each \
+         at most 4 KiB of its payload and as much of its headers, of all together at most 16 MiB. Zero keeps none; they are counted \
+         all the same.",
+    ),
+];
 
 const EVENTS: &[Key] = &[Key::value(
     "enabled",

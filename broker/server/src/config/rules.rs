@@ -11,16 +11,22 @@ use mqtt::topic::TopicFilter;
 use crate::config::origin::ConfigError;
 use crate::config::settings::Section;
 
+/// The exchange behind plain MQTT topics.
+pub(crate) fn plain(settings: &Section) -> ExchangeName {
+    ExchangeName::new(settings.section("routing").word("mqtt_exchange"))
+}
+
 /// What `settings` deny.
 ///
 /// # Errors
 ///
 /// A filter that is none, or a code that cannot be given.
 pub(crate) fn rules(settings: &Section) -> Result<Vec<Rule>, Vec<ConfigError>> {
+    let plain = plain(settings);
     let mut rules = Vec::new();
     let mut errors = Vec::new();
     for section in settings.section("access").sections("deny") {
-        match rule(section) {
+        match rule(section, &plain) {
             Ok(rule) => rules.push(rule),
             Err((key, text)) => errors.push(ConfigError::new(&section.given(key).origin, text)),
         }
@@ -28,10 +34,10 @@ pub(crate) fn rules(settings: &Section) -> Result<Vec<Rule>, Vec<ConfigError>> {
     if errors.is_empty() { Ok(rules) } else { Err(errors) }
 }
 
-fn rule(section: &Section) -> Result<Rule, (&'static str, String)> {
+fn rule(section: &Section, plain: &ExchangeName) -> Result<Rule, (&'static str, String)> {
     let filter = section.word("filter");
     let (exchange, pattern) =
-        place(filter).map_err(|why| ("filter", format!("access.deny.filter {filter:?}: {why}")))?;
+        place(filter, plain).map_err(|why| ("filter", format!("access.deny.filter {filter:?}: {why}")))?;
     let denies = |action: &str| section.texts("actions").iter().any(|one| one == action);
     let (publish, subscribe) = (denies("publish"), denies("subscribe"));
     let code = u8::try_from(section.number("code")).unwrap_or(u8::MAX);
@@ -50,8 +56,8 @@ fn rule(section: &Section) -> Result<Rule, (&'static str, String)> {
     Ok(Rule { deny, user, client })
 }
 
-/// The same places that an MQTT client names so.
-pub(crate) fn place(filter: &str) -> Result<(ExchangeName, KeyPattern), String> {
+/// The same places that an MQTT client names so, `plain` being the exchange of its plain topics.
+pub(crate) fn place(filter: &str, plain: &ExchangeName) -> Result<(ExchangeName, KeyPattern), String> {
     let parsed = TopicFilter::parse(filter, usize::MAX).map_err(|error| error.to_string())?;
     match parsed.levels() {
         [Level::Literal(first), ..] if **first == *"$queue" => {
@@ -74,7 +80,10 @@ pub(crate) fn place(filter: &str) -> Result<(ExchangeName, KeyPattern), String> 
         _ if filter.starts_with("$share/") => {
             Err("a share has no rights of its own; name what it shares".to_owned())
         }
-        _ => Ok((ExchangeName::TOPIC, KeyPattern::new(parsed.into_levels()))),
+        [Level::Literal(first), ..] if first.starts_with('$') => {
+            Ok((ExchangeName::TOPIC, KeyPattern::new(parsed.into_levels())))
+        }
+        _ => Ok((plain.clone(), KeyPattern::new(parsed.into_levels()))),
     }
 }
 
@@ -99,7 +108,8 @@ mod tests {
     #[test]
     fn a_filter_names_what_it_names_to_a_client() {
         let check = |filter: &str, expected: &str| {
-            let found = place(filter).map(|(exchange, pattern)| format!("{exchange} {pattern}"));
+            let found = place(filter, &ExchangeName::TOPIC)
+                .map(|(exchange, pattern)| format!("{exchange} {pattern}"));
             assert_eq!(found.unwrap_or_else(|why| why), expected, "{filter}");
         };
         check("a/+/#", "amq.topic a/+/#");
@@ -121,7 +131,7 @@ mod tests {
             "$user",
             "$user//x",
         ] {
-            assert!(place(wrong).is_err(), "{wrong}");
+            assert!(place(wrong, &ExchangeName::TOPIC).is_err(), "{wrong}");
         }
     }
 }

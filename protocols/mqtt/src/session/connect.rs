@@ -114,7 +114,7 @@ fn held_will(mut will: Will, options: &Options) -> Result<Box<HeldWill>, Fault> 
     if !options.takes(&will.topic) {
         return Err(WILL_TOPIC);
     }
-    let (exchange, key) = convert::place(will.topic).ok_or(WILL_TOPIC)?;
+    let (exchange, key) = convert::place(will.topic, &options.exchange).ok_or(WILL_TOPIC)?;
     if !convert::is_as_announced(will.properties.as_deref(), &will.payload) {
         return Err(WILL_NO_TEXT);
     }
@@ -129,7 +129,9 @@ fn held_will(mut will: Will, options: &Options) -> Result<Box<HeldWill>, Fault> 
         retain: will.retain,
         persistent: will.qos != Qos::AtMostOnce,
         expiry_ms: expiry_s.map(|seconds| u64::from(seconds) * 1000),
-        properties: properties.and_then(convert::properties_in).map(|said| Box::new(said.detached())),
+        properties: properties
+            .and_then(|said| convert::properties_in(said, &options.exchange))
+            .map(|said| Box::new(said.detached())),
         remember: None,
         publication: None,
         declare: None,

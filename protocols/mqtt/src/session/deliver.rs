@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::delivery::{Delivery, DeliveryTag, Outcome, Stage as Reached};
 use model::event::Submitted;
-use model::name::ConsumerId;
+use model::name::{ConsumerId, ExchangeName};
 use model::outbox::{Outbox, Wire};
 use model::qos::Qos;
 use model::refusal::Refusal;
@@ -28,6 +28,8 @@ use crate::version::Version;
 /// What goes to the client, as far as it is not settled.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
+    /// The exchange of plain topics.
+    plain: ExchangeName,
     aliases: AliasesOut,
     inflight: Inflight,
     /// Deliveries whose packet id is still busy, and all behind them: order comes first [MQTT-4.6.0-6].
@@ -37,8 +39,9 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, plain: ExchangeName) -> Self {
         Self {
+            plain,
             aliases: AliasesOut::new(limits.aliases_out),
             inflight: Inflight::default(),
             held: VecDeque::new(),
@@ -105,8 +108,10 @@ impl Outgoing {
         // [MQTT-3.3.1-3]: DUP says that we sent it before, not that the publisher did.
         let dup = delivery.attempts > 0 && guarantee.qos() != Qos::AtMostOnce;
         if let Some(dialect) = self.shared_dialect(delivery, limits) {
-            let whole =
-                delivery.message.wire.get_or_encode(dialect, || encode_shared(delivery, limits.version));
+            let whole = delivery
+                .message
+                .wire
+                .get_or_encode(dialect, || encode_shared(delivery, limits.version, &self.plain));
             return Shared::of(whole)
                 .filter(|shared| shared.packet_bytes(guarantee) <= limits.packet_bytes_max)
                 .map(|shared| {
@@ -115,15 +120,15 @@ impl Outgoing {
                 })
                 .is_some();
         }
-        let Some(topic) = convert::topic_of(&delivery.message) else {
+        let Some(topic) = convert::topic_of(&delivery.message, &self.plain) else {
             return false;
         };
         let alias = if self.aliases.is_empty() { None } else { self.aliases.find(&topic) };
         let properties = match (limits.version, alias) {
             (Version::V31 | Version::V311, _) => None,
-            (Version::V5, None) => convert::properties_out(delivery, None),
+            (Version::V5, None) => convert::properties_out(delivery, None, &self.plain),
             (Version::V5, Some(Alias::Known(alias) | Alias::New(alias))) => {
-                convert::properties_out(delivery, Some(alias))
+                convert::properties_out(delivery, Some(alias), &self.plain)
             }
         };
         let form = Form {
@@ -226,11 +231,12 @@ impl Outgoing {
 }
 
 /// The form that all receivers of this version share; nothing, if MQTT cannot write the message.
-fn encode_shared(delivery: &Delivery, version: Version) -> Bytes {
-    let Some(topic) = convert::topic_of(&delivery.message) else {
+fn encode_shared(delivery: &Delivery, version: Version, plain: &ExchangeName) -> Bytes {
+    let Some(topic) = convert::topic_of(&delivery.message, plain) else {
         return Bytes::new();
     };
-    let properties = if version.has_properties() { convert::properties_out(delivery, None) } else { None };
+    let properties =
+        if version.has_properties() { convert::properties_out(delivery, None, plain) } else { None };
     let form = Form {
         version,
         dup: false,

@@ -248,13 +248,15 @@ fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<(Mess
     if !options.takes(&topic) {
         return Err(refused(Reason::TopicNameInvalid));
     }
-    let (exchange, key) = convert::place(topic).ok_or_else(|| refused(Reason::NotAuthorized))?;
+    let (exchange, key) =
+        convert::place(topic, &options.exchange).ok_or_else(|| refused(Reason::NotAuthorized))?;
     if !convert::is_as_announced(packet.properties.as_deref(), &packet.payload) {
         return Err(Refused { delivery, reason: Reason::PayloadFormatInvalid, why: Some(NO_TEXT) });
     }
     let mut properties = packet.properties;
     let expiry_s = properties.as_ref().and_then(|properties| properties.message_expiry_s);
-    let properties = properties.as_mut().and_then(|properties| convert::properties_in(properties));
+    let properties =
+        properties.as_mut().and_then(|properties| convert::properties_in(properties, &options.exchange));
     let publication = properties
         .as_deref()
         .map_or(Ok(None), convert::publication)

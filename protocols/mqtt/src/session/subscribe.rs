@@ -73,7 +73,7 @@ impl Subscriptions {
                 Err(Reason::QuotaExceeded)
             } else {
                 parse(&filter.text, limits, options)?
-                    .and_then(|parsed| source(parsed, filter, packet.properties.as_deref(), limits))
+                    .and_then(|parsed| source(parsed, filter, packet.properties.as_deref(), limits, options))
             };
             match source {
                 Ok(source) => {
@@ -148,7 +148,8 @@ impl Subscriptions {
             let parsed = parse(text, limits, options)?;
             let binding = parsed.and_then(|parsed| {
                 let share = parsed.share().map(ShareName::new);
-                let (exchange, pattern) = convert::source(parsed).ok_or(Reason::TopicFilterInvalid)?;
+                let (exchange, pattern) =
+                    convert::source(parsed, &options.exchange).ok_or(Reason::TopicFilterInvalid)?;
                 Ok(Unsubscription::Binding { exchange, pattern, share })
             });
             match binding {
@@ -238,9 +239,10 @@ fn source(
     filter: &Filter,
     properties: Option<&Properties>,
     limits: &Limits,
+    options: &Options,
 ) -> Result<Source, Reason> {
     let share = parsed.share().map(ShareName::new);
-    let (exchange, pattern) = convert::source(parsed).ok_or(Reason::TopicFilterInvalid)?;
+    let (exchange, pattern) = convert::source(parsed, &options.exchange).ok_or(Reason::TopicFilterInvalid)?;
     let subscription_ids: SmallVec<[u32; 1]> = properties
         .into_iter()
         .flat_map(|properties| &properties.subscription_ids)
