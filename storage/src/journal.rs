@@ -30,6 +30,8 @@ pub(crate) struct Journal {
     writer: Mutex<Writer>,
     /// Apart from the writer, whose lock is held over I/O.
     extent: Mutex<Extent>,
+    /// Where the last group starts that was read for a record in it: the next record that is wanted is not far, mostly.
+    border: Mutex<Position>,
     spares: Arc<Spares>,
 }
 
@@ -83,6 +85,7 @@ impl Journal {
             directory: directory.to_path_buf(),
             writer: Mutex::new(writer),
             extent: Mutex::new(Extent { used: found.used, durable }),
+            border: Mutex::new(Position::START),
             spares,
         };
         Ok((journal, opened))
@@ -150,7 +153,13 @@ impl Log for Journal {
             let Some(Position { segment: id, .. }) = here.first() else { continue };
             let end = self.extent().used.get(id).copied().unwrap_or(0);
             let (segment, _) = Segment::open(&self.directory, *id, false)?;
-            fetch(&segment, end, here, visit)?;
+            let border = *self.border.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = (border.segment == *id).then_some(border.offset);
+            fetch(&segment, end, here, &mut known, visit)?;
+            if let Some(offset) = known {
+                let border = Position { segment: *id, offset };
+                *self.border.lock().unwrap_or_else(PoisonError::into_inner) = border;
+            }
         }
         Ok(())
     }

@@ -154,6 +154,13 @@ impl Queues {
         self.queues.get(&place.queue)?.spots.get(place.sequence)
     }
 
+    /// Where those entries of one queue lie, of numbers in ascending order.
+    pub(crate) fn find(&self, queue: QueueId, sequences: &[u64], show: impl FnMut(u64, Position)) {
+        if let Some(places) = self.queues.get(&queue) {
+            places.spots.find(sequences, show);
+        }
+    }
+
     /// Queues that were never declared, or are deleted, go with what seemed to be in them.
     pub(crate) fn purge(&mut self, live: &mut Live) {
         self.queues.retain(|_, places| {

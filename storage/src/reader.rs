@@ -1,6 +1,5 @@
 //! Reader: messages that wait, read back from the journal, on a thread of its own.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -57,7 +56,7 @@ impl Reader {
     }
 
     fn find(&self, queue: QueueId, sequences: Vec<u64>) -> Result<Found, StoreError> {
-        let mut left: BTreeSet<u64> = sequences.into_iter().collect();
+        let mut left = Left::new(sequences);
         self.catch_up(queue, &left)?;
         let mut found = Found::default();
         let mut before = Vec::new();
@@ -67,7 +66,7 @@ impl Reader {
                 Ok(()) => {
                     // Not where it should be, or moved while we looked.
                     if positions == before {
-                        found.damaged.extend(std::mem::take(&mut left));
+                        found.damaged.extend(left.take_all());
                     }
                 }
                 // Live records move on, and their files go: then they are somewhere else now.
@@ -85,11 +84,14 @@ impl Reader {
     }
 
     /// Waits until the index has all of them, or all there is.
-    fn catch_up(&self, queue: QueueId, wanted: &BTreeSet<u64>) -> Result<(), StoreError> {
+    fn catch_up(&self, queue: QueueId, wanted: &Left) -> Result<(), StoreError> {
         let end = self.log.durable();
         let mut queues = self.index.lock();
         while queues.followed < end
-            && wanted.iter().any(|sequence| queues.spot(Place { queue, sequence: *sequence }).is_none())
+            && wanted
+                .sequences
+                .iter()
+                .any(|sequence| queues.spot(Place { queue, sequence: *sequence }).is_none())
         {
             if queues.ended || self.stopping.load(Ordering::Relaxed) {
                 return Err(StoreError::Ended { thread: "follower" });
@@ -102,15 +104,14 @@ impl Reader {
     }
 
     /// Where they lie, in the order of the journal; what does not wait any more is left out.
-    fn positions(&self, queue: QueueId, left: &mut BTreeSet<u64>) -> Vec<Position> {
-        let queues = self.index.lock();
-        let mut positions = Vec::with_capacity(left.len());
-        left.retain(|sequence| {
-            let spot = queues.spot(Place { queue, sequence: *sequence });
-            positions.extend(spot.map(|spot| spot.position));
-            spot.is_some()
+    fn positions(&self, queue: QueueId, left: &mut Left) -> Vec<Position> {
+        let wanted = left.take_all();
+        let (mut positions, mut there) = (Vec::with_capacity(wanted.len()), Vec::with_capacity(wanted.len()));
+        self.index.lock().find(queue, &wanted, |sequence, position| {
+            there.push(sequence);
+            positions.push(position);
         });
-        drop(queues);
+        *left = Left::new(there);
         positions.sort_unstable();
         positions.dedup();
         positions
@@ -120,7 +121,7 @@ impl Reader {
         &self,
         queue: QueueId,
         positions: &[Position],
-        left: &mut BTreeSet<u64>,
+        left: &mut Left,
         found: &mut Found,
     ) -> Result<(), StoreError> {
         self.log.read_each(positions, &mut |at, record| {
@@ -132,17 +133,12 @@ impl Reader {
         })
     }
 
-    fn read_one_by_one(
-        &self,
-        queue: QueueId,
-        left: &mut BTreeSet<u64>,
-        found: &mut Found,
-    ) -> Result<(), StoreError> {
-        for sequence in std::mem::take(left) {
-            let mut one = BTreeSet::from([sequence]);
+    fn read_one_by_one(&self, queue: QueueId, left: &mut Left, found: &mut Found) -> Result<(), StoreError> {
+        for sequence in left.take_all() {
+            let mut one = Left::new(vec![sequence]);
             let positions = self.positions(queue, &mut one);
             match self.read(queue, &positions, &mut one, found) {
-                Ok(()) | Err(StoreError::Damaged { .. }) => found.damaged.extend(one),
+                Ok(()) | Err(StoreError::Damaged { .. }) => found.damaged.extend(one.take_all()),
                 Err(error) => return Err(error),
             }
         }
@@ -150,11 +146,62 @@ impl Reader {
     }
 }
 
+/// What is still to be found.
+#[derive(Debug)]
+struct Left {
+    /// In ascending order.
+    sequences: Vec<u64>,
+    /// Which of them were found.
+    found: Vec<bool>,
+    len: usize,
+    /// Behind the last one that was found: there the next one is, mostly.
+    next: usize,
+}
+
+impl Left {
+    fn new(mut sequences: Vec<u64>) -> Self {
+        sequences.sort_unstable();
+        sequences.dedup();
+        Self { found: vec![false; sequences.len()], len: sequences.len(), next: 0, sequences }
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    fn at(&self, sequence: u64) -> Option<usize> {
+        let is_next = self.sequences.get(self.next) == Some(&sequence);
+        let at = if is_next { self.next } else { self.sequences.binary_search(&sequence).ok()? };
+        (self.found.get(at) == Some(&false)).then_some(at)
+    }
+
+    fn contains(&self, sequence: u64) -> bool {
+        self.at(sequence).is_some()
+    }
+
+    fn remove(&mut self, sequence: u64) {
+        let Some(at) = self.at(sequence) else { return };
+        if let Some(found) = self.found.get_mut(at) {
+            *found = true;
+            self.len -= 1;
+        }
+        self.next = at + 1;
+    }
+
+    /// What was not found; nothing is wanted any more.
+    fn take_all(&mut self) -> Vec<u64> {
+        let found = std::mem::take(&mut self.found);
+        let sequences = std::mem::take(&mut self.sequences);
+        self.len = 0;
+        sequences.into_iter().zip(found).filter(|(_, found)| !found).map(|(sequence, _)| sequence).collect()
+    }
+}
+
 /// Takes what is wanted of a record.
 fn take(
     record: &[u8],
     queue: QueueId,
-    left: &mut BTreeSet<u64>,
+    left: &mut Left,
     out: &mut Vec<RecoveredEntry>,
 ) -> Result<(), RecordError> {
     let mut items = Items::of(record)?;
@@ -162,14 +209,14 @@ fn take(
         let Item::Enqueue { body, entries } = item else { continue };
         let mut message = None;
         for entry in entries {
-            if entry.place.queue != queue || !left.contains(&entry.place.sequence) {
+            if entry.place.queue != queue || !left.contains(entry.place.sequence) {
                 continue;
             }
             let shared = match &message {
                 Some(message) => Arc::clone(message),
                 None => Arc::clone(message.insert(body.read()?)),
             };
-            left.remove(&entry.place.sequence);
+            left.remove(entry.place.sequence);
             out.push(RecoveredEntry {
                 sequence: entry.place.sequence,
                 message: shared,

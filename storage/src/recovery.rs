@@ -437,14 +437,22 @@ fn read_record(state: &State, at: Position, record: &[u8], out: &mut Waiting) ->
         let Item::Enqueue { body, mut entries } = item else {
             continue;
         };
-        entries.retain(|entry| state.queues.lock().spot(entry.place).is_some_and(|spot| spot.position == at));
+        // Whether the client has it, for those that lie here.
+        let mut received: SmallVec<[bool; 1]> = SmallVec::new();
+        {
+            let queues = state.queues.lock();
+            entries.retain(|entry| {
+                let spot = queues.spot(entry.place).filter(|spot| spot.position == at);
+                received.extend(spot.map(|spot| spot.received != 0));
+                spot.is_some()
+            });
+        }
         if entries.is_empty() {
             continue;
         }
         let mut message = None;
         let gist = body.gist().map_err(|error| state.damaged(at, error))?;
-        for entry in entries {
-            let received = state.queues.lock().spot(entry.place).is_some_and(|spot| spot.received != 0);
+        for (entry, received) in entries.into_iter().zip(received) {
             let (read, unread) = out.entry(entry.place.queue).or_default();
             if let (false, false, Ok(size_bytes)) =
                 (state.reads_bodies, received, u32::try_from(gist.size_bytes))

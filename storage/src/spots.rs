@@ -55,6 +55,19 @@ impl Spots {
         Some(self.spot(sequence, lying))
     }
 
+    /// Shows where those lie that are there, of numbers in ascending order: much faster than to ask for each.
+    pub(crate) fn find(&self, sequences: &[u64], mut show: impl FnMut(u64, Position)) {
+        for near in sequences.chunk_by(|one, other| one / BLOCK == other / BLOCK) {
+            let block = near.first().and_then(|first| self.blocks.get(&(first / BLOCK)));
+            let Some(block) = block else { continue };
+            for sequence in near {
+                if let Some(Lying { segment, offset, .. }) = block.get(sequence % BLOCK) {
+                    show(*sequence, Position { segment, offset });
+                }
+            }
+        }
+    }
+
     /// It lies here now. Returns where it lay before.
     pub(crate) fn insert(&mut self, sequence: u64, position: Position, bytes: u32) -> Option<Spot> {
         let Position { segment, offset } = position;
@@ -182,6 +195,13 @@ mod tests {
             }
             prop_assert!(spots.iter().eq(map.iter().map(|(at, spot)| (*at, *spot))));
             prop_assert!((0..300).all(|at| spots.get(at) == map.get(&at).copied()));
+            for step in 1..5 {
+                let asked: Vec<u64> = (0..300).step_by(step).collect();
+                let mut found = Vec::new();
+                spots.find(&asked, |at, position| found.push((at, position)));
+                let there = asked.iter().filter_map(|at| Some((*at, map.get(at)?.position)));
+                prop_assert_eq!(found, there.collect::<Vec<_>>());
+            }
             prop_assert!(spots.received.keys().all(|at| map.contains_key(at)));
         }
     }

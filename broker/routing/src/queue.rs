@@ -226,9 +226,7 @@ impl Queue {
         if !state.ready.is_hungry() {
             return None;
         }
-        let absent = state.ready.absent_mut()?;
-        absent.fetching = true;
-        Some(absent.next(messages_max.max(1), bytes_max))
+        Some(state.ready.absent_mut()?.fetch(messages_max.max(1), bytes_max))
     }
 
     /// What was found of those that were `asked` for. Returns which of them wait and were not found: they are gone from

@@ -7,11 +7,12 @@ use crate::position::Position;
 use crate::segment::Segment;
 
 /// Shows the records at `wanted`, which lie in this file, in ascending order; its groups end at `end`. Records that lie
-/// close to each other are read together.
+/// close to each other are read together. `known`: where a group starts, and after it where the last one does that was read.
 pub(super) fn fetch(
     segment: &Segment,
     end: u32,
     wanted: &[Position],
+    known: &mut Option<u32>,
     visit: &mut Visit<'_>,
 ) -> Result<(), StoreError> {
     let mut wanted = wanted.iter().copied().peekable();
@@ -22,7 +23,12 @@ pub(super) fn fetch(
         let near = |border: &u32| next.offset >= *border && next.offset - border < NEAR_BYTES;
         let base = match border.filter(near) {
             Some(border) => border,
-            None => group_around(segment, next.offset)?,
+            None => {
+                match known.map(|known| group_ahead(segment, known, next.offset)).transpose()?.flatten() {
+                    Some(start) => start,
+                    None => group_around(segment, next.offset)?,
+                }
+            }
         };
         let left = end.saturating_sub(base) as usize;
         segment.read(base.into(), left.min(CHUNK_BYTES), &mut chunk)?;
@@ -38,6 +44,7 @@ pub(super) fn fetch(
                     visit(here, record)?;
                 }
             }
+            *known = Some(base + at as u32);
             at += found.size;
             // What should have been in this group and was not will never come.
             match wanted.peek() {
@@ -53,6 +60,26 @@ pub(super) fn fetch(
         border = Some(reached);
     }
     Ok(())
+}
+
+/// The same as [`group_around`], if it is one of the few from `known` on, where one starts.
+fn group_ahead(segment: &Segment, known: u32, offset: u32) -> Result<Option<u32>, StoreError> {
+    let (mut start, mut header) = (known, Vec::new());
+    for _ in 0..GROUPS_AHEAD {
+        if start > offset || u64::from(start) + HEADER_BYTES as u64 > segment.capacity {
+            return Ok(None);
+        }
+        segment.read(start.into(), HEADER_BYTES, &mut header)?;
+        let Some(size) = group::announced_bytes(&header, segment.salt) else { return Ok(None) };
+        let Some(end) = u32::try_from(size).ok().and_then(|size| start.checked_add(size)) else {
+            return Ok(None);
+        };
+        if offset < end {
+            return Ok(Some(start));
+        }
+        start = end;
+    }
+    Ok(None)
 }
 
 /// Where the group starts that has the byte at `offset` in it. Its header has a checksum of its own, which nothing else in
@@ -82,4 +109,5 @@ fn group_around(segment: &Segment, offset: u32) -> Result<u32, StoreError> {
 /// What lies no further away is read on the way.
 const NEAR_BYTES: u32 = 64 << 10;
 const CHUNK_BYTES: usize = 512 << 10;
+const GROUPS_AHEAD: usize = 4;
 const WINDOW_BYTES: u32 = 64 << 10;

@@ -33,6 +33,28 @@ fn what_was_committed_is_read_at_once() {
 }
 
 #[test]
+fn portion_after_portion_is_read_forwards_and_backwards() {
+    let home = tempfile::tempdir().unwrap();
+    // Several files, many groups in each.
+    let (store, _) = open(Options { segment_bytes: 64 << 10, ..options(home.path()) });
+    commit(&store, [declare(1)]);
+    for number in 1..=900 {
+        let body = message(number, &format!("key/{number}"), vec![number as u8; 300]);
+        store.commit(changeset([enqueue(&body, &[place(1, number)])]), storage::Urgency::Soon, None);
+        if number % 25 == 0 {
+            commit(&store, []);
+        }
+    }
+    let all: Vec<u64> = (1..=900).collect();
+    for size in [1, 7, 25, 60] {
+        let portions = all.chunks(size);
+        for portion in portions.clone().chain(portions.clone().rev()).chain(portions.step_by(13)) {
+            check(&read(&store, 1, portion).unwrap(), portion, 0);
+        }
+    }
+}
+
+#[test]
 fn what_moves_is_found_where_it_went() {
     let home = tempfile::tempdir().unwrap();
     let (store, _) = open(Options { dead_bytes_max: 64 << 10, ..options(home.path()) });

@@ -30,6 +30,10 @@ pub(crate) struct Absent {
     bytes: u64,
     /// Some of them are on their way back.
     pub(crate) fetching: bool,
+    /// How much of what is here comes before all of them, in bytes: counted when messages have come, and otherwise about.
+    pub(crate) ahead_bytes: u64,
+    /// How much came at the last time, at most.
+    portion: Option<(usize, u64)>,
     /// Their time is up, and their messages are wanted all the same: they go elsewhere.
     pub(crate) due: BTreeSet<u64>,
 }
@@ -45,6 +49,10 @@ pub(crate) struct Left {
 }
 
 impl Absent {
+    pub(crate) fn behind(ahead_bytes: u64) -> Self {
+        Self { ahead_bytes, ..Self::default() }
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
@@ -63,12 +71,12 @@ impl Absent {
     /// Priority and number of the one that comes first.
     pub(crate) fn front(&self) -> Option<(u8, u64)> {
         let (priority, lane) = self.lanes.last_key_value()?;
-        Some((*priority, lane.iter().next()?))
+        Some((*priority, lane.first()?))
     }
 
     /// The first number of that priority.
     pub(crate) fn first(&self, priority: u8) -> Option<u64> {
-        self.lanes.get(&priority)?.iter().next()
+        self.lanes.get(&priority)?.first()
     }
 
     pub(crate) fn contains(&self, sequence: u64) -> bool {
@@ -83,8 +91,20 @@ impl Absent {
         Some(left)
     }
 
-    /// Which to bring next: what is wanted for itself, then those that come first.
-    pub(crate) fn next(&self, messages_max: usize, bytes_max: u64) -> Vec<u64> {
+    /// Whether so much that may be taken is enough while the next portion is read: two portions are.
+    pub(crate) fn suffices(&self, available: usize) -> bool {
+        let (messages, bytes) = self.portion.unwrap_or((PORTION_MESSAGES, PORTION_BYTES));
+        available >= messages.saturating_mul(2) || self.ahead_bytes >= bytes.saturating_mul(2)
+    }
+
+    /// Which to bring next: what is wanted for itself, then those that come first. They count as on their way.
+    pub(crate) fn fetch(&mut self, messages_max: usize, bytes_max: u64) -> Vec<u64> {
+        self.fetching = true;
+        self.portion = Some((messages_max, bytes_max));
+        self.next(messages_max, bytes_max)
+    }
+
+    fn next(&self, messages_max: usize, bytes_max: u64) -> Vec<u64> {
         let mut bytes = 0;
         let sized = self.lanes.values().rev().flat_map(|lane| lane.iter().zip(lane.sizes()));
         let first = sized.take_while(|(_, size)| {
@@ -158,6 +178,11 @@ impl Numbers {
         Some(Left { sequence, size_bytes, expires, was_sent })
     }
 
+    fn first(&self) -> Option<u64> {
+        let (number, block) = self.blocks.first_key_value()?;
+        Some(number * BLOCK + u64::from(block.present.trailing_zeros()))
+    }
+
     fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.blocks.iter().flat_map(|(number, block)| {
             (0..BLOCK).filter(|bit| block.present & (1 << bit) != 0).map(move |bit| number * BLOCK + bit)
@@ -175,6 +200,11 @@ impl Block {
         (self.present & (bit - 1)).count_ones() as usize
     }
 }
+
+/// What a portion is taken to be before there was one.
+const PORTION_MESSAGES: usize = 256;
+/// The same, in bytes.
+const PORTION_BYTES: u64 = 512 << 10;
 
 /// As many as there are bits in a word.
 const BLOCK: u64 = 64;

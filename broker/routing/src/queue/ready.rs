@@ -192,7 +192,7 @@ impl Ready {
     pub(crate) fn available(&self) -> usize {
         let Some(absent) = &self.absent else { return self.here() };
         let Some((priority, first)) = absent.front() else { return self.here() };
-        let before = |lane: &Lane| lane.entries.partition_point(|entry| entry.sequence < first);
+        let before = |lane: &Lane| lane.before(first);
         if priority == 0 {
             return self.urgent_len + before(&self.plain);
         }
@@ -214,8 +214,7 @@ impl Ready {
             return false;
         }
         let available = self.available();
-        let suffices = available >= AVAILABLE_MIN || self.first_bytes(available) >= AVAILABLE_BYTES_MIN;
-        available == 0 || !suffices || !absent.due.is_empty()
+        available == 0 || !absent.suffices(available) || !absent.due.is_empty()
     }
 
     /// Whether nothing can be taken before messages were brought, and nobody brings them.
@@ -280,7 +279,11 @@ impl Ready {
             self.expiring += 1;
             self.ends.push(Reverse((end, left.sequence)));
         }
-        self.absent.get_or_insert_default().insert(priority, left);
+        let absent = self.absent.get_or_insert_with(|| {
+            // All that is here.
+            Box::new(Absent::behind(self.bytes - u64::from(left.size_bytes)))
+        });
+        absent.insert(priority, left);
     }
 
     /// Messages of absent entries have come. Whatever is not absent any more is dropped.
@@ -307,6 +310,10 @@ impl Ready {
             }
         }
         self.tidy();
+        let ahead_bytes = self.first_bytes(self.available());
+        if let Some(absent) = &mut self.absent {
+            absent.ahead_bytes = ahead_bytes;
+        }
     }
 
     /// Takes out an entry whose message is not here.
@@ -347,7 +354,11 @@ impl Ready {
 
     /// Forgets an entry that is taken out.
     fn forget(&mut self, entry: &Entry) {
-        self.bytes -= entry.item.message.size_bytes() as u64;
+        let size = entry.item.message.size_bytes() as u64;
+        self.bytes -= size;
+        if let Some(absent) = &mut self.absent {
+            absent.ahead_bytes = absent.ahead_bytes.saturating_sub(size);
+        }
         if self.rules.end_of(&entry.item).is_some() {
             self.expiring -= 1;
             // Whoever takes all before its time must not pile up the ends of what he took.
@@ -508,7 +519,13 @@ impl Lane {
 
     /// Adds many at once, which mostly come first.
     fn merge(&mut self, mut entries: Vec<Entry>) {
-        let Some(last) = entries.iter().map(|entry| entry.sequence).max() else { return };
+        entries.sort_unstable_by_key(|entry| entry.sequence);
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
+        let (first, last) = (first.sequence, last.sequence);
+        if self.entries.back().is_none_or(|back| back.sequence < first) {
+            self.entries.extend(entries);
+            return;
+        }
         while self.entries.front().is_some_and(|first| first.sequence < last) {
             entries.extend(self.entries.pop_front());
         }
@@ -516,6 +533,14 @@ impl Lane {
         for entry in entries.into_iter().rev() {
             self.entries.push_front(entry);
         }
+    }
+
+    /// How many come before that number.
+    fn before(&self, sequence: u64) -> usize {
+        if self.entries.back().is_none_or(|last| last.sequence < sequence) {
+            return self.entries.len();
+        }
+        self.entries.partition_point(|entry| entry.sequence < sequence)
     }
 
     fn pop(&mut self) -> Option<Entry> {
@@ -564,8 +589,3 @@ const STALE_ENDS_MIN: usize = 64;
 
 /// More than so many are taken out together, in one pass over all.
 const ONE_BY_ONE_MAX: usize = 8;
-
-/// While fewer than that may be taken, more are brought.
-const AVAILABLE_MIN: usize = 512;
-/// Or of fewer bytes.
-const AVAILABLE_BYTES_MIN: u64 = 1 << 20;

@@ -313,6 +313,33 @@ fn the_key_of_a_consumer_that_left_is_nobodys() {
     assert_eq!(one.take(9).len(), 1);
 }
 
+#[test]
+fn the_next_portion_is_asked_for_while_two_are_still_here() {
+    let queue = queue(1, "q");
+    let (resident, quiet) = (Resident { messages_max: 1, bytes_max: u64::MAX }, &mut Wakes::default());
+    let durable = || Item { durable: true, ..item("a") };
+    for _ in 0..40 {
+        let sequence = queue.reserve(durable().message.size_bytes()).unwrap();
+        queue.show(sequence, durable(), resident, quiet);
+    }
+    let one = Taker::attach(&queue, Settles::Always, None);
+    let portion = || queue.begin_fetch(4, u64::MAX);
+    let fill = |asked: &[u64]| {
+        let found = asked.iter().map(|sequence| (*sequence, durable())).collect();
+        assert!(queue.fill(asked, found, &mut Wakes::default()).is_empty());
+    };
+    fill(&portion().unwrap());
+    assert_eq!(portion(), Some(vec![6, 7, 8, 9]), "five are here, and nobody waited for them");
+    assert_eq!(portion(), None, "one at a time");
+    fill(&[6, 7, 8, 9]);
+    assert_eq!(portion(), None, "nine are here");
+    assert_eq!(one.take(2).len(), 2);
+    assert_eq!(portion(), Some(vec![10, 11, 12, 13]));
+    fill(&[10, 11, 12, 13]);
+    let tags: Vec<u64> = one.take(99).iter().map(|delivery| delivery.tag.0).collect();
+    assert_eq!(tags, (3..=13).collect::<Vec<u64>>());
+}
+
 /// A consumer with a link of its own.
 struct Taker {
     queue: Arc<Queue>,
