@@ -3,6 +3,7 @@
 mod check;
 mod commands;
 mod definitions;
+mod explain;
 mod fsck;
 mod keep;
 mod list;

@@ -18,6 +18,7 @@ use crate::demo::{self, WebEndpoint};
 use crate::gate::{self, Entry, Gate};
 use crate::login::Login;
 use crate::metrics::{self, Measured};
+use crate::words::Spoken;
 use crate::{clients, definitions, explain, headers, health, login, topology};
 
 /// What the admin listener serves.
@@ -33,6 +34,8 @@ pub struct Options {
     pub entry: Entry,
     /// What the metrics are made of.
     pub measured: Measured,
+    /// What the words of clients mean.
+    pub spoken: Spoken,
     /// Who signs tokens for the demo pages; `None`: their users stay without a name. Only asked where `dev` is set.
     pub login: Option<Login>,
 }
@@ -71,11 +74,13 @@ pub async fn serve(
 pub async fn serve_socket(
     listener: UnixListener,
     measured: Measured,
+    spoken: Spoken,
     broker: Broker,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let metrics = metrics::routes(broker.inspect(), measured);
-    let routes = health::routes().merge(metrics).merge(known(&broker).layer(Extension(Caller::owner())));
+    let routes =
+        health::routes().merge(metrics).merge(known(&broker, spoken).layer(Extension(Caller::owner())));
     let (stopping, stopped) = oneshot::channel();
     let answer = axum::serve(listener, routes).with_graceful_shutdown(told(shutdown, stopping));
     drained(answer.into_future(), stopped).await
@@ -104,9 +109,9 @@ async fn drained(
 }
 
 /// What is answered to those alone of whom it is known who they are.
-fn known(broker: &Broker) -> Router {
+fn known(broker: &Broker, spoken: Spoken) -> Router {
     clients::routes(broker.inspect())
-        .merge(explain::routes(broker.inspect()))
+        .merge(explain::routes(broker.inspect(), spoken))
         .merge(topology::routes(broker.clone()))
         .merge(definitions::routes(broker.clone()))
 }
@@ -115,7 +120,7 @@ fn routes(options: &Options, broker: Broker) -> Router {
     let gate = Gate::new(options.entry.clone(), broker.clone());
     let metrics = metrics::routes(broker.inspect(), options.measured.clone());
     let metrics = metrics.layer(from_fn_with_state(gate.clone(), gate::pass_metrics));
-    let known = known(&broker).layer(from_fn_with_state(gate, gate::pass));
+    let known = known(&broker, options.spoken.clone()).layer(from_fn_with_state(gate, gate::pass));
     let mut routes = health::routes().merge(metrics).merge(known);
     let mut ports = Vec::new();
     if options.dev {

@@ -9,6 +9,7 @@
 //! | `ask` | what a request asks of a list |
 //! | `caller` | who asks, and how much he may ask for |
 //! | `clients` | who is there and who listens to what, as JSON |
+//! | `words` | what a destination means |
 //! | `explain` | the way that a message would take, as JSON |
 //! | `local` | the socket for whoever owns the broker |
 //! | `answer` | JSON, and refusals |
@@ -44,6 +45,7 @@ mod metrics;
 mod shape;
 mod topology;
 mod vhost;
+mod words;
 
 pub use api::{Options, bind, serve, serve_socket};
 pub use caller::Tag;
@@ -52,3 +54,4 @@ pub use gate::{Anonymous, Entry};
 pub use local::Socket;
 pub use login::Login;
 pub use metrics::Measured;
+pub use words::{Spoken, Words};

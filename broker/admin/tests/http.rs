@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use admin::{Entry, Login, Measured, Options, SOCKJS_CLIENT, Tag, WebEndpoint, bind, serve};
+use admin::{Entry, Login, Measured, Options, SOCKJS_CLIENT, Spoken, Tag, WebEndpoint, bind, serve};
 use engine::Broker;
 use model::access::{AccessControl, Admission};
 use model::name::UserName;
@@ -269,6 +269,7 @@ fn options(dev: bool) -> Options {
         }),
         entry: Entry { users: [("boss".to_owned(), Tag::Administrator)].into(), ..Entry::default() },
         measured: Measured::default(),
+        spoken: Spoken::default(),
         login: Some(Login::new(|name, term| Some(format!("{name} for {} s", term.as_secs())))),
     }
 }

@@ -14,7 +14,7 @@ use telemetry::Metrics;
 use crate::client::{Arrival, Client};
 use crate::commands::Commands;
 use crate::core::Core;
-use crate::definitions::Definitions;
+use crate::definitions::{Definitions, Reach};
 use crate::durable::Durable;
 use crate::inspect::Inspect;
 use crate::link::Link;
@@ -75,7 +75,11 @@ impl Broker {
     ///
     /// If something of the same name exists and is different, or a binding names what does not exist.
     pub fn declare(&self, definitions: &Definitions) -> Result<(), Refusal> {
-        definitions.declare(&self.core.parts)
+        let parts = &self.core.parts;
+        let made = definitions.declare(parts, Reach::Every, |changeset| parts.durable.commit_soon(changeset));
+        made.map(drop).map_err(|objections| {
+            objections.into_iter().map(|one| one.refusal).next().unwrap_or(Refusal::ShuttingDown)
+        })
     }
 
     /// Who is that, and what may he do? For those who do not come as clients do.

@@ -10,6 +10,7 @@ use routing::{Owner, Queue};
 use tokio::sync::oneshot;
 
 use crate::core::Core;
+use crate::definitions::{Definitions, Made, Objection, Reach};
 use crate::{expiry, plan, topology};
 
 /// Changes the topology. Each command answers once its effect is on disk, as far as that lasts. Cloning it clones the handle.
@@ -62,14 +63,7 @@ impl Commands {
     ///
     /// If one of that name exists and is different, is somebody's own, or has a name that others may not choose.
     pub async fn declare_queue(&self, options: QueueOptions) -> Result<bool, Refusal> {
-        if options.exclusive {
-            return Err(Refusal::Invalid(
-                "an exclusive queue belongs to a connection: only that can declare it",
-            ));
-        }
-        if options.name.as_str().is_empty() {
-            return Err(Refusal::Invalid("a queue needs a name"));
-        }
+        topology::check_common(&options)?;
         let new = topology::declare_whole(&self.core.parts, &options)?;
         self.lasting(new).await
     }
@@ -80,7 +74,7 @@ impl Commands {
     ///
     /// If there is none, if it is somebody's own, or if it is not as `only` wants.
     pub async fn delete_queue(&self, name: &QueueName, only: DeleteQueueIf) -> Result<usize, Refusal> {
-        let queue = self.common(name)?;
+        let queue = topology::common(&self.core.parts, name)?;
         let mut seen = None;
         let may = |stats: routing::QueueStats| {
             seen = Some(stats);
@@ -134,7 +128,7 @@ impl Commands {
         let BindingOptions { exchange, pattern, arguments, to } = binding;
         let new = match to {
             Destination::Queue(name) => {
-                let queue = self.common(&name)?;
+                let queue = topology::common(&self.core.parts, &name)?;
                 let (share, grant) = Default::default();
                 let binding = Binding { exchange, pattern, arguments, queue: name, share, grant };
                 topology::bind(parts, &queue, binding)?
@@ -160,7 +154,7 @@ impl Commands {
         };
         let existed = match to {
             Destination::Queue(name) => {
-                let queue = self.common(&name)?;
+                let queue = topology::common(&self.core.parts, &name)?;
                 let (share, grant) = Default::default();
                 let binding = Binding { exchange, pattern, arguments, queue: name, share, grant };
                 topology::unbind(parts, &queue, topology::key_of(queue.id(), binding))
@@ -175,17 +169,38 @@ impl Commands {
         self.lasting(()).await
     }
 
-    fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, Refusal> {
-        self.core.parts.vhost.router.queue(name).ok_or_else(|| Refusal::NoQueue(name.clone()))
+    /// Declares all of it as one change, or nothing: whatever happens, neither somebody else nor a later life of the broker
+    /// sees a part of it.
+    ///
+    /// # Errors
+    ///
+    /// Everything that contradicts what is there, or names what is neither there nor in the definitions.
+    pub async fn declare(&self, definitions: &Definitions) -> Result<Made, Vec<Objection>> {
+        let parts = &self.core.parts;
+        let (done, waits) = oneshot::channel();
+        let made = definitions.declare(parts, Reach::Common, |changeset| {
+            parts.durable.commit_then(changeset, move || {
+                let _ = done.send(());
+            });
+        })?;
+        // The store has failed, and the process is about to end.
+        let ended =
+            |_| vec![Objection { kind: "broker", name: String::new(), refusal: Refusal::ShuttingDown }];
+        waits.await.map_err(ended)?;
+        Ok(made)
     }
 
-    /// A queue that is nobody's own.
-    fn common(&self, name: &QueueName) -> Result<Arc<Queue>, Refusal> {
-        let queue = self.queue(name)?;
-        match queue.owner() {
-            Owner::Nobody => Ok(queue),
-            Owner::Session(_) | Owner::Link(_) => Err(Refusal::Exclusive(name.clone())),
-        }
+    /// What [`Self::declare`] would come to now.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn rehearse(&self, definitions: &Definitions) -> Result<Made, Vec<Objection>> {
+        definitions.rehearse(&self.core.parts)
+    }
+
+    fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, Refusal> {
+        self.core.parts.vhost.router.queue(name).ok_or_else(|| Refusal::NoQueue(name.clone()))
     }
 
     /// Waits until all that was handed to the journal by now is on disk.

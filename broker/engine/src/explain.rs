@@ -148,8 +148,7 @@ fn access(core: &Core, supposed: &Supposed) -> AccessView {
     let shown = user.as_ref().map(ToString::to_string);
     let principal = Principal { user: user.clone() };
     let Some(permissions) = core.access.permissions_of(&principal, client.as_ref()) else {
-        let why = "what this user may do is not known without asking him".to_owned();
-        return AccessView { user: shown, allowed: false, rule: None, why };
+        return AccessView { user: shown, allowed: false, rule: None, why: UNKNOWN.to_owned() };
     };
     let deny = permissions.keeps_from_publishing(exchange, key);
     let refusal = plan::check_publish(&permissions, exchange, key, "publish to").err();
@@ -166,17 +165,22 @@ fn step(step: &Step) -> StepView {
     let alternate = step.exchange.alternate.as_ref().filter(|_| step.is_alternate_asked);
     StepView {
         exchange: step.exchange.name.to_string(),
-        kind: match step.exchange.kind {
-            ExchangeKind::Direct => "direct",
-            ExchangeKind::Topic => "topic",
-            ExchangeKind::Fanout => "fanout",
-            ExchangeKind::Headers => "headers",
-        },
+        kind: kind(step.exchange.kind),
         from: step.from.as_ref().map(ToString::to_string),
         matched: step.matched.iter().map(binding).collect(),
         nearest: step.nearest.iter().map(binding).collect(),
         missed: step.missed,
         alternate: alternate.map(ToString::to_string),
+    }
+}
+
+/// Its word.
+pub(crate) const fn kind(kind: ExchangeKind) -> &'static str {
+    match kind {
+        ExchangeKind::Direct => "direct",
+        ExchangeKind::Topic => "topic",
+        ExchangeKind::Fanout => "fanout",
+        ExchangeKind::Headers => "headers",
     }
 }
 
@@ -198,7 +202,8 @@ fn binding(tried: &Tried) -> TriedView {
     }
 }
 
-fn arguments(arguments: &HeaderMatch) -> Vec<(String, Option<String>)> {
+/// What a binding asks of headers, with `x-match`; nothing, if it asks for none.
+pub(crate) fn arguments(arguments: &HeaderMatch) -> Vec<(String, Option<String>)> {
     if arguments.wanted.is_empty() {
         return Vec::new();
     }
@@ -228,3 +233,6 @@ fn queue(queue: &Arc<Queue>) -> ReachedView {
         waiting: stats.ready,
     }
 }
+
+/// Why nothing can be said of what somebody may do.
+pub(crate) const UNKNOWN: &str = "what this user may do is not known without asking him";

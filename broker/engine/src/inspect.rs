@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use model::key::RoutingKey;
 use model::name::{ExchangeName, QueueName};
-use model::queue::{ExchangeOptions, QueueOptions};
-use model::refusal::Refusal;
+use model::queue::ExchangeOptions;
 
 use crate::client::{About, Client, Listening};
 use crate::core::Core;
 use crate::explain::{Explanation, Supposed};
+use crate::foresee::{Foreseen, SupposedSubscription};
 use crate::registry::Session;
 use crate::unroutable::UnroutableView;
-use crate::{explain, numbers, rehearsal, users};
+use crate::{explain, foresee, numbers, users};
 
 mod amounts;
 mod place;
@@ -66,24 +66,6 @@ impl Inspect {
     /// nobody's own first. Each queue is looked at, so it is for threads that may take their time.
     pub fn amounts(&self, queues_max: usize) -> Amounts {
         amounts::amounts(&self.core, queues_max)
-    }
-
-    /// Whether declaring that exchange would make one; `false`: it is there, and the same.
-    ///
-    /// # Errors
-    ///
-    /// As [`crate::Commands::declare_exchange`].
-    pub fn rehearse_exchange(&self, options: &ExchangeOptions) -> Result<bool, Refusal> {
-        rehearsal::exchange(&self.core.parts, options)
-    }
-
-    /// Whether declaring that queue would make one; `false`: it is there, and the same.
-    ///
-    /// # Errors
-    ///
-    /// As [`crate::Commands::declare_queue`].
-    pub fn rehearse_queue(&self, options: &QueueOptions) -> Result<bool, Refusal> {
-        rehearsal::queue(&self.core.parts, options)
     }
 
     /// How many messages and bytes a queue may hold of which nothing was said.
@@ -151,6 +133,11 @@ impl Inspect {
     /// The way that a message would take. Nothing is published.
     pub fn explain(&self, supposed: &Supposed) -> Explanation {
         explain::explain(&self.core, supposed)
+    }
+
+    /// What a subscription would make and bind. Nothing is made.
+    pub fn foresee(&self, supposed: &SupposedSubscription) -> Foreseen {
+        foresee::foresee(&self.core, supposed)
     }
 
     /// Where `destination` leads, which is written as MQTT writes it: an exchange and a key. `None`: nowhere.

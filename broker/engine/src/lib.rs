@@ -18,6 +18,7 @@ mod durable;
 mod equivalence;
 mod expiry;
 mod explain;
+mod foresee;
 mod gauge;
 mod inquiry;
 mod inspect;
@@ -34,7 +35,6 @@ mod publications;
 mod publish;
 mod recovery;
 mod registry;
-mod rehearsal;
 mod replay;
 mod rest;
 mod settle;
@@ -51,8 +51,9 @@ mod wills;
 pub use crate::broker::Broker;
 pub use crate::client::Arrival;
 pub use crate::commands::{Commands, DeleteQueueIf};
-pub use crate::definitions::Definitions;
+pub use crate::definitions::{Definitions, Made, Objection};
 pub use crate::explain::{AccessView, Explanation, ReachedView, StepView, Supposed, TriedView};
+pub use crate::foresee::{BoundView, Foreseen, QueueForeseen, SupposedSubscription};
 pub use crate::inspect::{
     Amounts, BindingView, ExchangeView, Held, Inspect, Overview, Page, QueueView, SessionView,
     SubscriptionView, UserView,

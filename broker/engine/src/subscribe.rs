@@ -68,7 +68,7 @@ impl Subscriber<'_> {
     ) -> Result<Qos, Refusal> {
         let Subscription { source, queue, consumer, retained } = subscription;
         let source = source.map(|source| self.own.source(source, &queue)).transpose()?;
-        self.check(source.as_ref(), &queue)?;
+        check(self.permissions, source.as_ref(), &queue)?;
         let limit = parts.vhost.options.subscriptions_max;
         if consumer.is_some() && self.consumers.len() >= limit {
             return Err(Refusal::LimitReached("subscriptions of one connection ([limits] subscriptions)"));
@@ -86,28 +86,6 @@ impl Subscriber<'_> {
             }
             (bound, _) => bound,
         }
-    }
-
-    /// Whether it may read that: a source by its pattern, a queue that others may have as well by its name.
-    fn check(&self, source: Option<&Source>, queue: &Target) -> Result<(), Refusal> {
-        let by_source = source.and_then(|source| {
-            let is_shared = source.share.is_some();
-            let deny =
-                self.permissions.keeps_from_subscribing(&source.exchange, &source.pattern, is_shared)?;
-            Some(Refusal::forbidden("subscribe to", &source.pattern, deny))
-        });
-        let name = match queue {
-            Target::Session | Target::Private | Target::Replies(_) => None,
-            Target::Declare(declaration) => Some(&declaration.options.name),
-            Target::Existing(name) => Some(name),
-        };
-        let by_queue = || {
-            let name = name.filter(|_| self.permissions.hide_some())?;
-            let pattern = KeyPattern::exact(&RoutingKey::from(name.as_str()));
-            let deny = self.permissions.keeps_from_subscribing(&ExchangeName::DEFAULT, &pattern, false)?;
-            Some(Refusal::forbidden("subscribe to queue", name, deny))
-        };
-        by_source.or_else(by_queue).map_or(Ok(()), Err)
     }
 
     fn queue(&mut self, parts: &Arc<Parts>, target: Target) -> Result<Arc<Queue>, Refusal> {
@@ -247,6 +225,32 @@ impl Subscriber<'_> {
     }
 }
 
+/// Whether somebody with these permissions may read that: a source by its pattern, a queue that others may have as well by its
+/// name.
+pub(crate) fn check(
+    permissions: &Permissions,
+    source: Option<&Source>,
+    queue: &Target,
+) -> Result<(), Refusal> {
+    let by_source = source.and_then(|source| {
+        let is_shared = source.share.is_some();
+        let deny = permissions.keeps_from_subscribing(&source.exchange, &source.pattern, is_shared)?;
+        Some(Refusal::forbidden("subscribe to", &source.pattern, deny))
+    });
+    let name = match queue {
+        Target::Session | Target::Private | Target::Replies(_) => None,
+        Target::Declare(declaration) => Some(&declaration.options.name),
+        Target::Existing(name) => Some(name),
+    };
+    let by_queue = || {
+        let name = name.filter(|_| permissions.hide_some())?;
+        let pattern = KeyPattern::exact(&RoutingKey::from(name.as_str()));
+        let deny = permissions.keeps_from_subscribing(&ExchangeName::DEFAULT, &pattern, false)?;
+        Some(Refusal::forbidden("subscribe to queue", name, deny))
+    };
+    by_source.or_else(by_queue).map_or(Ok(()), Err)
+}
+
 /// A consumer goes; its queue goes too, if that is to go with its last one. Returns who else consumed it.
 pub(crate) fn leave(
     parts: &Arc<Parts>,
@@ -267,5 +271,8 @@ pub(crate) fn leave(
 }
 
 fn private_name(parts: &Parts) -> QueueName {
-    QueueName::new(&format!("stomp-subscription-{:x}", parts.numbers.queue().0))
+    QueueName::new(&format!("{PRIVATE_QUEUES}{:x}", parts.numbers.queue().0))
 }
+
+/// How the names of queues begin that are one subscription's own.
+pub(crate) const PRIVATE_QUEUES: &str = "stomp-subscription-";

@@ -44,32 +44,64 @@ pub(crate) fn declare_queue(
         expiry::watch_unused(parts, &queue);
         return Ok((queue, false));
     }
+    check_name(&options.name, &owner)?;
+    make_queue(parts, declaration, owner)
+}
+
+/// Whether somebody may make a queue of that name.
+pub(crate) fn check_name(name: &QueueName, owner: &Owner) -> Result<(), Refusal> {
     let reserved = |whose: &str| Refusal::Denied {
         action: "declare",
-        target: format!("queue {:?}: names like this are for {whose}", options.name),
+        target: format!("queue {name:?}: names like this are for {whose}"),
     };
-    if !matches!(owner, Owner::Session(_)) && options.name.as_str().starts_with(SESSION_QUEUES) {
+    if !matches!(owner, Owner::Session(_)) && name.as_str().starts_with(SESSION_QUEUES) {
         return Err(reserved("sessions"));
     }
     // Or somebody could wait there for replies that come too late for him they are meant for.
-    if QueueName::is_for_replies(options.name.as_str()) {
+    if QueueName::is_for_replies(name.as_str()) {
         return Err(reserved("replies, and made by the broker"));
     }
-    make_queue(parts, declaration, owner)
+    Ok(())
+}
+
+/// Whether that can be asked for by whoever is no connection.
+pub(crate) fn check_common(options: &QueueOptions) -> Result<(), Refusal> {
+    if options.exclusive {
+        return Err(Refusal::Invalid("an exclusive queue belongs to a connection: only that can declare it"));
+    }
+    if options.name.as_str().is_empty() {
+        return Err(Refusal::Invalid("a queue needs a name"));
+    }
+    Ok(())
+}
+
+/// The queue that is to be like this in all, if it exists; if not, it may be made.
+pub(crate) fn find_whole(parts: &Parts, options: &QueueOptions) -> Result<Option<Arc<Queue>>, Refusal> {
+    check_common(options)?;
+    let Some(queue) = parts.vhost.router.queue(&options.name) else {
+        return check_name(&options.name, &Owner::Nobody).map(|()| None);
+    };
+    check_owner(&queue, &Owner::Nobody)?;
+    check_whole(parts, &queue, options)?;
+    Ok(Some(queue))
 }
 
 /// Makes a queue that is to be like this in all, or finds one that is; returns whether it is new.
 pub(crate) fn declare_whole(parts: &Parts, options: &QueueOptions) -> Result<bool, Refusal> {
     let (queue, new) = declare_queue(parts, options.clone(), Owner::Nobody)?;
     if !new {
-        let mut asked = options.clone();
-        asked.durable &= parts.durable.is_persistent();
-        if let Some(difference) = equivalence::difference(queue.options(), &asked, Demand::Whole) {
-            let what = format!("queue {:?}", options.name);
-            return Err(Refusal::Inequivalent { what, difference });
-        }
+        check_whole(parts, &queue, options)?;
     }
     Ok(new)
+}
+
+fn check_whole(parts: &Parts, queue: &Queue, options: &QueueOptions) -> Result<(), Refusal> {
+    let mut asked = options.clone();
+    asked.durable &= parts.durable.is_persistent();
+    let difference = equivalence::difference(queue.options(), &asked, Demand::Whole);
+    difference.map_or(Ok(()), |difference| {
+        Err(Refusal::Inequivalent { what: format!("queue {:?}", options.name), difference })
+    })
 }
 
 /// [`declare_queue`] for a queue whose name the house has chosen, or checked.
@@ -83,16 +115,38 @@ pub(crate) fn make_queue(
     if let Some(queue) = parts.vhost.router.queue(&options.name) {
         return agree(&queue, &options, named, &owner).map(|()| (queue, false));
     }
-    let options = completed(options, &owner, &parts.vhost.options);
-    let id = parts.numbers.queue();
-    if options.durable {
-        let record = QueueRecord { id, options: options.clone(), rested: None };
-        parts.durable.record(Change::DeclareQueue(Box::new(record)));
+    let queue = new_queue(parts, options, owner);
+    if queue.options().durable {
+        parts.durable.record(Change::DeclareQueue(Box::new(record_of(&queue))));
     }
-    let queue = Queue::with_delivery_limit(id, options, owner, parts.vhost.options.redeliveries_max);
     parts.vhost.router.insert_queue(Arc::clone(&queue));
     expiry::watch_unused(parts, &queue);
     Ok((queue, true))
+}
+
+/// A queue that nobody sees yet.
+pub(crate) fn new_queue(parts: &Parts, options: QueueOptions, owner: Owner) -> Arc<Queue> {
+    let options = completed(options, &owner, &parts.vhost.options);
+    Queue::with_delivery_limit(parts.numbers.queue(), options, owner, parts.vhost.options.redeliveries_max)
+}
+
+/// What the journal is told of a new queue.
+pub(crate) fn record_of(queue: &Queue) -> QueueRecord {
+    QueueRecord { id: queue.id(), options: queue.options().clone(), rested: None }
+}
+
+/// A queue, whosever it is.
+pub(crate) fn existing(parts: &Parts, name: &QueueName) -> Result<Arc<Queue>, Refusal> {
+    parts.vhost.router.queue(name).ok_or_else(|| Refusal::NoQueue(name.clone()))
+}
+
+/// A queue that is nobody's own.
+pub(crate) fn common(parts: &Parts, name: &QueueName) -> Result<Arc<Queue>, Refusal> {
+    let queue = existing(parts, name)?;
+    match queue.owner() {
+        Owner::Nobody => Ok(queue),
+        Owner::Session(_) | Owner::Link(_) => Err(Refusal::Exclusive(name.clone())),
+    }
 }
 
 /// The options of a queue that is about to be made: what was left out is filled in.
@@ -126,7 +180,12 @@ fn completed(options: QueueOptions, owner: &Owner, limits: &Options) -> QueueOpt
 
 /// Whether a queue that exists will do for who asks for it. Whatever was asked for in so many words must be so; nobody can
 /// say of the rest whether it was meant.
-fn agree(queue: &Queue, asked: &QueueOptions, named: Named, asking: &Owner) -> Result<(), Refusal> {
+pub(crate) fn agree(
+    queue: &Queue,
+    asked: &QueueOptions,
+    named: Named,
+    asking: &Owner,
+) -> Result<(), Refusal> {
     check_owner(queue, asking)?;
     let there = queue.options();
     let difference = equivalence::difference(there, asked, Demand::Named(named));

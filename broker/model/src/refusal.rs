@@ -60,7 +60,9 @@ pub enum Refusal {
         code: u8,
     },
     /// No exchange of that name.
-    #[error("no exchange {0:?}; declare it in the configuration ([[exchange]])")]
+    #[error(
+        "no exchange {0:?}; declare it: duetmq declare exchange {0:?}, or [[exchange]] in the configuration"
+    )]
     NoExchange(ExchangeName),
     /// The exchange takes nothing from clients.
     #[error(
@@ -69,7 +71,7 @@ pub enum Refusal {
     Internal(ExchangeName),
     /// No queue of that name, and none may be made by this request.
     #[error(
-        "no queue {0:?}; declare it ([[queue]] in the configuration), or in STOMP use /queue/{0}, which makes it"
+        "no queue {0:?}; declare it: duetmq declare queue {0:?}, or [[queue]] in the configuration, or in STOMP use /queue/{0}, which makes it"
     )]
     NoQueue(QueueName),
     /// No binding like that.

@@ -46,17 +46,20 @@ impl Router {
     /// one, or one that starts with `amq.` or `$`; or if its alternate would be the default exchange or start with `$`.
     pub fn declare_exchange(&self, options: ExchangeOptions) -> Result<bool, Refusal> {
         let mut table = self.write();
-        if let Some(existing) = table.exchange(&options.name) {
-            return check_exchange(existing, &options).map(|()| false);
+        let new = is_new_exchange(&table, &options)?;
+        if new {
+            table.insert_exchange(options, &self.generations);
         }
-        if is_reserved(&options.name) {
-            return Err(denied("declare", &options.name));
-        }
-        if let Some(alternate) = options.alternate.as_ref().filter(|name| is_addressed(name)) {
-            return Err(denied("have as alternate", alternate));
-        }
-        table.insert_exchange(options, &self.generations);
-        Ok(true)
+        Ok(new)
+    }
+
+    /// What [`Self::declare_exchange`] would answer now.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn would_declare_exchange(&self, options: &ExchangeOptions) -> Result<bool, Refusal> {
+        is_new_exchange(&self.read(), options)
     }
 
     /// The options of an exchange, if it exists.
@@ -117,10 +120,17 @@ impl Router {
     ///
     /// If the exchange or the queue does not exist, or if it is the default exchange.
     pub fn bind(&self, binding: Binding) -> Result<bool, Refusal> {
-        if binding.exchange == ExchangeName::DEFAULT {
-            return Err(denied("bind to", &binding.exchange));
-        }
+        Self::check_bound(&binding.exchange)?;
         self.write().bind(&binding, &self.generations)
+    }
+
+    /// Whether queues may be bound to an exchange of that name, if it exists.
+    ///
+    /// # Errors
+    ///
+    /// If it is the default exchange.
+    pub fn check_bound(exchange: &ExchangeName) -> Result<(), Refusal> {
+        if *exchange == ExchangeName::DEFAULT { Err(denied("bind to", exchange)) } else { Ok(()) }
     }
 
     /// Takes a binding away; returns whether it was there. An exchange that is `auto_delete` goes with its last one.
@@ -135,12 +145,21 @@ impl Router {
     ///
     /// If one of them does not exist, or is one whose keys are addresses: the default exchange, or one that starts with `$`.
     pub fn bind_exchange(&self, binding: &ExchangeBinding) -> Result<bool, Refusal> {
-        for (action, name) in [("bind from", &binding.exchange), ("bind to", &binding.to)] {
-            if is_addressed(name) {
-                return Err(denied(action, name));
-            }
-        }
+        Self::check_joined(binding)?;
         self.write().bind_exchange(binding, &self.generations)
+    }
+
+    /// Whether exchanges of those names may be bound to each other, if they exist.
+    ///
+    /// # Errors
+    ///
+    /// If the keys of one are addresses.
+    pub fn check_joined(binding: &ExchangeBinding) -> Result<(), Refusal> {
+        let ends = [("bind from", &binding.exchange), ("bind to", &binding.to)];
+        match ends.into_iter().find(|(_, name)| is_addressed(name)) {
+            Some((action, name)) => Err(denied(action, name)),
+            None => Ok(()),
+        }
     }
 
     /// Takes a binding between exchanges away; returns whether it was there. An exchange that is `auto_delete` goes with its
@@ -275,6 +294,20 @@ fn is_reserved(name: &ExchangeName) -> bool {
 
 fn denied(action: &'static str, exchange: &ExchangeName) -> Refusal {
     Refusal::Denied { action, target: format!("exchange {exchange:?}, which is the broker's own") }
+}
+
+/// Whether declaring that exchange makes one.
+fn is_new_exchange(table: &Table, options: &ExchangeOptions) -> Result<bool, Refusal> {
+    if let Some(existing) = table.exchange(&options.name) {
+        return check_exchange(existing, options).map(|()| false);
+    }
+    if is_reserved(&options.name) {
+        return Err(denied("declare", &options.name));
+    }
+    match options.alternate.as_ref().filter(|name| is_addressed(name)) {
+        Some(alternate) => Err(denied("have as alternate", alternate)),
+        None => Ok(true),
+    }
 }
 
 fn check_exchange(existing: &ExchangeOptions, asked: &ExchangeOptions) -> Result<(), Refusal> {

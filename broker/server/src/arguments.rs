@@ -59,7 +59,7 @@ pub enum Command {
     Export(cli::ExportArgs),
     /// Declare what a file of definitions has, ours or RabbitMQ's.
     Import(cli::ImportArgs),
-    /// Explain the way that a message would take.
+    /// Explain the way that a message would take, or what a subscription would make.
     Explain(cli::ExplainArgs),
     /// Run our conformance cases against a broker.
     Conform(cli::ConformArgs),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use admin::{Login, WebEndpoint};
+use admin::{Login, Spoken, WebEndpoint};
 use engine::Broker;
 use gateway::{Gateway, Kind, Web};
 use telemetry::Metrics;
@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::config::settings::Section;
 use crate::failure::{Code, Failure};
 use crate::options;
+use crate::words::Doorkeepers;
 
 /// Every place that is listened on. Nobody is let in yet.
 pub(crate) struct Doors {
@@ -49,6 +50,7 @@ impl Doors {
         if let Some((_, address)) = for_people.first() {
             options::serve_sockjs_client(config, *address, &mut clients);
         }
+        let spoken = Spoken::new(Doorkeepers { mqtt: Arc::clone(&mqtt), stomp: Arc::clone(&stomp) });
         let gateway = Gateway::bind(&clients, broker, mqtt, stomp, metrics).map_err(|e| cannot(&e))?;
         let mut client_addresses = gateway.local_addrs().map_err(|error| cannot(&error))?.into_iter();
         let (mut admins, mut open) = (Vec::new(), Vec::new());
@@ -64,7 +66,7 @@ impl Doors {
             };
             open.extend(address.map(|address| describe(section, address)));
         }
-        let admin = admin_options(config, &open);
+        let admin = admin_options(config, &open, spoken);
         Ok(Self { gateway, admins, admin, open })
     }
 }
@@ -89,7 +91,7 @@ fn describe(section: &Section, address: SocketAddr) -> Open {
 
 /// The demo pages find the WebSocket listeners by what is said here: STOMP on the first one and MQTT on the last one, as
 /// RabbitMQ's users expect.
-fn admin_options(config: &Config, open: &[Open]) -> admin::Options {
+fn admin_options(config: &Config, open: &[Open], spoken: Spoken) -> admin::Options {
     let sections = config.settings().sections("listener").iter();
     let mut web = sections.zip(open).filter_map(|(section, one)| {
         let (ws, mqtt) = one.paths.as_ref()?;
@@ -110,6 +112,7 @@ fn admin_options(config: &Config, open: &[Open]) -> admin::Options {
         stomp_ws: first.map(|(port, paths, ws, _)| endpoint(port, ws, paths.texts("sockjs"))),
         entry: options::admin(config),
         measured: options::measured(config),
+        spoken,
         login: config.issuer().cloned().map(|issuer| Login::new(move |user, term| issuer.sign(user, term))),
     }
 }

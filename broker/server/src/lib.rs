@@ -17,3 +17,4 @@ mod doors;
 mod options;
 mod shutdown;
 mod store;
+mod words;

@@ -73,9 +73,9 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
         tokio::spawn(admin::serve(listener, admin.clone(), watched.clone(), until(stopped.clone())));
     }
     // It goes with what is left of the broker.
-    let measured = admin.measured;
+    let admin::Options { measured, spoken, .. } = admin;
     let _socket = local.map(|(socket, listener)| {
-        tokio::spawn(admin::serve_socket(listener, measured, watched, until(stopped.clone())));
+        tokio::spawn(admin::serve_socket(listener, measured, spoken, watched, until(stopped.clone())));
         socket
     });
     let serving = gateway.run(until(stopped));

@@ -35,6 +35,8 @@ mod reply;
 mod subscribe;
 mod ticket;
 
+pub use subscribe::foresee;
+
 /// The broker's side of one MQTT connection.
 #[derive(Debug)]
 pub struct Session {

@@ -10,6 +10,8 @@ mod subscribe;
 mod tells;
 mod temporary;
 
+pub use subscribe::foresee;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;

@@ -180,11 +180,13 @@ fn perform(
 }
 
 /// Everything that is published reaches everybody: MQTT sessions by their subscriptions, STOMP consumers by a queue or by a
-/// durable subscription. The limits are out of the way: what a full queue does is another matter.
+/// durable subscription. The limits are out of the way: what a full queue does is another matter. All but one: of what waits,
+/// most is let go of and read back.
 const CONFIG: &str = r#"
 [limits]
 session_queue_messages = 10000000
 session_queue_bytes = "8GiB"
+resident_messages = 40
 queue_messages = 10000000
 queue_bytes = "8GiB"
 

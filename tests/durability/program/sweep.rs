@@ -26,7 +26,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let folder = tempfile::Builder::new().prefix("duetmq-").tempdir()?;
     let disk = Disk::new(&folder.path().join("data"))?;
     // One for all runs, so that they take turns at the same ports.
-    let mut broker = disk.beneath(Setup::new())?.prepare()?;
+    let mut broker = disk.beneath(Setup::new().config(CONFIG))?.prepare()?;
     let mut wrong = 0;
     for call in 1.. {
         broker.kill();
@@ -197,5 +197,7 @@ fn subscription(mode: &str) -> Frame {
     Frame::new("SUBSCRIBE").with("id", "0").with("destination", "/queue/sweep").with("ack", mode)
 }
 
+/// Most of what waits is let go of and read back.
+const CONFIG: &str = "[limits]\nresident_messages = 2\n";
 const SILENCE: Duration = Duration::from_millis(400);
 const START_MAX: Duration = Duration::from_secs(30);

@@ -17,6 +17,8 @@ pub(super) struct Document {
     pub(super) exchanges: Vec<ExchangeOptions>,
     pub(super) queues: Vec<QueueOptions>,
     pub(super) bindings: Vec<BindingOptions>,
+    /// Whether RabbitMQ wrote it.
+    pub(super) is_rabbitmqs: bool,
     /// What cannot be honoured.
     pub(super) left_out: Vec<Item>,
 }
@@ -51,7 +53,8 @@ pub(super) fn read(value: &Value) -> Result<Document, String> {
         let lists = LISTS.join(", ");
         return Err(format!("definitions have no {name:?} here; there are {lists}"));
     }
-    let mut document = Document::default();
+    let is_rabbitmqs = ["rabbit_version", "rabbitmq_version"].iter().any(|name| all.contains_key(*name));
+    let mut document = Document { is_rabbitmqs, ..Document::default() };
     let mut gone = HashSet::new();
     for item in items(all.get("exchanges"), "exchanges")? {
         let name = text(item, "name");
@@ -127,13 +130,8 @@ fn others(document: &mut Document, all: &serde_json::Map<String, Value>) -> Resu
             "user",
             "what users may not do is in the configuration: [[access.deny]]",
         ),
-        ("policies", "policy", "name", "there are no policies; give each queue its arguments"),
-        (
-            "operator_policies",
-            "operator_policy",
-            "name",
-            "there are no policies; give each queue its arguments",
-        ),
+        ("policies", "policy", "name", NO_POLICIES),
+        ("operator_policies", "operator_policy", "name", NO_POLICIES),
         ("parameters", "parameter", "name", "there are no parameters: no federation and no shovel"),
         (
             "global_parameters",
@@ -145,6 +143,12 @@ fn others(document: &mut Document, all: &serde_json::Map<String, Value>) -> Resu
         for item in items(all.get(list), list)? {
             // What RabbitMQ calls its own cluster is of no use to anybody else.
             if !["internal_cluster_id", "cluster_name"].contains(&text(item, "name")) {
+                // Some parameters are what has another name everywhere else.
+                let why = match text(item, "component") {
+                    "operator_policy" => NO_POLICIES,
+                    "vhost-limits" => ONE_VHOST,
+                    _ => why,
+                };
                 document.leave_out(kind, text(item, name), why.to_owned());
             }
         }
@@ -224,6 +228,7 @@ fn without(mut value: Value, field: &str) -> Value {
     value
 }
 
+const NO_POLICIES: &str = "there are no policies; give each queue its arguments";
 const ONE_VHOST: &str = "there is one virtual host, \"/\"";
 
 /// Lists of items.

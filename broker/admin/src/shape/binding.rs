@@ -51,8 +51,13 @@ fn arguments(value: Option<&Value>) -> Result<HeaderMatch, String> {
             let value = match value {
                 Value::Null => None,
                 Value::String(text) => Some(ByteString::from(text)),
-                // Headers are texts here, whoever sends them.
-                other @ (Value::Bool(_) | Value::Number(_)) => Some(ByteString::from(other.to_string())),
+                // Headers are texts here, whoever sends them. What is no text is written as the configuration does it.
+                Value::Bool(truth) => Some(ByteString::from(truth.to_string())),
+                Value::Number(number) => {
+                    let real = number.as_f64().filter(|_| number.is_f64());
+                    let text = real.map_or_else(|| number.to_string(), |real| format!("{real:?}"));
+                    Some(ByteString::from(text))
+                }
                 Value::Array(_) | Value::Object(_) => {
                     return Err(format!(
                         "binding.arguments.{name}: a text, a number, true, false or null is wanted"
@@ -126,12 +131,20 @@ mod tests {
 
     #[test]
     fn header_values_are_texts() {
-        let body = json!({"arguments": {"x-match": "any", "n": 5, "b": true, "t": "x", "a": null}});
+        let body = json!({"arguments": {"x-match": "any", "n": 5, "b": true, "t": "x", "a": null, "r": 1.0, "l": 1e20}});
         let binding = read("x", to(), &body).unwrap();
         assert_eq!(binding.arguments.mode, MatchMode::Any);
         let wanted: Vec<(&str, Option<&str>)> =
             binding.arguments.wanted.iter().map(|(name, value)| (&**name, value.as_deref())).collect();
-        assert_eq!(wanted, [("a", None), ("b", Some("true")), ("n", Some("5")), ("t", Some("x"))]);
+        let expected = [
+            ("a", None),
+            ("b", Some("true")),
+            ("l", Some("1e20")),
+            ("n", Some("5")),
+            ("r", Some("1.0")),
+            ("t", Some("x")),
+        ];
+        assert_eq!(wanted, expected);
     }
 
     #[test]

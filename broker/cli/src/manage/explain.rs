@@ -1,4 +1,4 @@
-//! Explain: the way that a message would take on a broker that runs, as a tree
+//! Explain: the way that a message would take on a broker that runs, or what a subscription would make, as a tree
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -6,13 +6,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
-use stomp::destination::Destinations;
 
 use super::place::{PlaceArgs, encoded};
 use super::tell::{end, print};
 use crate::failure::Failure;
 
-/// Tell the way that a message would take: exchange by exchange, binding by binding, with the reason.
+/// Tell the way that a message would take, exchange by exchange, binding by binding, with the reason; or what a subscription would
+/// make and bind.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct ExplainArgs {
     #[command(subcommand)]
@@ -24,13 +24,16 @@ enum What {
     /// Of a message that would be published. Nothing is.
     #[command(after_help = EXAMPLES)]
     Pub(PubArgs),
+    /// Of a subscription: what would be made and bound, and the rule that decides. Nothing is.
+    #[command(after_help = SUB_EXAMPLES)]
+    Sub(SubArgs),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 struct PubArgs {
     /// Where: an MQTT topic (chat/room/5, $exchange/NAME/KEY, $queue/NAME), or with --protocol stomp a destination.
     destination: String,
-    /// Whose words DEST is in; a destination with the prefixes that a broker has by default.
+    /// Whose words DESTINATION is in.
     #[arg(long, value_enum, default_value = "mqtt")]
     protocol: Protocol,
     /// A user property or STOMP header that it would have. May be given several times.
@@ -53,6 +56,31 @@ struct PubArgs {
     broker: PlaceArgs,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+struct SubArgs {
+    /// To what: an MQTT topic filter (chat/room/+, $share/NAME/FILTER, $exchange/NAME/PATTERN), or with --protocol stomp a
+    /// destination (/topic/chat.room.*, /queue/NAME).
+    destination: String,
+    /// Whose words DESTINATION is in.
+    #[arg(long, value_enum, default_value = "mqtt")]
+    protocol: Protocol,
+    /// A header of STOMP's SUBSCRIBE: durable=true, id=1, x-queue-name=jobs, x-max-length=10. May be given several times.
+    #[arg(short, long = "property", value_name = "NAME=VALUE")]
+    properties: Vec<String>,
+    /// The user who would subscribe; otherwise nobody by name.
+    #[arg(long = "as", value_name = "USER")]
+    by: Option<String>,
+    /// The client id of the client that would subscribe.
+    #[arg(long, value_name = "ID")]
+    client: Option<String>,
+    /// As a JSON object.
+    #[arg(long)]
+    json: bool,
+    // Last: its heading stands above all that follows.
+    #[command(flatten)]
+    broker: PlaceArgs,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Protocol {
     Mqtt,
@@ -62,29 +90,100 @@ enum Protocol {
 /// Explains, as the arguments say; exit code 0, 1, 2, 5 or 7. `default` is the data directory where they name none, or why there
 /// is none.
 pub async fn run_explain(args: ExplainArgs, default: impl FnOnce() -> Result<PathBuf, String>) -> ExitCode {
-    let What::Pub(args) = args.what;
-    end(explain(args, default).await)
+    end(match args.what {
+        What::Pub(args) => publication(args, default).await,
+        What::Sub(args) => subscription(args, default).await,
+    })
 }
 
-async fn explain(args: PubArgs, default: impl FnOnce() -> Result<PathBuf, String>) -> Result<(), Failure> {
-    let mut query = match args.protocol {
-        Protocol::Mqtt => format!("destination={}", encoded(&args.destination)),
-        Protocol::Stomp => {
-            let address = Destinations::default().address(&args.destination);
-            let address = address.map_err(|error| Failure::usage(error.to_string()))?;
-            let (exchange, key) = (address.exchange.to_string(), address.key);
-            format!("exchange={}&key={}", encoded(&exchange), encoded(key.as_str()))
-        }
-    };
-    let headers = args.properties.iter().map(|pair| ("header", pair));
+async fn publication(
+    args: PubArgs,
+    default: impl FnOnce() -> Result<PathBuf, String>,
+) -> Result<(), Failure> {
     let others = [("content_type", &args.content_type), ("user", &args.by), ("client", &args.client)];
+    let query = query(&args.destination, args.protocol, &args.properties, &others);
+    let told = args.broker.place(default)?.get(&format!("/api/v1/explain/pub?{query}")).await?;
+    if args.json { print(&format!("{told}\n")) } else { print(&tree(&args.destination, &told)) }
+}
+
+async fn subscription(
+    args: SubArgs,
+    default: impl FnOnce() -> Result<PathBuf, String>,
+) -> Result<(), Failure> {
+    let others = [("user", &args.by), ("client", &args.client)];
+    let query = query(&args.destination, args.protocol, &args.properties, &others);
+    let told = args.broker.place(default)?.get(&format!("/api/v1/explain/sub?{query}")).await?;
+    if args.json { print(&format!("{told}\n")) } else { print(&foreseen(&args.destination, &told)) }
+}
+
+fn query(
+    destination: &str,
+    protocol: Protocol,
+    headers: &[String],
+    others: &[(&str, &Option<String>)],
+) -> String {
+    let protocol = match protocol {
+        Protocol::Mqtt => "mqtt",
+        Protocol::Stomp => "stomp",
+    };
+    let mut query = format!("protocol={protocol}&destination={}", encoded(destination));
+    let headers = headers.iter().map(|pair| ("header", pair));
     let others = others.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?)));
     for (name, value) in headers.chain(others) {
         query.push_str(&format!("&{name}={}", encoded(value)));
     }
-    let place = args.broker.place(default)?;
-    let told = place.get(&format!("/api/v1/explain/pub?{query}")).await?;
-    if args.json { print(&format!("{told}\n")) } else { print(&tree(&args.destination, &told)) }
+    query
+}
+
+/// What a subscription would come to, for people.
+fn foreseen(destination: &str, told: &Value) -> String {
+    let mut text = format!("{}\n  {}\n", clean(destination), access(&told["access"]));
+    let mut line = |words: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {words}");
+    };
+    if let Some(refused) = told["refused"].as_str() {
+        line(format!("refused: {}", clean(refused)));
+    }
+    let queue = &told["queue"];
+    let name = queue["name"].as_str().map_or_else(String::new, |name| format!(" {}", clean(name)));
+    let becomes = match (queue["exists"] == true, queue["is_made"] == true) {
+        (true, _) => "exists",
+        (false, true) => "would be made",
+        (false, false) => "does not exist",
+    };
+    line(format!("queue{name}: {becomes} ({})", field(queue, "named")));
+    let known = ["durable", "exclusive", "auto_delete"].map(|name| Some((name, queue[name].as_bool()?)));
+    if known.iter().any(Option::is_some) {
+        let words = known.iter().flatten().map(|(name, is)| match (*name, *is) {
+            (name, true) => name.replace('_', "-"),
+            (name, false) => format!("not {}", name.replace('_', "-")),
+        });
+        line(format!("  {}", words.collect::<Vec<_>>().join(", ")));
+    }
+    let bound = &told["binding"];
+    if bound.is_null() {
+        line("no binding: it takes what the queue has".to_owned());
+    } else {
+        let share = bound["share"].as_str().map(|share| format!(", share {}", clean(share)));
+        let becomes = if bound["exists"] == true { "is bound" } else { "would be bound" };
+        line(format!(
+            "{becomes}: {} exchange {}, pattern {}{}",
+            bound["kind"].as_str().unwrap_or("no"),
+            field(bound, "exchange"),
+            asks(bound),
+            share.unwrap_or_default()
+        ));
+    }
+    text
+}
+
+/// Whether the rules allow it.
+fn access(access: &Value) -> String {
+    let who = access["user"].as_str().map_or_else(|| "anybody without a name".to_owned(), clean);
+    let verdict = if access["allowed"] == true { "allowed" } else { "not allowed" };
+    let rule = access["rule"].as_str().map(|rule| format!(" by rule {}", clean(rule))).unwrap_or_default();
+    format!("access: {verdict}{rule} for {who}: {}", field(access, "why"))
 }
 
 /// The answer for people.
@@ -94,11 +193,7 @@ fn tree(destination: &str, told: &Value) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{:indent$}{words}", "");
     };
-    let access = &told["access"];
-    let who = access["user"].as_str().map_or_else(|| "anybody without a name".to_owned(), clean);
-    let verdict = if access["allowed"] == true { "allowed" } else { "not allowed" };
-    let rule = access["rule"].as_str().map(|rule| format!(" by rule {}", clean(rule))).unwrap_or_default();
-    line(2, format!("access: {verdict}{rule} for {who}: {}", field(access, "why")));
+    line(2, access(&told["access"]));
     if let Some(refused) = told["refused"].as_str() {
         line(2, format!("refused: {}", clean(refused)));
     }
@@ -148,16 +243,21 @@ fn tree(destination: &str, told: &Value) -> String {
     text
 }
 
-fn binding(tried: &Value) -> String {
-    let mut text = format!("{:?}", field(tried, "pattern"));
+/// What a binding asks of keys, or of headers.
+fn asks(bound: &Value) -> String {
     let pair = |pair: &Value| match pair[1].as_str() {
         Some(value) => format!("{}={}", field_at(pair, 0), clean(value)),
         None => field_at(pair, 0),
     };
-    let arguments: Vec<String> = items(tried, "arguments").iter().map(pair).collect();
-    if !arguments.is_empty() {
-        text = format!("[{}]", arguments.join(" "));
+    let arguments: Vec<String> = items(bound, "arguments").iter().map(pair).collect();
+    if arguments.is_empty() {
+        return format!("{:?}", field(bound, "pattern"));
     }
+    format!("[{}]", arguments.join(" "))
+}
+
+fn binding(tried: &Value) -> String {
+    let mut text = asks(tried);
     if let Some(share) = tried["share"].as_str() {
         text.push_str(&format!(", share {}: one of", clean(share)));
     }
@@ -193,5 +293,17 @@ Examples:
   duetmq explain pub --protocol stomp /topic/chat.room.5 --json
 
 It asks the broker by the socket admin.sock in its data directory, which its owner alone may open. Nothing is published.
+The same over HTTP: GET /api/v1/explain/pub.
+
+Exit codes: 0 explained, 1 no broker answers, 2 usage, 5 refused, 7 no answer in time.";
+
+const SUB_EXAMPLES: &str = "\
+Examples:
+  duetmq explain sub 'chat/room/+' --as kim
+  duetmq explain sub --protocol stomp /queue/jobs
+  duetmq explain sub --protocol stomp /topic/news -p durable=true -p id=1 --json
+
+It asks the broker by the socket admin.sock in its data directory, which its owner alone may open. Nothing is made and nobody subscribes.
+The same over HTTP: GET /api/v1/explain/sub.
 
 Exit codes: 0 explained, 1 no broker answers, 2 usage, 5 refused, 7 no answer in time.";

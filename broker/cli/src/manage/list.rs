@@ -47,7 +47,7 @@ enum What {
     Queues,
     /// Bindings.
     Bindings,
-    /// The last messages that no queue took, and why (routing.unroutable_keep), the newest first.
+    /// The last messages that no queue took, and why (routing.unroutable_keep), the newest first; over HTTP GET /api/v1/unroutable.
     Unroutable,
 }
 

@@ -1,16 +1,19 @@
 //! Exchanges, queues and bindings, and what a restart makes of them.
 
+use std::ffi::OsString;
+use std::path::Path;
+
 use engine::Definitions;
 use model::change::{Change, Changeset, QueueRecord};
 use model::key::{KeyPattern, Level};
 use model::name::{ExchangeName, QueueId, QueueName};
 use model::qos::Qos;
-use model::queue::{Binding, ExchangeKind, ExchangeOptions, QueueOptions};
+use model::queue::{Binding, ExchangeBinding, ExchangeKind, ExchangeOptions, QueueOptions};
 use model::refusal::Refusal;
 use model::request::{Operation, Publish, Target};
 use storage::Urgency;
 
-use crate::client::{Client, crash, publish, start, texts};
+use crate::client::{Client, crash, publish, start, start_with, texts};
 
 fn queue(name: &str, durable: bool, auto_delete: bool) -> QueueOptions {
     let name = QueueName::new(name);
@@ -55,16 +58,8 @@ async fn a_binding_that_was_refused_does_not_keep_the_broker_from_starting() {
 async fn a_binding_to_an_exchange_that_does_not_last_does_not_keep_the_broker_from_starting() {
     let directory = tempfile::tempdir().unwrap();
     let name = ExchangeName::new("brief");
-    let exchange = ExchangeOptions {
-        name: name.clone(),
-        kind: ExchangeKind::Direct,
-        durable: false,
-        auto_delete: false,
-        internal: false,
-        alternate: None,
-    };
     let definitions = Definitions {
-        exchanges: vec![exchange],
+        exchanges: vec![exchange("brief", false)],
         queues: vec![queue("q", true, false)],
         bindings: vec![bound(name, "q")],
         ..Definitions::default()
@@ -180,4 +175,136 @@ async fn a_queue_with_another_limit_than_asked_for_is_refused() {
             difference: "inequivalent arg 'x-max-length': received '6' but current is '5'".into()
         })
     );
+}
+
+#[tokio::test]
+async fn of_definitions_that_were_cut_off_on_their_way_to_the_disk_nothing_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    // Small files: each is copied many times. And a group for each record: or several could be cut off together.
+    let options = |path: &Path| storage::Options {
+        segment_bytes: 1 << 16,
+        group_records_max: 1,
+        ..storage::Options::new(path)
+    };
+    let (broker, _store) = start_with(options(directory.path()));
+    broker.commands().declare_queue(queue("before", true, false)).await.unwrap();
+    let before = crash(directory.path());
+    let names = ["one", "two", "three"];
+    let to = |name: &str| bound(ExchangeName::FANOUT, name);
+    let definitions = Definitions {
+        exchanges: names.map(|name| exchange(name, true)).to_vec(),
+        queues: names.map(|name| queue(name, true, false)).to_vec(),
+        bindings: [&names[..], &["before"]].concat().into_iter().map(to).collect(),
+        ..Definitions::default()
+    };
+    let made = broker.commands().declare(&definitions).await.unwrap();
+    assert_eq!((made.exchanges, made.queues, made.bindings), (3, 3, 4));
+    let after = crash(directory.path());
+
+    let (file, old, new) = grown(before.path(), after.path());
+    let differs = |at: &usize| old.get(*at).copied().unwrap_or_default() != new[*at];
+    let written: Vec<usize> = (0..new.len()).filter(differs).collect();
+    let (first, end) = (*written.first().unwrap(), written.last().unwrap() + 1);
+    assert!(end - first > 100, "{first} to {end}");
+    for cut in (first..end).step_by((end - first) / 8).chain([end - 1, end]) {
+        let mut torn = new.clone();
+        for (at, byte) in torn.iter_mut().enumerate().take(end).skip(cut) {
+            *byte = old.get(at).copied().unwrap_or_default();
+        }
+        let copy = crash(after.path());
+        std::fs::write(copy.path().join("journal").join(&file), &torn).unwrap();
+        let (again, store) = start_with(options(copy.path()));
+        let inspect = again.inspect();
+        let exchanges =
+            names.iter().filter(|name| inspect.exchange(&ExchangeName::new(name)).is_some()).count();
+        let queues = inspect.queues(None, 100).items.len();
+        let bindings: usize = [&names[..], &["before"]]
+            .concat()
+            .iter()
+            .map(|name| {
+                inspect
+                    .bindings_of(&QueueName::new(name))
+                    .iter()
+                    .filter(|one| one.exchange == "amq.fanout")
+                    .count()
+            })
+            .sum();
+        let expected = if cut == end { (3, 4, 4) } else { (0, 1, 0) };
+        assert_eq!((exchanges, queues, bindings), expected, "cut at {cut} of {first} to {end}");
+        drop((inspect, again));
+        store.close();
+    }
+}
+
+#[tokio::test]
+async fn where_one_definition_cannot_be_none_is_made_and_all_that_cannot_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start(directory.path());
+    let commands = broker.commands();
+    commands.declare_queue(QueueOptions { ready_max: Some(5), ..queue("there", true, false) }).await.unwrap();
+    let _ann = Client::open(&broker, "ann", true, 3600).await;
+    let session = broker.inspect().queues(None, 100).items.into_iter().find(|one| one.session_of.is_some());
+    let session = session.unwrap().name;
+    let addressed = ExchangeOptions { alternate: Some(ExchangeName::USER), ..exchange("addressed", true) };
+    let definitions = Definitions {
+        exchanges: vec![exchange("new", true), exchange("amq.mine", true), addressed],
+        queues: vec![
+            queue("new", true, false),
+            QueueOptions { ready_max: Some(6), ..queue("there", true, false) },
+            queue("new", true, false),
+            QueueOptions { exclusive: true, ..queue("own", true, false) },
+        ],
+        bindings: vec![
+            bound(ExchangeName::new("new"), "new"),
+            bound(ExchangeName::DEFAULT, "new"),
+            bound(ExchangeName::new("new"), &session),
+            bound(ExchangeName::new("nowhere"), "new"),
+        ],
+        exchange_bindings: vec![ExchangeBinding {
+            exchange: ExchangeName::new("new"),
+            pattern: KeyPattern::from_words(""),
+            arguments: Default::default(),
+            to: ExchangeName::new("nothing"),
+        }],
+    };
+    let objections = commands.declare(&definitions).await.unwrap_err();
+    assert_eq!(commands.rehearse(&definitions), Err(objections.clone()));
+    let named: Vec<(&str, &str)> = objections.iter().map(|one| (one.kind, &*one.name)).collect();
+    let bound_to_session = format!("new -> {session}");
+    let expected = [
+        ("exchange", "amq.mine"),
+        ("exchange", "addressed"),
+        ("queue", "there"),
+        ("queue", "new"),
+        ("queue", "own"),
+        ("binding", " -> new"),
+        ("binding", &bound_to_session),
+        ("binding", "nowhere -> new"),
+        ("binding", "new -> nothing"),
+    ];
+    assert_eq!(named, expected, "{objections:?}");
+    assert!(broker.inspect().exchange(&ExchangeName::new("new")).is_none());
+    assert!(broker.inspect().queue(&QueueName::new("new")).is_none());
+}
+
+fn exchange(name: &str, durable: bool) -> ExchangeOptions {
+    ExchangeOptions {
+        name: ExchangeName::new(name),
+        kind: ExchangeKind::Direct,
+        durable,
+        auto_delete: false,
+        internal: false,
+        alternate: None,
+    }
+}
+
+/// The file of the journal that is different in the second directory, with what it was and is.
+fn grown(before: &Path, after: &Path) -> (OsString, Vec<u8>, Vec<u8>) {
+    let files = std::fs::read_dir(after.join("journal")).unwrap().map(|entry| entry.unwrap().file_name());
+    let read = |directory: &Path, file: &OsString| std::fs::read(directory.join("journal").join(file));
+    let both = |file: OsString| {
+        let (old, new) = (read(before, &file).unwrap_or_default(), read(after, &file).unwrap());
+        (file, old, new)
+    };
+    files.map(both).find(|(_, old, new)| old != new && new.iter().any(|byte| *byte != 0)).unwrap()
 }

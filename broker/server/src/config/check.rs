@@ -128,7 +128,8 @@ fn check_names(node: Option<&Node>, path: &str, errors: &mut Vec<ConfigError>) -
             Value::Text(text) => text.clone(),
             Value::Integer(number) => number.to_string(),
             Value::Truth(truth) => truth.to_string(),
-            Value::Float(number) => number.to_string(),
+            // 1.0 is not 1.
+            Value::Float(number) => format!("{number:?}"),
             Value::Date(_) | Value::List(_) | Value::Table(_) | Value::Raw(_) => {
                 errors.push(mismatch(node, &format!("{path}.{name}"), "a text"));
                 continue;

@@ -180,6 +180,8 @@ fn arguments(section: &Section) -> Result<HeaderMatch, ConfigError> {
     arguments
         .wanted
         .extend(section.texts("present").iter().map(|name| (ByteString::from(name.as_str()), None)));
+    // In one order, as the admin API has them: or the same binding were two.
+    arguments.wanted.sort_unstable();
     Ok(arguments)
 }
 

@@ -210,6 +210,23 @@ impl Subscriptions {
     }
 }
 
+/// What a SUBSCRIBE to this filter asks the broker to bind to the session's queue, for whoever wants to know before.
+///
+/// # Errors
+///
+/// Why it would be refused before the broker is asked.
+pub fn foresee(filter: &str, options: &Options) -> Result<Source, String> {
+    if filter.len() > options.topic_bytes_max {
+        return Err(format!("the topic filter is longer than {} bytes", options.topic_bytes_max));
+    }
+    let parsed = TopicFilter::parse(filter, options.topic_levels_max).map_err(|error| error.to_string())?;
+    let share = parsed.share().map(ShareName::new);
+    let (exchange, pattern) = convert::source(parsed, &options.exchange).ok_or_else(|| {
+        format!("{filter:?} cannot be bound: queues are consumed over STOMP, and $exchange/NAME/… names one exchange")
+    })?;
+    Ok(Source { exchange, pattern, arguments: HeaderMatch::default(), share, grant: Grant::default() })
+}
+
 /// A filter's parts; or the reason for its place in the answer; or, in 3.x, the end of the connection if it is none.
 fn parse<'a>(
     text: &'a ByteString,

@@ -21,7 +21,8 @@ use crate::destination::{Destinations, TEMPORARY_PREFIX, Wanted};
 use crate::encode::{END, plain_header};
 use crate::error_frame::Fault;
 use crate::escape::Escapes;
-use crate::frame::Frame;
+use crate::frame::{Command, Frame};
+use crate::headers::Headers;
 use crate::receipt::Kind;
 use crate::session::online::{Online, receipts_of};
 use crate::session::tells;
@@ -42,7 +43,7 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
     check_id(online, frame, id.as_deref())?;
     arguments::refuse_unsupported(&frame.headers)?;
     let origin = online.options.destinations.origin(&destination)?;
-    let (mode, qos) = promised(frame)?;
+    let (mode, qos) = promised(&frame.headers)?;
     let retained = if frame.headers.is_true("retained") { Replay::IfNew } else { Replay::Never };
     if retained != Replay::Never && matches!(origin.what, Wanted::Queue { .. }) {
         let detail =
@@ -54,27 +55,7 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
     let prefetch = prefetch.transpose()?.filter(|count| *count > 0);
     let is_queue = matches!(origin.what, Wanted::Queue { .. });
     let errors = tells::is_for_errors(&origin.what, &online.options);
-    let (source, queue) = match origin.what {
-        Wanted::Queue { name, declares: true } => {
-            (None, Target::Declare(Box::new(arguments::shared_queue(name, &frame.headers)?)))
-        }
-        Wanted::Queue { name, declares: false } => (None, Target::Existing(name)),
-        Wanted::Keys { exchange, pattern, named } => {
-            let arguments = if named && convert::has_arguments(&exchange) {
-                convert::arguments(&frame.headers)?
-            } else {
-                HeaderMatch::default()
-            };
-            let source = Source {
-                exchange,
-                pattern,
-                arguments,
-                share: None,
-                grant: Grant { qos, ..Grant::default() },
-            };
-            (Some(source), own_queue(frame, id.as_deref(), &destination)?)
-        }
-    };
+    let (source, queue) = asked(origin.what, qos, &destination, id.as_deref(), &frame.headers)?;
     let name = id.as_deref().map_or(Name::Destination(&destination), Name::Id);
     let durable = !is_queue && arguments::is_durable(&frame.headers);
     let shape = Shape { shown_by: origin.shown_by, durable, numbers: asks_for_numbers(frame), errors };
@@ -94,15 +75,58 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
     Ok(())
 }
 
+/// What a SUBSCRIBE with these headers asks the broker to bind and to consume, for whoever wants to know before.
+///
+/// # Errors
+///
+/// Why it would be refused before the broker is asked.
+pub fn foresee(headers: &Headers, destinations: &Destinations) -> Result<(Option<Source>, Target), String> {
+    let foreseen = || {
+        let missing = || Fault::missing(Command::Subscribe, "destination", Version::V1_2);
+        let destination = headers.get("destination").ok_or_else(missing)?;
+        arguments::refuse_unsupported(headers)?;
+        let origin = destinations.origin(destination)?;
+        let (_, qos) = promised(headers)?;
+        asked(origin.what, qos, destination, headers.get("id").map(|id| &**id), headers)
+    };
+    foreseen().map_err(|fault: Fault| fault.detail)
+}
+
+/// What is bound, and the queue that is consumed.
+fn asked(
+    what: Wanted,
+    qos: Qos,
+    destination: &str,
+    id: Option<&str>,
+    headers: &Headers,
+) -> Result<(Option<Source>, Target), Fault> {
+    Ok(match what {
+        Wanted::Queue { name, declares: true } => {
+            (None, Target::Declare(Box::new(arguments::shared_queue(name, headers)?)))
+        }
+        Wanted::Queue { name, declares: false } => (None, Target::Existing(name)),
+        Wanted::Keys { exchange, pattern, named } => {
+            let arguments = if named && convert::has_arguments(&exchange) {
+                convert::arguments(headers)?
+            } else {
+                HeaderMatch::default()
+            };
+            let grant = Grant { qos, ..Grant::default() };
+            let source = Source { exchange, pattern, arguments, share: None, grant };
+            (Some(source), own_queue(headers, id, destination)?)
+        }
+    })
+}
+
 /// `ack` and `qos`: at QoS 0 a message is settled by being sent, at 1 and 2 by its ACK.
-fn promised(frame: &Frame) -> Result<(AckMode, Qos), Fault> {
+fn promised(headers: &Headers) -> Result<(AckMode, Qos), Fault> {
     let invalid = |detail: String| Fault::new("Invalid header", detail);
-    let ack = frame.header("ack").map(|mode| &**mode);
+    let ack = headers.get("ack").map(|mode| &**mode);
     let mode = AckMode::parse(ack).ok_or_else(|| {
         let mode = ack.unwrap_or_default();
         invalid(format!("header ack is '{mode}'; expected auto, client or client-individual."))
     })?;
-    let Some(qos) = frame.header("qos") else { return Ok((mode, Grant::default().qos)) };
+    let Some(qos) = headers.get("qos") else { return Ok((mode, Grant::default().qos)) };
     let qos = convert::qos(qos).map_err(Fault::from)?;
     match (qos, mode, ack) {
         (Qos::AtMostOnce, AckMode::Auto, _) => Ok((mode, qos)),
@@ -155,17 +179,16 @@ fn asks_for_numbers(frame: &Frame) -> bool {
 }
 
 /// The queue behind a subscription to keys.
-fn own_queue(frame: &Frame, id: Option<&str>, destination: &str) -> Result<Target, Fault> {
-    let name = match frame.header("x-queue-name") {
+fn own_queue(headers: &Headers, id: Option<&str>, destination: &str) -> Result<Target, Fault> {
+    let name = match headers.get("x-queue-name") {
         Some(name) => name.to_string(),
-        None if !arguments::is_durable(&frame.headers) => {
+        None if !arguments::is_durable(headers) => {
             let name = || QueueName::new(&format!("stomp-subscription-{}", unguessable()));
-            let declaration = arguments::private_queue(name, &frame.headers)?;
+            let declaration = arguments::private_queue(name, headers)?;
             return Ok(declaration.map_or(Target::Private, |asked| Target::Declare(Box::new(asked))));
         }
         None => {
-            let missing =
-                || Fault::new("Missing Header", format!("{} needs header id to be durable.", frame.command));
+            let missing = || Fault::new("Missing Header", "SUBSCRIBE needs header id to be durable.");
             let id = id.ok_or_else(missing)?;
             // No slash of the id: the first one is the destination's, so two pairs never give one name.
             format!("stomp.{}.{destination}", id.replace('%', "%25").replace('/', "%2F"))
@@ -175,7 +198,7 @@ fn own_queue(frame: &Frame, id: Option<&str>, destination: &str) -> Result<Targe
         let detail = format!("the queue's name {name:?} does not have 1 to {QUEUE_NAME_BYTES_MAX} bytes.");
         return Err(Fault::new("Invalid header", detail));
     }
-    let declaration = arguments::subscription_queue(QueueName::new(&name), &frame.headers)?;
+    let declaration = arguments::subscription_queue(QueueName::new(&name), headers)?;
     Ok(Target::Declare(Box::new(declaration)))
 }
 
