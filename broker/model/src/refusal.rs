@@ -71,7 +71,7 @@ pub enum Refusal {
     Internal(ExchangeName),
     /// No queue of that name, and none may be made by this request.
     #[error(
-        "no queue {0:?}; declare it: duetmq declare queue {0:?}, or [[queue]] in the configuration, or in STOMP use /queue/{0}, which makes it"
+        "queue {0:?} does not exist; declare it (duetmq declare queue {0:?}, or [[queue]] in the configuration), or in STOMP use /queue/{0}, which makes it; /amq/queue never does"
     )]
     NoQueue(QueueName),
     /// No binding like that.
