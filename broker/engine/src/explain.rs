@@ -7,7 +7,7 @@ use model::name::{ClientId, ExchangeName, UserName};
 use model::principal::Principal;
 use model::properties::Properties;
 use model::queue::{ExchangeKind, HeaderMatch, MatchMode};
-use routing::{Leads, Owner, Queue, Step, Tried};
+use routing::{Leads, Owner, Queue, Sender, Step, Tried};
 use serde::Serialize;
 
 use crate::core::Core;
@@ -113,7 +113,7 @@ pub struct ReachedView {
 
 /// What would become of such a message. It changes nothing; of a share, whose turn it is.
 pub(crate) fn explain(core: &Core, supposed: &Supposed) -> Explanation {
-    let Supposed { exchange, key, properties, client, .. } = supposed;
+    let Supposed { exchange, key, properties, user, client } = supposed;
     let router = &core.parts.vhost.router;
     let access = access(core, supposed);
     let mut explanation = Explanation {
@@ -124,7 +124,8 @@ pub(crate) fn explain(core: &Core, supposed: &Supposed) -> Explanation {
         steps: Vec::new(),
         queues: Vec::new(),
     };
-    match router.trace(exchange, key, Some(properties), client.as_ref()) {
+    let sender = Sender { session: client.as_ref(), client: client.as_ref(), user: user.as_ref() };
+    match router.trace(exchange, key, Some(properties), sender) {
         Err(refusal) => explanation.refused = Some(refusal.to_string()),
         Ok(trace) => {
             let is_internal = trace.steps.first().is_some_and(|step| step.exchange.internal);

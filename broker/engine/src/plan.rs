@@ -14,7 +14,7 @@ use model::queue::Overflow;
 use model::refusal::Refusal;
 use model::time::WallMs;
 use model::wire_cache::WireCache;
-use routing::{Cause, Dead, Full, Item, Owner, Queue, Resident, Route, RouteCache, Taken, Wakes};
+use routing::{Cause, Dead, Full, Item, Owner, Queue, Resident, Route, RouteCache, Sender, Taken, Wakes};
 use smallvec::SmallVec;
 use storage::Found;
 
@@ -480,9 +480,9 @@ fn plan_letter(
 ) -> Option<Plan> {
     let letter = Letter::new(dead, ids.next(&parts.numbers), now)?;
     let Message { exchange, key, properties, publisher, .. } = &letter.message;
-    let routes = check_publish(&Permissions::everything(), exchange, key, "dead-letter to").and_then(|()| {
-        parts.vhost.router.resolve(exchange, key, properties.as_deref(), publisher.as_ref(), cache)
-    });
+    let sender = Sender { session: publisher.as_ref(), client: publisher.as_ref(), user: None };
+    let routes = check_publish(&Permissions::everything(), exchange, key, "dead-letter to")
+        .and_then(|()| parts.vhost.router.resolve(exchange, key, properties.as_deref(), sender, cache));
     let routes = match routes {
         Ok(routes) => routes,
         Err(refusal) => {

@@ -148,7 +148,13 @@ impl Presence {
         let event = key.rsplit('/').next().unwrap_or(key);
         let key = RoutingKey::new(ByteString::from_static(key));
         let mut publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = parts.vhost.router.resolve(&ExchangeName::TOPIC, &key, None, None, &mut publisher.cache);
+        let found = parts.vhost.router.resolve(
+            &ExchangeName::TOPIC,
+            &key,
+            None,
+            routing::Sender::default(),
+            &mut publisher.cache,
+        );
         if !found.is_ok_and(|routes| !routes.is_empty()) {
             return;
         }

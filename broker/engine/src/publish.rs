@@ -14,7 +14,7 @@ use model::refusal::Refusal;
 use model::request::Publish;
 use model::time::WallMs;
 use model::wire_cache::WireCache;
-use routing::{Owner, Queue, Route, RouteCache, Wakes};
+use routing::{Owner, Queue, Route, RouteCache, Sender, Wakes};
 use smallvec::SmallVec;
 
 use crate::numbers::MessageIds;
@@ -29,6 +29,8 @@ pub(crate) struct Publisher {
     /// The queues that are its link's own because it made them.
     pub(crate) owned: Vec<Arc<Queue>>,
     pub(crate) client: Option<ClientId>,
+    /// What it calls itself, where it has no session.
+    called: Option<ClientId>,
     pub(crate) user: Option<UserName>,
     /// Under which name the ids of its publications are remembered.
     pub(crate) name: PublisherName,
@@ -46,7 +48,12 @@ impl Publisher {
         permissions: Permissions,
     ) -> Self {
         let (cache, ids) = (RouteCache::new(), MessageIds::default());
-        Self { link, owned: Vec::new(), client, user, name, permissions, cache, ids }
+        Self { link, owned: Vec::new(), client, called: None, user, name, permissions, cache, ids }
+    }
+
+    /// The same, by what it calls itself.
+    pub(crate) fn called(self, called: Option<ClientId>) -> Self {
+        Self { called, ..self }
     }
 
     /// Makes the queue that a message is for, if there is none.
@@ -83,12 +90,14 @@ pub(crate) fn publish(
     if publish.retain && !publish.payload.is_empty() {
         check_retained(parts, &publish, now)?;
     }
-    let Publisher { client, user, cache, ids, .. } = publisher;
+    let Publisher { client, called, user, cache, ids, .. } = publisher;
+    let sender =
+        Sender { session: client.as_ref(), client: client.as_ref().or(called.as_ref()), user: user.as_ref() };
     let routes = parts.vhost.router.resolve(
         &publish.exchange,
         &publish.key,
         publish.properties.as_deref(),
-        client.as_ref(),
+        sender,
         cache,
     )?;
     if routes.is_internal() {
@@ -190,7 +199,9 @@ pub(crate) fn tell(
 
 fn spread(parts: &Arc<Parts>, publisher: &mut Publisher, message: &Arc<Message>, wakes: &mut Wakes) {
     let cache = &mut publisher.cache;
-    let Ok(routes) = parts.vhost.router.resolve(&message.exchange, &message.key, None, None, cache) else {
+    let Ok(routes) =
+        parts.vhost.router.resolve(&message.exchange, &message.key, None, Sender::default(), cache)
+    else {
         return;
     };
     for route in routes.targets() {

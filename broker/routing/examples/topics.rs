@@ -124,13 +124,24 @@ impl World {
             found = 0;
             let start = Instant::now();
             for key in &keys {
-                found += self.router.resolve(&exchange, key, None, None, &mut cache).unwrap().fixed().len();
+                found += self
+                    .router
+                    .resolve(&exchange, key, None, routing::Sender::default(), &mut cache)
+                    .unwrap()
+                    .fixed()
+                    .len();
             }
             least[0] = least[0].min(start.elapsed() / keys.len() as u32);
             let few = &keys[..1_000];
             let start = Instant::now();
             for key in few.iter().cycle().take(keys.len()) {
-                black_box(self.router.resolve(&exchange, key, None, None, &mut cache).unwrap().fixed().len());
+                black_box(
+                    self.router
+                        .resolve(&exchange, key, None, routing::Sender::default(), &mut cache)
+                        .unwrap()
+                        .fixed()
+                        .len(),
+                );
             }
             least[1] = least[1].min(start.elapsed() / keys.len() as u32);
         }
@@ -171,7 +182,10 @@ impl World {
         loop {
             let key = keys.next().unwrap();
             let start = Instant::now();
-            let routes = self.router.resolve(&ExchangeName::TOPIC, key, None, None, &mut cache).unwrap();
+            let routes = self
+                .router
+                .resolve(&ExchangeName::TOPIC, key, None, routing::Sender::default(), &mut cache)
+                .unwrap();
             black_box(routes.fixed().len());
             times.push(start.elapsed());
             if start > end || times.len() == times.capacity() {
@@ -205,7 +219,10 @@ impl World {
         let act = |world: &Self, number: usize| {
             let mut cache = RouteCache::new();
             let key = RoutingKey::from(format!("all/{number}").as_str());
-            let routes = world.router.resolve(&ExchangeName::TOPIC, &key, None, None, &mut cache).unwrap();
+            let routes = world
+                .router
+                .resolve(&ExchangeName::TOPIC, &key, None, routing::Sender::default(), &mut cache)
+                .unwrap();
             assert_eq!(routes.fixed().len(), SUBSCRIBERS);
             world.come_and_go(number, "all/of/them");
         };

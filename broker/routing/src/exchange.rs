@@ -15,6 +15,7 @@ use crate::exchange::direct::Direct;
 use crate::exchange::fanout::Fanout;
 use crate::exchange::headers::Headers;
 use crate::exchange::topic::Topic;
+use crate::sender::Sender;
 
 /// An exchange: from what a message says to the values bound for it.
 #[derive(Debug)]
@@ -103,13 +104,14 @@ impl<V: Ord> Exchange<V> {
         &'e self,
         key: &RoutingKey,
         properties: Option<&Properties>,
+        sender: Sender<'_>,
         visit: impl FnMut(&'e V),
     ) {
         match &self.kind {
             Kind::Direct(direct) => direct.for_each_match(key, visit),
             Kind::Topic(topic) => topic.for_each_match(key, visit),
             Kind::Fanout(fanout) => fanout.for_each(visit),
-            Kind::Headers(headers) => headers.for_each_match(properties, visit),
+            Kind::Headers(headers) => headers.for_each_match(properties, sender, visit),
         }
     }
 

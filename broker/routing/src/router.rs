@@ -6,13 +6,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use model::change::BindingKey;
 use model::grant::Overlapping;
 use model::key::RoutingKey;
-use model::name::{ClientId, ExchangeName, QueueName};
+use model::name::{ExchangeName, QueueName};
 use model::properties::Properties;
 use model::queue::{Binding, ExchangeBinding, ExchangeKind, ExchangeOptions};
 use model::refusal::Refusal;
 
 use crate::queue::Queue;
 use crate::route_cache::{Found, PlaceBudget, Question, RouteCache};
+use crate::sender::Sender;
 use crate::table::generations::Generations;
 use crate::table::routes::Routes;
 use crate::table::trace::Trace;
@@ -217,18 +218,18 @@ impl Router {
         exchange: &ExchangeName,
         key: &RoutingKey,
         properties: Option<&Properties>,
-        publisher: Option<&ClientId>,
+        sender: Sender<'_>,
         cache: &'c mut RouteCache,
     ) -> Result<&'c Routes, Refusal> {
-        let found = cache.find(exchange, key, publisher, &self.generations);
+        let found = cache.find(exchange, key, sender.session, &self.generations);
         if let Found::Fresh(at) = found {
             return Ok(cache.get(at));
         }
         let slot = self.generations.slot(exchange, key);
         let generation = self.generations.now(slot);
         let mut routes = cache.borrow_room();
-        let keeping = self.read().resolve(exchange, key, properties, publisher, &mut routes)?;
-        let question = Question { exchange, key, publisher, slot, generation };
+        let keeping = self.read().resolve(exchange, key, properties, sender, &mut routes)?;
+        let question = Question { exchange, key, publisher: sender.session, slot, generation };
         Ok(cache.keep(&question, found, keeping, routes, &self.cache_places))
     }
 
@@ -242,9 +243,9 @@ impl Router {
         exchange: &ExchangeName,
         key: &RoutingKey,
         properties: Option<&Properties>,
-        publisher: Option<&ClientId>,
+        sender: Sender<'_>,
     ) -> Result<Trace, Refusal> {
-        self.read().trace(exchange, key, properties, publisher)
+        self.read().trace(exchange, key, properties, sender)
     }
 
     /// A queue with very many bindings must not hold up all publishers.

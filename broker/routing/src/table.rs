@@ -24,6 +24,7 @@ use crate::exchange::{Exchange, Spoils};
 use crate::queue::Queue;
 use crate::queue::owner::Owner;
 use crate::route::Route;
+use crate::sender::Sender;
 use crate::share::Share;
 use crate::table::generations::Generations;
 use crate::table::onward::{Onward, Pipe};
@@ -372,7 +373,7 @@ impl Table {
         exchange: &ExchangeName,
         key: &RoutingKey,
         properties: Option<&Properties>,
-        publisher: Option<&ClientId>,
+        sender: Sender<'_>,
         routes: &mut Routes,
     ) -> Result<Keeping, Refusal> {
         routes.clear();
@@ -387,7 +388,7 @@ impl Table {
         };
         routes.internal = exchange.options().internal;
         let mut way = Way::default();
-        let about = (key, properties, publisher);
+        let about = (key, properties, sender);
         way.visit(exchange, about, routes);
         if !way.onward.is_empty() {
             self.go_on(&mut way, exchange, about, routes);
@@ -402,7 +403,7 @@ impl Table {
         &'t self,
         way: &mut Way<'t>,
         from: &'t Exchange<Target>,
-        about: (&RoutingKey, Option<&Properties>, Option<&ClientId>),
+        about: (&RoutingKey, Option<&Properties>, Sender<'_>),
         routes: &mut Routes,
     ) {
         let (key, _, _) = about;
@@ -439,17 +440,17 @@ impl<'t> Way<'t> {
     fn visit(
         &mut self,
         exchange: &'t Exchange<Target>,
-        (key, properties, publisher): (&RoutingKey, Option<&Properties>, Option<&ClientId>),
+        (key, properties, sender): (&RoutingKey, Option<&Properties>, Sender<'_>),
         routes: &mut Routes,
     ) {
         let Self { lines, onward, is_long, by_headers, by_publisher } = self;
         let mut is_wanted = false;
-        exchange.for_each_match(key, properties, |target| {
+        exchange.for_each_match(key, properties, sender, |target| {
             is_wanted = true;
             match target {
                 Target::Queue(line) => {
                     *by_publisher |= line.route.grant.no_local;
-                    if !line.withholds(publisher) {
+                    if !line.withholds(sender.session) {
                         lines.push(line);
                     }
                 }

@@ -152,7 +152,10 @@ impl World {
         let key = &self.keys[self.dice.roll(self.keys.len())];
         let cache = &mut self.caches[usize::from(self.dice.roll(10) == 0)];
         let text = RoutingKey::from(key.join("/").as_str());
-        let routes = self.router.resolve(&ExchangeName::TOPIC, &text, None, None, cache).unwrap();
+        let routes = self
+            .router
+            .resolve(&ExchangeName::TOPIC, &text, None, routing::Sender::default(), cache)
+            .unwrap();
         let mut got: Vec<_> = routes.targets().map(|route| route.queue.id().0 as usize).collect();
         got.sort_unstable();
         let wanted = self.bound.iter().filter(|(pattern, _)| is_wanted(pattern, key));

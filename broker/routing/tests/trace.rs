@@ -24,13 +24,13 @@ fn the_queues_that_are_told_are_those_that_a_message_goes_to() {
             let headers = (0..dice.below(3)).map(|_| (word(&mut dice), word(&mut dice))).collect();
             let properties = Properties { headers, ..Properties::default() };
             let publisher = ClientId::new(if dice.below(2) == 0 { "kim" } else { "lee" });
+            let sender = routing::Sender { session: Some(&publisher), ..Default::default() };
             let mut cache = RouteCache::new();
-            let routes =
-                router.resolve(&exchange, &key, Some(&properties), Some(&publisher), &mut cache).unwrap();
+            let routes = router.resolve(&exchange, &key, Some(&properties), sender, &mut cache).unwrap();
             let members = routes.shares().iter().flat_map(|pick| pick.members());
             let resolved: BTreeSet<QueueId> =
                 routes.fixed().iter().chain(members).map(|route| route.queue.id()).collect();
-            let trace = router.trace(&exchange, &key, Some(&properties), Some(&publisher)).unwrap();
+            let trace = router.trace(&exchange, &key, Some(&properties), sender).unwrap();
             let told: BTreeSet<QueueId> = trace.queues.iter().map(|queue| queue.id()).collect();
             assert_eq!(told, resolved, "seed {seed}, {exchange} {key:?} {properties:?}");
             for step in &trace.steps {
@@ -52,7 +52,9 @@ fn the_nearest_come_first_and_say_what_differs() {
     for pattern in patterns {
         router.bind(binding(ExchangeName::TOPIC, pattern, HeaderMatch::default(), 1)).unwrap();
     }
-    let trace = router.trace(&ExchangeName::TOPIC, &RoutingKey::from("a/b/c"), None, None).unwrap();
+    let trace = router
+        .trace(&ExchangeName::TOPIC, &RoutingKey::from("a/b/c"), None, routing::Sender::default())
+        .unwrap();
     let step = &trace.steps[0];
     assert_eq!((step.missed, step.nearest.len(), step.matched.len()), (7, NEAREST_MAX, 0));
     let why: Vec<&str> = step.nearest.iter().map(|tried| tried.why.as_str()).collect();

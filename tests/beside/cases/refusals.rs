@@ -146,7 +146,7 @@ fn frames() -> Vec<Case> {
     let one = || Topology::new().queue("@q");
     vec![
         asked("user-id of somebody else", one(), "SEND", "/amq/queue/@q", &[("user-id", "somebody")])
-            .but("A header like any other: it proves nothing, as the user properties of MQTT do not"),
+            .but("It proves nothing, as the user properties of MQTT do not: a headers exchange goes by the user who was let in"),
         asked("message-id on SEND", one(), "SEND", "/amq/queue/@q", &[("message-id", "m")]),
         asked("an ack mode that is none", one(), "SUBSCRIBE", "/amq/queue/@q", &[("ack", "perhaps")])
             .but("The header and its value are named"),

@@ -172,7 +172,8 @@ impl Link {
                         known.principal.user.clone(),
                         known.name,
                         known.permissions,
-                    ),
+                    )
+                    .called(open.credentials.client.clone()),
                     principal: known.principal,
                     renewal: Renewal::Idle,
                     session: None,

@@ -3,10 +3,12 @@
 use bytestring::ByteString;
 use foldhash::HashMap;
 
+use model::name::{ClientId, UserName};
 use model::properties::Properties;
 use model::queue::{HeaderMatch, MatchMode};
 
 use crate::binding::Bound;
+use crate::sender::Sender;
 
 /// Compares headers as text, because text is all that either protocol sends. Different arguments are asked one by one.
 #[derive(Debug)]
@@ -28,10 +30,15 @@ impl<V: Ord> Headers<V> {
         gone
     }
 
-    pub(crate) fn for_each_match<'e>(&'e self, properties: Option<&Properties>, visit: impl FnMut(&'e V)) {
+    pub(crate) fn for_each_match<'e>(
+        &'e self,
+        properties: Option<&Properties>,
+        sender: Sender<'_>,
+        visit: impl FnMut(&'e V),
+    ) {
         self.by_arguments
             .iter()
-            .filter(|(arguments, _)| matches(arguments, properties))
+            .filter(|(arguments, _)| matches(arguments, properties, sender))
             .flat_map(|(_, bound)| bound.as_slice())
             .for_each(visit);
     }
@@ -47,11 +54,12 @@ impl<V> Default for Headers<V> {
     }
 }
 
-/// Whether a message with these properties is what the arguments ask for.
-fn matches(arguments: &HeaderMatch, properties: Option<&Properties>) -> bool {
+/// Whether a message with these properties, from there, is what the arguments ask for.
+fn matches(arguments: &HeaderMatch, properties: Option<&Properties>, sender: Sender<'_>) -> bool {
     let plain = |(name, _): &&(ByteString, Option<ByteString>)| !name.starts_with("x-");
     let met = |(name, value): &(ByteString, Option<ByteString>)| {
-        header(properties, name).is_some_and(|there| value.as_ref().is_none_or(|wanted| wanted == there))
+        header(properties, sender, name)
+            .is_some_and(|there| value.as_ref().is_none_or(|wanted| **wanted == *there))
     };
     let mut wanted = arguments.wanted.iter();
     match arguments.mode {
@@ -63,25 +71,41 @@ fn matches(arguments: &HeaderMatch, properties: Option<&Properties>) -> bool {
 }
 
 /// What a message with these properties lacks of what the arguments ask for, in words.
-pub(crate) fn unmet(arguments: &HeaderMatch, properties: Option<&Properties>) -> Vec<String> {
+pub(crate) fn unmet(
+    arguments: &HeaderMatch,
+    properties: Option<&Properties>,
+    sender: Sender<'_>,
+) -> Vec<String> {
     let with_x = matches!(arguments.mode, MatchMode::AllWithX | MatchMode::AnyWithX);
     let counts = |(name, _): &&(ByteString, Option<ByteString>)| with_x || !name.starts_with("x-");
-    let lacks = |(name, value): &(ByteString, Option<ByteString>)| match (header(properties, name), value) {
-        (None, _) => Some(format!("there is no header {:?}", &**name)),
-        (Some(there), Some(wanted)) if wanted != there => {
-            Some(format!("header {:?} is {:?}, not {:?}", &**name, &**there, &**wanted))
-        }
-        (Some(_), _) => None,
-    };
+    let lacks =
+        |(name, value): &(ByteString, Option<ByteString>)| match (header(properties, sender, name), value) {
+            (None, _) => Some(format!("there is no header {:?}", &**name)),
+            (Some(there), Some(wanted)) if **wanted != *there => {
+                Some(format!("header {:?} is {:?}, not {:?}", &**name, there, &**wanted))
+            }
+            (Some(_), _) => None,
+        };
     arguments.wanted.iter().filter(counts).filter_map(lacks).collect()
 }
 
-/// The content type has a place of its own in a message; who asks for the header means that.
-fn header<'p>(properties: Option<&'p Properties>, name: &str) -> Option<&'p ByteString> {
+/// The content type has a place of its own in a message; who asks for the header means that. Who published it is what the
+/// broker knows: what the message says of that does not count.
+fn header<'p>(properties: Option<&'p Properties>, sender: Sender<'p>, name: &str) -> Option<&'p str> {
+    match name {
+        CLIENT => return sender.client.map(ClientId::as_str),
+        USER => return sender.user.map(UserName::as_str),
+        _ => {}
+    }
     let properties = properties?;
     let content_type = || properties.content_type.as_ref().filter(|_| name == "content-type");
-    properties.header(name).or_else(content_type)
+    properties.header(name).or_else(content_type).map(|value| &**value)
 }
+
+/// The header that is the publisher's client id.
+const CLIENT: &str = "client-id";
+/// The header that is the publisher's user; RabbitMQ's name for it.
+const USER: &str = "user-id";
 
 #[cfg(test)]
 mod tests {
@@ -137,23 +161,52 @@ mod tests {
     fn the_content_type_is_a_header_unless_one_is_called_so() {
         let mut properties = Properties { content_type: Some("text/plain".into()), ..Properties::default() };
         let wanted = arguments(ALL, "content-type=text/plain");
-        assert!(matches(&wanted, Some(&properties)));
+        assert!(matches(&wanted, Some(&properties), Sender::default()));
         properties.headers.push(("content-type".into(), "text/html".into()));
-        assert!(!matches(&wanted, Some(&properties)));
+        assert!(!matches(&wanted, Some(&properties), Sender::default()));
     }
 
     #[test]
     fn a_message_without_properties_has_no_headers() {
-        assert!(matches(&arguments(ALL, ""), None));
-        assert!(!matches(&arguments(ALL, "a"), None));
-        assert!(!matches(&arguments(ANY_X, "a"), None));
+        assert!(matches(&arguments(ALL, ""), None, Sender::default()));
+        assert!(!matches(&arguments(ALL, "a"), None, Sender::default()));
+        assert!(!matches(&arguments(ANY_X, "a"), None, Sender::default()));
+    }
+
+    #[test]
+    fn who_published_is_what_the_broker_knows_whatever_the_message_says() {
+        let (client, user) = (ClientId::new("sensor"), UserName::new("kim"));
+        let known = Sender { session: None, client: Some(&client), user: Some(&user) };
+        let nobody = Sender::default();
+        let says = |headers: &str| Properties {
+            headers: pairs(headers).map(|(name, value)| (name, value.unwrap())).collect(),
+            ..Properties::default()
+        };
+        let lies = says("client-id=other user-id=lee");
+        for (wanted, by_known) in [
+            ("client-id=sensor", true),
+            ("user-id=kim", true),
+            ("client-id=sensor user-id=kim", true),
+            ("client-id", true),
+            ("client-id=other", false),
+            ("user-id=lee", false),
+        ] {
+            for properties in [None, Some(&lies)] {
+                assert_eq!(matches(&arguments(ALL, wanted), properties, known), by_known, "{wanted}");
+                assert!(!matches(&arguments(ALL, wanted), properties, nobody), "{wanted}");
+            }
+        }
+        assert_eq!(
+            unmet(&arguments(ALL, "user-id=kim"), Some(&lies), nobody),
+            ["there is no header \"user-id\""]
+        );
     }
 
     #[track_caller]
     fn check(mode: MatchMode, wanted: &str, headers: &str, expected: bool) {
         let headers = pairs(headers).map(|(name, value)| (name, value.unwrap())).collect();
         let properties = Properties { headers, ..Properties::default() };
-        assert_eq!(matches(&arguments(mode, wanted), Some(&properties)), expected);
+        assert_eq!(matches(&arguments(mode, wanted), Some(&properties), Sender::default()), expected);
     }
 
     fn arguments(mode: MatchMode, wanted: &str) -> HeaderMatch {

@@ -2,7 +2,7 @@
 
 use bytestring::ByteString;
 use model::grant::Grant;
-use model::name::{QueueId, ShareName};
+use model::name::{ClientId, QueueId, ShareName};
 use model::qos::Qos;
 use model::queue::{HeaderMatch, MatchMode};
 use smallvec::SmallVec;
@@ -116,7 +116,9 @@ fn a_headers_exchange_asks_each_message() {
         let properties = Properties { headers, ..Properties::default() };
         let key = RoutingKey::from("k");
         let House { router, cache } = &mut house;
-        let routes = router.resolve(&ExchangeName::HEADERS, &key, Some(&properties), None, cache).unwrap();
+        let routes = router
+            .resolve(&ExchangeName::HEADERS, &key, Some(&properties), Sender::default(), cache)
+            .unwrap();
         routes.targets().count()
     };
     assert_eq!([count("x"), count("y"), count("x")], [1, 0, 1]);
@@ -170,7 +172,7 @@ fn an_exchange_that_deletes_itself_goes_with_its_last_binding() {
     house.router.remove_queue(&QueueName::new("r"));
     assert_eq!(house.router.exchange(&name), None);
     let House { router, cache } = &mut house;
-    let refused = router.resolve(&name, &RoutingKey::from("a"), None, None, cache).map(|_| ());
+    let refused = router.resolve(&name, &RoutingKey::from("a"), None, Sender::default(), cache).map(|_| ());
     assert_eq!(refused, Err(Refusal::NoExchange(name)));
 }
 
@@ -287,7 +289,8 @@ impl House {
 
     fn resolve_for(&mut self, exchange: &ExchangeName, key: &str, publisher: Option<&ClientId>) -> &Routes {
         let key = RoutingKey::from(key);
-        self.router.resolve(exchange, &key, None, publisher, &mut self.cache).unwrap()
+        let sender = Sender { session: publisher, ..Sender::default() };
+        self.router.resolve(exchange, &key, None, sender, &mut self.cache).unwrap()
     }
 
     fn names(&mut self, key: &str) -> Vec<String> {

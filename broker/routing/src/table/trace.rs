@@ -5,13 +5,14 @@ use std::sync::Arc;
 use foldhash::HashSet;
 
 use model::key::{KeyPattern, Level, RoutingKey};
-use model::name::{ClientId, ExchangeName, ShareName};
+use model::name::{ExchangeName, ShareName};
 use model::properties::Properties;
 use model::queue::{ExchangeKind, ExchangeOptions, HeaderMatch};
 use model::refusal::Refusal;
 
 use crate::exchange::headers;
 use crate::queue::Queue;
+use crate::sender::Sender;
 use crate::table::{Line, Table, Target};
 
 /// The way that a message would take.
@@ -72,7 +73,7 @@ pub const NEAREST_MAX: usize = 5;
 struct Asked<'m> {
     key: &'m RoutingKey,
     properties: Option<&'m Properties>,
-    publisher: Option<&'m ClientId>,
+    sender: Sender<'m>,
 }
 
 impl Table {
@@ -82,7 +83,7 @@ impl Table {
         exchange: &ExchangeName,
         key: &RoutingKey,
         properties: Option<&Properties>,
-        publisher: Option<&ClientId>,
+        sender: Sender<'_>,
     ) -> Result<Trace, Refusal> {
         let mut trace = Trace::default();
         if *exchange == ExchangeName::DEFAULT {
@@ -92,7 +93,7 @@ impl Table {
         if self.exchange(exchange).is_none() {
             return Err(Refusal::NoExchange(exchange.clone()));
         }
-        let asked = Asked { key, properties, publisher };
+        let asked = Asked { key, properties, sender };
         let mut waiting = vec![(exchange.clone(), None)];
         let mut seen = HashSet::default();
         while let Some((name, from)) = waiting.pop() {
@@ -123,7 +124,7 @@ impl Table {
         let kind = exchange.options().kind;
         let mut hits = HashSet::<u64>::default();
         let mut matched = Vec::new();
-        exchange.for_each_match(asked.key, asked.properties, |target| {
+        exchange.for_each_match(asked.key, asked.properties, asked.sender, |target| {
             hits.insert(target.id());
             matched.extend(self.tried(target, name, asked, |pattern, arguments| {
                 (matches_because(kind, pattern, arguments), 0)
@@ -173,7 +174,7 @@ impl Table {
             Target::Queue(line) => {
                 let Line { origin, route, .. } = &**line;
                 let to = Leads::Queue(Arc::clone(&route.queue));
-                (origin.pattern.clone(), origin.arguments(), None, to, line.withholds(asked.publisher))
+                (origin.pattern.clone(), origin.arguments(), None, to, line.withholds(asked.sender.session))
             }
             Target::Exchange(pipe) => {
                 let binding = &pipe.binding;
@@ -225,7 +226,7 @@ fn misses_because(
         // Never asked: it takes everything.
         ExchangeKind::Fanout => (String::new(), 0),
         ExchangeKind::Headers => {
-            let unmet = headers::unmet(arguments, asked.properties);
+            let unmet = headers::unmet(arguments, asked.properties, asked.sender);
             let told: Vec<&str> = unmet.iter().map(String::as_str).take(UNMET_MAX).collect();
             let told =
                 if told.is_empty() { "it asks for nothing that could match" } else { &told.join(", ") };

@@ -84,7 +84,12 @@ fn a_way_through_a_headers_exchange_is_found_anew_for_each_message() {
         let properties = Properties { headers, ..Properties::default() };
         let key = RoutingKey::from("k");
         let House { router, cache } = &mut house;
-        names(router.resolve(&named("a"), &key, Some(&properties), None, cache).unwrap()).len()
+        names(
+            router
+                .resolve(&named("a"), &key, Some(&properties), crate::sender::Sender::default(), cache)
+                .unwrap(),
+        )
+        .len()
     };
     assert_eq!([ask("1"), ask("2"), ask("1")], [1, 0, 1]);
 }
