@@ -11,6 +11,7 @@ mod crossing_promises;
 mod delivery;
 mod exchanges;
 mod exchanges_setup;
+mod headers;
 mod hooks;
 mod lasting;
 mod limits;

@@ -7,7 +7,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from adapter import PATIENCE, lines, message, say, word
+from adapter import PATIENCE, lines, message, payload, say, word
 
 VERSIONS = {"3.1": mqtt.MQTTv31, "3.1.1": mqtt.MQTTv311, "5.0": mqtt.MQTTv5}
 
@@ -61,6 +61,8 @@ class Paho:
             more["response_topic"] = came.properties.ResponseTopic
         if getattr(came.properties, "CorrelationData", None) is not None:
             more["correlation"] = word(came.properties.CorrelationData)
+        if getattr(came.properties, "UserProperty", None) is not None:
+            more["user"] = came.properties.UserProperty
         say("message", topic=came.topic, payload=word(came.payload), qos=came.qos, retain=bool(came.retain), **more)
 
     def on_disconnect(self, _client, _userdata, _flags, reason, properties):
@@ -70,6 +72,14 @@ class Paho:
 
     def subscribe(self, topic, qos):
         self.client.subscribe(topic, int(qos))
+
+    def choose(self, topic, qos, *pairs):
+        self.client.subscribe(topic, int(qos), properties=user(PacketTypes.SUBSCRIBE, pairs))
+
+    def tell(self, topic, body, qos, *pairs):
+        info = self.client.publish(topic, payload(body), int(qos), False, user(PacketTypes.PUBLISH, pairs))
+        info.wait_for_publish(PATIENCE)
+        say("published" if info.is_published() else "failed")
 
     def publish(self, *words):
         topic, body, qos, retain, answer = message(words)
@@ -86,6 +96,13 @@ class Paho:
         self.left.wait(PATIENCE)
         self.client.loop_stop()
         say("left")
+
+
+def user(packet, pairs):
+    """User properties, each written name=value."""
+    properties = Properties(packet)
+    properties.UserProperty = [tuple(pair.split("=", 1)) for pair in pairs]
+    return properties
 
 
 def elsewhere(properties):

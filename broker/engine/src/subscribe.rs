@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use model::change::BindingKey;
 use model::key::{KeyPattern, RoutingKey};
-use model::name::{ConsumerId, ExchangeName, QueueName};
+use model::name::{ConsumerId, ExchangeName, QueueName, ShareName};
 use model::principal::Permissions;
 use model::qos::Qos;
-use model::queue::QueueOptions;
+use model::queue::{ExchangeKind, HeaderMatch, QueueOptions};
 use model::refusal::Refusal;
 use model::request::{Consumer, Replay, Source, Subscription, Target, Unsubscription};
 use routing::{ConsumerOptions, Owner, Queue, Readiness, Settles, Wakes};
@@ -142,14 +142,18 @@ impl Subscriber<'_> {
         &self,
         parts: &Arc<Parts>,
         queue: &Arc<Queue>,
-        source: Source,
+        mut source: Source,
         replay: Replay,
         done: &mut Subscribed,
     ) -> Result<Qos, Refusal> {
+        let is_headers = is_headers(parts, &source.exchange);
+        if !is_headers {
+            source.arguments = HeaderMatch::default();
+        }
         let mut state = self.session.and_then(|session| session.state_for(self.link));
         let qos = source.grant.qos;
         let binding = source.to_binding(queue.options().name.clone());
-        let new = topology::bind(parts, queue, binding.clone())?;
+        let mut new = topology::bind(parts, queue, binding.clone())?;
         if let (Some(state), true) = (&mut state, new) {
             // One that was there may always be made anew.
             if state.subscriptions >= parts.vhost.options.subscriptions_max {
@@ -157,6 +161,16 @@ impl Subscriber<'_> {
                 return Err(Refusal::LimitReached("subscriptions of one session ([limits] subscriptions)"));
             }
             state.subscriptions += 1;
+        }
+        if let (Some(state), true) = (&mut state, new && is_headers) {
+            // A filter is subscribed to once, whatever it asks of headers (MQTT 5.0, 3.8.4).
+            let is_before = |arguments: &HeaderMatch| *arguments != binding.arguments;
+            let key = (&source.exchange, &source.pattern, source.share.as_ref());
+            for before in keys(parts, queue, key, is_before) {
+                let existed = topology::unbind(parts, queue, before);
+                state.subscriptions -= usize::from(existed);
+                new &= !existed;
+            }
         }
         drop(state);
         let wanted = match replay {
@@ -199,7 +213,7 @@ impl Subscriber<'_> {
             Unsubscription::Binding { exchange, pattern, share } => {
                 let state = self.session.and_then(|session| session.state_for(self.link));
                 let Some(mut state) = state else { return false };
-                let key = BindingKey {
+                let mut key = BindingKey {
                     pattern: self.own.pattern(&exchange, pattern),
                     exchange,
                     arguments: Default::default(),
@@ -209,6 +223,12 @@ impl Subscriber<'_> {
                 };
                 if key.share.is_none() {
                     state.queue.feed().end(&key.exchange, &key.pattern);
+                }
+                if is_headers(parts, &key.exchange) {
+                    // Whatever it asks of headers.
+                    let of = (&key.exchange, &key.pattern, key.share.as_ref());
+                    let Some(there) = keys(parts, &state.queue, of, |_| true).pop() else { return false };
+                    key = there;
                 }
                 let existed = topology::unbind(parts, &state.queue, key);
                 state.subscriptions -= usize::from(existed);
@@ -268,6 +288,31 @@ pub(crate) fn leave(
         return topology::delete_queue(parts, &attached.queue);
     }
     Vec::new()
+}
+
+/// Whether it is a headers exchange. Most subscriptions are to topics: of those nothing is looked up.
+fn is_headers(parts: &Parts, name: &ExchangeName) -> bool {
+    let options = (*name != ExchangeName::TOPIC).then(|| parts.vhost.router.exchange(name)).flatten();
+    options.is_some_and(|options| options.kind == ExchangeKind::Headers)
+}
+
+/// The bindings of a queue to an exchange, by a pattern, in a share, whose arguments are such.
+fn keys(
+    parts: &Parts,
+    queue: &Queue,
+    (exchange, pattern, share): (&ExchangeName, &KeyPattern, Option<&ShareName>),
+    is_such: impl Fn(&HeaderMatch) -> bool,
+) -> Vec<BindingKey> {
+    let bindings = parts.vhost.router.bindings_of(&queue.options().name).into_iter();
+    bindings
+        .filter(|there| {
+            there.exchange == *exchange
+                && there.pattern == *pattern
+                && there.share.as_ref() == share
+                && is_such(&there.arguments)
+        })
+        .map(|there| topology::key_of(queue.id(), there))
+        .collect()
 }
 
 fn private_name(parts: &Parts) -> QueueName {

@@ -10,6 +10,7 @@ use model::message::Message;
 use model::name::{ExchangeName, PublicationId};
 use model::personal;
 use model::properties::{Properties, ReplyTo};
+use model::queue::{HeaderMatch, MatchMode};
 use model::refusal::Refusal;
 
 use crate::codec::wire::FIELD_BYTES_MAX;
@@ -91,6 +92,43 @@ pub(crate) fn source(filter: TopicFilter<'_>, plain: &ExchangeName) -> Option<(E
         }
         _ => Some((plain.clone(), KeyPattern::new(filter.into_levels()))),
     }
+}
+
+/// What user properties of SUBSCRIBE ask of the headers of messages: `x-match`, and each other name with its value. One
+/// without a value asks only that the header is there; of several with one name the first counts.
+///
+/// # Errors
+///
+/// `x-match` has none of its four values.
+pub(crate) fn arguments(user: &[(ByteString, ByteString)]) -> Result<HeaderMatch, &'static str> {
+    let mode = match user.iter().find(|(name, _)| &**name == X_MATCH).map(|(_, value)| &**value) {
+        None | Some("all") => MatchMode::All,
+        Some("any") => MatchMode::Any,
+        Some("all-with-x") => MatchMode::AllWithX,
+        Some("any-with-x") => MatchMode::AnyWithX,
+        Some(_) => return Err("the user property x-match must be all, any, all-with-x or any-with-x"),
+    };
+    let mut wanted: Vec<(ByteString, Option<ByteString>)> = Vec::new();
+    for (name, value) in user {
+        if &**name != X_MATCH && !wanted.iter().any(|(known, _)| known == name) {
+            // On their own, not on the read buffer.
+            let copy = |text: &ByteString| ByteString::from(&**text);
+            wanted.push((copy(name), (!value.is_empty()).then(|| copy(value))));
+        }
+    }
+    Ok(HeaderMatch { mode, wanted })
+}
+
+/// Whether messages of that exchange can be chosen by headers, as far as its name says.
+pub(crate) fn has_arguments(exchange: &ExchangeName, plain: &ExchangeName) -> bool {
+    let others = [
+        ExchangeName::TOPIC,
+        ExchangeName::DIRECT,
+        ExchangeName::FANOUT,
+        ExchangeName::USER,
+        ExchangeName::SESSION,
+    ];
+    exchange != plain && !others.contains(exchange)
 }
 
 /// Whether a topic may name such an exchange. Those with `$` are the broker's own and have topics of their own.
@@ -226,6 +264,7 @@ pub(crate) fn reason(refusal: &Refusal, place: Place) -> Reason {
     if wanted.may_stand_in(place) { wanted } else { Reason::UnspecifiedError }
 }
 
+const X_MATCH: &str = "x-match";
 const AMQ_TOPIC: &str = "amq.topic";
 const EXCHANGE_LEVEL: &str = "$exchange";
 const EXCHANGE: &str = "$exchange/";

@@ -35,6 +35,8 @@ struct Waiting {
     ticket: Ticket,
     id: PacketId,
     slots: Vec<Slot>,
+    /// What the client is told of a refusal of ours.
+    why: Option<&'static str>,
 }
 
 /// What is known of one filter.
@@ -68,6 +70,9 @@ impl Subscriptions {
         let is_too_much = packet.filters.len() > options.subscriptions_per_packet;
         let mut slots = Vec::with_capacity(packet.filters.len());
         let mut subscriptions = Vec::new();
+        let user = packet.properties.as_deref().map_or(&[][..], |properties| &properties.user);
+        let arguments = convert::arguments(user);
+        let mut why = None;
         for filter in &packet.filters {
             let source = if is_too_much {
                 Err(Reason::QuotaExceeded)
@@ -76,7 +81,17 @@ impl Subscriptions {
                     .and_then(|parsed| source(parsed, filter, packet.properties.as_deref(), limits, options))
             };
             match source {
-                Ok(source) => {
+                Ok(mut source) => {
+                    if convert::has_arguments(&source.exchange, &options.exchange) {
+                        match &arguments {
+                            Ok(arguments) => source.arguments.clone_from(arguments),
+                            Err(text) => {
+                                why = Some(*text);
+                                slots.push(Slot::Refused(Reason::ImplementationSpecific));
+                                continue;
+                            }
+                        }
+                    }
                     slots.push(Slot::Asked(filter.qos));
                     subscriptions.push(subscription(source, filter.retain_handling));
                 }
@@ -84,7 +99,7 @@ impl Subscriptions {
             }
         }
         let ticket = tickets.next();
-        self.waiting.push(Waiting { ticket, id: packet.id, slots });
+        self.waiting.push(Waiting { ticket, id: packet.id, slots, why });
         if subscriptions.is_empty() {
             return self.subscribed(ticket, Vec::new(), limits, out);
         }
@@ -108,7 +123,7 @@ impl Subscriptions {
             return Ok(());
         };
         let mut results = results.into_iter();
-        let mut why = None;
+        let mut why = waiting.why.map(str::to_owned);
         let mut reasons = Vec::with_capacity(waiting.slots.len());
         for slot in waiting.slots {
             reasons.push(match slot {
@@ -161,7 +176,7 @@ impl Subscriptions {
             }
         }
         let ticket = tickets.next();
-        self.waiting.push(Waiting { ticket, id: packet.id, slots });
+        self.waiting.push(Waiting { ticket, id: packet.id, slots, why: None });
         if subscriptions.is_empty() {
             return self.unsubscribed(ticket, Vec::new(), limits, out);
         }
