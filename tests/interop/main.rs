@@ -47,6 +47,7 @@ mod tokens;
 mod topics;
 mod transactions;
 mod traps;
+mod unroutable;
 mod users;
 mod wills;
 mod wills_restart;

@@ -116,6 +116,23 @@ fn prefixes_of_the_configuration_are_explained_as_the_door_for_stomp_reads_them(
     Ok(())
 }
 
+#[test]
+fn a_topic_is_explained_as_the_door_for_mqtt_reads_it() -> Result<()> {
+    let config = "[routing]\nmqtt_exchange = \"plain\"\n";
+    let broker = Setup::new().config(config).argument("--dev").start()?;
+    let mut phone = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "phone")?;
+    ensure!(phone.subscribe("chat/+", 1)? == [1]);
+    let done = explain(&broker, "pub", &["chat/5", "--json"])?;
+    let way: Value = serde_json::from_str(&done.out)?;
+    ensure!(way["exchange"] == "plain" && way["key"] == "chat/5", "{way}");
+    ensure!(way["queues"][0]["client"] == "phone", "{way}");
+    for wrong in ["chat/+", "$SYS/broker/uptime", "$exchange/"] {
+        let done = explain(&broker, "pub", &[wrong])?;
+        ensure!(done.code == Some(2) && !done.error.is_empty(), "{wrong}: {done:?}");
+    }
+    Ok(())
+}
+
 fn told(broker: &Broker, arguments: &[&str]) -> Result<Value> {
     let done = explain(broker, "sub", &[arguments, &["--json"]].concat())?;
     ensure!(done.code == Some(0), "{done:?}");

@@ -104,9 +104,7 @@ impl Query {
         let Self { destination, is_stomp, exchange, key, headers, content_type, user, client } = self;
         let (exchange, key) = match (destination, exchange) {
             (Some(text), None) if is_stomp => asked.spoken.0.stomp_address(&text)?,
-            (Some(text), None) => {
-                asked.inspect.place(&text).ok_or_else(|| format!("destination={text}: nothing is there"))?
-            }
+            (Some(text), None) => asked.spoken.0.mqtt_address(&text)?,
             (None, Some(exchange)) => (exchange, RoutingKey::from(key.unwrap_or_default().as_str())),
             (Some(_), Some(_)) => return Err("destination or exchange, not both".to_owned()),
             (None, None) => return Err("say where: destination=… or exchange=…&key=…".to_owned()),

@@ -27,6 +27,13 @@ pub trait Words: Send + Sync + 'static {
         headers: &[(String, String)],
     ) -> Result<(Option<Source>, Target), String>;
 
+    /// Where an MQTT client would publish to.
+    ///
+    /// # Errors
+    ///
+    /// It is no topic name, or none that clients publish to.
+    fn mqtt_address(&self, topic: &str) -> Result<(ExchangeName, RoutingKey), String>;
+
     /// What an MQTT client would bind to its session's queue.
     ///
     /// # Errors
@@ -71,6 +78,10 @@ impl Words for Nothing {
         _destination: &str,
         _headers: &[(String, String)],
     ) -> Result<(Option<Source>, Target), String> {
+        Err(NO_DOOR.to_owned())
+    }
+
+    fn mqtt_address(&self, _topic: &str) -> Result<(ExchangeName, RoutingKey), String> {
         Err(NO_DOOR.to_owned())
     }
 

@@ -6,7 +6,7 @@ use model::key::RoutingKey;
 use model::name::{ClientId, ExchangeName, UserName};
 use model::principal::Principal;
 use model::properties::Properties;
-use model::queue::{ExchangeKind, HeaderMatch, MatchMode};
+use model::queue::HeaderMatch;
 use routing::{Leads, Owner, Queue, Sender, Step, Tried};
 use serde::Serialize;
 
@@ -166,22 +166,12 @@ fn step(step: &Step) -> StepView {
     let alternate = step.exchange.alternate.as_ref().filter(|_| step.is_alternate_asked);
     StepView {
         exchange: step.exchange.name.to_string(),
-        kind: kind(step.exchange.kind),
+        kind: step.exchange.kind.as_str(),
         from: step.from.as_ref().map(ToString::to_string),
         matched: step.matched.iter().map(binding).collect(),
         nearest: step.nearest.iter().map(binding).collect(),
         missed: step.missed,
         alternate: alternate.map(ToString::to_string),
-    }
-}
-
-/// Its word.
-pub(crate) const fn kind(kind: ExchangeKind) -> &'static str {
-    match kind {
-        ExchangeKind::Direct => "direct",
-        ExchangeKind::Topic => "topic",
-        ExchangeKind::Fanout => "fanout",
-        ExchangeKind::Headers => "headers",
     }
 }
 
@@ -208,17 +198,11 @@ pub(crate) fn arguments(arguments: &HeaderMatch) -> Vec<(String, Option<String>)
     if arguments.wanted.is_empty() {
         return Vec::new();
     }
-    let mode = match arguments.mode {
-        MatchMode::All => "all",
-        MatchMode::Any => "any",
-        MatchMode::AllWithX => "all-with-x",
-        MatchMode::AnyWithX => "any-with-x",
-    };
     let wanted = arguments
         .wanted
         .iter()
         .map(|(name, value)| (name.to_string(), value.as_ref().map(ToString::to_string)));
-    std::iter::once(("x-match".to_owned(), Some(mode.to_owned()))).chain(wanted).collect()
+    std::iter::once(("x-match".to_owned(), Some(arguments.mode.as_str().to_owned()))).chain(wanted).collect()
 }
 
 fn queue(queue: &Arc<Queue>) -> ReachedView {

@@ -104,7 +104,7 @@ pub(crate) fn foresee(core: &Core, supposed: &SupposedSubscription) -> Foreseen 
         let bound = name.as_ref().map(|name| router.bindings_of(name)).unwrap_or_default();
         BoundView {
             exchange: source.exchange.to_string(),
-            kind: exchange.map(|exchange| explain::kind(exchange.kind)),
+            kind: exchange.map(|exchange| exchange.kind.as_str()),
             pattern: source.pattern.to_string(),
             arguments: arguments(&source.arguments),
             share: source.share.as_ref().map(ToString::to_string),

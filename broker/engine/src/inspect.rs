@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use model::key::RoutingKey;
 use model::name::{ExchangeName, QueueName};
 use model::queue::ExchangeOptions;
 
@@ -138,15 +137,6 @@ impl Inspect {
     /// What a subscription would make and bind. Nothing is made.
     pub fn foresee(&self, supposed: &SupposedSubscription) -> Foreseen {
         foresee::foresee(&self.core, supposed)
-    }
-
-    /// Where `destination` leads, which is written as MQTT writes it: an exchange and a key. `None`: nowhere.
-    pub fn place(&self, destination: &str) -> Option<(ExchangeName, RoutingKey)> {
-        match Place::read(destination, &self.core.parts.vhost.router) {
-            Place::Key(exchange, _, key) => Some((exchange, key)),
-            Place::Queue(name) => Some((ExchangeName::DEFAULT, RoutingKey::from(name.as_str()))),
-            Place::Nowhere => None,
-        }
     }
 
     /// The last messages that no queue took, the newest first: not all that there were, and of a long one the beginning.

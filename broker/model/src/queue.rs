@@ -19,6 +19,25 @@ pub enum ExchangeKind {
     Headers,
 }
 
+impl ExchangeKind {
+    /// Its name, in declarations and for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Topic => "topic",
+            Self::Fanout => "fanout",
+            Self::Headers => "headers",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Direct, Self::Topic, Self::Fanout, Self::Headers]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    }
+}
+
 /// An exchange as it is declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExchangeOptions {
@@ -221,4 +240,22 @@ pub enum MatchMode {
     AllWithX,
     /// At least one argument, also those whose name starts with `x-`.
     AnyWithX,
+}
+
+impl MatchMode {
+    /// Its value of `x-match`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Any => "any",
+            Self::AllWithX => "all-with-x",
+            Self::AnyWithX => "any-with-x",
+        }
+    }
+
+    /// The mode of that value of `x-match`; where there is none, it is the default one.
+    pub fn named(value: Option<&str>) -> Option<Self> {
+        let Some(value) = value else { return Some(Self::default()) };
+        [Self::All, Self::Any, Self::AllWithX, Self::AnyWithX].into_iter().find(|mode| mode.as_str() == value)
+    }
 }

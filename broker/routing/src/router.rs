@@ -312,14 +312,8 @@ fn is_new_exchange(table: &Table, options: &ExchangeOptions) -> Result<bool, Ref
 }
 
 fn check_exchange(existing: &ExchangeOptions, asked: &ExchangeOptions) -> Result<(), Refusal> {
-    let kind = |kind: ExchangeKind| match kind {
-        ExchangeKind::Direct => "direct",
-        ExchangeKind::Topic => "topic",
-        ExchangeKind::Fanout => "fanout",
-        ExchangeKind::Headers => "headers",
-    };
     let what = || format!("exchange {:?}", existing.name);
-    differs(what, "kind", kind(existing.kind), kind(asked.kind))?;
+    differs(what, "kind", existing.kind.as_str(), asked.kind.as_str())?;
     differs(what, "durable", existing.durable, asked.durable)?;
     differs(what, "auto_delete", existing.auto_delete, asked.auto_delete)?;
     differs(what, "internal", existing.internal, asked.internal)?;

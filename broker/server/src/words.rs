@@ -29,6 +29,10 @@ impl admin::Words for Doorkeepers {
         stomp::session::foresee(&all, &self.stomp.destinations)
     }
 
+    fn mqtt_address(&self, topic: &str) -> Result<(ExchangeName, RoutingKey), String> {
+        mqtt::session::address(topic, &self.mqtt)
+    }
+
     fn mqtt_subscription(&self, filter: &str) -> Result<Source, String> {
         mqtt::session::foresee(filter, &self.mqtt)
     }

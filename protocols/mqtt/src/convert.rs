@@ -101,13 +101,9 @@ pub(crate) fn source(filter: TopicFilter<'_>, plain: &ExchangeName) -> Option<(E
 ///
 /// `x-match` has none of its four values.
 pub(crate) fn arguments(user: &[(ByteString, ByteString)]) -> Result<HeaderMatch, &'static str> {
-    let mode = match user.iter().find(|(name, _)| &**name == X_MATCH).map(|(_, value)| &**value) {
-        None | Some("all") => MatchMode::All,
-        Some("any") => MatchMode::Any,
-        Some("all-with-x") => MatchMode::AllWithX,
-        Some("any-with-x") => MatchMode::AnyWithX,
-        Some(_) => return Err("the user property x-match must be all, any, all-with-x or any-with-x"),
-    };
+    let mode = user.iter().find(|(name, _)| &**name == X_MATCH).map(|(_, value)| &**value);
+    let mode = MatchMode::named(mode)
+        .ok_or("the user property x-match must be all, any, all-with-x or any-with-x")?;
     let mut wanted: Vec<(ByteString, Option<ByteString>)> = Vec::new();
     for (name, value) in user {
         if &**name != X_MATCH && !wanted.iter().any(|(known, _)| known == name) {

@@ -35,6 +35,7 @@ mod reply;
 mod subscribe;
 mod ticket;
 
+pub use publish::address;
 pub use subscribe::foresee;
 
 /// The broker's side of one MQTT connection.

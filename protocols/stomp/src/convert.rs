@@ -321,16 +321,10 @@ const OF_SUBSCRIBE: [&str; 9] = [
 ///
 /// `x-match` has none of its four values.
 pub(crate) fn arguments(headers: &Headers) -> Result<HeaderMatch, HeaderError> {
-    let mode = match headers.get("x-match").map(|value| &**value) {
-        None | Some("all") => MatchMode::All,
-        Some("any") => MatchMode::Any,
-        Some("all-with-x") => MatchMode::AllWithX,
-        Some("any-with-x") => MatchMode::AnyWithX,
-        Some(other) => {
-            let expected = "all, any, all-with-x or any-with-x";
-            return Err(HeaderError::value("x-match", other, expected));
-        }
-    };
+    let mode = headers.get("x-match").map(|value| &**value);
+    let mode = MatchMode::named(mode).ok_or_else(|| {
+        HeaderError::value("x-match", mode.unwrap_or_default(), "all, any, all-with-x or any-with-x")
+    })?;
     let mut wanted: Vec<(ByteString, Option<ByteString>)> = Vec::new();
     for (name, value) in headers {
         let reserved = is_ours(name)

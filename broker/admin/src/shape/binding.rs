@@ -36,15 +36,10 @@ pub(crate) fn read(source: &str, to: Destination, body: &Value) -> Result<Bindin
 
 fn arguments(value: Option<&Value>) -> Result<HeaderMatch, String> {
     let mut fields = Fields::of("binding.arguments", value)?;
-    let mode = match fields.text("x-match")?.as_deref() {
-        None | Some("all") => MatchMode::All,
-        Some("any") => MatchMode::Any,
-        Some("all-with-x") => MatchMode::AllWithX,
-        Some("any-with-x") => MatchMode::AnyWithX,
-        Some(other) => {
-            return Err(format!("x-match is {other:?}: all, any, all-with-x or any-with-x is wanted"));
-        }
-    };
+    let word = fields.text("x-match")?;
+    let mode = MatchMode::named(word.as_deref()).ok_or_else(|| {
+        format!("x-match is {:?}: all, any, all-with-x or any-with-x is wanted", word.unwrap_or_default())
+    })?;
     let wanted = fields
         .rest()
         .map(|(name, value)| {

@@ -15,15 +15,10 @@ use super::arguments::{Fields, checked};
 pub(crate) fn read(name: &str, body: &Value) -> Result<ExchangeOptions, String> {
     checked("the name of the exchange", name)?;
     let mut fields = Fields::of("exchange", Some(body))?;
-    let kind = match fields.text("type")?.as_deref() {
-        Some("direct") | None => ExchangeKind::Direct,
-        Some("topic") => ExchangeKind::Topic,
-        Some("fanout") => ExchangeKind::Fanout,
-        Some("headers") => ExchangeKind::Headers,
-        Some(other) => {
-            return Err(format!("exchange.type is {other:?}: direct, topic, fanout or headers is wanted"));
-        }
-    };
+    let kind = fields.text("type")?.map_or(Ok(ExchangeKind::Direct), |word| {
+        ExchangeKind::named(&word)
+            .ok_or_else(|| format!("exchange.type is {word:?}: direct, topic, fanout or headers is wanted"))
+    })?;
     let mut arguments = Fields::of("exchange.arguments", fields.take("arguments").as_ref())?;
     let options = ExchangeOptions {
         name: ExchangeName::new(name),

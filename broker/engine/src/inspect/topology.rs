@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::queue::{
-    Binding, ExchangeBinding, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode, QueueArguments,
-};
+use model::queue::{Binding, ExchangeBinding, ExchangeOptions, HeaderMatch, QueueArguments};
 use routing::{Owner, Queue};
 use serde::Serialize;
 
@@ -92,12 +90,7 @@ impl ExchangeView {
         let ExchangeOptions { name, kind, durable, auto_delete, internal, alternate } = options;
         Self {
             name: name.to_string(),
-            kind: match kind {
-                ExchangeKind::Direct => "direct",
-                ExchangeKind::Topic => "topic",
-                ExchangeKind::Fanout => "fanout",
-                ExchangeKind::Headers => "headers",
-            },
+            kind: kind.as_str(),
             durable,
             auto_delete,
             internal,
@@ -172,12 +165,7 @@ fn shown(arguments: HeaderMatch) -> BTreeMap<String, Option<String>> {
     if arguments == HeaderMatch::default() {
         return BTreeMap::new();
     }
-    let mode = match arguments.mode {
-        MatchMode::All => "all",
-        MatchMode::Any => "any",
-        MatchMode::AllWithX => "all-with-x",
-        MatchMode::AnyWithX => "any-with-x",
-    };
+    let mode = arguments.mode.as_str();
     let wanted = arguments
         .wanted
         .into_iter()

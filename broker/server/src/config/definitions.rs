@@ -74,12 +74,8 @@ fn find_doubles(table: &str, sections: &[Section], errors: &mut Vec<ConfigError>
 fn exchange(section: &Section) -> ExchangeOptions {
     ExchangeOptions {
         name: ExchangeName::new(section.word("name")),
-        kind: match section.word("type") {
-            "topic" => ExchangeKind::Topic,
-            "fanout" => ExchangeKind::Fanout,
-            "headers" => ExchangeKind::Headers,
-            _ => ExchangeKind::Direct,
-        },
+        // Another word than these four did not come through the check of the keys.
+        kind: ExchangeKind::named(section.word("type")).unwrap_or(ExchangeKind::Direct),
         durable: section.truth("durable"),
         auto_delete: section.truth("auto_delete"),
         internal: section.truth("internal"),
@@ -166,16 +162,10 @@ fn arguments(section: &Section) -> Result<HeaderMatch, ConfigError> {
             arguments.wanted.push((ByteString::from(name.as_str()), Some(ByteString::from(value))));
             continue;
         }
-        arguments.mode = match value {
-            "all" => MatchMode::All,
-            "any" => MatchMode::Any,
-            "all-with-x" => MatchMode::AllWithX,
-            "any-with-x" => MatchMode::AnyWithX,
-            _ => {
-                let text = format!("x-match is {value:?}; expected all, any, all-with-x or any-with-x");
-                return Err(ConfigError::new(&given.origin, text));
-            }
-        };
+        arguments.mode = MatchMode::named(Some(value)).ok_or_else(|| {
+            let text = format!("x-match is {value:?}; expected all, any, all-with-x or any-with-x");
+            ConfigError::new(&given.origin, text)
+        })?;
     }
     arguments
         .wanted

@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
+use bytestring::ByteString;
 use model::event::Submitted;
+use model::key::RoutingKey;
+use model::name::ExchangeName;
 use model::outbox::Outbox;
 use model::qos::Qos;
 use model::refusal::Refusal;
@@ -326,3 +329,20 @@ const TOO_MANY: Fault = Fault::new(
 const NO_TEXT: &str = "3.3.2.3.2: the payload is announced as UTF-8, and is not";
 const BEYOND_LIMITS: Fault =
     Fault::new(Reason::TopicNameInvalid, "the topic name is longer or deeper than the broker allows");
+/// Where a PUBLISH to this topic asks the broker to put its message, for whoever wants to know before.
+///
+/// # Errors
+///
+/// Why it would be refused before the broker is asked.
+pub fn address(topic: &str, options: &Options) -> Result<(ExchangeName, RoutingKey), String> {
+    let parsed = TopicName::parse(ByteString::from(topic)).map_err(|error| error.to_string())?;
+    if !options.takes(&parsed) {
+        return Err(format!(
+            "the topic has more than {} bytes or {} levels",
+            options.topic_bytes_max, options.topic_levels_max
+        ));
+    }
+    convert::place(parsed, &options.exchange).ok_or_else(|| {
+        format!("{topic:?}: clients do not publish there; topics that begin with $ are the broker's own")
+    })
+}
