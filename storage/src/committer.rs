@@ -10,7 +10,7 @@ use telemetry::Metrics;
 use crate::completion::Completion;
 use crate::error::StoreError;
 use crate::group::Group;
-use crate::inbox::{Inbox, Job, Taken};
+use crate::inbox::{Inbox, Job, Taken, Urgency};
 use crate::log::Log;
 use crate::record::{put_changes, put_changeset, put_note};
 use crate::statistics::Statistics;
@@ -47,7 +47,9 @@ impl Committer {
         let mut work = Work {
             committer: self,
             group: Group::new(),
+            written: Vec::new(),
             waiting: Vec::new(),
+            must_sync: false,
             answers: Vec::new(),
             sync_due: None,
             unsynced_records: 0,
@@ -67,8 +69,12 @@ impl Committer {
 struct Work {
     committer: Committer,
     group: Group,
-    /// In commit order.
+    /// They wait for the write alone. In commit order.
+    written: Vec<Box<dyn Completion>>,
+    /// Behind them, those that wait for the sync, and whoever came after one of these. In commit order.
     waiting: Vec<Box<dyn Completion>>,
+    /// Somebody waits for the sync.
+    must_sync: bool,
     answers: Vec<Sender<()>>,
     /// There is something written that is not synced; when it must be.
     sync_due: Option<Instant>,
@@ -87,8 +93,9 @@ impl Work {
             }
             self.write()?;
             match taken {
-                Taken::Jobs { urgent: false } => self.sync_if_due()?,
-                Taken::Jobs { urgent: true } | Taken::Time => self.sync()?,
+                Taken::Jobs if self.must_sync => self.sync()?,
+                Taken::Jobs => self.sync_if_due()?,
+                Taken::Time => self.sync()?,
                 Taken::Closed => return self.sync(),
             }
         }
@@ -96,16 +103,26 @@ impl Work {
 
     fn admit(&mut self, job: Job) -> Result<(), StoreError> {
         match job {
-            Job::Commit { changeset, completion } => {
+            Job::Commit { changeset, urgency, completion } => {
                 if let Some(watch) = &mut self.watch {
                     watch.note(&changeset);
                 }
                 if !changeset.is_empty() {
                     self.group.push(|out| put_changeset(out, &changeset));
                 }
-                self.waiting.extend(completion);
+                self.must_sync |= urgency == Urgency::Now;
+                if urgency == Urgency::Written && self.waiting.is_empty() {
+                    self.written.extend(completion);
+                } else {
+                    self.waiting.extend(completion);
+                }
+            }
+            Job::Sync(answer) => {
+                self.must_sync = true;
+                self.answers.push(answer);
             }
             Job::Watch(answer) => {
+                self.must_sync = true;
                 self.watch = Some(Watch::new(self.committer.salt));
                 self.answers.push(answer);
             }
@@ -119,6 +136,7 @@ impl Work {
                         self.write_if_full()?;
                     }
                 }
+                self.must_sync = true;
                 self.answers.push(done);
             }
         }
@@ -129,15 +147,23 @@ impl Work {
         let Limits { records_max, bytes_max, .. } = self.committer.limits;
         if self.group.records() >= records_max || self.group.bytes_len() >= bytes_max {
             self.write()?;
-            self.sync()?;
+            if self.must_sync {
+                self.sync()?;
+            }
         }
         Ok(())
     }
 
+    /// Writes what there is; who waited for that alone is told.
     fn write(&mut self) -> Result<(), StoreError> {
-        if self.group.is_empty() {
-            return Ok(());
+        if !self.group.is_empty() {
+            self.append()?;
         }
+        let written = std::mem::take(&mut self.written);
+        self.complete(written)
+    }
+
+    fn append(&mut self) -> Result<(), StoreError> {
         let statistics = &self.committer.statistics;
         statistics.groups.add(1);
         statistics.records.add(self.group.records() as u64);
@@ -160,6 +186,7 @@ impl Work {
 
     /// Everything written so far lasts; who waited for it is told.
     fn sync(&mut self) -> Result<(), StoreError> {
+        self.must_sync = false;
         if self.sync_due.take().is_some() {
             let start = Instant::now();
             self.committer.log.sync()?;
@@ -174,11 +201,15 @@ impl Work {
             // Who asked may have given up.
             let _ = answer.send(());
         }
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
         let next = Vec::with_capacity(self.waiting.len());
         let ready = std::mem::replace(&mut self.waiting, next);
+        self.complete(ready)
+    }
+
+    fn complete(&self, ready: Vec<Box<dyn Completion>>) -> Result<(), StoreError> {
+        if ready.is_empty() {
+            return Ok(());
+        }
         self.committer
             .completions
             .send(ready)

@@ -9,11 +9,13 @@ use model::change::Changeset;
 use crate::completion::Completion;
 use crate::watch::Moved;
 
-/// Whether somebody waits for a changeset.
+/// What somebody waits for, who has handed in a changeset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Urgency {
-    /// Somebody waits.
+    /// For fdatasync: then it outlives a loss of power.
     Now,
+    /// For the write, and for whatever those before him wait for: then it outlives the process. It is synced soon.
+    Written,
     /// Nobody waits: it may ride with a later group.
     Soon,
 }
@@ -21,7 +23,9 @@ pub enum Urgency {
 /// One thing for the committer to do.
 pub(crate) enum Job {
     /// Write this.
-    Commit { changeset: Changeset, completion: Option<Box<dyn Completion>> },
+    Commit { changeset: Changeset, urgency: Urgency, completion: Option<Box<dyn Completion>> },
+    /// Sync what was handed in before this; answered then.
+    Sync(Sender<()>),
     /// Take notes of all that changes from now on; answered when everything before is durable.
     Watch(Sender<()>),
     /// Write these again, but for what changed meanwhile; answered when that is durable.
@@ -31,8 +35,8 @@ pub(crate) enum Job {
 /// What [`Inbox::take`] brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// Jobs, and whether somebody waits for one of them.
-    Jobs { urgent: bool },
+    /// Jobs.
+    Jobs,
     /// No job, but it is time to sync.
     Time,
     /// No job, and there will be none.
@@ -73,7 +77,7 @@ impl Inbox {
         }
         state.jobs.push(job);
         let wake = match urgency {
-            Urgency::Now => !std::mem::replace(&mut state.urgent, true),
+            Urgency::Now | Urgency::Written => !std::mem::replace(&mut state.urgent, true),
             Urgency::Soon if state.due.is_none() => {
                 state.due = Some(Instant::now() + self.soon_wait_max);
                 true
@@ -142,7 +146,8 @@ impl State {
         }
         std::mem::swap(&mut self.jobs, jobs);
         self.due = None;
-        Taken::Jobs { urgent: std::mem::take(&mut self.urgent) }
+        self.urgent = false;
+        Taken::Jobs
     }
 }
 

@@ -9,9 +9,10 @@ use model::change::Place;
 use model::name::QueueId;
 
 use crate::error::StoreError;
+use crate::inbox::{Inbox, Job, Urgency};
 use crate::log::{Log, Seen};
 use crate::position::Position;
-use crate::queues::Index;
+use crate::queues::{Index, Queues};
 use crate::record::wire::RecordError;
 use crate::record::{Item, Items};
 use crate::recovery::RecoveredEntry;
@@ -43,6 +44,8 @@ pub(crate) struct Reader {
     pub(crate) questions: Receiver<Option<Wanted>>,
     /// Asks the follower not to wait.
     pub(crate) nudge: Sender<()>,
+    /// Asks the committer to sync.
+    pub(crate) inbox: Arc<Inbox>,
     pub(crate) stopping: Arc<AtomicBool>,
 }
 
@@ -85,14 +88,31 @@ impl Reader {
 
     /// Waits until the index has all of them, or all there is.
     fn catch_up(&self, queue: QueueId, wanted: &Left) -> Result<(), StoreError> {
+        if !self.follows(queue, wanted)? {
+            // What somebody saw who waited for the write alone, nobody may have synced yet.
+            let (synced, wait) = crossbeam_channel::bounded(1);
+            self.inbox.push(Job::Sync(synced), Urgency::Now);
+            wait.recv().map_err(|_| StoreError::Ended { thread: "committer" })?;
+            self.follows(queue, wanted)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the index has all of them, or all that lasts; whether it has all of them.
+    fn follows(&self, queue: QueueId, wanted: &Left) -> Result<bool, StoreError> {
         let end = self.log.durable();
         let mut queues = self.index.lock();
-        while queues.followed < end
-            && wanted
-                .sequences
-                .iter()
-                .any(|sequence| queues.spot(Place { queue, sequence: *sequence }).is_none())
-        {
+        let lacks_some = |queues: &Queues| {
+            let is_missing = |sequence: &u64| queues.spot(Place { queue, sequence: *sequence }).is_none();
+            wanted.sequences.iter().any(is_missing)
+        };
+        loop {
+            if !lacks_some(&queues) {
+                return Ok(true);
+            }
+            if queues.followed >= end {
+                return Ok(false);
+            }
             if queues.ended || self.stopping.load(Ordering::Relaxed) {
                 return Err(StoreError::Ended { thread: "follower" });
             }
@@ -100,7 +120,6 @@ impl Reader {
             let _ = self.nudge.try_send(());
             queues = self.index.wait(queues, CATCH_UP_WAIT);
         }
-        Ok(())
     }
 
     /// Where they lie, in the order of the journal; what does not wait any more is left out.

@@ -102,6 +102,7 @@ impl Store {
             index: Arc::clone(&state.queues),
             questions: asked,
             nudge: nudge.clone(),
+            inbox: Arc::clone(&inbox),
             stopping: Arc::clone(&stopping),
         };
         let committer = Committer {
@@ -150,12 +151,13 @@ impl Store {
     /// Hands in a changeset. Never waits for the disk. The order of calls is the order in the journal, and the order in
     /// which completions run; of two threads, a lock decides.
     ///
-    /// An empty changeset writes nothing; its completion runs in its turn, when everything before it lasts.
+    /// An empty changeset writes nothing; its completion runs in its turn, when everything before it lasts as far as
+    /// `urgency` says.
     ///
     /// What was handed in waits in memory, bounded only by how much the callers have under way.
     pub fn commit(&self, changeset: Changeset, urgency: Urgency, completion: Option<Box<dyn Completion>>) {
         self.statistics.commits.add(1);
-        self.inbox.push(Job::Commit { changeset, completion }, urgency);
+        self.inbox.push(Job::Commit { changeset, urgency, completion }, urgency);
     }
 
     /// Reads messages that wait, by the numbers of their entries, which are durable. Never waits for the disk: `answer` is

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use storage::{Completion, Options, Urgency};
+use model::change::Changeset;
+use storage::{Completion, Options, Store, Urgency};
 
 use crate::changes::{changeset, commit, declare, enqueue, message, open, options, place};
 
@@ -88,6 +89,55 @@ fn what_waits_together_is_synced_together() {
     let statistics = store.statistics();
     assert_eq!(statistics.records.value(), 2000);
     assert!(statistics.sync_us.snapshot().count < 500, "{statistics:?}");
+}
+
+#[test]
+fn who_waits_for_the_write_alone_does_not_wait_for_a_sync() {
+    let home = tempfile::tempdir().unwrap();
+    let lazy = Options { soon_sync_wait_max: Duration::from_secs(3600), ..options(home.path()) };
+    let (store, _) = open(lazy);
+    commit(&store, [declare(1)]);
+    let syncs = || store.statistics().sync_us.snapshot().count;
+    let (before, records) = (syncs(), store.statistics().records.value());
+    for number in 1..=50 {
+        let changes = changeset([enqueue(&message(number, "k", vec![0; 40]), &[place(1, number)])]);
+        wait_written(&store, changes);
+        assert_eq!(store.statistics().records.value(), records + number, "it is written by then");
+    }
+    assert_eq!(syncs(), before);
+    // Whoever waits for more has all that came before him synced, too.
+    commit(&store, [declare(2)]);
+    assert_eq!(syncs(), before + 1);
+    wait_written(&store, changeset([]));
+    assert_eq!(syncs(), before + 1, "there was nothing to write");
+}
+
+#[test]
+fn completions_keep_their_order_whatever_each_waits_for() {
+    let home = tempfile::tempdir().unwrap();
+    let (store, _) = open(Options { group_records_max: 7, ..options(home.path()) });
+    commit(&store, [declare(1)]);
+    let ran = Arc::new(Mutex::new(Vec::new()));
+    for number in 1..=3000_u64 {
+        let changes = match number % 3 {
+            0 => changeset([]),
+            _ => changeset([enqueue(&message(number, "k", vec![0; 40]), &[place(1, number)])]),
+        };
+        let urgency = match number % 11 {
+            0 => Urgency::Now,
+            1 => Urgency::Soon,
+            _ => Urgency::Written,
+        };
+        store.commit(changes, urgency, Some(Box::new(Note { number, ran: Arc::clone(&ran) })));
+    }
+    store.close();
+    assert!(ran.lock().unwrap().iter().copied().eq(1..=3000));
+}
+
+fn wait_written(store: &Store, changes: Changeset) {
+    let (done, wait) = crossbeam_channel::bounded(1);
+    store.commit(changes, Urgency::Written, Some(Box::new(crate::changes::Send(done))));
+    wait.recv().unwrap();
 }
 
 struct Note {

@@ -33,6 +33,23 @@ fn what_was_committed_is_read_at_once() {
 }
 
 #[test]
+fn what_is_written_and_not_synced_yet_is_read_all_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let long = std::time::Duration::from_secs(3600);
+    let (store, _) = open(Options { soon_sync_wait_max: long, ..options(home.path()) });
+    commit(&store, [declare(1)]);
+    for number in 1..=30 {
+        let (done, wait) = crossbeam_channel::bounded(1);
+        let body = message(number, &format!("key/{number}"), vec![number as u8; number as usize * 10]);
+        let changes = changeset([enqueue(&body, &[place(1, number)])]);
+        store.commit(changes, storage::Urgency::Written, Some(Box::new(crate::changes::Send(done))));
+        wait.recv().unwrap();
+        // Whoever has been told of it may let go of it, and want it back.
+        check(&read(&store, 1, &[number]).unwrap(), &[number], 0);
+    }
+}
+
+#[test]
 fn portion_after_portion_is_read_forwards_and_backwards() {
     let home = tempfile::tempdir().unwrap();
     // Several files, many groups in each.
