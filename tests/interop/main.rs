@@ -8,6 +8,7 @@ mod clients;
 mod crossing;
 mod crossing_names;
 mod crossing_promises;
+mod crowds;
 mod delivery;
 mod exchanges;
 mod exchanges_setup;

@@ -123,6 +123,11 @@ fn counted(page: &mut Exposition, Metric { name, about, value }: &Metric) {
         "connections" | "sessions" | "retained" => return,
         "clients_admitted" => ("auth_attempts", AUTH, &[("result", "success")]),
         "auth_refused" => ("auth_attempts", AUTH, &[("result", "failure")]),
+        "refused_connections" => ("connections_refused", REFUSED, &[("limit", "connections")]),
+        "refused_per_address" => ("connections_refused", REFUSED, &[("limit", "connections_per_ip")]),
+        "refused_rate" => ("connections_refused", REFUSED, &[("limit", "connection_rate")]),
+        "refused_per_user" => ("connections_refused", REFUSED, &[("limit", "connections_per_user")]),
+        "refused_sessions" => ("connections_refused", REFUSED, &[("limit", "sessions")]),
         "packets_received" => ("packets", PACKETS, &[("dir", "in")]),
         "packets_sent" => ("packets", PACKETS, &[("dir", "out")]),
         "duplicates_suppressed" => ("messages_duplicate_suppressed", about, &[]),
@@ -180,6 +185,7 @@ fn taken(directory: &Path, depth: usize) -> u64 {
 
 const PREFIX: &str = "duetmq_";
 const AUTH: &str = "Logins, by how they ended.";
+const REFUSED: &str = "Connections that were not let in, by the limit that was reached.";
 const PACKETS: &str = "Packets and frames, of any kind, from clients and to them.";
 const COMMIT: &str = "How long a group commit took, from write to synced.";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -11,6 +11,7 @@ use model::name::ConsumerId;
 use routing::Readiness;
 
 use crate::client::Client;
+use crate::crowd::Crowd;
 use crate::mailbox::Note;
 use crate::parts::Parts;
 use crate::presence::Presence;
@@ -26,6 +27,8 @@ pub(crate) struct Core {
     pub(crate) hook: Option<Arc<dyn Hook>>,
     pub(crate) presence: Presence,
     pub(crate) pressure: Pressure,
+    /// Where the connections of one user have a limit.
+    pub(crate) crowd: Option<Arc<Crowd>>,
     links: Mutex<HashMap<u64, Arc<Client>>>,
     stopping: AtomicBool,
 }
@@ -34,6 +37,7 @@ impl Core {
     pub(crate) fn new(parts: Arc<Parts>, registry: Registry, access: Arc<dyn AccessControl>) -> Self {
         let options = &parts.vhost.options;
         let presence = Presence::new(options.events, options.node.clone());
+        let crowd = Crowd::new(options.connections_per_user_max);
         let (hook, stopping) = (access.hook(), AtomicBool::new(false));
         Self {
             parts,
@@ -42,6 +46,7 @@ impl Core {
             hook,
             presence,
             pressure: Pressure::default(),
+            crowd,
             links: Mutex::default(),
             stopping,
         }

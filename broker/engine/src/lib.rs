@@ -13,6 +13,7 @@ mod client;
 mod clock;
 mod commands;
 mod core;
+mod crowd;
 mod dead_letter;
 mod durable;
 mod equivalence;

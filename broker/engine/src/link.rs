@@ -24,6 +24,7 @@ use smallvec::SmallVec;
 use crate::client::Client;
 use crate::clock;
 use crate::core::Core;
+use crate::crowd::Seat;
 use crate::inquiry::Inquiry;
 use crate::mailbox::{Mailbox, Note};
 use crate::parked::Parked;
@@ -111,6 +112,8 @@ struct Member {
     renewal: Renewal,
     session: Option<Arc<Session>>,
     consumers: HashMap<ConsumerId, Attached>,
+    /// Its place among the connections of its user, where they have a limit.
+    _seat: Option<Box<Seat>>,
 }
 
 /// How far a client that is in has come in showing anew who it is.

@@ -27,6 +27,10 @@ pub struct Options {
     /// How often a message may come back before a queue with dead letters gives it up, where the queue does not say; `None`:
     /// any number.
     pub redeliveries_max: Option<u32>,
+    /// The most connections of one user at a time; `None`: any number.
+    pub connections_per_user_max: Option<usize>,
+    /// The most sessions, with a connection or without; beyond it, nobody gets a new one.
+    pub sessions_max: usize,
     /// The most subscriptions that one session may hold.
     pub subscriptions_max: usize,
     /// The most retained messages; beyond it, a publish that would retain another one is refused.
@@ -66,6 +70,8 @@ impl Default for Options {
             queue_bytes_max: 1 << 30,
             resident: Resident { messages_max: 16_384, bytes_max: 16 << 20 },
             redeliveries_max: Some(20),
+            connections_per_user_max: None,
+            sessions_max: 1_000_000,
             subscriptions_max: 10_000,
             retained_max: 1_000_000,
             retained_bytes_max: 1 << 30,

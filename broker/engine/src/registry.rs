@@ -255,6 +255,10 @@ impl Registry {
         sessions: &mut HashMap<ClientId, Arc<Session>>,
         arriving: &Arriving<'_>,
     ) -> Result<Arc<Session>, Refusal> {
+        if sessions.len() >= parts.vhost.options.sessions_max {
+            parts.metrics.refused_sessions.increment();
+            return Err(Refusal::LimitReached("sessions of all clients ([limits] sessions)"));
+        }
         let options = QueueOptions {
             name: queue_name(&arriving.client),
             durable: arriving.expiry_s > 0,
@@ -326,6 +330,15 @@ impl Registry {
             drop(state);
         }
         wills::settle(parts, aftermath);
+    }
+
+    /// Whether there is a connection that speaks for the session of `client`, which is that principal's.
+    pub(crate) fn is_connected(&self, client: &ClientId, principal: &Principal) -> bool {
+        let session = self.lock().get(client).map(Arc::clone);
+        session.is_some_and(|session| {
+            let state = session.lock();
+            state.attached.is_some() && state.owner.as_ref() == Some(principal)
+        })
     }
 
     /// All of them, in no order.

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use engine::Link;
+use model::event::Event;
 use model::outbox::{By, Hangup, Wire};
+use model::refusal::Refusal;
 use model::session::Session;
 use telemetry::Metrics;
 use tokio::time::Sleep;
@@ -79,6 +81,9 @@ impl Connection {
 
     async fn say_goodbye(self: Box<Self>, hangup: Hangup) {
         self.identity.log_end(&hangup);
+        if self.identity.is_in() && hangup.by == By::Broker {
+            self.metrics.connections_cut.increment();
+        }
         let Self { mut carrier, mut link, session, mut unsent, .. } = *self;
         link.end(&hangup);
         // The broker need not wait for a slow good-bye: the client's session is free for its next connection.
@@ -217,6 +222,10 @@ impl Connection {
                 return;
             }
             self.identity.hears(&event);
+            if let Some(limit) = reached(&event) {
+                self.metrics.limits_reached.increment();
+                self.identity.log_limit(limit);
+            }
             self.session.notify(event, now, &mut bench.out);
         }
     }
@@ -347,6 +356,17 @@ pub(crate) async fn finish(carrier: &mut Carrier, unsent: &mut Wire) {
     let finished = poll_fn(|cx| writer::poll_finish(carrier, unsent, cx));
     // Whether the peer heard it or not: it was told, and the connection is over.
     let _ = tokio::time::timeout(FINISH_MAX, finished).await;
+}
+
+/// The limit that kept the client from what it asked.
+fn reached(event: &Event) -> Option<&'static str> {
+    let limit =
+        |refusal: &Refusal| if let Refusal::LimitReached(limit) = refusal { Some(*limit) } else { None };
+    if let Event::Submitted { result: Err(refusal), .. } = event {
+        return limit(refusal);
+    }
+    let Event::Subscribed { results, .. } = event else { return None };
+    results.iter().find_map(|result| limit(result.as_ref().err()?))
 }
 
 fn hangup(by: By, reason: impl Into<Cow<'static, str>>) -> Hangup {

@@ -4,6 +4,8 @@
 //! connection reads, lets the session work, asks the broker, takes deliveries and writes. Nothing in here knows a packet
 //! or a frame, and nothing here decides about a message.
 
+mod doorman;
+
 pub mod options;
 
 mod pacing;
@@ -22,6 +24,7 @@ mod reception;
 
 pub mod listener;
 
+pub use crate::doorman::Crowding;
 pub use crate::listener::Gateway;
 pub use crate::options::{Kind, ListenerOptions, Options, Web};
 pub use transport::http::subprotocol::Protocol;

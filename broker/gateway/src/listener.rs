@@ -14,7 +14,7 @@ use transport::peer::{Peer, Transport};
 use transport::sockjs::budget::Budget;
 use transport::tcp::{self, BindError};
 
-use crate::complaints::Complaints;
+use crate::doorman::{Crowded, Doorman, Place};
 use crate::options::Options;
 use crate::reception::{House, Reception, Stage};
 
@@ -42,7 +42,8 @@ impl Gateway {
         let room = Arc::new(Semaphore::new(connections_max as usize));
         let budget = Arc::new(Budget::new(options.sockjs_bytes_max));
         let complaints = Arc::default();
-        let house = Arc::new(House { broker, mqtt, stomp, metrics, complaints, room, budget });
+        let doorman = Doorman::new(options.crowding.clone());
+        let house = Arc::new(House { broker, mqtt, stomp, metrics, complaints, doorman, room, budget });
         let doors = options.listeners.iter().map(|listener| {
             let socket = tcp::bind(listener.bind)?;
             let reception = Reception::new(Arc::clone(&house), &listener.name, listener.kind.clone());
@@ -69,8 +70,8 @@ impl Gateway {
         let mut receptions = Vec::new();
         for (socket, reception) in self.doors {
             receptions.push(Arc::clone(&reception));
-            let door = Door { reception, room: Arc::clone(&self.house.room), stage: watched.clone() };
-            accepting.spawn(door.accept_all(socket, Arc::clone(&self.house.complaints)));
+            let door = Door { reception, house: Arc::clone(&self.house), stage: watched.clone() };
+            accepting.spawn(door.accept_all(socket));
         }
         shutdown.await;
         accepting.shutdown().await;
@@ -93,21 +94,36 @@ impl Gateway {
 #[derive(Clone)]
 struct Door {
     reception: Arc<Reception>,
-    room: Arc<Semaphore>,
+    house: Arc<House>,
     stage: watch::Receiver<Stage>,
 }
 
 impl Door {
-    async fn accept_all(self, socket: TcpListener, complaints: Arc<Complaints>) {
+    /// A place among all, and one among those of its address; `None` where there is none, and then the log knows.
+    fn admit(&self, peer: Peer) -> Option<(OwnedSemaphorePermit, Place)> {
+        let (now, metrics) = (Instant::now(), &self.house.metrics);
+        let (reason, refused) = match self.house.doorman.enter(peer.address.ip(), now) {
+            Ok(place) => match Arc::clone(&self.house.room).try_acquire_owned() {
+                Ok(permit) => return Some((permit, place)),
+                Err(_) => (FULL, &metrics.refused_connections),
+            },
+            Err(crowded @ Crowded::Address) => (crowded.reason(), &metrics.refused_per_address),
+            Err(crowded @ Crowded::Rate) => (crowded.reason(), &metrics.refused_rate),
+        };
+        refused.increment();
+        if let Some(withheld) = self.house.complaints.may_complain(now) {
+            tracing::warn!(peer = %peer.address, reason, withheld, "conn.refused");
+        }
+        None
+    }
+
+    async fn accept_all(self, socket: TcpListener) {
         loop {
             match tcp::accept(&socket).await {
                 Ok((stream, address)) => {
                     let peer = Peer { address, transport: Transport::Tcp };
-                    if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
-                        tokio::spawn(serve(stream, peer, self.clone(), place));
-                    } else if let Some(withheld) = complaints.may_complain(Instant::now()) {
-                        let reason = "there are as many connections as there may be (limits.connections)";
-                        tracing::warn!(peer = %peer.address, reason, withheld, "conn.refused");
+                    if let Some(places) = self.admit(peer) {
+                        tokio::spawn(serve(stream, peer, self.clone(), places));
                     }
                 }
                 Err(error) if tcp::concerns_one_peer(&error) => {
@@ -125,7 +141,7 @@ impl Door {
 }
 
 /// One connection, from its first byte to its last.
-async fn serve(stream: TcpStream, peer: Peer, door: Door, place: OwnedSemaphorePermit) {
+async fn serve(stream: TcpStream, peer: Peer, door: Door, places: (OwnedSemaphorePermit, Place)) {
     // On the heap and gone afterwards: what it takes to get to know somebody is not kept for as long as he stays.
     let connection = Box::pin(async move {
         let Door { reception, mut stage, .. } = door;
@@ -134,8 +150,10 @@ async fn serve(stream: TcpStream, peer: Peer, door: Door, place: OwnedSemaphoreP
     if let Some(connection) = connection.await {
         Box::new(connection).run().await;
     }
-    drop(place);
+    drop(places);
 }
+
+const FULL: &str = "there are as many connections as there may be (limits.connections)";
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

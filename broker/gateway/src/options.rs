@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use transport::sockjs::options::Options as SockJsOptions;
 
+use crate::doorman::Crowding;
+
 /// Settings of all listeners.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -11,13 +13,20 @@ pub struct Options {
     pub listeners: Vec<ListenerOptions>,
     /// The most connections at a time, over all listeners; at least 1. One more is closed at once.
     pub connections_max: usize,
+    /// How many may come from one address, and in one second.
+    pub crowding: Crowding,
     /// What may wait for the polls of all SockJS clients together, in bytes, before each of them gets it in small steps.
     pub sockjs_bytes_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { listeners: Vec::new(), connections_max: 100_000, sockjs_bytes_max: 256 * 1024 * 1024 }
+        Self {
+            listeners: Vec::new(),
+            connections_max: 100_000,
+            crowding: Crowding::default(),
+            sockjs_bytes_max: 256 * 1024 * 1024,
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::complaints::Complaints;
 use crate::connection::identity::Identity;
 use crate::connection::{Connection, finish};
 use crate::detect::{Greeting, Service, sniff};
+use crate::doorman::Doorman;
 use crate::options::{Kind, Web};
 
 /// What all connections are made from.
@@ -35,6 +36,8 @@ pub(crate) struct House {
     pub(crate) stomp: Arc<stomp::options::Options>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) complaints: Arc<Complaints>,
+    /// Counts who comes from where.
+    pub(crate) doorman: Arc<Doorman>,
     /// A place for each connection, and for each session of a client that polls.
     pub(crate) room: Arc<Semaphore>,
     /// What may wait for clients that poll.

@@ -13,8 +13,8 @@ use crate::banner::Open;
 use crate::config::Config;
 use crate::config::settings::Section;
 use crate::failure::{Code, Failure};
-use crate::options;
 use crate::words::Doorkeepers;
+use crate::{files, options};
 
 /// Every place that is listened on. Nobody is let in yet.
 pub(crate) struct Doors {
@@ -47,6 +47,7 @@ impl Doors {
             }
         }
         let mut clients = options::gateway(config);
+        clients.connections_max = files::connections_max(clients.connections_max);
         if let Some((_, address)) = for_people.first() {
             options::serve_sockjs_client(config, *address, &mut clients);
         }

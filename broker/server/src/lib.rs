@@ -14,6 +14,7 @@ pub mod wiring;
 
 mod banner;
 mod doors;
+mod files;
 mod options;
 mod shutdown;
 mod store;

@@ -97,6 +97,10 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
             bytes_max: limits.number("resident_bytes"),
         },
         redeliveries_max: u32::try_from(limits.number("redeliveries")).ok().filter(|max| *max > 0),
+        connections_per_user_max: limits
+            .number_if_set("connections_per_user")
+            .map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+        sessions_max: count(limits, "sessions"),
         subscriptions_max: count(limits, "subscriptions"),
         retained_max: count(limits, "retained"),
         retained_bytes_max: limits.number("retained_bytes"),
@@ -213,10 +217,16 @@ pub(crate) fn gateway(config: &Config) -> gateway::Options {
         let kind = kind(section)?;
         Some(ListenerOptions { name: section.word("name").to_owned(), kind, bind: bind(section) })
     });
+    let limits = config.settings().section("limits");
     gateway::Options {
         listeners: listeners.collect(),
-        connections_max: count(config.settings().section("limits"), "connections"),
-        sockjs_bytes_max: count(config.settings().section("limits"), "sockjs_waiting"),
+        connections_max: count(limits, "connections"),
+        crowding: gateway::Crowding {
+            per_address_max: narrow(limits, "connections_per_ip"),
+            per_second_max: narrow(limits, "connection_rate"),
+            loopback_free: limits.truth("loopback_free"),
+        },
+        sockjs_bytes_max: count(limits, "sockjs_waiting"),
     }
 }
 

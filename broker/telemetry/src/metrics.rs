@@ -53,6 +53,22 @@ metrics! {
     connections_closed: Counter,
     /// Connections open now.
     connections: Gauge,
+    /// Connections that the broker ended, of clients that were in.
+    connections_cut: Counter,
+    /// Connections closed at once because there were as many as there may be.
+    refused_connections: Counter,
+    /// Connections closed at once because there were as many from their address as there may be.
+    refused_per_address: Counter,
+    /// Connections closed at once because too many came within a second.
+    refused_rate: Counter,
+    /// Clients not let in because their user had as many connections as he may.
+    refused_per_user: Counter,
+    /// Clients not let in because there were as many sessions as there may be.
+    refused_sessions: Counter,
+    /// Requests of clients that were refused because a limit was reached.
+    limits_reached: Counter,
+    /// Times that a client was not read for a while because it published faster than it may.
+    clients_slowed: Counter,
     /// Clients that were let in.
     clients_admitted: Counter,
     /// Clients that are in.

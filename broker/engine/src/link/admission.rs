@@ -16,6 +16,7 @@ use model::request::{Identity, Open, Proceed, Will};
 use super::{Answered, Link, Member, Renewal, State, Turn};
 use crate::client::Present;
 use crate::clock;
+use crate::crowd::Seat;
 use crate::inquiry::Entrance;
 use crate::presence::Cause;
 use crate::publish::Publisher;
@@ -111,7 +112,7 @@ impl Link {
         let entered = match (answered.verdict, answered.exchange) {
             (Ok(Step::Proven { principal, permissions, data }), _) => {
                 let name = remembered_as(&principal, &open.credentials);
-                self.enter(*open, Known { principal, permissions, name, proof: data }, &mut turn)
+                self.enter(*open, Known { principal, permissions, name, proof: data, seat: None }, &mut turn)
             }
             (Ok(Step::Challenge(data)), Some(exchange)) => {
                 self.state = State::Challenged(open, exchange);
@@ -133,7 +134,7 @@ impl Link {
         turn.wakes.flush();
     }
 
-    fn enter(&mut self, open: Open, known: Known, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+    fn enter(&mut self, open: Open, mut known: Known, turn: &mut Turn<'_>) -> Result<(), Refusal> {
         let parts = Arc::clone(&self.core.parts);
         if self.core.is_stopping() {
             return Err(Refusal::ShuttingDown);
@@ -153,6 +154,7 @@ impl Link {
             user = known.principal.user.as_ref().map(tracing::field::display),
             "link.admitted"
         );
+        known.seat = self.seat(&open.identity, &known.principal)?;
         match open.identity {
             Identity::Connection => {
                 let connection = self.client.connection.clone();
@@ -178,6 +180,7 @@ impl Link {
                     renewal: Renewal::Idle,
                     session: None,
                     consumers: Default::default(),
+                    _seat: known.seat,
                 });
                 self.arrive(None, turn);
                 turn.events.push(Event::Opened(Box::new(opened)));
@@ -188,6 +191,20 @@ impl Link {
                 self.resume(client, clean_start, expiry_s, open.will, known, turn)
             }
         }
+    }
+
+    /// A place among the connections of its user, where they have a limit. Who comes back to a session that has a connection
+    /// takes the place of that.
+    fn seat(&self, identity: &Identity, principal: &Principal) -> Result<Option<Box<Seat>>, Refusal> {
+        let (Some(crowd), Some(user)) = (&self.core.crowd, &principal.user) else { return Ok(None) };
+        let replaces = match identity {
+            Identity::Session { client: Some(client), .. } => {
+                self.core.registry.is_connected(client, principal)
+            }
+            Identity::Session { client: None, .. } | Identity::Connection => false,
+        };
+        let seat = crowd.enter(user, replaces);
+        seat.map(Some).inspect_err(|_| self.core.parts.metrics.refused_per_user.increment())
     }
 
     fn resume(
@@ -257,6 +274,7 @@ impl Link {
             renewal: Renewal::Idle,
             session: Some(session),
             consumers: [(ConsumerId::SESSION, consumer)].into(),
+            _seat: known.seat,
         });
         let opened = Event::Opened(Box::new(opened));
         let _retaining = wills::retaining(&parts, aftermath.will.as_deref());
@@ -290,6 +308,8 @@ struct Known {
     name: PublisherName,
     /// What he is told at the end of it.
     proof: Option<Bytes>,
+    /// His place, where there is a limit.
+    seat: Option<Box<Seat>>,
 }
 
 /// Under which name the ids of a client's publications are remembered: its user's; of a client without one, what it calls

@@ -102,6 +102,21 @@ impl Identity {
         }
     }
 
+    /// The client asked for more than it may have.
+    pub(crate) fn log_limit(&self, limit: &'static str) {
+        if let Some(withheld) = self.complaints.may_complain(Instant::now()) {
+            tracing::warn!(
+                id = self.id,
+                peer = %self.peer.address,
+                client = self.client(),
+                user = self.user(),
+                limit,
+                withheld,
+                "client.limit"
+            );
+        }
+    }
+
     /// The connection ended.
     pub(crate) fn log_end(&self, hangup: &Hangup) {
         if self.is_in() {
