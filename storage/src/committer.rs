@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use telemetry::Metrics;
 
+use crate::brake::Brake;
 use crate::completion::Completion;
 use crate::error::StoreError;
 use crate::group::Group;
@@ -14,7 +15,7 @@ use crate::inbox::{Inbox, Job, Taken, Urgency};
 use crate::log::Log;
 use crate::record::{put_changes, put_changeset, put_note};
 use crate::statistics::Statistics;
-use crate::watch::{Moved, Watch};
+use crate::watch::{Kept, Moved, Watch};
 
 /// The thread that decides the order, and waits for the disk.
 pub(crate) struct Committer {
@@ -24,6 +25,9 @@ pub(crate) struct Committer {
     pub(crate) completions: Sender<Vec<Box<dyn Completion>>>,
     /// Who brings sled after the journal.
     pub(crate) follower: Sender<()>,
+    /// Asks the follower not to wait.
+    pub(crate) nudge: Sender<()>,
+    pub(crate) brake: Arc<Brake>,
     pub(crate) statistics: Arc<Statistics>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
@@ -37,6 +41,7 @@ pub(crate) struct Limits {
     pub(crate) records_max: usize,
     pub(crate) bytes_max: usize,
     pub(crate) soon_sync_wait_max: Duration,
+    pub(crate) unsynced_bytes_max: u64,
 }
 
 impl Committer {
@@ -53,6 +58,7 @@ impl Committer {
             answers: Vec::new(),
             sync_due: None,
             unsynced_records: 0,
+            unsynced_bytes: 0,
             write_took: Duration::ZERO,
             watch: None,
         };
@@ -66,6 +72,12 @@ impl Committer {
     }
 }
 
+/// Who waits until everything before is durable.
+enum Answer {
+    Synced(Sender<()>),
+    Moved(Sender<Kept>, Kept),
+}
+
 struct Work {
     committer: Committer,
     group: Group,
@@ -75,10 +87,11 @@ struct Work {
     waiting: Vec<Box<dyn Completion>>,
     /// Somebody waits for the sync.
     must_sync: bool,
-    answers: Vec<Sender<()>>,
+    answers: Vec<Answer>,
     /// There is something written that is not synced; when it must be.
     sync_due: Option<Instant>,
     unsynced_records: u64,
+    unsynced_bytes: u64,
     write_took: Duration,
     watch: Option<Watch>,
 }
@@ -119,35 +132,48 @@ impl Work {
             }
             Job::Sync(answer) => {
                 self.must_sync = true;
-                self.answers.push(answer);
+                self.answers.push(Answer::Synced(answer));
             }
             Job::Watch(answer) => {
                 self.must_sync = true;
                 self.watch = Some(Watch::new(self.committer.salt));
-                self.answers.push(answer);
+                self.answers.push(Answer::Synced(answer));
             }
             Job::Move { records, done } => {
-                if let Some(watch) = self.watch.take() {
-                    for moved in records.into_iter().filter_map(|moved| watch.keep(moved)) {
-                        self.group.push(|out| match moved {
-                            Moved::Changes(changes) => put_changes(out, &changes),
-                            Moved::Note(note) => put_note(out, note),
-                        });
-                        self.write_if_full()?;
-                    }
-                }
+                let kept = self.move_on(records)?;
                 self.must_sync = true;
-                self.answers.push(done);
+                self.answers.push(Answer::Moved(done, kept));
             }
         }
         self.write_if_full()
     }
 
-    fn write_if_full(&mut self) -> Result<(), StoreError> {
+    /// One fdatasync is for all of it: whoever waits behind it waits for no more than that.
+    fn move_on(&mut self, records: Vec<Moved>) -> Result<Kept, StoreError> {
+        let Some(mut watch) = self.watch.take() else { return Ok(Kept::Part) };
+        for moved in records {
+            let Some(moved) = watch.keep(moved) else { continue };
+            self.group.push(|out| match moved {
+                Moved::Changes(changes) => put_changes(out, &changes),
+                Moved::Note(note) => put_note(out, note),
+            });
+            if self.is_full() {
+                self.write()?;
+            }
+        }
+        Ok(watch.kept)
+    }
+
+    fn is_full(&self) -> bool {
         let Limits { records_max, bytes_max, .. } = self.committer.limits;
-        if self.group.records() >= records_max || self.group.bytes_len() >= bytes_max {
+        self.group.records() >= records_max || self.group.bytes_len() >= bytes_max
+    }
+
+    fn write_if_full(&mut self) -> Result<(), StoreError> {
+        if self.is_full() {
             self.write()?;
-            if self.must_sync {
+            // Nobody can follow what is not synced.
+            if self.must_sync || self.unsynced_bytes >= self.committer.limits.unsynced_bytes_max {
                 self.sync()?;
             }
         }
@@ -164,14 +190,19 @@ impl Work {
     }
 
     fn append(&mut self) -> Result<(), StoreError> {
-        let statistics = &self.committer.statistics;
+        let Committer { statistics, brake, nudge, .. } = &self.committer;
         statistics.groups.add(1);
         statistics.records.add(self.group.records() as u64);
         statistics.bytes.add(self.group.bytes_len() as u64);
+        brake.wait(statistics.bytes.value(), || {
+            // It is asked already, if there is no room.
+            let _ = nudge.try_send(());
+        });
         let start = Instant::now();
         self.committer.log.append(&mut self.group)?;
         self.write_took += start.elapsed();
         self.unsynced_records += self.group.records() as u64;
+        self.unsynced_bytes += self.group.bytes_len() as u64;
         self.group.clear();
         self.sync_due.get_or_insert_with(|| Instant::now() + self.committer.limits.soon_sync_wait_max);
         Ok(())
@@ -187,6 +218,7 @@ impl Work {
     /// Everything written so far lasts; who waited for it is told.
     fn sync(&mut self) -> Result<(), StoreError> {
         self.must_sync = false;
+        self.unsynced_bytes = 0;
         if self.sync_due.take().is_some() {
             let start = Instant::now();
             self.committer.log.sync()?;
@@ -199,7 +231,10 @@ impl Work {
         }
         for answer in self.answers.drain(..) {
             // Who asked may have given up.
-            let _ = answer.send(());
+            match answer {
+                Answer::Synced(answer) => drop(answer.send(())),
+                Answer::Moved(answer, kept) => drop(answer.send(kept)),
+            }
         }
         let next = Vec::with_capacity(self.waiting.len());
         let ready = std::mem::replace(&mut self.waiting, next);

@@ -9,7 +9,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, select};
 
 use crate::apply::State;
-use crate::compaction::Compaction;
+use crate::brake::Brake;
+use crate::compaction::{Compaction, Pace};
 use crate::error::StoreError;
 use crate::inbox::Inbox;
 use crate::log::Log;
@@ -21,6 +22,7 @@ pub(crate) struct Follower {
     pub(crate) state: State,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) inbox: Arc<Inbox>,
+    pub(crate) brake: Arc<Brake>,
     pub(crate) statistics: Arc<Statistics>,
     /// Something became durable; disconnected: nothing will any more.
     pub(crate) news: Receiver<()>,
@@ -34,8 +36,7 @@ pub(crate) struct Follower {
     /// Where it all is.
     pub(crate) place: PathBuf,
     pub(crate) apply_wait: Duration,
-    pub(crate) bite_bytes: usize,
-    pub(crate) dead_bytes_max: u64,
+    pub(crate) pace: Pace,
 }
 
 impl Follower {
@@ -44,6 +45,7 @@ impl Follower {
         // sled panics on some kinds of damage.
         let result = catch_unwind(AssertUnwindSafe(|| self.work()));
         self.state.queues.end();
+        self.brake.end();
         let failed = match result {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
@@ -62,6 +64,7 @@ impl Follower {
             if may_write {
                 self.compact()?;
             }
+            self.brake.allow(self.statistics.bytes.value().saturating_add(self.pace.ahead_bytes_max));
         }
         if self.failed.load(Ordering::Acquire) {
             return Ok(());
@@ -95,10 +98,10 @@ impl Follower {
         let compaction = Compaction {
             log: &*self.log,
             inbox: &self.inbox,
+            brake: &self.brake,
             stopping: &self.stopping,
             statistics: &self.statistics,
-            bite_bytes: self.bite_bytes,
-            dead_bytes_max: self.dead_bytes_max,
+            pace: self.pace,
         };
         compaction.run(&mut self.state)
     }

@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 use model::change::Changeset;
 
 use crate::completion::Completion;
-use crate::watch::Moved;
+use crate::watch::{Kept, Moved};
 
 /// What somebody waits for, who has handed in a changeset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,7 +29,7 @@ pub(crate) enum Job {
     /// Take notes of all that changes from now on; answered when everything before is durable.
     Watch(Sender<()>),
     /// Write these again, but for what changed meanwhile; answered when that is durable.
-    Move { records: Vec<Moved>, done: Sender<()> },
+    Move { records: Vec<Moved>, done: Sender<Kept> },
 }
 
 /// What [`Inbox::take`] brought.

@@ -35,6 +35,7 @@ mod topology;
 mod watch;
 
 pub mod backup;
+mod brake;
 pub mod check;
 pub mod completion;
 pub mod error;

@@ -25,8 +25,9 @@ pub struct Options {
     pub soon_sync_wait_max: Duration,
     /// How long the journal runs ahead of sled before sled follows. What comes and goes meanwhile never touches sled.
     pub apply_wait: Duration,
-    /// How many bytes of the journal may be dead beyond as many as are alive, before live ones are moved on.
-    pub dead_bytes_max: u64,
+    /// By how many bytes all files together may be larger than twice what is alive, however much passes through. It is kept
+    /// if it is eight times `segment_bytes` at least.
+    pub surplus_bytes_max: u64,
     /// Whether the journal waits for room on the disk; shared with whoever wants to know.
     pub space: Arc<Space>,
     /// Where commits are counted: `commit_us` and `commit_records`.
@@ -43,13 +44,13 @@ impl Options {
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
-            segment_bytes: 64 << 20,
+            segment_bytes: 32 << 20,
             group_records_max: 1024,
             group_bytes_max: 1 << 20,
             soon_write_wait_max: Duration::from_millis(20),
             soon_sync_wait_max: Duration::from_secs(1),
             apply_wait: Duration::from_millis(100),
-            dead_bytes_max: 256 << 20,
+            surplus_bytes_max: 256_000_000,
             space: Arc::default(),
             metrics: Arc::default(),
             reads_bodies: false,

@@ -81,6 +81,11 @@ pub(crate) fn fitting(directory: &Path, wanted: u64) -> u64 {
     Disk::of(directory).map_or(wanted, |disk| wanted.min(disk.total_bytes / FILES_ON_DISK_MIN))
 }
 
+/// By how much a directory on this disk may be larger than twice what is alive, if that should be `wanted` bytes.
+pub(crate) fn fitting_surplus(directory: &Path, wanted: u64) -> u64 {
+    Disk::of(directory).map_or(wanted, |disk| wanted.min(disk.total_bytes / 2))
+}
+
 /// Whether there is so little left that nothing should be written that need not be. Publishers are held long before.
 pub(crate) fn is_scarce(directory: &Path) -> bool {
     Disk::of(directory).is_ok_and(|disk| disk.free_bytes < SCARCE_BYTES.min(disk.total_bytes / SCARCE_PART))

@@ -10,7 +10,9 @@ use model::change::Changeset;
 use model::name::QueueId;
 
 use crate::apply::State;
+use crate::brake::Brake;
 use crate::committer::{Committer, Limits, run_completions};
+use crate::compaction::Pace;
 use crate::completion::Completion;
 use crate::directory::Directory;
 use crate::error::StoreError;
@@ -20,7 +22,7 @@ use crate::log::Log;
 use crate::options::Options;
 use crate::reader::{Answer, Reader, Wanted};
 use crate::recovery::{Recovered, recover};
-use crate::space::{Disk, Space};
+use crate::space::{Disk, Space, fitting, fitting_surplus};
 use crate::statistics::Statistics;
 
 /// What is called once if the disk fails.
@@ -89,6 +91,12 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let inbox = Arc::new(Inbox::new(options.soon_write_wait_max, options.group_records_max));
         let statistics = Arc::new(Statistics::default());
+        let pace = Pace::new(
+            fitting(&options.directory, options.segment_bytes),
+            fitting_surplus(&options.directory, options.surplus_bytes_max),
+            options.group_bytes_max,
+        );
+        let brake = Arc::new(Brake::new(pace.ahead_bytes_max));
         let (stopping, failed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         // Bounded: should completions be slower than the disk, the committer waits for them.
         let (completions, ready) = crossbeam_channel::bounded(READY_GROUPS_MAX);
@@ -110,12 +118,15 @@ impl Store {
             inbox: Arc::clone(&inbox),
             completions,
             follower,
+            nudge: nudge.clone(),
+            brake: Arc::clone(&brake),
             statistics: Arc::clone(&statistics),
             metrics: Arc::clone(&options.metrics),
             limits: Limits {
                 records_max: options.group_records_max.max(1),
                 bytes_max: options.group_bytes_max,
                 soon_sync_wait_max: options.soon_sync_wait_max,
+                unsynced_bytes_max: pace.ahead_bytes_max / 2,
             },
             salt: state.salt,
         };
@@ -123,6 +134,7 @@ impl Store {
             state,
             log,
             inbox: Arc::clone(&inbox),
+            brake,
             statistics: Arc::clone(&statistics),
             news,
             nudged,
@@ -131,8 +143,7 @@ impl Store {
             failed: Arc::clone(&failed),
             place: options.directory.clone(),
             apply_wait: options.apply_wait,
-            bite_bytes: options.group_bytes_max,
-            dead_bytes_max: options.dead_bytes_max,
+            pace,
         };
         let commit = move || commit_until_closed(committer, &failed, &on_failure);
         let running = Running {

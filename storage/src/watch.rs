@@ -22,10 +22,21 @@ pub(crate) enum Moved {
     Note(Note),
 }
 
+/// Whether all of what was to be moved was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// All of it.
+    Whole,
+    /// Some of it had changed.
+    Part,
+}
+
 /// All that changed since it was made.
 #[derive(Debug)]
 pub(crate) struct Watch {
     salt: u64,
+    /// Of what it was asked about so far.
+    pub(crate) kept: Kept,
     places: HashSet<Place>,
     queues: HashSet<QueueId>,
     objects: HashSet<Key>,
@@ -37,6 +48,7 @@ impl Watch {
     pub(crate) fn new(salt: u64) -> Self {
         Self {
             salt,
+            kept: Kept::Whole,
             places: HashSet::new(),
             queues: HashSet::new(),
             objects: HashSet::new(),
@@ -88,19 +100,26 @@ impl Watch {
     }
 
     /// What may be written again of a record; `None`: nothing.
-    pub(crate) fn keep(&self, moved: Moved) -> Option<Moved> {
+    pub(crate) fn keep(&mut self, moved: Moved) -> Option<Moved> {
         match moved {
             Moved::Changes(changes) => {
+                let count = changes.len();
                 let kept: Vec<_> =
                     changes.into_iter().filter_map(|change| self.keep_change(change)).collect();
+                if kept.len() < count {
+                    self.kept = Kept::Part;
+                }
                 (!kept.is_empty()).then_some(Moved::Changes(kept))
             }
-            Moved::Note(Note::Floor { queue, .. }) if self.queues.contains(&queue) => None,
+            Moved::Note(Note::Floor { queue, .. }) if self.queues.contains(&queue) => {
+                self.kept = Kept::Part;
+                None
+            }
             Moved::Note(note) => Some(Moved::Note(note)),
         }
     }
 
-    fn keep_change(&self, change: Change) -> Option<Change> {
+    fn keep_change(&mut self, change: Change) -> Option<Change> {
         let cascades = match &change {
             Change::Enqueue { .. } => return self.keep_entries(change),
             Change::Receive(place) | Change::Remove(place) => {
@@ -134,12 +153,16 @@ impl Watch {
         (!cascades && !itself).then_some(change)
     }
 
-    fn keep_entries(&self, change: Change) -> Option<Change> {
+    fn keep_entries(&mut self, change: Change) -> Option<Change> {
         let Change::Enqueue { message, mut entries } = change else {
             return Some(change);
         };
+        let count = entries.len();
         entries
             .retain(|entry| !self.places.contains(&entry.place) && !self.queues.contains(&entry.place.queue));
+        if entries.len() < count {
+            self.kept = Kept::Part;
+        }
         (!entries.is_empty()).then_some(Change::Enqueue { message, entries })
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn replay(
     if let Some(parent) = directory.parent() {
         sync_directory(parent)?;
     }
-    let listing = list(directory)?;
+    let listing = list(directory, segment_bytes)?;
     let mut walk = Walk { number: None, used: BTreeMap::new(), tail: None, cut_bytes: 0 };
     let mut bytes = Vec::new();
     let mut unused = Vec::new();
@@ -82,7 +82,7 @@ struct Listing {
     spares: Vec<PathBuf>,
 }
 
-fn list(directory: &Path) -> Result<Listing, StoreError> {
+fn list(directory: &Path, segment_bytes: u64) -> Result<Listing, StoreError> {
     let mut listing = Listing { ids: Vec::new(), spares: Vec::new() };
     for entry in fs::read_dir(directory).map_err(StoreError::io("list", directory))? {
         let path = entry.map_err(StoreError::io("list", directory))?.path();
@@ -90,10 +90,11 @@ fn list(directory: &Path) -> Result<Listing, StoreError> {
             listing.ids.push(id);
         } else if path.extension().is_some_and(|extension| extension == SPARE)
             && listing.spares.len() < SPARES_MAX
+            && fs::metadata(&path).is_ok_and(|found| found.len() == segment_bytes)
         {
             listing.spares.push(path);
         } else if path.extension().is_some_and(|extension| extension == "new" || extension == SPARE) {
-            // Half made when the last life ended.
+            // Half made when the last life ended, or of no use.
             fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
         }
     }

@@ -42,5 +42,5 @@ impl Spares {
 
 /// How a spare file's name ends.
 pub(super) const SPARE: &str = "free";
-/// How many are kept.
-pub(super) const SPARES_MAX: usize = 2;
+/// How many are kept: as fast as one is used up, the next one is given up.
+pub(super) const SPARES_MAX: usize = 1;

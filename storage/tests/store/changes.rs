@@ -28,7 +28,7 @@ pub(crate) fn options(directory: &Path) -> Options {
         segment_bytes: 64 << 10,
         reads_bodies: true,
         group_bytes_max: 16 << 10,
-        dead_bytes_max: 64 << 10,
+        surplus_bytes_max: 64 << 10,
         apply_wait: Duration::from_millis(1),
         soon_write_wait_max: Duration::from_millis(2),
         soon_sync_wait_max: Duration::from_millis(10),
@@ -38,7 +38,9 @@ pub(crate) fn options(directory: &Path) -> Options {
 
 /// sled is left alone until the store is closed.
 pub(crate) fn without_follower(directory: &Path) -> Options {
-    Options { apply_wait: Duration::from_secs(3600), ..options(directory) }
+    // Nor is it waited for.
+    let surplus_bytes_max = 1 << 30;
+    Options { apply_wait: Duration::from_secs(3600), surplus_bytes_max, ..options(directory) }
 }
 
 pub(crate) fn open(options: Options) -> (Store, Recovered) {

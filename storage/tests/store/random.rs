@@ -195,7 +195,7 @@ impl Dice {
 #[test]
 fn a_store_that_is_used_for_long_stays_small() {
     let home = tempfile::tempdir().unwrap();
-    let (store, _) = open(Options { dead_bytes_max: 128 << 10, ..options(home.path()) });
+    let (store, _) = open(Options { surplus_bytes_max: 128 << 10, ..options(home.path()) });
     commit(&store, [declare(1), declare(2), enqueue(&message(0, "stays", vec![0; 100]), &[place(2, 1)])]);
     for number in 1..=4000 {
         let message = message(number, "key", vec![number as u8; 1000]);

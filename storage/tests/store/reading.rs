@@ -74,7 +74,7 @@ fn portion_after_portion_is_read_forwards_and_backwards() {
 #[test]
 fn what_moves_is_found_where_it_went() {
     let home = tempfile::tempdir().unwrap();
-    let (store, _) = open(Options { dead_bytes_max: 64 << 10, ..options(home.path()) });
+    let (store, _) = open(Options { surplus_bytes_max: 64 << 10, ..options(home.path()) });
     commit(&store, [declare(1), declare(2)]);
     let mut stays = BTreeSet::new();
     for number in 1..=6000 {

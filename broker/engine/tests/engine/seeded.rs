@@ -421,7 +421,7 @@ impl Subscriber {
 fn tiny(directory: &TempDir) -> storage::Options {
     storage::Options {
         segment_bytes: 16 << 10,
-        dead_bytes_max: 32 << 10,
+        surplus_bytes_max: 32 << 10,
         apply_wait: std::time::Duration::from_millis(5),
         ..storage::Options::new(directory.path())
     }
