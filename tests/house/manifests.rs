@@ -40,6 +40,7 @@ pub(crate) const FLOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tests", &["server", "cli", "mqtt", "stomp", "model", "telemetry"]),
+    ("benches", &["model", "telemetry", "mqtt", "stomp", "routing", "storage", "engine"]),
 ];
 
 /// Packages that have a home, and are found only there. deny.toml says the same of those that others could bring in.
