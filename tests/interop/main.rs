@@ -24,6 +24,7 @@ mod prefixes;
 mod presence;
 mod profiles;
 mod queues;
+mod rates;
 mod redelivery;
 mod redirect;
 mod relay;

@@ -13,6 +13,7 @@ use engine::Link;
 use model::event::Event;
 use model::outbox::{By, Hangup, Wire};
 use model::refusal::Refusal;
+use model::request::Request;
 use model::session::Session;
 use telemetry::Metrics;
 use tokio::time::Sleep;
@@ -20,6 +21,7 @@ use transport::carrier::Carrier;
 
 use crate::connection::identity::Identity;
 use crate::pacing::{BACKLOG_WAIT, Load, TURNS_MAX};
+use crate::rates::Pace;
 use crate::workbench::Workbench;
 use crate::writer;
 
@@ -31,6 +33,8 @@ pub(crate) struct Connection {
     session: Box<dyn Session>,
     link: Link,
     identity: Identity,
+    /// How fast it publishes, where that has a limit.
+    pace: Option<Box<Pace>>,
     metrics: Arc<Metrics>,
     /// What was read and the session has not taken: the beginning of a packet, or all there is while it waits.
     unread: BytesMut,
@@ -54,6 +58,7 @@ impl Connection {
         session: Box<dyn Session>,
         link: Link,
         identity: Identity,
+        pace: Option<Box<Pace>>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
@@ -61,6 +66,7 @@ impl Connection {
             session,
             link,
             identity,
+            pace,
             metrics,
             unread: BytesMut::new(),
             unsent: Wire::default(),
@@ -156,7 +162,8 @@ impl Connection {
 
     /// Reads what the socket has and lets the session work on it. Says whether there was anything.
     fn read(&mut self, cx: &mut Context<'_>, bench: &mut Workbench, now: Instant) -> bool {
-        let shares = self.unread.is_empty();
+        // Of a client with a limit only so much is read at once that it cannot be far beyond it.
+        let shares = self.unread.is_empty() && self.pace.is_none();
         let outcome = if shares {
             let outcome = self.carrier.poll_read(cx, bench.read_buffer());
             if outcome.is_ready() {
@@ -212,7 +219,21 @@ impl Connection {
     fn ask(&mut self, bench: &mut Workbench) {
         if !bench.out.requests.is_empty() {
             self.identity.asks(&bench.out.requests);
+            self.measure(&bench.out.requests);
             self.link.ask(&mut bench.out.requests, &mut bench.events);
+        }
+    }
+
+    /// Where there is a limit: how fast that was.
+    fn measure(&mut self, requests: &[Request]) {
+        let Some(pace) = &mut self.pace else { return };
+        let now = Instant::now();
+        let was_slowed = pace.until(now).is_some();
+        if pace.asks(requests, now) && !was_slowed {
+            self.metrics.clients_slowed.increment();
+            if pace.may_tell(now) {
+                self.identity.log_slowed();
+            }
         }
     }
 
@@ -222,6 +243,9 @@ impl Connection {
                 return;
             }
             self.identity.hears(&event);
+            if let Some(pace) = &mut self.pace {
+                pace.hears(&event);
+            }
             if let Some(limit) = reached(&event) {
                 self.metrics.limits_reached.increment();
                 self.identity.log_limit(limit);
@@ -306,10 +330,11 @@ impl Connection {
         is_ready
     }
 
-    /// The session's deadline has passed. A client that is not read because a hook is slow is not silent for that: what it
+    /// The session's deadline has passed. A client that is not read because a hook is slow, or because it publishes too fast, is not silent for that: what it
     /// has sent is looked at first.
     fn expire(&mut self, cx: &mut Context<'_>, bench: &mut Workbench) {
-        if self.link.is_held_up() && !self.link.is_full() && self.ended.is_none() {
+        let is_kept_waiting = self.link.is_held_up() || self.slowed_until().is_some();
+        if is_kept_waiting && !self.link.is_full() && self.ended.is_none() {
             self.read(cx, bench, Instant::now());
         }
         let now = Instant::now();
@@ -329,7 +354,10 @@ impl Connection {
                 return Poll::Ready(());
             }
             let look = looks_again.then(|| now + BACKLOG_WAIT);
-            let Some(next) = deadline.into_iter().chain(look).min() else { return Poll::Pending };
+            let slowed = self.slowed_until();
+            let Some(next) = deadline.into_iter().chain(look).chain(slowed).min() else {
+                return Poll::Pending;
+            };
             let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next.into())));
             if alarm.is_elapsed() || alarm.deadline() > next.into() {
                 alarm.as_mut().reset(next.into());
@@ -340,13 +368,18 @@ impl Connection {
         }
     }
 
+    /// Until when nothing is read of a client that publishes faster than it may.
+    fn slowed_until(&self) -> Option<Instant> {
+        self.pace.as_ref().and_then(|pace| pace.until(Instant::now()))
+    }
+
     fn load(&self, bench: &Workbench) -> Load {
         Load {
             unsent_bytes: bench.out.wire.len(),
             unread_bytes: self.unread.len(),
             backlog: self.link.backlog(),
             is_in: self.identity.is_in(),
-            is_held_up: self.link.is_held_up(),
+            is_held_up: self.link.is_held_up() || self.slowed_until().is_some(),
         }
     }
 }

@@ -164,7 +164,7 @@ mod tests {
     fn as_many_come_in_a_second_as_the_limit_and_no_more() {
         let doorman = Doorman::new(Crowding { per_address_max: 0, per_second_max: 10, loopback_free: true });
         let start = Instant::now() + SECOND;
-        let mut count = |now| (0..100).filter(|_| doorman.enter(ip("192.0.2.1"), now).is_ok()).count();
+        let count = |now| (0..100).filter(|_| doorman.enter(ip("192.0.2.1"), now).is_ok()).count();
         assert_eq!(count(start), 10);
         assert_eq!(count(start + SECOND / 20), 0);
         assert_eq!(count(start + SECOND / 10), 1);

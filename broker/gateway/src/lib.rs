@@ -6,6 +6,8 @@
 
 mod doorman;
 
+mod rates;
+
 pub mod options;
 
 mod pacing;
@@ -27,6 +29,7 @@ pub mod listener;
 pub use crate::doorman::Crowding;
 pub use crate::listener::Gateway;
 pub use crate::options::{Kind, ListenerOptions, Options, Web};
+pub use crate::rates::{PublishRates, Rate};
 pub use transport::http::subprotocol::Protocol;
 pub use transport::sockjs::options::Options as SockJsOptions;
 pub use transport::tcp::BindError;

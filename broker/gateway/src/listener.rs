@@ -16,6 +16,7 @@ use transport::tcp::{self, BindError};
 
 use crate::doorman::{Crowded, Doorman, Place};
 use crate::options::Options;
+use crate::rates::Rates;
 use crate::reception::{House, Reception, Stage};
 
 /// All listeners. Nobody is accepted before [`Gateway::run`].
@@ -43,7 +44,9 @@ impl Gateway {
         let budget = Arc::new(Budget::new(options.sockjs_bytes_max));
         let complaints = Arc::default();
         let doorman = Doorman::new(options.crowding.clone());
-        let house = Arc::new(House { broker, mqtt, stomp, metrics, complaints, doorman, room, budget });
+        let rates = Rates::new(options.publish_rates);
+        let house =
+            Arc::new(House { broker, mqtt, stomp, metrics, complaints, doorman, rates, room, budget });
         let doors = options.listeners.iter().map(|listener| {
             let socket = tcp::bind(listener.bind)?;
             let reception = Reception::new(Arc::clone(&house), &listener.name, listener.kind.clone());

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use transport::sockjs::options::Options as SockJsOptions;
 
 use crate::doorman::Crowding;
+use crate::rates::PublishRates;
 
 /// Settings of all listeners.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub struct Options {
     pub connections_max: usize,
     /// How many may come from one address, and in one second.
     pub crowding: Crowding,
+    /// How fast clients may publish.
+    pub publish_rates: PublishRates,
     /// What may wait for the polls of all SockJS clients together, in bytes, before each of them gets it in small steps.
     pub sockjs_bytes_max: usize,
 }
@@ -25,6 +28,7 @@ impl Default for Options {
             listeners: Vec::new(),
             connections_max: 100_000,
             crowding: Crowding::default(),
+            publish_rates: PublishRates::default(),
             sockjs_bytes_max: 256 * 1024 * 1024,
         }
     }

@@ -41,7 +41,7 @@ pub(crate) struct Load {
     pub(crate) backlog: usize,
     /// Whether the client is in.
     pub(crate) is_in: bool,
-    /// Whether enough waits for the answer of a hook.
+    /// Whether enough waits for the answer of a hook, or the client publishes faster than it may.
     pub(crate) is_held_up: bool,
 }
 

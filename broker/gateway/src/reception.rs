@@ -28,6 +28,7 @@ use crate::connection::{Connection, finish};
 use crate::detect::{Greeting, Service, sniff};
 use crate::doorman::Doorman;
 use crate::options::{Kind, Web};
+use crate::rates::Rates;
 
 /// What all connections are made from.
 pub(crate) struct House {
@@ -38,6 +39,8 @@ pub(crate) struct House {
     pub(crate) complaints: Arc<Complaints>,
     /// Counts who comes from where.
     pub(crate) doorman: Arc<Doorman>,
+    /// How fast clients may publish.
+    pub(crate) rates: Arc<Rates>,
     /// A place for each connection, and for each session of a client that polls.
     pub(crate) room: Arc<Semaphore>,
     /// What may wait for clients that poll.
@@ -202,7 +205,8 @@ impl Desk {
         let link = house.broker.connect(Arrival { address, protocol, listener, handshake });
         let complaints = Arc::clone(&house.complaints);
         let identity = Identity::new(link.id(), protocol, peer, Arc::clone(&self.name), complaints);
-        Connection::new(carrier, session, link, identity, Arc::clone(&house.metrics))
+        let pace = house.rates.pace();
+        Connection::new(carrier, session, link, identity, pace, Arc::clone(&house.metrics))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Files: how many the system lets this process have open, and how many connections that leaves room for
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// `wanted`, or as many connections as there are files for. Raises what the process may have open to what it may raise it
 /// to: systems start with 1,024 for the sake of programs that are older than that.
 pub(crate) fn connections_max(wanted: usize) -> usize {
     let mut limit = getrlimit(Resource::Nofile);
-    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit.clone() };
+    let raised = Rlimit { current: limit.maximum, ..limit };
     if limit.current != limit.maximum && setrlimit(Resource::Nofile, raised).is_ok() {
         limit.current = limit.maximum;
     }

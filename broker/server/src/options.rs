@@ -226,8 +226,16 @@ pub(crate) fn gateway(config: &Config) -> gateway::Options {
             per_second_max: narrow(limits, "connection_rate"),
             loopback_free: limits.truth("loopback_free"),
         },
+        publish_rates: gateway::PublishRates {
+            client: rate(limits, "publish_rate", "publish_rate_bytes"),
+            user: rate(limits, "publish_rate_user", "publish_rate_user_bytes"),
+        },
         sockjs_bytes_max: count(limits, "sockjs_waiting"),
     }
+}
+
+fn rate(limits: &Section, messages: &str, bytes: &str) -> gateway::Rate {
+    gateway::Rate { messages_max: limits.number_if_set(messages), bytes_max: limits.number_if_set(bytes) }
 }
 
 /// What a listener for clients is for; `None`: it is for people.

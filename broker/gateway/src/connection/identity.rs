@@ -102,6 +102,20 @@ impl Identity {
         }
     }
 
+    /// The client publishes faster than it may.
+    pub(crate) fn log_slowed(&self) {
+        if let Some(withheld) = self.complaints.may_complain(Instant::now()) {
+            tracing::warn!(
+                id = self.id,
+                peer = %self.peer.address,
+                client = self.client(),
+                user = self.user(),
+                withheld,
+                "client.slowed: it publishes faster than limits.publish_rate and its like allow, and is read more slowly"
+            );
+        }
+    }
+
     /// The client asked for more than it may have.
     pub(crate) fn log_limit(&self, limit: &'static str) {
         if let Some(withheld) = self.complaints.may_complain(Instant::now()) {

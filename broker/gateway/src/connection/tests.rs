@@ -249,8 +249,14 @@ impl House {
             Arrival { address: None, protocol: "lines", listener: Arc::clone(&listener), handshake: None };
         let link = self.broker.connect(about);
         let identity = Identity::new(link.id(), "lines", carrier.peer(), listener, Arc::default());
-        let connection =
-            Connection::new(carrier, Box::new(session.awake()), link, identity, Arc::clone(&self.metrics));
+        let connection = Connection::new(
+            carrier,
+            Box::new(session.awake()),
+            link,
+            identity,
+            None,
+            Arc::clone(&self.metrics),
+        );
         let run = Box::new(connection).run();
         assert!(size_of_val(&run) <= 128, "{} bytes beside the connection itself", size_of_val(&run));
         let task = tokio::spawn(run);

@@ -38,6 +38,31 @@ pub(crate) const LIMITS: &[Key] = &[
         "Whether connections from this machine are not counted for `connections_per_ip` and `connection_rate`.",
     ),
     Key::value(
+        "publish_rate",
+        Type::Count { min: 1, max: 100_000_000 },
+        Unset("any number"),
+        "How many messages a second one client may publish. Whoever is faster is not read for a while, so that it is as many over time; \
+         after a quiet second, as many may come at once.",
+    ),
+    Key::value(
+        "publish_rate_bytes",
+        Type::Size { min: 1, max: 1 << 40 },
+        Unset("any number"),
+        "The same in bytes of payloads.",
+    ),
+    Key::value(
+        "publish_rate_user",
+        Type::Count { min: 1, max: 100_000_000 },
+        Unset("any number"),
+        "How many messages a second all clients of one user may publish together.",
+    ),
+    Key::value(
+        "publish_rate_user_bytes",
+        Type::Size { min: 1, max: 1 << 40 },
+        Unset("any number"),
+        "The same in bytes of payloads.",
+    ),
+    Key::value(
         "sessions",
         Type::Count { min: 1, max: 1_000_000_000 },
         Is("1000000"),
