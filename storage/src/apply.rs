@@ -174,7 +174,9 @@ impl State {
             | Change::Bind { .. }
             | Change::Unbind(_)
             | Change::BindExchange(_)
-            | Change::UnbindExchange(_) => {}
+            | Change::UnbindExchange(_)
+            | Change::PutBan(_)
+            | Change::DropBan(_) => {}
         }
         if at < self.objects_from {
             return Ok(());

@@ -21,6 +21,7 @@ pub(crate) mod kind {
     pub(crate) const DEDUP: u8 = b'd';
     pub(crate) const PUBLICATION: u8 = b'p';
     pub(crate) const RETAINED: u8 = b'r';
+    pub(crate) const BAN: u8 = b'o';
 }
 
 /// A key of sled.

@@ -14,6 +14,7 @@
 //! and `state/` (sled).
 
 mod apply;
+mod bans;
 mod committer;
 mod compaction;
 mod dedup;

@@ -3,6 +3,7 @@
 //! A record is a changeset: a version, a count, and as many items. Numbers are written in as few bytes as they need,
 //! texts with their length before them. There is no checksum in here: a group of records has one (`group`).
 
+pub(crate) mod ban;
 pub(crate) mod message;
 pub(crate) mod object;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use model::queue::QueueArguments;
 use model::time::WallMs;
 use smallvec::SmallVec;
 
+use crate::record::ban::{put_ban, put_subject, read_ban, read_subject};
 use crate::record::message::{
     Gist, put_exchange_name, put_message, read_exchange_name, read_gist, read_message,
 };
@@ -179,6 +181,8 @@ impl<'a> Items<'a> {
                 Change::PutSession(Box::new(session))
             }
             tag::DROP_SESSION => Change::DropSession(ClientId::new(from.str()?)),
+            tag::PUT_BAN => Change::PutBan(Box::new(read_ban(from)?)),
+            tag::DROP_BAN => Change::DropBan(Box::new(read_subject(from)?)),
             tag::DECLARE_EXCHANGE => Change::DeclareExchange(Box::new(read_exchange(from)?)),
             tag::DECLARE_EXCHANGE_WITH => {
                 let mut exchange = read_exchange(from)?;
@@ -250,6 +254,14 @@ fn put_change(out: &mut Vec<u8>, change: &Change, before: &[Change]) {
             out.push(tag::DROP_SESSION);
             put_str(out, client.as_str());
         }
+        Change::PutBan(ban) => {
+            out.push(tag::PUT_BAN);
+            put_ban(out, ban);
+        }
+        Change::DropBan(subject) => {
+            out.push(tag::DROP_BAN);
+            put_subject(out, subject);
+        }
         Change::DeclareExchange(_)
         | Change::DeleteExchange(_)
         | Change::DeclareQueue(_)
@@ -292,6 +304,8 @@ fn put_id(out: &mut Vec<u8>, change: &Change) {
         | Change::Unretain { .. }
         | Change::PutSession(_)
         | Change::DropSession(_)
+        | Change::PutBan(_)
+        | Change::DropBan(_)
         | Change::DeclareExchange(_)
         | Change::DeleteExchange(_)
         | Change::DeclareQueue(_)
@@ -411,7 +425,9 @@ fn put_topology(out: &mut Vec<u8>, change: &Change) {
         | Change::Retain(_)
         | Change::Unretain { .. }
         | Change::PutSession(_)
-        | Change::DropSession(_) => {}
+        | Change::DropSession(_)
+        | Change::PutBan(_)
+        | Change::DropBan(_) => {}
     }
 }
 
@@ -474,4 +490,6 @@ mod tag {
     pub(super) const DECLARE_EXCHANGE_WITH: u8 = 60;
     pub(super) const BIND_EXCHANGE: u8 = 61;
     pub(super) const UNBIND_EXCHANGE: u8 = 62;
+    pub(super) const PUT_BAN: u8 = 75;
+    pub(super) const DROP_BAN: u8 = 76;
 }

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use model::ban::Ban;
 use model::change::{Change, QueueRecord, SessionRecord};
 use model::message::Message;
 use model::name::{ClientId, Incarnation, PublicationId, PublisherName, QueueId};
@@ -51,6 +52,8 @@ pub struct Recovered {
     pub retained: Vec<Arc<Message>>,
     /// The ids that publishers gave their messages, in the order they came in.
     pub publications: Vec<RecoveredPublication>,
+    /// Who stays out.
+    pub bans: Vec<Ban>,
     /// How it went.
     pub report: RecoveryReport,
 }
@@ -317,6 +320,7 @@ fn load(state: &mut State, log: &dyn Log) -> Result<Recovered, StoreError> {
         sessions: sessions.collect(),
         retained: objects.retained,
         publications: objects.publications,
+        bans: objects.bans,
         report: RecoveryReport { entries: count, ..RecoveryReport::default() },
     })
 }
@@ -346,10 +350,11 @@ struct Objects {
     unreleased: HashMap<ClientId, Vec<u16>>,
     retained: Vec<Arc<Message>>,
     publications: Vec<RecoveredPublication>,
+    bans: Vec<Ban>,
 }
 
 /// Of which there are objects; what belongs to something comes behind it.
-const KINDS: [u8; 8] = [
+const KINDS: [u8; 9] = [
     kind::EXCHANGE,
     kind::EXCHANGE_BINDING,
     kind::QUEUE,
@@ -358,6 +363,7 @@ const KINDS: [u8; 8] = [
     kind::DEDUP,
     kind::RETAINED,
     kind::PUBLICATION,
+    kind::BAN,
 ];
 
 impl Objects {
@@ -379,6 +385,7 @@ impl Objects {
             Change::RememberPublication { publisher, id, at } => {
                 self.publications.push(RecoveredPublication { publisher, id, at });
             }
+            Change::PutBan(ban) => self.bans.push(*ban),
             Change::Enqueue { .. }
             | Change::Receive(_)
             | Change::Remove(_)
@@ -389,7 +396,8 @@ impl Objects {
             | Change::DeleteExchange(_)
             | Change::DeleteQueue(_)
             | Change::Unbind(_)
-            | Change::UnbindExchange(_) => {}
+            | Change::UnbindExchange(_)
+            | Change::DropBan(_) => {}
         }
         true
     }

@@ -3,7 +3,7 @@
 use model::change::Change;
 
 use crate::keyspace::Key;
-use crate::{dedup, publications, retained, sessions, topology};
+use crate::{bans, dedup, publications, retained, sessions, topology};
 
 /// What a change does to the objects that sled keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub(crate) fn of(salt: u64, change: &Change) -> Subject {
         Change::Unretain { exchange, key } => Subject::Delete(retained::key(salt, exchange, key)),
         Change::PutSession(session) => Subject::Put(sessions::key(salt, &session.client)),
         Change::DropSession(client) => Subject::Delete(sessions::key(salt, client)),
+        Change::PutBan(ban) => Subject::Put(bans::key(salt, &ban.subject)),
+        Change::DropBan(subject) => Subject::Delete(bans::key(salt, subject)),
         Change::DeclareExchange(exchange) => Subject::Put(topology::exchange_key(salt, &exchange.name)),
         Change::DeleteExchange(name) => Subject::Delete(topology::exchange_key(salt, name)),
         Change::DeclareQueue(queue) => {

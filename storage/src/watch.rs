@@ -88,7 +88,9 @@ impl Watch {
                 | Change::Bind { .. }
                 | Change::Unbind(_)
                 | Change::BindExchange(_)
-                | Change::UnbindExchange(_) => {}
+                | Change::UnbindExchange(_)
+                | Change::PutBan(_)
+                | Change::DropBan(_) => {}
             }
             match subject::of(self.salt, change) {
                 Subject::Put(key) | Subject::Delete(key) => {
@@ -144,7 +146,9 @@ impl Watch {
             | Change::DeleteExchange(_)
             | Change::DeleteQueue(_)
             | Change::Unbind(_)
-            | Change::UnbindExchange(_) => false,
+            | Change::UnbindExchange(_)
+            | Change::PutBan(_)
+            | Change::DropBan(_) => false,
         };
         let itself = match subject::of(self.salt, &change) {
             Subject::Put(key) | Subject::Delete(key) => self.objects.contains(&key),

@@ -152,10 +152,9 @@ fn login(broker: &Broker, user: &str, id: &str, version: Version) -> Result<(Cli
 fn connack(broker: &Broker, connect: &Connect) -> Result<(Client, u8)> {
     let mut client = Client::dial(broker.at(Door::Mqtt), connect.version)?;
     client.send(&connect.bytes())?;
-    match client.packet()? {
-        Packet::Connack(connack) => Ok((client, connack.code)),
-        other => anyhow::bail!("{other:?}"),
-    }
+    let packet = client.packet()?;
+    let Packet::Connack(connack) = packet else { anyhow::bail!("{packet:?}") };
+    Ok((client, connack.code))
 }
 
 fn stomp(address: SocketAddr, user: &str) -> Result<(Stomp, Frame)> {

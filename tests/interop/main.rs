@@ -2,6 +2,7 @@
 
 mod adapter;
 mod auto;
+mod bans;
 mod bridges;
 mod browser;
 mod clients;

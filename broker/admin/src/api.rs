@@ -19,7 +19,7 @@ use crate::gate::{self, Entry, Gate};
 use crate::login::Login;
 use crate::metrics::{self, Measured};
 use crate::words::Spoken;
-use crate::{clients, definitions, explain, headers, health, login, topology};
+use crate::{bans, clients, definitions, explain, headers, health, login, topology};
 
 /// What the admin listener serves.
 #[derive(Debug, Clone, Default)]
@@ -111,6 +111,7 @@ async fn drained(
 /// What is answered to those alone of whom it is known who they are.
 fn known(broker: &Broker, spoken: Spoken) -> Router {
     clients::routes(broker.inspect())
+        .merge(bans::routes(broker.clone()))
         .merge(explain::routes(broker.inspect(), spoken))
         .merge(topology::routes(broker.clone()))
         .merge(definitions::routes(broker.clone()))

@@ -102,7 +102,7 @@ async fn unroutable(
     .await
 }
 
-async fn list<T: Serialize + Send + 'static>(
+pub(crate) async fn list<T: Serialize + Send + 'static>(
     query: Option<String>,
     sample: &T,
     find: impl FnOnce(Ask) -> Page<T> + Send + 'static,

@@ -28,6 +28,7 @@
 mod answer;
 mod api;
 mod ask;
+mod bans;
 mod caller;
 mod clients;
 mod definitions;

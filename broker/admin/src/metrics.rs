@@ -126,6 +126,7 @@ fn counted(page: &mut Exposition, Metric { name, about, value }: &Metric) {
         "refused_connections" => ("connections_refused", REFUSED, &[("limit", "connections")]),
         "refused_per_address" => ("connections_refused", REFUSED, &[("limit", "connections_per_ip")]),
         "refused_rate" => ("connections_refused", REFUSED, &[("limit", "connection_rate")]),
+        "refused_banned" => ("connections_refused", REFUSED, &[("limit", "ban")]),
         "refused_per_user" => ("connections_refused", REFUSED, &[("limit", "connections_per_user")]),
         "refused_sessions" => ("connections_refused", REFUSED, &[("limit", "sessions")]),
         "packets_received" => ("packets", PACKETS, &[("dir", "in")]),

@@ -359,6 +359,7 @@ pub(crate) fn refused(refusal: Refusal) -> Refused {
         Refusal::Denied { .. }
         | Refusal::Forbidden { .. }
         | Refusal::Vetoed { .. }
+        | Refusal::Banned { .. }
         | Refusal::Internal(_)
         | Refusal::Exclusive(_) => StatusCode::FORBIDDEN,
         Refusal::BadCredentials(_)

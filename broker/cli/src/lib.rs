@@ -26,6 +26,7 @@ mod pubsub;
 
 pub use command::{PubArgs, SubArgs, run_pub, run_sub};
 pub use conform::{ConformArgs, run_conform};
+pub use manage::bans::{BanArgs, KickArgs, UnbanArgs, run_ban, run_kick, run_unban};
 pub use manage::definitions::{ExportArgs, ImportArgs, run_export, run_import};
 pub use manage::explain::{ExplainArgs, run_explain};
 pub use manage::list::{ListArgs, run_list};

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod ask;
+pub(crate) mod bans;
 pub(crate) mod definitions;
 pub(crate) mod explain;
 pub(crate) mod list;

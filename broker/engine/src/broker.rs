@@ -1,5 +1,6 @@
 //! The handle everyone holds.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,9 @@ use model::refusal::Refusal;
 use storage::{Recovered, Store};
 use telemetry::Metrics;
 
+use crate::bans::Bans;
 use crate::client::{Arrival, Client};
+use crate::clock;
 use crate::commands::Commands;
 use crate::core::Core;
 use crate::definitions::{Definitions, Reach};
@@ -55,8 +58,14 @@ impl Broker {
             metrics,
         });
         let registry = Registry::new(Arc::clone(&access));
-        let wills = recovered.map(|recovered| recovery::recover(&parts, &registry, recovered)).transpose()?;
-        let core = Arc::new(Core::new(parts, registry, access));
+        let bans = Bans::new(parts.vhost.options.bans.clone());
+        let wills = recovered.map(|mut recovered| {
+            let now = clock::wall_now();
+            recovered.bans.drain(..).for_each(|ban| bans.restore(&parts, ban, now));
+            recovery::recover(&parts, &registry, recovered)
+        });
+        let wills = wills.transpose()?;
+        let core = Arc::new(Core::new(parts, registry, bans, access));
         for aftermath in wills.into_iter().flatten() {
             wills::settle(&core.parts, aftermath);
         }
@@ -100,6 +109,11 @@ impl Broker {
     /// A look at who is there.
     pub fn inspect(&self) -> Inspect {
         Inspect::new(Arc::clone(&self.core))
+    }
+
+    /// Whether whoever comes from there stays out: to be asked before anything is read.
+    pub fn keeps_out(&self, address: IpAddr) -> bool {
+        self.core.bans.keeps_out(address, clock::wall_now())
     }
 
     /// A connection came in.

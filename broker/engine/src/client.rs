@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use model::ban::{Subject, network};
 use model::hook::Caller;
 use model::key::KeyPattern;
 use model::name::{ClientId, ConsumerId, ExchangeName, QueueName, ShareName, UserName};
@@ -122,6 +123,19 @@ impl Client {
         match &mut *self.lock() {
             State::Present(present) => Some(look(present)),
             State::New | State::Gone => None,
+        }
+    }
+
+    /// Whether that is who it is, as far as it is known.
+    pub(crate) fn is(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Ip(address) => self.arrival.address.is_some_and(|peer| network(peer.ip()) == *address),
+            Subject::Client(client) => {
+                self.with(|present| present.client.as_ref() == Some(client)).unwrap_or_default()
+            }
+            Subject::User(user) => {
+                self.with(|present| present.user.as_ref() == Some(user)).unwrap_or_default()
+            }
         }
     }
 

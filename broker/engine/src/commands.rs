@@ -1,7 +1,9 @@
-//! Commands: what those who look after the broker change of its exchanges, queues and bindings while it runs
+//! Commands: what those who look after the broker change of its exchanges, queues, bindings and bans while it runs
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use model::ban::{Author, Ban, Subject};
 use model::change::{Change, Changeset};
 use model::name::{ExchangeName, QueueName};
 use model::queue::{Binding, BindingOptions, Destination, ExchangeBinding, ExchangeOptions, QueueOptions};
@@ -9,6 +11,7 @@ use model::refusal::Refusal;
 use routing::{Owner, Queue};
 use tokio::sync::oneshot;
 
+use crate::clock;
 use crate::core::Core;
 use crate::definitions::{Definitions, Made, Objection, Reach};
 use crate::{expiry, plan, topology};
@@ -197,6 +200,43 @@ impl Commands {
     /// The same.
     pub fn rehearse(&self, definitions: &Definitions) -> Result<Made, Vec<Objection>> {
         definitions.rehearse(&self.core.parts)
+    }
+
+    /// Keeps somebody out, for so long or until it is taken back, and ends his connections; how many. `reason` is shown to him.
+    ///
+    /// # Errors
+    ///
+    /// If the store has failed.
+    pub async fn ban(
+        &self,
+        subject: Subject,
+        lasts: Option<Duration>,
+        reason: &str,
+    ) -> Result<usize, Refusal> {
+        let since = clock::wall_now();
+        let until = lasts.map(|lasts| since.plus(lasts));
+        let ban = Ban { subject: subject.clone(), until, since, by: Author::Hand, reason: reason.into() };
+        let core = &self.core;
+        core.parts.durable.record(core.bans.put(ban));
+        let kicked = core.kick(&subject);
+        self.lasting(kicked).await
+    }
+
+    /// Lets him come in again; `false`: nobody kept him out.
+    ///
+    /// # Errors
+    ///
+    /// If the store has failed.
+    pub async fn unban(&self, subject: &Subject) -> Result<bool, Refusal> {
+        let core = &self.core;
+        let Some(change) = core.bans.take_back(subject) else { return Ok(false) };
+        core.parts.durable.record(change);
+        self.lasting(true).await
+    }
+
+    /// Ends the connections of whoever that is; how many. He may come again.
+    pub fn kick(&self, subject: &Subject) -> usize {
+        self.core.kick(subject)
     }
 
     fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, Refusal> {

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::access::AccessControl;
-use model::event::Event;
+use model::ban::Subject;
+use model::event::{Event, Farewell};
 use model::hook::Hook;
 use model::name::ConsumerId;
 use routing::Readiness;
 
+use crate::bans::Bans;
 use crate::client::Client;
 use crate::crowd::Crowd;
 use crate::mailbox::Note;
@@ -27,6 +29,7 @@ pub(crate) struct Core {
     pub(crate) hook: Option<Arc<dyn Hook>>,
     pub(crate) presence: Presence,
     pub(crate) pressure: Pressure,
+    pub(crate) bans: Bans,
     /// Where the connections of one user have a limit.
     pub(crate) crowd: Option<Arc<Crowd>>,
     links: Mutex<HashMap<u64, Arc<Client>>>,
@@ -34,7 +37,12 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(parts: Arc<Parts>, registry: Registry, access: Arc<dyn AccessControl>) -> Self {
+    pub(crate) fn new(
+        parts: Arc<Parts>,
+        registry: Registry,
+        bans: Bans,
+        access: Arc<dyn AccessControl>,
+    ) -> Self {
         let options = &parts.vhost.options;
         let presence = Presence::new(options.events, options.node.clone());
         let crowd = Crowd::new(options.connections_per_user_max);
@@ -46,6 +54,7 @@ impl Core {
             hook,
             presence,
             pressure: Pressure::default(),
+            bans,
             crowd,
             links: Mutex::default(),
             stopping,
@@ -74,6 +83,17 @@ impl Core {
                 client.mailbox.post(Note::News(Event::ConsumerCancelled(consumer)));
             }
         }
+    }
+
+    /// Ends the connections of whoever that is; how many. They may come again.
+    pub(crate) fn kick(&self, subject: &Subject) -> usize {
+        let links: Vec<_> = self.links().values().map(Arc::clone).collect();
+        let mut count = 0;
+        for client in links.iter().filter(|client| client.is(subject)) {
+            client.mailbox.post(Note::News(Event::Closing(Farewell::Kicked)));
+            count += 1;
+        }
+        count
     }
 
     /// All connections, by the numbers of their links.

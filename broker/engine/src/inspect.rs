@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use model::ban::Ban;
 use model::name::{ExchangeName, QueueName};
 use model::queue::ExchangeOptions;
 
 use crate::client::{About, Client, Listening};
+use crate::clock;
 use crate::core::Core;
 use crate::explain::{Explanation, Supposed};
 use crate::foresee::{Foreseen, SupposedSubscription};
@@ -22,7 +24,7 @@ mod views;
 pub use amounts::{Amounts, Held};
 use place::Place;
 pub use topology::{BindingView, ExchangeView, QueueView};
-pub use views::{Overview, Page, SessionView, SubscriptionView, UserView};
+pub use views::{BanView, Overview, Page, SessionView, SubscriptionView, UserView};
 
 /// Looks, and changes nothing. Each lock is held as long as one session or one list of handles needs; what is seen of
 /// several sessions need not have been so at one moment. Cloning it clones the handle.
@@ -83,6 +85,24 @@ impl Inspect {
         self.walk(after, limit, |somebody, items| {
             items.extend(self.view(somebody).filter(|view| keep(view)));
         })
+    }
+
+    /// Who stays out.
+    pub fn bans(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        mut keep: impl FnMut(&BanView) -> bool,
+    ) -> Page<BanView> {
+        let all = self.core.bans.all(&self.core.parts, clock::wall_now());
+        let place = |ban: &Ban| format!("{}/{}", ban.subject.kind(), ban.subject.name());
+        let mut all: Vec<(String, BanView)> = all.iter().map(|ban| (place(ban), BanView::new(ban))).collect();
+        all.retain(|(place, view)| after.is_none_or(|after| place.as_str() > after) && keep(view));
+        all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let is_last = all.len() <= limit;
+        all.truncate(limit);
+        let next = all.last().filter(|_| !is_last).map(|(place, _)| place.clone());
+        Page { items: all.into_iter().map(|(_, view)| view).collect(), next }
     }
 
     /// One session with what it has subscribed to; `None`: there is none of that name.

@@ -9,6 +9,7 @@ pub mod definitions;
 pub mod link;
 pub mod policy;
 
+mod bans;
 mod client;
 mod clock;
 mod commands;
@@ -56,10 +57,10 @@ pub use crate::definitions::{Definitions, Made, Objection};
 pub use crate::explain::{AccessView, Explanation, ReachedView, StepView, Supposed, TriedView};
 pub use crate::foresee::{BoundView, Foreseen, QueueForeseen, SupposedSubscription};
 pub use crate::inspect::{
-    Amounts, BindingView, ExchangeView, Held, Inspect, Overview, Page, QueueView, SessionView,
+    Amounts, BanView, BindingView, ExchangeView, Held, Inspect, Overview, Page, QueueView, SessionView,
     SubscriptionView, UserView,
 };
 pub use crate::link::Link;
-pub use crate::policy::{Options, Watermarks};
+pub use crate::policy::{BanRules, Options, Threshold, Watermarks};
 pub use crate::unroutable::UnroutableView;
 pub use routing::Resident;

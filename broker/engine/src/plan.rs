@@ -253,6 +253,7 @@ pub(crate) fn push(
         }
         Err(_) if qos == Qos::AtMostOnce => {
             parts.metrics.messages_dropped.increment();
+            complain_of_full(parts, queue);
             Ok(())
         }
         Err(_) => overflow(parts, queue, message),
@@ -270,11 +271,16 @@ fn overflow(parts: &Arc<Parts>, queue: &Queue, message: &Arc<Message>) -> Result
     if refuses(queue) {
         return Err(Refusal::LimitReached("the queue is full (max_length, max_length_bytes)"));
     }
+    complain_of_full(parts, queue);
+    Ok(())
+}
+
+/// The log names it, once in a while.
+fn complain_of_full(parts: &Parts, queue: &Queue) {
     if parts.vhost.may_complain(clock::wall_now()) {
         let name = queue.options().name.as_str();
         tracing::warn!(queue = name, "queue.full: new messages for it are dropped; see messages_dropped");
     }
-    Ok(())
 }
 
 fn is_durable(message: &Message, route: &Route) -> bool {

@@ -29,6 +29,8 @@ pub struct Options {
     pub redeliveries_max: Option<u32>,
     /// The most connections of one user at a time; `None`: any number.
     pub connections_per_user_max: Option<usize>,
+    /// When the broker keeps somebody out by itself.
+    pub bans: BanRules,
     /// The most sessions, with a connection or without; beyond it, nobody gets a new one.
     pub sessions_max: usize,
     /// The most subscriptions that one session may hold.
@@ -71,6 +73,7 @@ impl Default for Options {
             resident: Resident { messages_max: 16_384, bytes_max: 16 << 20 },
             redeliveries_max: Some(20),
             connections_per_user_max: None,
+            bans: BanRules::default(),
             sessions_max: 1_000_000,
             subscriptions_max: 10_000,
             retained_max: 1_000_000,
@@ -87,6 +90,36 @@ impl Default for Options {
             host_names: Vec::new(),
         }
     }
+}
+
+/// When the broker keeps somebody out by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BanRules {
+    /// An address from which logins fail; `None`: never.
+    pub auth_failures: Option<Threshold>,
+    /// A client id under which somebody comes in again and again; `None`: never.
+    pub flapping: Option<Threshold>,
+    /// Whether failed logins from loopback addresses are not counted.
+    pub loopback_free: bool,
+}
+
+impl Default for BanRules {
+    fn default() -> Self {
+        let minute = Duration::from_secs(60);
+        let failures = Threshold { count: 10, within: minute, banned_for: minute * 10 };
+        Self { auth_failures: Some(failures), flapping: None, loopback_free: true }
+    }
+}
+
+/// How often is too often, and what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Threshold {
+    /// So often; at least 1.
+    pub count: u32,
+    /// Within that time.
+    pub within: Duration,
+    /// How long it keeps out.
+    pub banned_for: Duration,
 }
 
 /// When publishers are held back.

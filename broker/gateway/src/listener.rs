@@ -105,13 +105,18 @@ impl Door {
     /// A place among all, and one among those of its address; `None` where there is none, and then the log knows.
     fn admit(&self, peer: Peer) -> Option<(OwnedSemaphorePermit, Place)> {
         let (now, metrics) = (Instant::now(), &self.house.metrics);
-        let (reason, refused) = match self.house.doorman.enter(peer.address.ip(), now) {
-            Ok(place) => match Arc::clone(&self.house.room).try_acquire_owned() {
-                Ok(permit) => return Some((permit, place)),
-                Err(_) => (FULL, &metrics.refused_connections),
-            },
-            Err(crowded @ Crowded::Address) => (crowded.reason(), &metrics.refused_per_address),
-            Err(crowded @ Crowded::Rate) => (crowded.reason(), &metrics.refused_rate),
+        let address = peer.address.ip();
+        let (reason, refused) = if self.house.broker.keeps_out(address) {
+            (BANNED, &metrics.refused_banned)
+        } else {
+            match self.house.doorman.enter(address, now) {
+                Ok(place) => match Arc::clone(&self.house.room).try_acquire_owned() {
+                    Ok(permit) => return Some((permit, place)),
+                    Err(_) => (FULL, &metrics.refused_connections),
+                },
+                Err(crowded @ Crowded::Address) => (crowded.reason(), &metrics.refused_per_address),
+                Err(crowded @ Crowded::Rate) => (crowded.reason(), &metrics.refused_rate),
+            }
         };
         refused.increment();
         if let Some(withheld) = self.house.complaints.may_complain(now) {
@@ -155,6 +160,8 @@ async fn serve(stream: TcpStream, peer: Peer, door: Door, places: (OwnedSemaphor
     }
     drop(places);
 }
+
+const BANNED: &str = "its address is banned (duetmq list bans)";
 
 const FULL: &str = "there are as many connections as there may be (limits.connections)";
 

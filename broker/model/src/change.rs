@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::ban::{Ban, Subject};
 use crate::key::{KeyPattern, RoutingKey};
 use crate::message::Message;
 use crate::name::{
@@ -87,6 +88,10 @@ pub enum Change {
     PutSession(Box<SessionRecord>),
     /// A session ended; its QoS 2 ids go with it (its queue by [`Change::DeleteQueue`]).
     DropSession(ClientId),
+    /// Somebody stays out.
+    PutBan(Box<Ban>),
+    /// He may come in again.
+    DropBan(Box<Subject>),
     /// An exchange, declared.
     DeclareExchange(Box<ExchangeOptions>),
     /// An exchange is gone; the bindings from it and to it go with it.

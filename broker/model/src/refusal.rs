@@ -1,5 +1,6 @@
 //! Why the broker says no.
 
+use crate::ban::Subject;
 use crate::name::{ExchangeName, QueueName};
 use crate::principal::{Deny, Permissions};
 use crate::time::WallMs;
@@ -102,6 +103,16 @@ pub enum Refusal {
     /// There is too much to do just now.
     #[error("the broker is busy: {0}")]
     Busy(&'static str),
+    /// Whoever is called that, or comes from there, stays out.
+    #[error("{subject} is banned{}{}", until_text(*.until), reason_text(.reason))]
+    Banned {
+        /// Who.
+        subject: Box<Subject>,
+        /// Until when; `None`: until somebody takes it back.
+        until: Option<WallMs>,
+        /// Why; may be empty.
+        reason: Box<str>,
+    },
     /// The namespace that was asked for does not exist.
     #[error("virtual host {0:?} does not exist")]
     NoVhost(String),
@@ -111,6 +122,14 @@ pub enum Refusal {
     /// The broker is stopping.
     #[error("the broker is shutting down")]
     ShuttingDown,
+}
+
+fn until_text(until: Option<WallMs>) -> String {
+    until.map(|until| format!(" until {until}")).unwrap_or_default()
+}
+
+fn reason_text(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
 
 impl Refusal {

@@ -55,6 +55,12 @@ pub enum Command {
     Unbind(cli::BindArgs),
     /// Take all messages that wait out of a queue.
     Purge(cli::PurgeArgs),
+    /// Keep a client id, a user or an address out.
+    Ban(cli::BanArgs),
+    /// Let a client id, a user or an address in again.
+    Unban(cli::UnbanArgs),
+    /// End the connections of a client id, a user or an address.
+    Kick(cli::KickArgs),
     /// Write all exchanges, queues and bindings to a file.
     Export(cli::ExportArgs),
     /// Declare what a file of definitions has, ours or RabbitMQ's.

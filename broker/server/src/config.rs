@@ -29,7 +29,7 @@ mod nearest;
 pub(crate) mod origin;
 mod overrides;
 mod print;
-mod quantity;
+pub(crate) mod quantity;
 mod rules;
 pub(crate) mod schema;
 pub(crate) mod settings;

@@ -16,6 +16,7 @@ use telemetry::logging::{Format, Levels};
 use crate::config::Config;
 
 use crate::config::origin::Origin;
+use crate::config::quantity::parse_threshold;
 use crate::config::settings::Section;
 
 /// Which events are logged, and how.
@@ -100,6 +101,11 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
         connections_per_user_max: limits
             .number_if_set("connections_per_user")
             .map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+        bans: engine::BanRules {
+            auth_failures: threshold(config, "auth_failures"),
+            flapping: threshold(config, "flapping"),
+            loopback_free: limits.truth("loopback_free"),
+        },
         sessions_max: count(limits, "sessions"),
         subscriptions_max: count(limits, "subscriptions"),
         retained_max: count(limits, "retained"),
@@ -124,6 +130,13 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
         events: config.settings().section("events").truth("enabled"),
         host_names: node.texts("host_names").to_vec(),
     }
+}
+
+/// `None`: off.
+fn threshold(config: &Config, key: &str) -> Option<engine::Threshold> {
+    let (count, within, lasts) = parse_threshold(config.settings().section("ban").word(key))?;
+    let (within, banned_for) = (Duration::from_millis(within), Duration::from_millis(lasts));
+    Some(engine::Threshold { count, within, banned_for })
 }
 
 pub(crate) fn mqtt(config: &Config) -> mqtt::Options {

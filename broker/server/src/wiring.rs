@@ -32,11 +32,18 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     let (levels, format) = options::logging(config);
     let other = |error: &dyn std::error::Error| Failure::new(Code::Other, error.to_string());
     telemetry::logging::start(levels, format).map_err(|error| other(&error))?;
+    keep_to_ourselves();
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| other(&error))?;
     let done = runtime.block_on(live(config, format));
     // Tasks that wait for nobody any more are not waited for either.
     runtime.shutdown_background();
     done
+}
+
+/// Whatever this process makes is its owner's alone: messages of strangers lie in it, and the library that keeps the state
+/// would let others read them.
+fn keep_to_ourselves() {
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
 }
 
 async fn live(config: &Config, format: Format) -> Result<(), Failure> {

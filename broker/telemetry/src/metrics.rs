@@ -61,6 +61,10 @@ metrics! {
     refused_per_address: Counter,
     /// Connections closed at once because too many came within a second.
     refused_rate: Counter,
+    /// Connections closed at once because their address is banned.
+    refused_banned: Counter,
+    /// Bans that the broker made by itself.
+    bans_made: Counter,
     /// Clients not let in because their user had as many connections as he may.
     refused_per_user: Counter,
     /// Clients not let in because there were as many sessions as there may be.

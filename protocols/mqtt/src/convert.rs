@@ -234,7 +234,9 @@ pub(crate) fn reason(refusal: &Refusal, place: Place) -> Reason {
         Refusal::BadCredentials(_) | Refusal::BadToken(_) if place == Place::Connack => {
             Reason::BadUserNameOrPassword
         }
+        Refusal::Banned { .. } if place == Place::Connack => Reason::Banned,
         Refusal::BadCredentials(_)
+        | Refusal::Banned { .. }
         | Refusal::NotProven(_)
         | Refusal::BadToken(_)
         | Refusal::Expired { .. }

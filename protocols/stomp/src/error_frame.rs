@@ -225,6 +225,7 @@ impl From<&Refusal> for Fault {
                 ("resource_error", "Use less, or raise the limit in the configuration.")
             }
             Refusal::Busy(_) => ("resource_error", "Try again in a while."),
+            Refusal::Banned { .. } => ("access_refused", "Ask who runs the broker, or wait until then."),
             Refusal::NoVhost(_) => (
                 "not_found",
                 "Leave out the header host, or let the configuration name it (stomp.host_names).",

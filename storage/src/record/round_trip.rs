@@ -1,9 +1,11 @@
 //! What is written is what is read, whatever it is; and no bytes at all make the reader panic.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use model::ban::{Author, Ban, Subject};
 use model::change::{
     BindingKey, Change, Changeset, Entry, Place, QueueRecord, Rested, SessionRecord, WillRecord,
 };
@@ -149,6 +151,8 @@ fn change() -> impl Strategy<Value = Change> {
             .prop_map(|(exchange, key)| Change::Unretain { exchange, key: RoutingKey::new(key) }),
         session().prop_map(|session| Change::PutSession(Box::new(session))),
         text().prop_map(|client| Change::DropSession(ClientId::new(&client))),
+        ban().prop_map(|ban| Change::PutBan(Box::new(ban))),
+        subject().prop_map(|subject| Change::DropBan(Box::new(subject))),
         exchange().prop_map(|exchange| Change::DeclareExchange(Box::new(exchange))),
         exchange_name().prop_map(Change::DeleteExchange),
         queue().prop_map(|queue| Change::DeclareQueue(Box::new(queue))),
@@ -160,6 +164,21 @@ fn change() -> impl Strategy<Value = Change> {
         }),
         exchange_binding().prop_map(|binding| Change::BindExchange(Box::new(binding))),
         exchange_binding().prop_map(|binding| Change::UnbindExchange(Box::new(binding))),
+    ]
+}
+
+fn ban() -> impl Strategy<Value = Ban> {
+    let by = select(vec![Author::Hand, Author::Failures, Author::Flapping]);
+    (subject(), of(any::<u64>()), any::<u64>(), by, text()).prop_map(|(subject, until, since, by, reason)| {
+        Ban { subject, until: until.map(WallMs), since: WallMs(since), by, reason: reason.to_string().into() }
+    })
+}
+
+fn subject() -> impl Strategy<Value = Subject> {
+    prop_oneof![
+        text().prop_map(|name| Subject::Client(ClientId::new(&name))),
+        text().prop_map(|name| Subject::User(UserName::new(&name))),
+        any::<IpAddr>().prop_map(Subject::ip),
     ]
 }
 

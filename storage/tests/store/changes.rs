@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use model::ban::{Author, Ban, Subject};
 use model::change::{BindingKey, Change, Changeset, Entry, Place, QueueRecord, SessionRecord};
 use model::grant::Grant;
 use model::key::{KeyPattern, RoutingKey};
@@ -243,4 +244,15 @@ pub(crate) fn unsent(publisher: &str, id: u64) -> Change {
 
 fn publication(id: u64) -> PublicationId {
     PublicationId::new(&"i".repeat(1 + id as usize * 13))
+}
+
+/// Somebody stays out.
+pub(crate) fn banned(client: &str, until: u64) -> Change {
+    let subject = Subject::Client(ClientId::new(client));
+    let (until, since) = (Some(WallMs(until)), WallMs(7));
+    Change::PutBan(Box::new(Ban { subject, until, since, by: Author::Hand, reason: "it floods".into() }))
+}
+
+pub(crate) fn let_in(client: &str) -> Change {
+    Change::DropBan(Box::new(Subject::Client(ClientId::new(client))))
 }

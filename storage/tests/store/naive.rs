@@ -19,6 +19,7 @@ pub(crate) struct Naive {
     unreleased: BTreeSet<(String, u16)>,
     retained: BTreeMap<(String, String), String>,
     publications: BTreeMap<(String, String), u64>,
+    bans: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -73,6 +74,7 @@ impl Naive {
                 self.sessions.remove(client.as_str());
                 self.unreleased.retain(|(owner, _)| owner != client.as_str());
             }
+            Change::PutBan(_) | Change::DropBan(_) => self.ban(change),
             Change::DeclareExchange(exchange) => {
                 self.exchanges.insert(exchange.name.to_string(), format!("{exchange:?}"));
             }
@@ -126,10 +128,21 @@ impl Naive {
             | Change::Unretain { .. }
             | Change::PutSession(_)
             | Change::DropSession(_)
+            | Change::PutBan(_)
+            | Change::DropBan(_)
             | Change::DeclareExchange(_)
             | Change::DeleteExchange(_)
             | Change::DeclareQueue(_)
             | Change::DeleteQueue(_) => {}
+        }
+    }
+
+    fn ban(&mut self, change: &Change) {
+        if let Change::PutBan(ban) = change {
+            self.bans.insert(ban.subject.to_string(), format!("{ban:?}"));
+        }
+        if let Change::DropBan(subject) = change {
+            self.bans.remove(&subject.to_string());
         }
     }
 
@@ -170,6 +183,7 @@ impl Naive {
             lines.push(format!("{session} unreleased {ids:?}"));
         }
         lines.extend(self.retained.values().cloned());
+        lines.extend(self.bans.values().cloned());
         for ((publisher, id), at) in &self.publications {
             lines.push(format!("{publisher} sent {id} at {at}"));
         }
@@ -197,6 +211,7 @@ pub(crate) fn picture(recovered: &Recovered) -> Vec<String> {
         lines.push(format!("{:?} unreleased {:?}", session.record, session.unreleased));
     }
     lines.extend(recovered.retained.iter().map(|message| format!("{message:?}")));
+    lines.extend(recovered.bans.iter().map(|ban| format!("{ban:?}")));
     assert!(recovered.publications.is_sorted_by_key(|publication| publication.at));
     for RecoveredPublication { publisher, id, at } in &recovered.publications {
         lines.push(format!("{publisher} sent {id} at {}", at.0));

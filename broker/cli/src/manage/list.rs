@@ -47,6 +47,8 @@ enum What {
     Queues,
     /// Bindings.
     Bindings,
+    /// Who stays out, until when, and why.
+    Bans,
     /// The last messages that no queue took, and why (routing.unroutable_keep), the newest first; over HTTP GET /api/v1/unroutable.
     Unroutable,
 }
@@ -62,6 +64,7 @@ async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>)
         (What::Sessions, None) => ("/api/v1/sessions".to_owned(), table::SESSIONS),
         (What::Users, None) => ("/api/v1/users".to_owned(), table::USERS),
         (What::Subscriptions, None) => ("/api/v1/subscriptions".to_owned(), table::SUBSCRIPTIONS),
+        (What::Bans, None) => ("/api/v1/bans".to_owned(), table::BANS),
         (What::Unroutable, None) => ("/api/v1/unroutable".to_owned(), table::UNROUTABLE),
         (What::Subscriptions, Some(topic)) => {
             (format!("/api/v1/destinations/{}/subscribers", encoded(topic)), table::SUBSCRIPTIONS)
@@ -70,7 +73,13 @@ async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>)
         (What::Queues, None) => ("/api/queues".to_owned(), table::QUEUES),
         (What::Bindings, None) => ("/api/bindings".to_owned(), table::BINDINGS),
         (
-            What::Sessions | What::Users | What::Exchanges | What::Queues | What::Bindings | What::Unroutable,
+            What::Sessions
+            | What::Users
+            | What::Exchanges
+            | What::Queues
+            | What::Bindings
+            | What::Bans
+            | What::Unroutable,
             Some(_),
         ) => {
             return Err(Failure::usage("--to is about subscriptions: duetmq list subscriptions --to TOPIC"));
@@ -87,7 +96,7 @@ async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>)
         Ok(())
     };
     match args.what {
-        What::Sessions | What::Users | What::Subscriptions | What::Unroutable => {
+        What::Sessions | What::Users | What::Subscriptions | What::Bans | What::Unroutable => {
             own(&place, &path, &args.wheres, show).await?
         }
         What::Exchanges | What::Queues | What::Bindings => {
@@ -177,6 +186,7 @@ Examples:
   duetmq list sessions                        who is there, and whose session waits for him
   duetmq list sessions --where user=kim --where connected=true
   duetmq list subscriptions --to chat/room/5  who hears what is sent there
+  duetmq list bans                            who stays out, until when, and why
   duetmq list unroutable                      what no queue took of late, and why
   duetmq list queues --where durable=true     what waits, and who takes
   duetmq list users --json -d /var/lib/duetmq

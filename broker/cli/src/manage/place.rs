@@ -25,6 +25,32 @@ pub(crate) struct PlaceArgs {
     password: Option<String>,
 }
 
+/// The same, of commands to which `--user` means somebody else.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Broker")]
+pub(crate) struct PlaceBesideUserArgs {
+    /// The data directory of the broker; otherwise the one that `duetmq serve` would use here.
+    #[arg(short, long, value_name = "DIR", conflicts_with = "admin")]
+    data_dir: Option<PathBuf>,
+    /// The admin listener of the broker instead, such as http://127.0.0.1:15672.
+    #[arg(long, visible_alias = "url", value_name = "URL")]
+    admin: Option<String>,
+    /// Name of the user who asks, for --admin.
+    #[arg(long, env = "DUETMQ_USER", value_name = "NAME")]
+    admin_user: Option<String>,
+    /// His password; others on this machine cannot see it in the environment as they can on a command line.
+    #[arg(long, env = "DUETMQ_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+}
+
+impl PlaceBesideUserArgs {
+    /// As [`PlaceArgs::place`].
+    pub(crate) fn place(self, default: impl FnOnce() -> Result<PathBuf, String>) -> Result<Place, Failure> {
+        let Self { data_dir, admin, admin_user: user, password } = self;
+        PlaceArgs { data_dir, admin, user, password }.place(default)
+    }
+}
+
 impl PlaceArgs {
     /// Where that is; `default` is the data directory where nothing says so, or why there is none.
     pub(crate) fn place(self, default: impl FnOnce() -> Result<PathBuf, String>) -> Result<Place, Failure> {

@@ -47,6 +47,16 @@ pub(crate) const SUBSCRIPTIONS: &[Column] = &[
     ),
 ];
 
+/// Of bans.
+pub(crate) const BANS: &[Column] = &[
+    ("KIND", |item| text(item, "kind")),
+    ("NAME", |item| text(item, "name")),
+    ("UNTIL", |item| moment(item, "until_ms").unwrap_or_else(|| "unban".to_owned())),
+    ("SINCE", |item| moment(item, "since_ms").unwrap_or_default()),
+    ("BY", |item| text(item, "by")),
+    ("REASON", |item| text(item, "reason")),
+];
+
 /// Of messages that no queue took.
 pub(crate) const UNROUTABLE: &[Column] = &[
     ("AT", |item| moment(item, "at_ms").unwrap_or_default()),

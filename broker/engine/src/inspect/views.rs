@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use model::ban::Ban;
 use serde::Serialize;
 
 use crate::client::Listening;
@@ -101,6 +102,36 @@ impl SubscriptionView {
             protocol: of.protocol,
             connected: of.connected,
             node: of.node.clone(),
+        }
+    }
+}
+
+/// Somebody who stays out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct BanView {
+    /// `client`, `user` or `ip`.
+    pub kind: &'static str,
+    /// Which; of IPv6, the network.
+    pub name: String,
+    /// Until when, in milliseconds since 1970; `None`: until it is taken back.
+    pub until_ms: Option<u64>,
+    /// Milliseconds since 1970.
+    pub since_ms: u64,
+    /// `hand`, `auth_failures` or `flapping`.
+    pub by: &'static str,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl BanView {
+    pub(crate) fn new(ban: &Ban) -> Self {
+        Self {
+            kind: ban.subject.kind(),
+            name: ban.subject.name(),
+            until_ms: ban.until.map(|until| until.0),
+            since_ms: ban.since.0,
+            by: ban.by.as_str(),
+            reason: ban.reason.to_string(),
         }
     }
 }

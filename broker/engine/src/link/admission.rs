@@ -12,6 +12,7 @@ use model::name::{ClientId, ConsumerId, PublisherName};
 use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
 use model::request::{Identity, Open, Proceed, Will};
+use model::time::WallMs;
 
 use super::{Answered, Link, Member, Renewal, State, Turn};
 use crate::client::Present;
@@ -124,6 +125,7 @@ impl Link {
         };
         if let Err(refusal) = entered {
             self.core.parts.metrics.auth_refused.increment();
+            self.count_failure(&refusal, turn.now);
             turn.events.push(Event::Refused(refusal));
         } else if let State::In(member) = &self.state
             && let Some(ending) = member.ending()
@@ -154,6 +156,11 @@ impl Link {
             user = known.principal.user.as_ref().map(tracing::field::display),
             "link.admitted"
         );
+        let client = match &open.identity {
+            Identity::Session { client, .. } => client.as_ref(),
+            Identity::Connection => open.credentials.client.as_ref(),
+        };
+        self.core.bans.check(client, known.principal.user.as_ref(), turn.now)?;
         known.seat = self.seat(&open.identity, &known.principal)?;
         match open.identity {
             Identity::Connection => {
@@ -190,6 +197,17 @@ impl Link {
                 let client = client.unwrap_or_else(|| self.made_up());
                 self.resume(client, clean_start, expiry_s, open.will, known, turn)
             }
+        }
+    }
+
+    /// Whoever guesses passwords is kept out after a while.
+    fn count_failure(&self, refusal: &Refusal, now: WallMs) {
+        let is_guess =
+            matches!(refusal, Refusal::BadCredentials(_) | Refusal::NotProven(_) | Refusal::BadToken(_));
+        let address = self.client.arrival.address.filter(|_| is_guess);
+        let ban = address.and_then(|peer| self.core.bans.failed(&self.core.parts, peer.ip(), now));
+        if let Some(ban) = ban {
+            self.core.kick(&ban.subject);
         }
     }
 
@@ -244,10 +262,15 @@ impl Link {
     /// The client is in: others may know.
     fn arrive(&self, client: Option<ClientId>, turn: &mut Turn<'_>) {
         let State::In(member) = &self.state else { return };
+        let flapping =
+            client.as_ref().and_then(|client| self.core.bans.arrived(&self.core.parts, client, turn.now));
         let (user, session) = (member.principal.user.clone(), member.own.session().to_owned());
         let listening = Default::default();
         self.client.enter(Present { user, client, session, since: turn.now, listening });
         self.core.presence.connected(&self.core.parts, &self.client, &mut turn.wakes);
+        if let Some(ban) = flapping {
+            self.core.kick(&ban.subject);
+        }
     }
 
     fn settle_in(&mut self, client: ClientId, known: Known, arrived: Arrived, events: &mut Vec<Event>) {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::config::nearest::nearest;
 use crate::config::origin::{ConfigError, Origin};
-use crate::config::quantity::{parse_duration, parse_size};
+use crate::config::quantity::{parse_duration, parse_size, parse_threshold};
 use crate::config::schema::{Default, Key, Kind, Type, quoted};
 use crate::config::settings::{Given, Item, Section, Setting};
 use crate::config::tree::{Entry, Node, Table, Value};
@@ -201,6 +201,10 @@ fn setting(value: &Value, of: Type) -> Result<Setting, Option<String>> {
             let seconds =
                 text(value).and_then(parse_duration).filter(|ms| ms.is_multiple_of(1000)).map(|ms| ms / 1000);
             within(seconds, min, max).map(Setting::Number).ok_or(None)
+        }
+        Type::Threshold => {
+            let is_one = |text: &&str| *text == "off" || parse_threshold(text).is_some();
+            text(value).filter(is_one).map(|text| Setting::Text(text.to_owned())).ok_or(None)
         }
         Type::Ratio { min, max } => {
             let inside = ratio(value).filter(|ratio| (min..=max).contains(ratio));

@@ -2,7 +2,7 @@
 
 use crate::config::keys::declared::{BINDING, EXCHANGE, QUEUE};
 use crate::config::keys::hooks::HOOK;
-use crate::config::keys::limits::LIMITS;
+use crate::config::keys::limits::{BAN, LIMITS};
 use crate::config::keys::listeners::LISTENER;
 use crate::config::keys::rights::{ACCESS, ADMIN, AUTH, METRICS};
 use crate::config::schema::Default::{Is, Required, Unset};
@@ -31,6 +31,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     Key::table("durability", DURABILITY, "How what was acknowledged gets to the disk."),
     Key::table("limits", LIMITS, "How much is held at most."),
+    Key::table("ban", BAN, "Whom the broker keeps out by itself, for a while; `duetmq ban` does it by hand."),
     Key::table("routing", ROUTING, "What happens between exchanges and queues."),
     Key::table("mqtt", MQTT, "What MQTT clients get."),
     Key::table("stomp", STOMP, "What STOMP clients get."),

@@ -47,6 +47,17 @@ pub(crate) fn write_duration(ms: u64) -> String {
     unit.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
 }
 
+/// How often, within how many milliseconds, and for how many milliseconds then: `10/1m -> 10m`.
+pub(crate) fn parse_threshold(text: &str) -> Option<(u32, u64, u64)> {
+    let (often, lasts) = text.split_once("->")?;
+    let (count, within) = often.split_once('/')?;
+    let count = count.trim().parse().ok().filter(|count| (1..=1_000_000).contains(count))?;
+    let time = |text: &str| parse_duration(text.trim()).filter(|ms| (1_000..=YEAR_MS).contains(ms));
+    Some((count, time(within)?, time(lasts)?))
+}
+
+const YEAR_MS: u64 = 366 * 86_400_000;
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -69,6 +80,16 @@ mod tests {
         assert_eq!(write_size((64 << 20) + 1), "67108865B");
         for text in ["", "MiB", "1.5GiB", "-1", "1XB", "99999999999TiB", "1 000"] {
             assert_eq!(parse_size(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_threshold_names_a_number_a_time_and_another_time() {
+        assert_eq!(parse_threshold("10/1m -> 10m"), Some((10, 60_000, 600_000)));
+        assert_eq!(parse_threshold("1/1s->7d"), Some((1, 1_000, 604_800_000)));
+        for text in ["", "10", "10/1m", "10/1m -> ", "0/1m -> 1m", "10/0s -> 1m", "-1/1m -> 1m", "10/1m -> 1"]
+        {
+            assert_eq!(parse_threshold(text), None, "{text}");
         }
     }
 

@@ -110,6 +110,8 @@ pub(crate) enum Type {
         /// Whether `"never"` is allowed.
         never: bool,
     },
+    /// How often is too often, and how long it keeps out: `"10/1m -> 10m"`; or `"off"`.
+    Threshold,
     /// A number that need not be whole.
     Ratio {
         /// At least.
@@ -154,6 +156,10 @@ impl Type {
                 let bounds = bounds(min * 1000, max * 1000, crate::config::quantity::write_duration);
                 let never = if never { ", or \"never\"" } else { "" };
                 format!("a duration of whole seconds such as \"30s\" or \"7d\"{bounds}{never}")
+            }
+            Self::Threshold => {
+                "how often within which time, and how long it keeps out, such as \"10/1m -> 10m\", or \"off\""
+                    .to_owned()
             }
             Self::Ratio { min, max } => format!("a number from {min:?} to {max:?}"),
             Self::OneOf(words) => quoted(words, "or"),

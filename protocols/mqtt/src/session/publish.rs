@@ -310,6 +310,7 @@ fn acknowledged(refusal: &Refusal, limits: &Limits, place: Place) -> Result<Reas
         | Refusal::Inequivalent { .. }
         | Refusal::LimitReached(_)
         | Refusal::Busy(_)
+        | Refusal::Banned { .. }
         | Refusal::NoVhost(_)
         | Refusal::Invalid(_)
         | Refusal::ShuttingDown => {

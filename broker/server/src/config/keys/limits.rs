@@ -204,3 +204,20 @@ pub(crate) const LIMITS: &[Key] = &[
         "The same in bytes of keys and payloads.",
     ),
 ];
+
+/// `[ban]`
+pub(crate) const BAN: &[Key] = &[
+    Key::value(
+        "auth_failures",
+        Type::Threshold,
+        Is("10/1m -> 10m"),
+        "An address (of IPv6, a /64) from which so many logins failed within that time is kept out for so long. This machine is not, \
+         unless `limits.loopback_free` says so.",
+    ),
+    Key::value(
+        "flapping",
+        Type::Threshold,
+        Is("off"),
+        "A client id under which somebody came in so often within that time is kept out for so long, such as `\"30/1m -> 5m\"`.",
+    ),
+];
