@@ -26,9 +26,10 @@ use crate::record::message::{
     Gist, put_exchange_name, put_message, read_exchange_name, read_gist, read_message,
 };
 use crate::record::object::{
-    put_binding, put_binding_key, put_entry, put_exchange, put_exchange_binding, put_place, put_queue,
-    put_queue_arguments, put_rested, put_session, read_binding, read_binding_key, read_entry, read_exchange,
-    read_exchange_binding, read_place, read_queue, read_queue_arguments, read_rested, read_session,
+    put_binding, put_binding_key, put_durability, put_entry, put_exchange, put_exchange_binding, put_place,
+    put_queue, put_queue_arguments, put_rested, put_session, read_binding, read_binding_key, read_durability,
+    read_entry, read_exchange, read_exchange_binding, read_place, read_queue, read_queue_arguments,
+    read_rested, read_session,
 };
 use crate::record::wire::{Reader, RecordError, put_block, put_bool, put_len, put_option, put_str, put_u64};
 
@@ -194,7 +195,8 @@ impl<'a> Items<'a> {
             tag::DECLARE_QUEUE
             | tag::DECLARE_QUEUE_WITH
             | tag::DECLARE_QUEUE_RESTED
-            | tag::DECLARE_QUEUE_SINGLE => Change::DeclareQueue(Box::new(read_declared(tag, from)?)),
+            | tag::DECLARE_QUEUE_SINGLE
+            | tag::DECLARE_QUEUE_LEVEL => Change::DeclareQueue(Box::new(read_declared(tag, from)?)),
             tag::DELETE_QUEUE => Change::DeleteQueue(QueueId(from.u64()?)),
             tag::BIND => Change::Bind { queue: QueueId(from.u64()?), binding: Box::new(read_binding(from)?) },
             tag::UNBIND => Change::Unbind(Box::new(read_binding_key(from)?)),
@@ -372,6 +374,13 @@ fn read_declared(tag: u8, from: &mut Reader<'_>) -> Result<QueueRecord, RecordEr
             queue.options.arguments = Some(Box::new(arguments));
             queue.rested = from.option(read_rested)?;
         }
+        tag::DECLARE_QUEUE_LEVEL => {
+            let arguments = read_queue_arguments(from)?;
+            let (single_active, durability) = (from.bool()?, Some(read_durability(from)?));
+            let arguments = QueueArguments { single_active, durability, ..arguments };
+            queue.options.arguments = Some(Box::new(arguments));
+            queue.rested = from.option(read_rested)?;
+        }
         _ => {}
     }
     Ok(queue)
@@ -432,6 +441,15 @@ fn put_topology(out: &mut Vec<u8>, change: &Change) {
 }
 
 fn put_declared(out: &mut Vec<u8>, queue: &QueueRecord) {
+    let said = queue.options.arguments.as_deref();
+    if let Some((arguments, level)) = said.and_then(|said| Some((said, said.durability?))) {
+        out.push(tag::DECLARE_QUEUE_LEVEL);
+        put_queue(out, queue);
+        put_queue_arguments(out, arguments);
+        put_bool(out, arguments.single_active);
+        put_durability(out, level);
+        return put_option(out, queue.rested, put_rested);
+    }
     match (&queue.options.arguments, queue.rested) {
         (Some(arguments), rested) if arguments.single_active => {
             out.push(tag::DECLARE_QUEUE_SINGLE);
@@ -487,6 +505,7 @@ mod tag {
     pub(super) const PUT_SESSION_AWAY: u8 = 50;
     pub(super) const DECLARE_QUEUE_RESTED: u8 = 51;
     pub(super) const DECLARE_QUEUE_SINGLE: u8 = 52;
+    pub(super) const DECLARE_QUEUE_LEVEL: u8 = 53;
     pub(super) const DECLARE_EXCHANGE_WITH: u8 = 60;
     pub(super) const BIND_EXCHANGE: u8 = 61;
     pub(super) const UNBIND_EXCHANGE: u8 = 62;

@@ -16,6 +16,7 @@ mod exchanges_setup;
 mod headers;
 mod hooks;
 mod lasting;
+mod levels;
 mod limits;
 mod mapping;
 mod mqtt_clients;

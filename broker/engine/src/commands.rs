@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::ban::{Author, Ban, Subject};
 use model::change::{Change, Changeset};
+use model::durability::Durability;
 use model::name::{ExchangeName, QueueName};
 use model::queue::{Binding, BindingOptions, Destination, ExchangeBinding, ExchangeOptions, QueueOptions};
 use model::refusal::Refusal;
@@ -182,7 +183,7 @@ impl Commands {
         let parts = &self.core.parts;
         let (done, waits) = oneshot::channel();
         let made = definitions.declare(parts, Reach::Common, |changeset| {
-            parts.durable.commit_then(changeset, move || {
+            parts.durable.commit_then(changeset, Durability::Disk, move || {
                 let _ = done.send(());
             });
         })?;
@@ -247,7 +248,7 @@ impl Commands {
     async fn lasting<T>(&self, answer: T) -> Result<T, Refusal> {
         let (done, waits) = oneshot::channel();
         // Whoever asked may have gone: then nobody needs the answer.
-        self.core.parts.durable.commit_then(Changeset::default(), move || {
+        self.core.parts.durable.commit_then(Changeset::default(), Durability::Disk, move || {
             let _ = done.send(());
         });
         // The store has failed, and the process is about to end.

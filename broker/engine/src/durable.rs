@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::change::{Change, Changeset};
+use model::durability::Durability;
 use model::name::QueueId;
 use storage::{Completion, Disk, Found, Statistics, Store, StoreError, Urgency};
 
@@ -32,10 +33,20 @@ impl Durable {
         Some((store.disk().ok()?, store.space().is_blocked()))
     }
 
-    /// Hands over what must last; `then` runs once it does, in the order of the calls.
-    pub(crate) fn commit_then(&self, changeset: Changeset, then: impl FnOnce() + Send + 'static) {
+    /// Hands over what must last; `then` runs once it does as `level` says, in the order of the calls.
+    pub(crate) fn commit_then(
+        &self,
+        changeset: Changeset,
+        level: Durability,
+        then: impl FnOnce() + Send + 'static,
+    ) {
+        let urgency = match level {
+            Durability::Disk => Urgency::Now,
+            // Where nothing is to be written, it waits its turn alone.
+            Durability::Os | Durability::Memory => Urgency::Written,
+        };
         match &self.store {
-            Some(store) => store.commit(changeset, Urgency::Now, Some(Box::new(Then(then)))),
+            Some(store) => store.commit(changeset, urgency, Some(Box::new(Then(then)))),
             None => then(),
         }
     }

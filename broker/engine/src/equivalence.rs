@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use model::durability::Durability;
 use model::queue::{Named, Overflow, QueueArguments, QueueOptions};
 
 /// How much of a queue must be as it was asked for.
@@ -47,6 +48,7 @@ fn in_arguments(there: &QueueArguments, asked: &QueueArguments, whole: bool) -> 
     let key = |arguments: &QueueArguments| {
         arguments.dead_letter.as_ref().and_then(|letter| letter.key.as_ref().map(ToString::to_string))
     };
+    let level = |arguments: &QueueArguments| arguments.durability.map(Durability::as_str);
     said("x-overflow", overflow, asked.overflow.map(Overflow::as_str))
         .or_else(|| same(whole, "x-message-ttl", there.message_ttl_ms, asked.message_ttl_ms))
         .or_else(|| same(whole, "x-expires", there.expires_ms, asked.expires_ms))
@@ -54,6 +56,7 @@ fn in_arguments(there: &QueueArguments, asked: &QueueArguments, whole: bool) -> 
         .or_else(|| same(whole, "x-dead-letter-routing-key", key(there), key(asked)))
         .or_else(|| same(whole, "x-max-priority", there.priority_max, asked.priority_max))
         .or_else(|| same(whole, "x-delivery-limit", there.delivery_limit, asked.delivery_limit))
+        .or_else(|| same(whole, "x-durability", level(there), level(asked)))
 }
 
 /// What was not said may be anything.

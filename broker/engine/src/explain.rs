@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use model::durability::Durability;
 use model::key::RoutingKey;
 use model::name::{ClientId, ExchangeName, UserName};
 use model::principal::Principal;
 use model::properties::Properties;
-use model::queue::HeaderMatch;
-use routing::{Leads, Owner, Queue, Sender, Step, Tried};
+use model::queue::{Binding, ExchangeKind, HeaderMatch};
+use routing::{Leads, Owner, Queue, Sender, Step, Trace, Tried};
 use serde::Serialize;
 
 use crate::core::Core;
+use crate::levels::Wanted;
 use crate::plan;
 
 /// A message that somebody thinks of.
@@ -105,6 +107,8 @@ pub struct ReachedView {
     pub client: Option<String>,
     /// Whether it outlives the broker.
     pub durable: bool,
+    /// What the message outlives there, if it is to last (MQTT QoS 1, STOMP `persistent:true`): `disk`, `os` or `memory`.
+    pub durability: &'static str,
     /// How many consume it.
     pub consumers: usize,
     /// How many messages wait in it.
@@ -138,7 +142,13 @@ pub(crate) fn explain(core: &Core, supposed: &Supposed) -> Explanation {
                     Some("the queue is a session's own: only its subscriptions fill it".to_owned());
             }
             explanation.steps = trace.steps.iter().map(step).collect();
-            explanation.queues = trace.queues.iter().map(queue).collect();
+            let levels = &core.parts.vhost.options.levels;
+            let wanted = Wanted::new(levels, exchange, key, Some(properties));
+            explanation.queues = trace
+                .queues
+                .iter()
+                .map(|one| queue(one, wanted.in_queue(one, granted(core, one, &trace, key))))
+                .collect();
         }
     }
     explanation
@@ -205,7 +215,21 @@ pub(crate) fn arguments(arguments: &HeaderMatch) -> Vec<(String, Option<String>)
     std::iter::once(("x-match".to_owned(), Some(arguments.mode.as_str().to_owned()))).chain(wanted).collect()
 }
 
-fn queue(queue: &Arc<Queue>) -> ReachedView {
+/// The strictest of what subscriptions ask for by which the message gets into that queue.
+fn granted(core: &Core, queue: &Queue, trace: &Trace, key: &RoutingKey) -> Durability {
+    let leads = |binding: &Binding| {
+        let step = trace.steps.iter().find(|step| step.exchange.name == binding.exchange);
+        step.is_some_and(|step| match step.exchange.kind {
+            ExchangeKind::Direct | ExchangeKind::Topic => binding.pattern.matches(key),
+            ExchangeKind::Fanout | ExchangeKind::Headers => true,
+        })
+    };
+    let bindings = core.parts.vhost.router.bindings_of(&queue.options().name);
+    let levels = bindings.into_iter().filter(leads).map(|binding| binding.grant.durability);
+    levels.max().unwrap_or(Durability::Disk)
+}
+
+fn queue(queue: &Arc<Queue>, level: Durability) -> ReachedView {
     let stats = queue.stats();
     ReachedView {
         queue: queue.options().name.to_string(),
@@ -214,6 +238,7 @@ fn queue(queue: &Arc<Queue>) -> ReachedView {
             Owner::Nobody | Owner::Link(_) => None,
         },
         durable: queue.options().durable,
+        durability: level.as_str(),
         consumers: stats.consumers,
         waiting: stats.ready,
     }

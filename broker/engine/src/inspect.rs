@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::ban::Ban;
 use model::name::{ExchangeName, QueueName};
 use model::queue::ExchangeOptions;
+use routing::Queue;
 
 use crate::client::{About, Client, Listening};
 use crate::clock;
@@ -219,12 +220,16 @@ impl Inspect {
     /// Queues, by name, those of sessions and subscriptions among them.
     pub fn queues(&self, after: Option<&str>, limit: usize) -> Page<QueueView> {
         let queues = self.core.parts.vhost.router.queues();
-        page(queues, after, limit, |queue| queue.options().name.to_string(), |queue| QueueView::new(&queue))
+        page(queues, after, limit, |queue| queue.options().name.to_string(), |queue| self.queue_view(&queue))
     }
 
     /// One queue, if there is one of that name.
     pub fn queue(&self, name: &QueueName) -> Option<QueueView> {
-        self.core.parts.vhost.router.queue(name).map(|queue| QueueView::new(&queue))
+        self.core.parts.vhost.router.queue(name).map(|queue| self.queue_view(&queue))
+    }
+
+    fn queue_view(&self, queue: &Queue) -> QueueView {
+        QueueView::new(queue, &self.core.parts.vhost.options.levels)
     }
 
     /// The bindings of a queue, in the order they were made.

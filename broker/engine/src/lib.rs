@@ -24,6 +24,7 @@ mod foresee;
 mod gauge;
 mod inquiry;
 mod inspect;
+mod levels;
 mod load;
 mod mailbox;
 mod numbers;
@@ -60,6 +61,7 @@ pub use crate::inspect::{
     Amounts, BanView, BindingView, ExchangeView, Held, Inspect, Overview, Page, QueueView, SessionView,
     SubscriptionView, UserView,
 };
+pub use crate::levels::{LevelRule, Levels};
 pub use crate::link::Link;
 pub use crate::policy::{BanRules, Options, Threshold, Watermarks};
 pub use crate::unroutable::UnroutableView;

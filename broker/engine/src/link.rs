@@ -10,6 +10,7 @@ use std::time::Instant;
 use model::access::{Exchange, Step};
 use model::change::Changeset;
 use model::delivery::{Delivery, Outcome};
+use model::durability::Durability;
 use model::event::Event;
 use model::hook::Caller;
 use model::name::ConsumerId;
@@ -385,14 +386,15 @@ impl Link {
         if self.under_way == 0 {
             turn.events.push(event);
         } else {
-            self.commit(Changeset::default(), |_, _| (), Some(event));
+            self.commit(Changeset::default(), Durability::Memory, |_, _| (), Some(event));
         }
     }
 
-    /// Persist, then show, then acknowledge.
+    /// Persist as `level` says, then show, then acknowledge.
     fn commit(
         &mut self,
         mut changeset: Changeset,
+        level: Durability,
         show: impl FnOnce(&Arc<Parts>, &mut Wakes) + Send + 'static,
         event: Option<Event>,
     ) {
@@ -405,7 +407,7 @@ impl Link {
         self.under_way += 1;
         self.commits += 1;
         let (parts, mailbox) = (Arc::clone(&self.core.parts), Arc::clone(&self.mailbox));
-        self.core.parts.durable.commit_then(changeset, move || {
+        self.core.parts.durable.commit_then(changeset, level, move || {
             let mut wakes = Wakes::default();
             show(&parts, &mut wakes);
             wakes.flush();

@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use model::request::{Operation, Request, Submit};
+use model::durability::Durability;
+use model::request::{Operation, Publish, Request, Submit};
 
 use crate::inquiry::{detach, size_bytes};
+use crate::levels::{Levels, Wanted};
 
 /// What waits of one link. There is none where nothing is held.
 #[derive(Default)]
@@ -47,14 +49,27 @@ impl Parked {
 
 /// Whether a request must wait, of a link of which others wait or do not. What settles never does: a client that both
 /// publishes and consumes must be able to drain what holds it up.
-pub(crate) fn must_wait(submit: &Submit, hold_lasting: bool, hold_all: bool, others_wait: bool) -> bool {
+pub(crate) fn must_wait(
+    submit: &Submit,
+    levels: &Levels,
+    hold_lasting: bool,
+    hold_all: bool,
+    others_wait: bool,
+) -> bool {
     let is_held = |one: &Operation| match one {
         Operation::Publish(publish) => {
-            hold_all || others_wait || (hold_lasting && (publish.persistent || publish.retain))
+            hold_all || others_wait || (hold_lasting && is_written(publish, levels))
         }
         Operation::Settle(_) => false,
     };
     submit.operations.iter().any(is_held) || (others_wait && submit.operations.is_empty())
+}
+
+/// Whether something of it may have to be written, as far as can be said before it is known where it goes.
+fn is_written(publish: &Publish, levels: &Levels) -> bool {
+    let Publish { exchange, key, properties, .. } = publish;
+    let asks = || Wanted::new(levels, exchange, key, properties.as_deref()).alone();
+    publish.retain || (publish.persistent && asks() > Durability::Memory)
 }
 
 const WAITING_MAX: usize = 256;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use model::change::{Change, Changeset, Entry, Place};
 use model::delivery::Stage;
+use model::durability::Durability;
 use model::key::RoutingKey;
 use model::message::Message;
 use model::name::{ExchangeName, QueueName};
@@ -21,6 +22,7 @@ use storage::Found;
 use crate::clock;
 use crate::dead_letter::Letter;
 use crate::expiry;
+use crate::levels::Wanted;
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
 use crate::timers::Once;
@@ -35,6 +37,9 @@ pub(crate) struct Plan {
     retain: bool,
     /// Not to be shown before what was handed to the journal by now.
     waits: bool,
+    wanted: Wanted,
+    /// The strictest of its places; `None`: none is to last.
+    level: Option<Durability>,
 }
 
 struct Target {
@@ -46,8 +51,9 @@ struct Target {
 
 impl Plan {
     /// A message without places yet.
-    pub(crate) fn new(message: Arc<Message>, retain: bool) -> Self {
-        Self { message, targets: SmallVec::new(), copies: Vec::new(), retain, waits: false }
+    pub(crate) fn new(message: Arc<Message>, retain: bool, wanted: Wanted) -> Self {
+        let (targets, copies) = (SmallVec::new(), Vec::new());
+        Self { message, targets, copies, retain, waits: false, wanted, level: None }
     }
 
     /// A retained message for one queue alone, which has kept room for it.
@@ -55,10 +61,12 @@ impl Plan {
     /// # Errors
     ///
     /// If the queue has none.
-    pub(crate) fn replay(message: Arc<Message>, route: &Route) -> Result<Self, Full> {
+    pub(crate) fn replay(parts: &Parts, message: Arc<Message>, route: &Route) -> Result<Self, Full> {
         let queue = &route.queue;
+        let wanted = Wanted::of(&parts.vhost.options.levels, &message);
+        let level = wanted.by(message.persistent, message.qos, route);
         let sequence = Some(queue.reserve(message.size_bytes())?);
-        let item = Item { retain: true, ..item(&message, route, is_durable(&message, route)) };
+        let item = Item { retain: true, ..item(&message, route, is_written(level)) };
         let target = Target { queue: Arc::clone(queue), sequence, item };
         Ok(Self {
             message,
@@ -66,7 +74,15 @@ impl Plan {
             copies: Vec::new(),
             retain: false,
             waits: false,
+            wanted,
+            level,
         })
+    }
+
+    /// What it outlives once its acknowledgement has left: the strictest of what its places do, and what is retained of it.
+    pub(crate) fn level(&self) -> Durability {
+        let retained = self.retain.then(|| self.wanted.retained());
+        self.level.max(retained).unwrap_or_else(|| self.wanted.alone())
     }
 
     /// Whether it is to be the retained message of its key.
@@ -94,7 +110,8 @@ impl Plan {
     pub(crate) fn reserve(&mut self, parts: &Arc<Parts>, route: &Route) -> Result<(), Refusal> {
         let queue = &route.queue;
         let qos = self.message.qos.min(route.grant.qos);
-        let durable = is_durable(&self.message, route);
+        let level = self.wanted.by(self.message.persistent, self.message.qos, route);
+        let durable = is_written(level);
         // What the publisher is told must be true of a declared queue that does not last, too.
         let is_promised = matches!(queue.owner(), Owner::Nobody) || refuses(queue);
         let sequence = if durable || (is_promised && qos > Qos::AtMostOnce) {
@@ -118,6 +135,7 @@ impl Plan {
         };
         let item = item(&message, route, durable);
         self.targets.push(Target { queue: Arc::clone(queue), sequence, item });
+        self.level = self.level.max(level);
         Ok(())
     }
 
@@ -283,9 +301,14 @@ fn complain_of_full(parts: &Parts, queue: &Queue) {
     }
 }
 
-fn is_durable(message: &Message, route: &Route) -> bool {
-    let qos = message.qos.min(route.grant.qos);
-    message.persistent && route.queue.options().durable && qos > Qos::AtMostOnce
+/// Whether anything of such a place is in the journal.
+fn is_written(level: Option<Durability>) -> bool {
+    level > Some(Durability::Memory)
+}
+
+/// The strictest of all.
+pub(crate) fn strictest(plans: &[Plan]) -> Durability {
+    plans.iter().map(Plan::level).max().unwrap_or(Durability::Memory)
 }
 
 /// There is room in a queue, though nobody took anything: if more is to come into it, its consumers see to that.
@@ -430,8 +453,8 @@ pub(crate) fn bury(parts: &Arc<Parts>, dead: Vec<Dead>) {
     }
     let mut changeset = Changeset::default();
     let plans = plan_dead(parts, dead, &mut changeset);
-    let shown = Arc::clone(parts);
-    parts.durable.commit_then(changeset, move || {
+    let (shown, level) = (Arc::clone(parts), strictest(&plans));
+    parts.durable.commit_then(changeset, level, move || {
         // Woken when this is dropped, after all locks are gone.
         let mut wakes = Wakes::default();
         plans.into_iter().for_each(|plan| plan.show(&shown, &mut wakes));
@@ -502,7 +525,8 @@ fn plan_letter(
     let targets: SmallVec<[&Route; 4]> =
         routes.targets().filter(|route| !letter.has_been_in(route.queue.options().name.as_str())).collect();
     let targets: SmallVec<[Route; 4]> = targets.into_iter().cloned().collect();
-    let mut plan = Plan::new(Arc::new(letter.message), false);
+    let wanted = Wanted::of(&parts.vhost.options.levels, &letter.message);
+    let mut plan = Plan::new(Arc::new(letter.message), false, wanted);
     for route in &targets {
         // One that is full loses it, as it would lose any other; it is counted there.
         let _ = plan.reserve(parts, route);

@@ -6,6 +6,8 @@ use model::grant::Overlapping;
 use model::queue::Overflow;
 use routing::Resident;
 
+use crate::levels::Levels;
+
 /// What the engine is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -39,6 +41,8 @@ pub struct Options {
     pub retained_max: usize,
     /// The most bytes of retained messages, of keys and payloads; beyond it, the same.
     pub retained_bytes_max: u64,
+    /// What messages outlive.
+    pub levels: Levels,
     /// How long an id that a publisher gave a message is remembered, at most.
     pub publications_window: Duration,
     /// How many ids of one publisher are remembered; beyond it, the oldest is forgotten.
@@ -78,6 +82,7 @@ impl Default for Options {
             subscriptions_max: 10_000,
             retained_max: 1_000_000,
             retained_bytes_max: 1 << 30,
+            levels: Levels::default(),
             publications_window: Duration::from_secs(3600),
             publications_per_publisher_max: 100_000,
             publications_max: 1_000_000,

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::change::{Change, Changeset};
+use model::durability::Durability;
 use model::name::{PublicationId, PublisherName};
 use model::refusal::Refusal;
 use model::time::WallMs;
@@ -133,8 +134,15 @@ impl Held<'_> {
         Ok(())
     }
 
-    /// A message comes in under that id. Adds what must last of that.
-    pub(crate) fn remember(&mut self, id: PublicationId, now: WallMs, changeset: &mut Changeset) {
+    /// A message comes in under that id, which lasts as the message does: or it would be known, and its message lost. Adds
+    /// what must last of that.
+    pub(crate) fn remember(
+        &mut self,
+        id: PublicationId,
+        now: WallMs,
+        level: Durability,
+        changeset: &mut Changeset,
+    ) {
         let publisher = self.publisher;
         let (window, max) = (self.all.window, self.all.per_publisher_max);
         if let Some(ids) = self.shelf.get_mut(publisher) {
@@ -146,7 +154,9 @@ impl Held<'_> {
             }
         }
         self.insert(id.clone(), now);
-        changeset.changes.push(Change::RememberPublication { publisher: publisher.clone(), id, at: now });
+        if level > Durability::Memory {
+            changeset.changes.push(Change::RememberPublication { publisher: publisher.clone(), id, at: now });
+        }
     }
 
     fn insert(&mut self, id: PublicationId, at: WallMs) {
@@ -203,7 +213,7 @@ mod tests {
     fn an_id_is_known_to_its_publisher_alone() {
         let all = all(60, 9, 9);
         assert!(!all.hold(&ANN).knows(&id(1)));
-        all.hold(&ANN).remember(id(1), WallMs(0), &mut Changeset::default());
+        all.hold(&ANN).remember(id(1), WallMs(0), Durability::Disk, &mut Changeset::default());
         assert!(all.hold(&ANN).knows(&id(1)));
         assert!(!all.hold(&BOB).knows(&id(1)));
     }
@@ -211,7 +221,7 @@ mod tests {
     #[test]
     fn ids_are_forgotten_when_they_are_too_old() {
         let all = all(60, 9, 9);
-        all.hold(&ANN).remember(id(1), WallMs(0), &mut Changeset::default());
+        all.hold(&ANN).remember(id(1), WallMs(0), Durability::Disk, &mut Changeset::default());
         assert_eq!(swept(&all, 59_999), 0);
         assert!(all.hold(&ANN).knows(&id(1)));
         assert_eq!(swept(&all, 60_000), 1);
@@ -222,10 +232,10 @@ mod tests {
     #[test]
     fn of_too_many_the_oldest_is_forgotten_and_only_of_that_publisher() {
         let all = all(60, 2, 9);
-        all.hold(&BOB).remember(id(1), WallMs(0), &mut Changeset::default());
+        all.hold(&BOB).remember(id(1), WallMs(0), Durability::Disk, &mut Changeset::default());
         let mut changeset = Changeset::default();
         for number in 1..=3 {
-            all.hold(&ANN).remember(id(number), WallMs(number), &mut changeset);
+            all.hold(&ANN).remember(id(number), WallMs(number), Durability::Disk, &mut changeset);
         }
         let known: Vec<bool> = (1..=3).map(|number| all.hold(&ANN).knows(&id(number))).collect();
         assert_eq!(known, [false, true, true]);
@@ -239,7 +249,7 @@ mod tests {
         let all = all(60, 9, 2);
         for number in 1..=2 {
             assert_eq!(all.hold(&ANN).check_room(1), Ok(()));
-            all.hold(&ANN).remember(id(number), WallMs(0), &mut Changeset::default());
+            all.hold(&ANN).remember(id(number), WallMs(0), Durability::Disk, &mut Changeset::default());
         }
         assert!(matches!(all.hold(&BOB).check_room(1), Err(Refusal::LimitReached(_))));
         assert_eq!(swept(&all, 60_000), 2);
@@ -249,7 +259,7 @@ mod tests {
     #[test]
     fn one_sweeps_while_there_is_something_and_then_nobody_does() {
         let all = all(60, 9, 9);
-        all.hold(&ANN).remember(id(1), WallMs(0), &mut Changeset::default());
+        all.hold(&ANN).remember(id(1), WallMs(0), Durability::Disk, &mut Changeset::default());
         assert!(all.asks_for_sweep());
         assert!(!all.asks_for_sweep());
         assert!(all.goes_on_sweeping());

@@ -17,6 +17,7 @@ use model::wire_cache::WireCache;
 use routing::{Owner, Queue, Route, RouteCache, Sender, Wakes};
 use smallvec::SmallVec;
 
+use crate::levels::Wanted;
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
 use crate::plan::{self, Plan};
@@ -114,7 +115,8 @@ pub(crate) fn publish(
     let has_feed = !retain && targets.iter().any(|route| !route.queue.feed().is_idle());
     let waits = has_feed && replay::ahead(parts, &targets, (&publish.exchange, &publish.key), now, wakes);
     let in_turn = in_turn || waits;
-    let lasting = publish.persistent && targets.iter().any(|route| route.queue.options().durable);
+    let wanted = wanted(parts, &publish);
+    let lasting = publish.persistent && targets.iter().any(|route| wanted.is_written(publish.qos, route));
     let message = Arc::new(to_message(publish, client.clone(), ids.next(&parts.numbers), now));
     parts.metrics.messages_received.increment();
     parts.metrics.publish_bytes_received.add(message.payload.len() as u64);
@@ -132,18 +134,32 @@ pub(crate) fn publish(
         }
         return Ok(Published::Shown { routed });
     }
-    let mut plan = Plan::new(Arc::clone(&message), retain).must_wait(waits);
+    let plan = Plan::new(Arc::clone(&message), retain, wanted).must_wait(waits);
+    let plan = reserve_all(plan, parts, &targets)?;
+    if is_direct {
+        plan.show(parts, wakes);
+        return Ok(Published::Shown { routed });
+    }
+    Ok(Published::Planned(plan))
+}
+
+fn reserve_all(mut plan: Plan, parts: &Arc<Parts>, targets: &[&Route]) -> Result<Plan, Refusal> {
     for route in targets {
         if let Err(refusal) = plan.reserve(parts, route) {
             plan.give_up();
             return Err(refusal);
         }
     }
-    if is_direct {
-        plan.show(parts, wakes);
-        return Ok(Published::Shown { routed });
+    Ok(plan)
+}
+
+/// What is said of it; of what is to outlive nothing, that is not asked.
+fn wanted(parts: &Parts, publish: &Publish) -> Wanted {
+    if !publish.persistent {
+        return Wanted::default();
     }
-    Ok(Published::Planned(plan))
+    let Publish { exchange, key, properties, .. } = publish;
+    Wanted::new(&parts.vhost.options.levels, exchange, key, properties.as_deref())
 }
 
 /// Whether there is room for one more retained message, or for another one in place of the old. One that takes less than the

@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) unreleased: BTreeSet<u16>,
     /// Those of them whose message no queue took, as far as this process knows: a repetition is answered like the first.
     pub(crate) unrouted: BTreeSet<u16>,
+    /// Those of them that the journal does not know, for their messages outlive nothing.
+    pub(crate) unwritten: BTreeSet<u16>,
     attached: Option<Attachment>,
     expiry_s: u32,
     disconnected_at: Option<WallMs>,
@@ -279,6 +281,7 @@ impl Registry {
                 subscriptions: 0,
                 unreleased: BTreeSet::new(),
                 unrouted: BTreeSet::new(),
+                unwritten: BTreeSet::new(),
                 attached: None,
                 expiry_s: arriving.expiry_s,
                 disconnected_at: None,
@@ -390,6 +393,7 @@ impl Registry {
             subscriptions,
             unreleased: unreleased.into_iter().collect(),
             unrouted: BTreeSet::new(),
+            unwritten: BTreeSet::new(),
             attached: None,
             expiry_s: record.expiry_s,
             disconnected_at: Some(disconnected_at),

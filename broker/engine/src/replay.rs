@@ -13,7 +13,7 @@ use model::time::WallMs;
 use routing::{Given, Portion, Queue, Route, Wakes};
 
 use crate::parts::Parts;
-use crate::plan::Plan;
+use crate::plan::{Plan, strictest};
 
 /// A portion on its way into a queue. Until it has arrived, no other is planned.
 pub(crate) struct Replayed {
@@ -47,7 +47,7 @@ pub(crate) fn plan(
     feed.set_under_way(true);
     feed.next(now, portion, |message, grant| {
         let route = Route { queue: Arc::clone(queue), grant: grant.clone(), via: None };
-        match Plan::replay(message, &route) {
+        match Plan::replay(parts, message, &route) {
             Ok(plan) => {
                 plan.record(parts, changeset);
                 plans.push(plan);
@@ -103,7 +103,7 @@ pub(crate) fn go_on(parts: &Arc<Parts>, queue: &Arc<Queue>, now: WallMs, wakes: 
     }
     parts.vhost.not_yet_shown();
     let shown = Arc::clone(parts);
-    parts.durable.commit_then(changeset, move || {
+    parts.durable.commit_then(changeset, strictest(&replayed.plans), move || {
         replayed.show(&shown, &mut Wakes::default());
         shown.vhost.shown();
     });
@@ -130,7 +130,7 @@ pub(crate) fn ahead(
         queue.feed().ahead(exchange, key, now, |message, grant| {
             let route = Route { queue: Arc::clone(queue), grant: grant.clone(), via: None };
             // Where there is no room for it, there will be none for the other either.
-            let Ok(plan) = Plan::replay(message, &route) else { return Given::Later };
+            let Ok(plan) = Plan::replay(parts, message, &route) else { return Given::Later };
             plan.record(parts, &mut changeset);
             plans.push(plan);
             Given::Done
@@ -144,7 +144,7 @@ pub(crate) fn ahead(
         }
         waits = true;
         let shown = Arc::clone(parts);
-        parts.durable.commit_then(changeset, move || {
+        parts.durable.commit_then(changeset, strictest(&plans), move || {
             let mut wakes = Wakes::default();
             plans.into_iter().for_each(|plan| plan.show(&shown, &mut wakes));
         });

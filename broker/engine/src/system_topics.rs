@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use model::durability::Durability;
 use model::key::RoutingKey;
 use model::name::ExchangeName;
 use model::principal::Permissions;
@@ -26,9 +27,10 @@ use crate::wills::NOBODY;
 
 /// Says how the broker is, now and then at every interval, until it is gone.
 pub(crate) async fn report(core: Weak<Core>, every: Duration) {
-    let mut board = Board::new(Instant::now());
+    let parts_of = || core.upgrade().map(|core| Arc::clone(&core.parts));
+    let Some(mut board) = parts_of().map(|parts| Board::new(&parts, Instant::now())) else { return };
     loop {
-        let Some(parts) = core.upgrade().map(|core| Arc::clone(&core.parts)) else { return };
+        let Some(parts) = parts_of() else { return };
         let held = count_held(&parts).await;
         board.say(&parts, &held, Instant::now());
         drop(parts);
@@ -52,6 +54,7 @@ async fn count_held(parts: &Parts) -> QueueStats {
 
 /// What was said last.
 struct Board {
+    level: Durability,
     publisher: Publisher,
     said: HashMap<String, String>,
     loads: Vec<(&'static str, Load)>,
@@ -77,8 +80,10 @@ const LOADS: [Source; 9] = [
 ];
 
 impl Board {
-    fn new(now: Instant) -> Self {
+    fn new(parts: &Parts, now: Instant) -> Self {
+        let level = parts.vhost.options.levels.usual();
         Self {
+            level: if parts.durable.is_persistent() { level } else { Durability::Memory },
             publisher: Publisher::new(None, None, None, NOBODY, Permissions::everything()),
             said: HashMap::new(),
             loads: LOADS.map(|(name, _)| (name, Load::default())).into(),
@@ -110,6 +115,7 @@ impl Board {
             ("version".to_owned(), format!("duetmq version {}", env!("CARGO_PKG_VERSION"))),
             ("timestamp".to_owned(), self.started_at.clone()),
             ("uptime".to_owned(), format!("{uptime_s} seconds")),
+            ("durability".to_owned(), self.level.as_str().to_owned()),
         ]
     }
 

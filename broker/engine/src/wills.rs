@@ -82,7 +82,8 @@ pub(crate) fn settle(parts: &Arc<Parts>, mut aftermath: Aftermath) {
     let Some(plan) = plan else { return parts.durable.commit_soon(aftermath.changeset) };
     plan.record(parts, &mut aftermath.changeset);
     let shown = Arc::clone(parts);
-    parts.durable.commit_then(aftermath.changeset, move || plan.show(&shown, &mut Wakes::default()));
+    let (changeset, level) = (aftermath.changeset, plan.level());
+    parts.durable.commit_then(changeset, level, move || plan.show(&shown, &mut Wakes::default()));
 }
 
 /// What has to be held while such a will is published.

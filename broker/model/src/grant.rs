@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::durability::Durability;
 use crate::qos::Qos;
 
 /// What a subscriber was granted, and the options it asked for (MQTT 5.0, 3.8.3.1). Other bindings have the default.
@@ -15,6 +16,8 @@ pub struct Grant {
     pub no_local: bool,
     /// The RETAIN flag is passed on as it was published.
     pub retain_as_published: bool,
+    /// What of it is to outlive what, at most.
+    pub durability: Durability,
 }
 
 /// What a session gets of a message that several of its subscriptions match (MQTT 5.0, 3.3.4 allows both).
@@ -34,15 +37,18 @@ impl Default for Grant {
             subscription_ids: SmallVec::new(),
             no_local: false,
             retain_as_published: false,
+            durability: Durability::Disk,
         }
     }
 }
 
 impl Grant {
     /// Two bindings lead the same message to the same queue: the highest QoS, all identifiers (MQTT 5.0, 3.3.4). Own
-    /// messages are withheld only if both withhold them; whoever merges has left out a grant that withholds this one.
+    /// messages are withheld only if both withhold them; whoever merges has left out a grant that withholds this one. Of two
+    /// levels of durability, the stricter one.
     pub fn merge(&mut self, other: &Self) {
         self.qos = self.qos.max(other.qos);
+        self.durability = self.durability.max(other.durability);
         self.no_local &= other.no_local;
         self.retain_as_published |= other.retain_as_published;
         for id in &other.subscription_ids {

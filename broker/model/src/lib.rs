@@ -8,6 +8,7 @@ pub mod access;
 pub mod ban;
 pub mod change;
 pub mod delivery;
+pub mod durability;
 pub mod event;
 pub mod grant;
 pub mod hook;

@@ -2,6 +2,7 @@
 
 use bytestring::ByteString;
 
+use crate::durability::Durability;
 use crate::grant::Grant;
 use crate::key::{KeyPattern, RoutingKey};
 use crate::name::{ExchangeName, QueueName, ShareName};
@@ -102,6 +103,8 @@ pub struct QueueArguments {
     pub delivery_limit: Option<u32>,
     /// `x-single-active-consumer`: one consumer takes all, the one that has been there longest.
     pub single_active: bool,
+    /// `x-durability`: what its messages outlive, where they are to outlive anything and do not ask for less.
+    pub durability: Option<Durability>,
 }
 
 /// What happens when one more message than a queue may hold comes.

@@ -4,9 +4,11 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use auth::Anonymous;
+use engine::Levels;
+use model::durability::Durability;
 
 /// What the banner says.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Banner<'a> {
     /// What the broker is called.
     pub(crate) name: &'a str,
@@ -14,6 +16,8 @@ pub(crate) struct Banner<'a> {
     pub(crate) dev: bool,
     /// Where everything is kept; `None`: nowhere.
     pub(crate) data_dir: Option<&'a str>,
+    /// What acknowledged messages outlive.
+    pub(crate) levels: &'a Levels,
     /// Who is let in.
     pub(crate) auth: &'a auth::Options,
     /// Where clients may come in.
@@ -57,7 +61,15 @@ impl Banner<'_> {
         match self.data_dir {
             Some(directory) => {
                 let _ = writeln!(out, "data    {directory}");
-                out.push_str("disk: acknowledged means fdatasync done\n");
+                out.push_str(match self.levels.usual() {
+                    Durability::Disk => "disk: acknowledged means fdatasync done\n",
+                    Durability::Os => {
+                        "os: acknowledged means written; it outlives kill -9, not a loss of power\n"
+                    }
+                    Durability::Memory => {
+                        "memory: acknowledged messages outlive nothing; what else lasts is on disk\n"
+                    }
+                });
             }
             None => out.push_str("memory: nothing survives\n"),
         }
@@ -100,6 +112,9 @@ impl Banner<'_> {
         for path in &open.sockjs {
             let _ = write!(out, "  {path} (SockJS)");
         }
+        if open.protocol != "admin" {
+            let _ = write!(out, "  acks: {}", self.acks());
+        }
         if open.is_open_to_others() {
             out.push('\n');
         } else {
@@ -109,6 +124,16 @@ impl Banner<'_> {
             };
             let port = open.address.port();
             let _ = writeln!(out, "  this machine only  (others: bind = \"{everywhere}:{port}\")");
+        }
+    }
+
+    /// What an acknowledgement means.
+    fn acks(&self) -> String {
+        let level = if self.data_dir.is_some() { self.levels.usual() } else { Durability::Memory };
+        match self.levels.rules() {
+            0 => level.as_str().to_owned(),
+            1 => format!("{}, or by 1 rule", level.as_str()),
+            rules => format!("{}, or by {rules} rules", level.as_str()),
         }
     }
 
@@ -135,6 +160,10 @@ impl Banner<'_> {
 
 #[cfg(test)]
 mod tests {
+    use engine::LevelRule;
+    use model::key::KeyPattern;
+    use model::name::ExchangeName;
+
     use super::*;
 
     #[test]
@@ -146,8 +175,15 @@ mod tests {
             open("web", "0.0.0.0:15674"),
             open("admin", "127.0.0.1:15672"),
         ];
-        let banner =
-            Banner { name: "duetmq", dev: true, data_dir: Some("d"), auth: &auth, listeners: &listeners };
+        let levels = Levels::default();
+        let banner = Banner {
+            name: "duetmq",
+            dev: true,
+            data_dir: Some("d"),
+            levels: &levels,
+            auth: &auth,
+            listeners: &listeners,
+        };
         let text = banner.text();
         let lines: Vec<&str> = text.lines().skip(1).collect();
         assert_eq!(
@@ -155,15 +191,25 @@ mod tests {
             [
                 "data    d",
                 "disk: acknowledged means fdatasync done",
-                "mqtt    127.0.0.1:1883         this machine only  (others: bind = \"0.0.0.0:1883\")",
-                "stomp   [::1]:61613            this machine only  (others: bind = \"[::]:61613\")",
-                "web     0.0.0.0:15674          /ws  /mqtt  /stomp (SockJS)",
+                "mqtt    127.0.0.1:1883         acks: disk  this machine only  (others: bind = \"0.0.0.0:1883\")",
+                "stomp   [::1]:61613            acks: disk  this machine only  (others: bind = \"[::]:61613\")",
+                "web     0.0.0.0:15674          /ws  /mqtt  /stomp (SockJS)  acks: disk",
                 "admin   127.0.0.1:15672        demo: http://127.0.0.1:15672/  this machine only  \
                  (others: bind = \"0.0.0.0:15672\")",
                 "access  clients of this machine, without a user name or as guest/guest",
             ]
         );
-        assert!(Banner { data_dir: None, ..banner }.text().contains("\nmemory: nothing survives\n"));
+        let in_memory = Banner { data_dir: None, ..banner }.text();
+        assert!(in_memory.contains("\nmemory: nothing survives\n") && in_memory.contains("acks: memory"));
+        let rule = LevelRule {
+            exchange: ExchangeName::TOPIC,
+            pattern: KeyPattern::from_words("a.#"),
+            level: Durability::Memory,
+        };
+        let levels = Levels::new(Durability::Os, vec![rule]);
+        let text = Banner { levels: &levels, ..banner }.text();
+        assert!(text.contains("\nos: acknowledged means written"), "{text}");
+        assert_eq!(text.matches("  acks: os, or by 1 rule").count(), 3, "{text}");
     }
 
     #[test]
@@ -176,7 +222,14 @@ mod tests {
         ];
         let warnings = |anonymous| {
             let auth = auth::Options { anonymous, ..auth::Options::default() };
-            let banner = Banner { name: "n", dev: false, data_dir: None, auth: &auth, listeners: &listeners };
+            let banner = Banner {
+                name: "n",
+                dev: false,
+                data_dir: None,
+                levels: &Levels::default(),
+                auth: &auth,
+                listeners: &listeners,
+            };
             assert_eq!(banner.text().matches("warning: ").count(), banner.warnings().len());
             banner.warnings()
         };

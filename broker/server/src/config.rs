@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use admin::Tag;
 use auth::{HookOptions, Issuer, JwtOptions, Rule};
-use engine::Definitions;
+use engine::{Definitions, Levels};
 use model::name::ExchangeName;
 use stomp::destination::Destinations;
 
@@ -24,6 +24,7 @@ mod definitions;
 mod destinations;
 mod hooks;
 pub(crate) mod keys;
+mod levels;
 mod listen;
 mod nearest;
 pub(crate) mod origin;
@@ -43,6 +44,7 @@ pub struct Config {
     definitions: Definitions,
     destinations: Destinations,
     rules: Arc<[Rule]>,
+    levels: Levels,
     admins: HashMap<String, Tag>,
     tokens: Option<JwtOptions>,
     issuer: Option<Issuer>,
@@ -114,6 +116,7 @@ impl Config {
             let definitions = definitions::definitions(&settings)?;
             let destinations = destinations::destinations(&settings)?;
             let rules = rules::rules(&settings)?.into();
+            let levels = levels::levels(&settings)?;
             let admins = admins::users(&settings)?;
             let tokens = tokens::tokens(&settings)?;
             // Developers get tokens from the demo, unless the configuration says who else gives them.
@@ -131,7 +134,18 @@ impl Config {
                 return Err(vec![ConfigError::new(&mqtt.given("redirect").origin, text.to_owned())]);
             }
             let file = file.map(Path::to_path_buf);
-            Ok(Self { settings, definitions, destinations, rules, admins, tokens, issuer, hooks, file })
+            Ok(Self {
+                settings,
+                definitions,
+                destinations,
+                rules,
+                levels,
+                admins,
+                tokens,
+                issuer,
+                hooks,
+                file,
+            })
         });
         match checked {
             Ok(config) if errors.is_empty() => return Ok(config),
@@ -166,6 +180,11 @@ impl Config {
 
     pub(crate) const fn rules(&self) -> &Arc<[Rule]> {
         &self.rules
+    }
+
+    /// What messages outlive.
+    pub(crate) const fn levels(&self) -> &Levels {
+        &self.levels
     }
 
     /// Who may look after the broker, and how much each may do.

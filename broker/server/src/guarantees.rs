@@ -80,6 +80,7 @@ keeps this page, the command and those names together (`UPDATE_DOCS=1 cargo test
 
 const CHAPTERS: &[Chapter] = &[
     Chapter { name: "acknowledged", title: "What an acknowledgement means", lines: ACKNOWLEDGED },
+    Chapter { name: "levels", title: "Levels", lines: LEVELS },
     Chapter { name: "restart", title: "What a restart brings back", lines: RESTART },
     Chapter { name: "once", title: "Exactly once, and in order", lines: ONCE },
     Chapter { name: "faults", title: "What happens when something breaks", lines: FAULTS },
@@ -89,6 +90,7 @@ const CHAPTERS: &[Chapter] = &[
 const CAMPAIGN: &str = "tests/durability/main.rs";
 const KILLED: (&str, &str) =
     (CAMPAIGN, "nothing_acknowledged_is_lost_and_nothing_exactly_once_is_doubled_when_the_broker_is_killed");
+const LEVELS_TESTS: &str = "tests/interop/levels.rs";
 const POWER: (&str, &str) = (CAMPAIGN, "nothing_acknowledged_is_lost_when_the_power_fails");
 
 const ACKNOWLEDGED: &[Line] = &[
@@ -128,10 +130,57 @@ const ACKNOWLEDGED: &[Line] = &[
     },
     Line {
         text: "What a client settles without an answer (PUBACK, PUBCOMP, most of STOMP's ACK) is on disk within a second; once a later request of \
-               the same client is answered, it does not come again.",
+               the same client is answered, it does not come again; after a loss of power, once one is that was at the level `disk`.",
         tests: &[
             ("storage/tests/store/order.rs", "what_nobody_waits_for_is_written_soon_all_the_same"),
             KILLED,
+        ],
+    },
+];
+
+const LEVELS: &[Line] = &[
+    Line {
+        text: "All this holds at the level `disk`, which is the default. A place that a message takes in a queue has the lowest level of what is \
+               said by the queue, by the most specific rule for the key, by the subscription and by the message; where neither queue nor rule says \
+               anything, that of `durability.level`.",
+        tests: &[
+            (
+                LEVELS_TESTS,
+                "what_is_acknowledged_below_disk_outlives_kill_minus_nine_if_it_is_os_and_is_never_written_if_it_is_memory",
+            ),
+            (LEVELS_TESTS, "a_subscription_may_ask_for_less_and_at_qos_2_it_gets_disk_all_the_same"),
+        ],
+    },
+    Line {
+        text: "`os`: acknowledged means written. It outlives kill -9. By a loss of power the last second may be lost, always the last messages.",
+        tests: &[
+            (
+                LEVELS_TESTS,
+                "what_is_acknowledged_below_disk_outlives_kill_minus_nine_if_it_is_os_and_is_never_written_if_it_is_memory",
+            ),
+            ("storage/tests/store/order.rs", "who_waits_for_the_write_alone_does_not_wait_for_a_sync"),
+        ],
+    },
+    Line {
+        text: "`memory`: nothing of the message is written, nor the id that it came under. It outlives no end of the broker, an orderly one either.",
+        tests: &[
+            (
+                LEVELS_TESTS,
+                "messages_of_memory_do_not_outlive_an_orderly_stop_either_and_what_else_there_is_does",
+            ),
+            (LEVELS_TESTS, "an_id_outlives_what_its_message_outlives"),
+        ],
+    },
+    Line {
+        text: "An acknowledgement waits for the strictest level of all places that the message went to; that of a transaction, of all its messages.",
+        tests: &[(LEVELS_TESTS, "a_message_that_goes_to_several_places_outlives_in_each_what_that_one_says")],
+    },
+    Line {
+        text: "Sessions, subscriptions, exchanges, queues and bindings are on disk, whatever the level; so is what a session that outlives its \
+               connection gets at QoS 2. What is retained is written at least.",
+        tests: &[
+            (LEVELS_TESTS, "a_subscription_may_ask_for_less_and_at_qos_2_it_gets_disk_all_the_same"),
+            (LEVELS_TESTS, "what_is_retained_is_written_whatever_its_level"),
         ],
     },
 ];

@@ -205,6 +205,7 @@ fn announce(config: &Config, format: Format, open: &[Open]) {
         name: node.word("name"),
         dev: node.truth("dev"),
         data_dir: (!node.truth("memory")).then(|| node.word("data_dir")),
+        levels: config.levels(),
         auth: &auth,
         listeners: open,
     };
@@ -228,7 +229,7 @@ fn announce(config: &Config, format: Format, open: &[Open]) {
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),
         data_dir,
-        durability = if banner.data_dir.is_some() { "disk" } else { "memory" },
+        durability = if banner.data_dir.is_some() { banner.levels.usual().as_str() } else { "memory" },
         "server.ready"
     );
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 
 use bytestring::ByteString;
 use model::delivery::Delivery;
+use model::durability::Durability;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::message::Message;
 use model::name::{ExchangeName, PublicationId};
@@ -106,7 +107,8 @@ pub(crate) fn arguments(user: &[(ByteString, ByteString)]) -> Result<HeaderMatch
         .ok_or("the user property x-match must be all, any, all-with-x or any-with-x")?;
     let mut wanted: Vec<(ByteString, Option<ByteString>)> = Vec::new();
     for (name, value) in user {
-        if &**name != X_MATCH && !wanted.iter().any(|(known, _)| known == name) {
+        let is_ours = [X_MATCH, Durability::HEADER].contains(&&**name);
+        if !is_ours && !wanted.iter().any(|(known, _)| known == name) {
             // On their own, not on the read buffer.
             let copy = |text: &ByteString| ByteString::from(&**text);
             wanted.push((copy(name), (!value.is_empty()).then(|| copy(value))));
@@ -163,6 +165,17 @@ pub(crate) fn properties_in(from: &mut packet::Properties, plain: &ExchangeName)
 pub(crate) fn publication(properties: &Properties) -> Result<Option<PublicationId>, &'static str> {
     let Some(id) = properties.header(PublicationId::HEADER) else { return Ok(None) };
     PublicationId::parse(id).map(Some).ok_or("the user property x-dedup-id must have 1 to 256 bytes")
+}
+
+/// What is to outlive what, at most, by a user property of SUBSCRIBE or PUBLISH; STOMP's header of that name is the same.
+///
+/// # Errors
+///
+/// It is no such level.
+pub(crate) fn durability(user: &[(ByteString, ByteString)]) -> Result<Durability, &'static str> {
+    let said = user.iter().find(|(name, _)| &**name == Durability::HEADER);
+    said.map_or(Some(Durability::Disk), |(_, level)| Durability::named(level))
+        .ok_or("the user property durability must be disk, os or memory")
 }
 
 /// An address where both doors can name the place, and where it comes back as the same topic [MQTT-3.3.2-15].

@@ -1,5 +1,6 @@
 //! Headers to what a queue is declared with: RabbitMQ's queue arguments.
 
+use model::durability::Durability;
 use model::key::RoutingKey;
 use model::name::{ExchangeName, QueueName};
 use model::queue::{DeadLetter, Named, Overflow, QueueArguments, QueueDeclaration, QueueOptions};
@@ -136,6 +137,7 @@ impl Asked {
                 let max = u8::try_from(bounded("x-max-priority", value, 0..=255)?);
                 arguments.priority_max = max.ok().filter(|max| *max > 0);
             }
+            Durability::ARGUMENT => arguments.durability = Some(durability(Durability::ARGUMENT, value)?),
             "x-delivery-limit" => {
                 let limit = bounded("x-delivery-limit", value, 0..=u32::MAX.into())?;
                 arguments.delivery_limit = Some(u32::try_from(limit).unwrap_or(u32::MAX));
@@ -205,6 +207,15 @@ fn bounded(
     })
 }
 
+/// Reads a header that is a level of durability.
+///
+/// # Errors
+///
+/// It is none of three words.
+pub(crate) fn durability(name: &'static str, value: &str) -> Result<Durability, HeaderError> {
+    Durability::named(value).ok_or_else(|| HeaderError::value(name, value, Durability::EXPECTED))
+}
+
 fn overflow(value: &str) -> Result<Overflow, HeaderError> {
     let all = [Overflow::DropHead, Overflow::RejectPublish, Overflow::RejectPublishDlx];
     let named = all.into_iter().find(|overflow| overflow.as_str() == value);
@@ -219,7 +230,7 @@ fn check_name(name: &'static str, value: &str) -> Result<(), HeaderError> {
 }
 
 /// What can be asked of a queue, without the `x-`.
-const ARGUMENTS: [&str; 11] = [
+const ARGUMENTS: [&str; 12] = [
     "message-ttl",
     "expires",
     "max-length",
@@ -230,6 +241,7 @@ const ARGUMENTS: [&str; 11] = [
     "max-priority",
     "delivery-limit",
     "single-active-consumer",
+    "durability",
     "queue-type",
 ];
 

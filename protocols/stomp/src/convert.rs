@@ -5,13 +5,14 @@ use std::fmt::Write;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
+use model::durability::Durability;
 use model::message::Message;
 use model::name::{ExchangeName, PublicationId, QueueName};
 use model::properties::{Properties, ReplyTo};
 use model::qos::Qos;
 use model::queue::{HeaderMatch, MatchMode};
 
-use crate::arguments::is_about_a_queue;
+use crate::arguments::{durability, is_about_a_queue};
 use crate::destination::{Address, DestinationError, Destinations, TEMPORARY_PREFIX};
 use crate::encode::{header, plain_header};
 use crate::escape::Escapes;
@@ -104,6 +105,11 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
                 })?;
                 sent.publication = Some(id);
                 // Whoever receives the message may want to know it, too.
+                properties.headers.push((name.clone(), value.clone()));
+            }
+            Durability::HEADER => {
+                durability(Durability::HEADER, value)?;
+                // It goes along: whoever hands the message on, within the broker too, is to know it.
                 properties.headers.push((name.clone(), value.clone()));
             }
             _ => properties.headers.push((name.clone(), value.clone())),
@@ -302,7 +308,7 @@ const OF_MESSAGE: [&str; 8] = [
 ];
 
 /// The headers of SUBSCRIBE that mean something by themselves: all others are arguments of the binding.
-const OF_SUBSCRIBE: [&str; 9] = [
+const OF_SUBSCRIBE: [&str; 10] = [
     "id",
     "login",
     "prefetch-count",
@@ -312,6 +318,7 @@ const OF_SUBSCRIBE: [&str; 9] = [
     "content-type",
     "qos",
     "retained",
+    Durability::HEADER,
 ];
 
 /// What a subscription to an exchange asks of headers: `x-match`, and every header that has no other meaning. A header

@@ -1,6 +1,7 @@
 //! Sessions, queues, exchanges and bindings as bytes.
 
 use model::change::{BindingKey, Entry, Place, QueueRecord, Rested, SessionRecord, WillRecord};
+use model::durability::Durability;
 use model::grant::Grant;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::name::{ClientId, Incarnation, QueueId, QueueName, ShareName};
@@ -153,7 +154,7 @@ pub(crate) fn read_rested(from: &mut Reader<'_>) -> Result<Rested, RecordError> 
     Ok(Rested { life: Incarnation(from.u32()?), sent_through: from.u64()? })
 }
 
-/// The arguments of a queue, but whether one consumer takes all: the tag says that.
+/// The arguments of a queue, but whether one consumer takes all, and its durability: the tag says that.
 pub(crate) fn put_queue_arguments(out: &mut Vec<u8>, arguments: &QueueArguments) {
     let QueueArguments {
         message_ttl_ms,
@@ -163,6 +164,7 @@ pub(crate) fn put_queue_arguments(out: &mut Vec<u8>, arguments: &QueueArguments)
         priority_max,
         delivery_limit,
         single_active: _,
+        durability: _,
     } = arguments;
     put_option(out, *message_ttl_ms, put_u64);
     put_option(out, *expires_ms, put_u64);
@@ -202,7 +204,34 @@ pub(crate) fn read_queue_arguments(from: &mut Reader<'_>) -> Result<QueueArgumen
         priority_max: from.option(Reader::u8)?,
         delivery_limit: from.option(Reader::u32)?,
         single_active: false,
+        durability: None,
     })
+}
+
+pub(crate) fn put_durability(out: &mut Vec<u8>, level: Durability) {
+    out.push(level_bits(level));
+}
+
+pub(crate) fn read_durability(from: &mut Reader<'_>) -> Result<Durability, RecordError> {
+    level_of(from.u8()?)
+}
+
+/// What was not said before there were levels is 0.
+const fn level_bits(level: Durability) -> u8 {
+    match level {
+        Durability::Disk => 0,
+        Durability::Os => 1,
+        Durability::Memory => 2,
+    }
+}
+
+const fn level_of(bits: u8) -> Result<Durability, RecordError> {
+    match bits {
+        0 => Ok(Durability::Disk),
+        1 => Ok(Durability::Os),
+        2 => Ok(Durability::Memory),
+        _ => Err(RecordError::Tag),
+    }
 }
 
 pub(crate) fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
@@ -212,8 +241,9 @@ pub(crate) fn put_binding(out: &mut Vec<u8>, binding: &Binding) {
     put_arguments(out, arguments);
     put_str(out, queue.as_str());
     put_share(out, share.as_ref());
-    let Grant { qos, subscription_ids, no_local, retain_as_published } = grant;
-    out.push(qos.bits() | u8::from(*no_local) << 2 | u8::from(*retain_as_published) << 3);
+    let Grant { qos, subscription_ids, no_local, retain_as_published, durability } = grant;
+    let flags = qos.bits() | u8::from(*no_local) << 2 | u8::from(*retain_as_published) << 3;
+    out.push(flags | level_bits(*durability) << 4);
     put_ids(out, subscription_ids);
 }
 
@@ -230,13 +260,11 @@ pub(crate) fn read_binding(from: &mut Reader<'_>) -> Result<Binding, RecordError
 
 fn read_grant(from: &mut Reader<'_>) -> Result<Grant, RecordError> {
     let flags = from.u8()?;
-    if flags > 0b1111 {
-        return Err(RecordError::Tag);
-    }
     Ok(Grant {
         qos: Qos::from_bits(flags & 0b11).ok_or(RecordError::Tag)?,
         no_local: flags & 0b100 != 0,
         retain_as_published: flags & 0b1000 != 0,
+        durability: level_of(flags >> 4)?,
         subscription_ids: read_ids(from)?,
     })
 }

@@ -9,6 +9,7 @@ use model::ban::{Author, Ban, Subject};
 use model::change::{
     BindingKey, Change, Changeset, Entry, Place, QueueRecord, Rested, SessionRecord, WillRecord,
 };
+use model::durability::Durability;
 use model::grant::Grant;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::message::Message;
@@ -317,7 +318,8 @@ fn queue_arguments() -> impl Strategy<Value = QueueArguments> {
     let dead_letter = (exchange_name(), of(text()))
         .prop_map(|(exchange, key)| DeadLetter { exchange, key: key.map(RoutingKey::new) });
     let rest = any::<(Option<u64>, Option<u64>, Option<u8>, Option<u32>, bool)>();
-    (of(select(overflows)), of(dead_letter), rest).prop_map(|(overflow, dead_letter, rest)| {
+    let all = (of(select(overflows)), of(dead_letter), of(durability()), rest);
+    all.prop_map(|(overflow, dead_letter, durability, rest)| {
         let (message_ttl_ms, expires_ms, priority_max, delivery_limit, single_active) = rest;
         QueueArguments {
             message_ttl_ms,
@@ -327,8 +329,13 @@ fn queue_arguments() -> impl Strategy<Value = QueueArguments> {
             priority_max,
             delivery_limit,
             single_active,
+            durability,
         }
     })
+}
+
+fn durability() -> impl Strategy<Value = Durability> {
+    select(vec![Durability::Disk, Durability::Os, Durability::Memory])
 }
 
 fn exchange_binding() -> impl Strategy<Value = ExchangeBinding> {
@@ -347,9 +354,10 @@ fn binding() -> impl Strategy<Value = Binding> {
     let modes = vec![MatchMode::All, MatchMode::Any, MatchMode::AllWithX, MatchMode::AnyWithX];
     let arguments = (select(modes), vec((text(), of(text())), 0..3))
         .prop_map(|(mode, wanted)| HeaderMatch { mode, wanted });
-    let grant = (qos(), ids(), any::<(bool, bool)>()).prop_map(|(qos, subscription_ids, rest)| {
+    let grant = (qos(), ids(), durability(), any::<(bool, bool)>());
+    let grant = grant.prop_map(|(qos, subscription_ids, durability, rest)| {
         let (no_local, retain_as_published) = rest;
-        Grant { qos, subscription_ids, no_local, retain_as_published }
+        Grant { qos, subscription_ids, no_local, retain_as_published, durability }
     });
     let first = (exchange_name(), vec(level, 0..4), arguments);
     (first, text(), of(text()), grant).prop_map(|((exchange, levels, arguments), queue, share, grant)| {

@@ -1,6 +1,7 @@
 //! Queues as JSON
 
 use engine::QueueView;
+use model::durability::Durability;
 use model::key::RoutingKey;
 use model::name::{ExchangeName, QueueName};
 use model::queue::{DeadLetter, Overflow, QueueArguments, QueueOptions};
@@ -61,6 +62,16 @@ fn arguments(asked: &mut Fields) -> Result<QueueArguments, String> {
             Some(named.ok_or_else(|| format!("x-overflow is {text:?}: {wanted} is wanted"))?)
         }
     };
+    let durability = match asked.text(Durability::ARGUMENT)? {
+        None => None,
+        Some(text) => {
+            let level = Durability::named(&text);
+            Some(
+                level
+                    .ok_or_else(|| format!("x-durability is {text:?}: {} is wanted", Durability::EXPECTED))?,
+            )
+        }
+    };
     if let Some(mode) = asked.text("x-queue-mode")?
         && mode != "default"
     {
@@ -74,6 +85,7 @@ fn arguments(asked: &mut Fields) -> Result<QueueArguments, String> {
         priority_max: priority_max.and_then(|max| u8::try_from(max).ok()).filter(|max| *max > 0),
         delivery_limit: delivery_limit.and_then(|limit| u32::try_from(limit).ok()),
         single_active: asked.truth("x-single-active-consumer", false)?,
+        durability,
     })
 }
 
@@ -104,6 +116,7 @@ pub(crate) fn write(view: &QueueView, usual: (u64, u64)) -> Value {
         "durable": view.durable,
         "auto_delete": view.auto_delete,
         "exclusive": view.exclusive,
+        "durability": view.durability,
         "arguments": written(view, usual),
     })
 }
@@ -128,6 +141,7 @@ fn written(view: &QueueView, usual: (u64, u64)) -> Map<String, Value> {
     put("x-dead-letter-routing-key", view.dead_letter_key.as_deref().map(Value::from));
     put("x-max-priority", view.max_priority.map(Value::from));
     put("x-delivery-limit", view.delivery_limit.map(Value::from));
+    put(Durability::ARGUMENT, view.declared_durability.map(Value::from));
     put("x-single-active-consumer", view.single_active_consumer.then_some(Value::Bool(true)));
     all
 }
@@ -144,6 +158,7 @@ const ARGUMENTS: &[&str] = &[
     "x-max-priority",
     "x-delivery-limit",
     "x-single-active-consumer",
+    Durability::ARGUMENT,
     "x-queue-type",
     "x-queue-mode",
 ];
@@ -164,13 +179,14 @@ mod tests {
                 "x-queue-type": "classic", "x-message-ttl": 60000, "x-expires": 5, "x-max-length": 10,
                 "x-max-length-bytes": 1000, "x-overflow": "reject-publish-dlx", "x-dead-letter-exchange": "dlx",
                 "x-dead-letter-routing-key": "a.b/c", "x-max-priority": 9, "x-delivery-limit": 3,
-                "x-single-active-consumer": true, "x-queue-mode": "default",
+                "x-single-active-consumer": true, "x-queue-mode": "default", "x-durability": "os",
             }
         });
         let full = read("q", &body).unwrap();
         let arguments = full.arguments.as_ref().unwrap();
         assert_eq!(arguments.dead_letter.as_ref().unwrap().key, Some(RoutingKey::from("a/b.c")));
         assert_eq!((full.ready_max, arguments.priority_max), (Some(10), Some(9)));
+        assert_eq!(arguments.durability, Some(Durability::Os));
         let to_queue = json!({"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "a.b"});
         let to_queue = read("q", &json!({ "arguments": to_queue })).unwrap();
         let letter = to_queue.arguments.unwrap().dead_letter.unwrap();
@@ -202,6 +218,7 @@ mod tests {
             (json!({"arguments": {"x-max-length": "5"}}), "x-max-length"),
             (json!({"arguments": {"x-overflow": "explode"}}), "drop-head"),
             (json!({"arguments": {"x-expires": 0}}), "x-expires"),
+            (json!({"arguments": {"x-durability": "tape"}}), "disk, os or memory"),
             (json!({"arguments": {"x-queue-mode": "lazy"}}), "lazy"),
             (json!({"arguments": {"x-dead-letter-routing-key": "a"}}), "x-dead-letter-exchange"),
             (json!({"arguments": {"x-queue-leader-locator": "balanced"}}), "x-queue-leader-locator"),

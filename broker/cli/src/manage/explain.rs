@@ -234,10 +234,14 @@ fn tree(destination: &str, told: &Value) -> String {
     for queue in queues {
         let client =
             queue["client"].as_str().map(|id| format!(" of client {}", clean(id))).unwrap_or_default();
-        let (consumers, waiting) = (&queue["consumers"], &queue["waiting"]);
+        let (consumers, waiting, level) =
+            (&queue["consumers"], &queue["waiting"], field(queue, "durability"));
         line(
             2,
-            format!("=> queue {}{client}: {consumers} consuming, {waiting} waiting", field(queue, "queue")),
+            format!(
+                "=> queue {}{client}: {consumers} consuming, {waiting} waiting, {level}",
+                field(queue, "queue")
+            ),
         );
     }
     text

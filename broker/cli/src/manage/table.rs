@@ -102,6 +102,7 @@ pub(crate) const QUEUES: &[Column] = &[
     ("UNACKED", |item| text(item, "messages_unacknowledged")),
     ("CONSUMERS", |item| text(item, "consumers")),
     ("DURABLE", |item| text(item, "durable")),
+    ("DURABILITY", |item| text(item, "durability")),
     ("AUTO_DELETE", |item| text(item, "auto_delete")),
     ("ARGUMENTS", |item| text(item, "arguments")),
 ];

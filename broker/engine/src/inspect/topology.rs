@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use model::durability::Durability;
 use model::queue::{Binding, ExchangeBinding, ExchangeOptions, HeaderMatch, QueueArguments};
 use routing::{Owner, Queue};
 use serde::Serialize;
+
+use crate::levels::{Levels, Wanted};
 
 /// An exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,6 +61,10 @@ pub struct QueueView {
     pub delivery_limit: Option<u32>,
     /// Whether one consumer takes all.
     pub single_active_consumer: bool,
+    /// `disk`, `os` or `memory`, if it was declared with that.
+    pub declared_durability: Option<&'static str>,
+    /// What a message outlives in it of which neither rule nor subscription nor the message itself says anything.
+    pub durability: &'static str,
     /// Messages that wait.
     pub ready: usize,
     /// Messages that consumers have and did not settle.
@@ -101,7 +108,7 @@ impl ExchangeView {
 }
 
 impl QueueView {
-    pub(crate) fn new(queue: &Queue) -> Self {
+    pub(crate) fn new(queue: &Queue, levels: &Levels) -> Self {
         let (options, stats) = (queue.options(), queue.stats());
         let none = QueueArguments::default();
         let arguments = queue.arguments().unwrap_or(&none);
@@ -127,6 +134,8 @@ impl QueueView {
             max_priority: arguments.priority_max,
             delivery_limit: arguments.delivery_limit,
             single_active_consumer: arguments.single_active,
+            declared_durability: arguments.durability.map(Durability::as_str),
+            durability: Wanted::usual(levels).in_queue(queue, Durability::Disk).as_str(),
             ready: stats.ready,
             unacked: stats.unacked,
             ready_bytes: stats.ready_bytes,

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use model::access::{AccessControl, Exchange, Step};
+use model::durability::Durability;
 use model::event::{Ending, Event, Opened};
 use model::name::{ClientId, ConsumerId, PublisherName};
 use model::principal::{Credentials, Permissions, Principal};
@@ -313,7 +314,7 @@ impl Link {
                 will.show(parts, wakes);
             }
         };
-        self.commit(aftermath.changeset, show, Some(opened));
+        self.commit(aftermath.changeset, Durability::Disk, show, Some(opened));
     }
 
     /// An id for a client that has none: nobody else can guess it.

@@ -18,7 +18,13 @@ impl Link {
         let others_wait = self.parked.is_some();
         if (alarms.hold_lasting() || others_wait)
             && matches!(self.state, State::In(_))
-            && must_wait(&submit, alarms.hold_lasting(), alarms.hold_all(), others_wait)
+            && must_wait(
+                &submit,
+                &self.core.parts.vhost.options.levels,
+                alarms.hold_lasting(),
+                alarms.hold_all(),
+                others_wait,
+            )
         {
             if !others_wait {
                 self.core.pressure.wait(self.id, &self.mailbox);

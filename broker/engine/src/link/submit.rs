@@ -1,9 +1,10 @@
 //! Publish and settle: one by one, or as a transaction.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::change::{Change, Changeset};
+use model::durability::Durability;
 use model::event::{Event, Submitted};
 use model::name::ClientId;
 use model::qos::Qos;
@@ -77,46 +78,29 @@ impl Link {
         let in_turn = lasting.is_some() || if unimportant { is_behind } else { self.under_way > 0 };
         let result = if publish.publication.is_some() {
             match self.publish_once(wanted, publish, lasting.take(), turn) {
-                Ok(()) => return,
+                Ok(level) => return note(remember, state, true, level),
                 Err(refusal) => Err(refusal),
             }
         } else {
             let parts = &self.core.parts;
             publish::publish(parts, &mut member.publisher, publish, in_turn, turn.now, &mut turn.wakes)
         };
-        let parts = &self.core.parts;
-        let is_unrouted = match &result {
-            Ok(Published::Shown { routed }) => !routed,
-            Ok(Published::Planned(plan)) => !plan.routed(),
-            Err(_) => false,
-        };
-        if is_unrouted && let (Some(id), Some(state)) = (remember, state.as_deref_mut()) {
-            state.unrouted.insert(id);
-        }
         match result {
             Ok(Published::Shown { routed }) => {
-                if let Some(ticket) = wanted {
-                    self.answer(submitted(ticket, routed), turn);
-                }
-            }
-            Ok(Published::Planned(plan))
-                if unimportant
-                    && !(is_behind || plan.waits())
-                    && !(plan.retains() && parts.vhost.has_unshown()) =>
-            {
-                // Retained at QoS 0: nobody waits for the disk, unless older retained messages do.
-                let (mut changeset, routed) = (Changeset::default(), plan.routed());
-                plan.record(parts, &mut changeset);
-                parts.durable.commit_soon(changeset);
-                plan.show(parts, &mut turn.wakes);
+                note(remember, state, routed, Durability::Disk);
                 if let Some(ticket) = wanted {
                     self.answer(submitted(ticket, routed), turn);
                 }
             }
             Ok(Published::Planned(plan)) => {
-                self.commit_plan(plan, lasting, wanted);
-                if unimportant {
-                    self.deferred = self.commits;
+                note(remember, state, plan.routed(), plan.level());
+                if unimportant && !is_behind {
+                    self.hand_over_unimportant(plan, wanted, turn);
+                } else {
+                    self.commit_plan(plan, lasting, wanted);
+                    if unimportant {
+                        self.deferred = self.commits;
+                    }
                 }
             }
             Err(refusal) => {
@@ -128,16 +112,33 @@ impl Link {
         }
     }
 
+    /// Retained at QoS 0: nobody waits for the disk, unless older retained messages do.
+    fn hand_over_unimportant(&mut self, plan: Plan, wanted: Option<Ticket>, turn: &mut Turn<'_>) {
+        let parts = &self.core.parts;
+        if plan.waits() || (plan.retains() && parts.vhost.has_unshown()) {
+            self.commit_plan(plan, None, wanted);
+            self.deferred = self.commits;
+            return;
+        }
+        let (mut changeset, routed) = (Changeset::default(), plan.routed());
+        plan.record(parts, &mut changeset);
+        parts.durable.commit_soon(changeset);
+        plan.show(parts, &mut turn.wakes);
+        if let Some(ticket) = wanted {
+            self.answer(submitted(ticket, routed), turn);
+        }
+    }
+
     /// Publishes what its publisher gave an id: only the first of that id is routed, and both become durable together. The
-    /// others are answered behind it, as it was.
+    /// others are answered behind it, as it was. Returns what the id outlives.
     fn publish_once(
         &mut self,
         wanted: Option<Ticket>,
         mut publish: Publish,
         lasting: Option<(ClientId, u16)>,
         turn: &mut Turn<'_>,
-    ) -> Result<(), Refusal> {
-        let State::In(member) = &mut self.state else { return Ok(()) };
+    ) -> Result<Durability, Refusal> {
+        let State::In(member) = &mut self.state else { return Ok(Durability::Disk) };
         let core = Arc::clone(&self.core);
         let (parts, name) = (&core.parts, member.publisher.name.clone());
         let mut held = parts.vhost.publications.hold(&name);
@@ -145,22 +146,25 @@ impl Link {
         let unimportant = publish.qos == Qos::AtMostOnce;
         let mut changeset = Changeset::default();
         let mut plan = None;
+        // Of one that is known nobody knows how it came.
+        let mut level = Durability::Disk;
         if let Some(id) = fresh {
             held.check_room(1)?;
             let publisher = &mut member.publisher;
             match publish::publish(parts, publisher, publish, true, turn.now, &mut turn.wakes)? {
                 Published::Planned(planned) => {
                     planned.record(parts, &mut changeset);
+                    level = planned.level();
                     plan = Some(planned);
                 }
                 Published::Shown { .. } => {}
             }
-            held.remember(id, turn.now, &mut changeset);
+            held.remember(id, turn.now, level, &mut changeset);
             expiry::watch_publications(parts);
         } else {
             parts.metrics.duplicates_suppressed.increment();
         }
-        changeset.changes.extend(lasting.map(|(client, id)| Change::Remember { client, id }));
+        changeset.changes.extend(remembered(lasting, level));
         // Whether the first one found a queue is forgotten.
         let routed = plan.as_ref().is_none_or(Plan::routed);
         let show = move |parts: &_, wakes: &mut _| {
@@ -168,20 +172,20 @@ impl Link {
                 plan.show(parts, wakes);
             }
         };
-        self.commit(changeset, show, wanted.map(|ticket| submitted(ticket, routed)));
+        self.commit(changeset, level, show, wanted.map(|ticket| submitted(ticket, routed)));
         if unimportant {
             self.deferred = self.commits;
         }
-        Ok(())
+        Ok(level)
     }
 
     fn commit_plan(&mut self, plan: Plan, remember: Option<(ClientId, u16)>, wanted: Option<Ticket>) {
-        let routed = plan.routed();
+        let (routed, level) = (plan.routed(), plan.level());
         let mut changeset = Changeset::default();
         plan.record(&self.core.parts, &mut changeset);
-        changeset.changes.extend(remember.map(|(client, id)| Change::Remember { client, id }));
+        changeset.changes.extend(remembered(remember, level));
         let event = wanted.map(|ticket| submitted(ticket, routed));
-        self.commit(changeset, move |parts, wakes| plan.show(parts, wakes), event);
+        self.commit(changeset, level, move |parts, wakes| plan.show(parts, wakes), event);
     }
 
     fn settle(&mut self, wanted: Option<Ticket>, one: Settle, turn: &mut Turn<'_>) {
@@ -198,7 +202,12 @@ impl Link {
             self.answer(event, turn);
         } else {
             let plans = plan::plan_dead(&self.core.parts, dead.into_iter().collect(), &mut changeset);
-            self.commit(changeset, |parts, wakes| show_all(plans, parts, wakes), Some(event));
+            self.commit(
+                changeset,
+                Durability::Disk,
+                |parts, wakes| show_all(plans, parts, wakes),
+                Some(event),
+            );
         }
     }
 
@@ -211,7 +220,7 @@ impl Link {
     /// Waits for all that was asked before, also by an earlier connection of the same client.
     fn barrier(&mut self, wanted: Option<Ticket>, routed: bool) {
         if let Some(ticket) = wanted {
-            self.commit(Changeset::default(), |_, _| (), Some(submitted(ticket, routed)));
+            self.commit(Changeset::default(), Durability::Disk, |_, _| (), Some(submitted(ticket, routed)));
         }
     }
 
@@ -227,7 +236,7 @@ impl Link {
         let has_id =
             |one: &Operation| matches!(one, Operation::Publish(publish) if publish.publication.is_some());
         let mut held = operations.iter().any(has_id).then(|| core.parts.vhost.publications.hold(&name));
-        let mut fresh = HashSet::new();
+        let mut fresh = HashMap::new();
         let mut plans = Vec::new();
         let mut settles = Vec::new();
         let mut unrouted = SmallVec::new();
@@ -235,15 +244,20 @@ impl Link {
             match operation {
                 Operation::Settle(one) => settles.push(one),
                 Operation::Publish(mut publish) => {
-                    if let (Some(id), Some(held)) = (publish.publication.take(), &held)
-                        && (held.knows(&id) || !fresh.insert(id))
+                    let id = publish.publication.take();
+                    if let (Some(id), Some(held)) = (&id, &held)
+                        && (held.knows(id) || fresh.contains_key(id))
                     {
                         core.parts.metrics.duplicates_suppressed.increment();
                         continue;
                     }
-                    let room = held.as_ref().map_or(Ok(()), |held| held.check_room(fresh.len()));
+                    let room = held
+                        .as_ref()
+                        .map_or(Ok(()), |held| held.check_room(fresh.len() + usize::from(id.is_some())));
                     match room.and_then(|()| self.plan(publish, turn)) {
                         Ok(plan) => {
+                            let level = plan.as_ref().map_or(Durability::Disk, Plan::level);
+                            fresh.extend(id.map(|id| (id, level)));
                             unrouted.extend(plan.as_ref().filter(|plan| !plan.routed()).map(|_| at));
                             plans.extend(plan);
                         }
@@ -260,19 +274,21 @@ impl Link {
         for plan in &plans {
             plan.record(&self.core.parts, &mut changeset);
         }
-        for id in fresh {
+        for (id, level) in fresh {
             if let Some(held) = &mut held {
-                held.remember(id, turn.now, &mut changeset);
+                held.remember(id, turn.now, level, &mut changeset);
                 expiry::watch_publications(&core.parts);
             }
         }
         let mut dead = Vec::new();
+        // Nobody knows what that was worth to whoever sent it.
+        let level = if settles.is_empty() { plan::strictest(&plans) } else { Durability::Disk };
         for one in settles {
             dead.extend(self.settle_into(one, &mut changeset, turn));
         }
         plans.extend(plan::plan_dead(&self.core.parts, dead, &mut changeset));
         let event = wanted.map(|ticket| Event::Submitted { ticket, result: Ok(Submitted { unrouted }) });
-        self.commit(changeset, |parts, wakes| show_all(plans, parts, wakes), event);
+        self.commit(changeset, level, |parts, wakes| show_all(plans, parts, wakes), event);
     }
 
     fn plan(&mut self, mut publish: Publish, turn: &mut Turn<'_>) -> Result<Option<Plan>, Refusal> {
@@ -293,13 +309,14 @@ impl Link {
         let Some(mut state) = session.state_for(self.id) else { return };
         let known = state.unreleased.remove(&release.id);
         state.unrouted.remove(&release.id);
-        let durable = known && state.queue.options().durable;
+        let unwritten = state.unwritten.remove(&release.id);
+        let durable = known && !unwritten && state.queue.options().durable;
         let client = session.client.clone();
         let event = Event::Released { ticket: release.ticket, id: release.id, known };
         if durable {
             let mut changeset = Changeset::default();
             changeset.changes.push(Change::Forget { client, id: release.id });
-            self.commit(changeset, |_, _| (), Some(event));
+            self.commit(changeset, Durability::Disk, |_, _| (), Some(event));
         } else {
             self.answer(event, turn);
         }
@@ -308,6 +325,23 @@ impl Link {
 
 fn show_all(plans: Vec<Plan>, parts: &Arc<Parts>, wakes: &mut Wakes) {
     plans.into_iter().for_each(|plan| plan.show(parts, wakes));
+}
+
+/// What is to be known of a QoS 2 id as long as it is not released.
+fn note(id: Option<u16>, state: Option<&mut SessionState>, routed: bool, level: Durability) {
+    let (Some(id), Some(state)) = (id, state) else { return };
+    if !routed {
+        state.unrouted.insert(id);
+    }
+    if level == Durability::Memory {
+        state.unwritten.insert(id);
+    }
+}
+
+/// The id of a message lasts as the message does, or what was lost would count as known.
+fn remembered(lasting: Option<(ClientId, u16)>, level: Durability) -> Option<Change> {
+    let (client, id) = lasting.filter(|_| level > Durability::Memory)?;
+    Some(Change::Remember { client, id })
 }
 
 fn submitted(ticket: Ticket, routed: bool) -> Event {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::change::Changeset;
+use model::durability::Durability;
 use model::event::Event;
 use model::qos::Qos;
 use model::refusal::Refusal;
@@ -70,7 +71,7 @@ impl Link {
                     parts.vhost.shown();
                 }
             };
-            self.commit(changeset, show, Some(event));
+            self.commit(changeset, Durability::Disk, show, Some(event));
         } else {
             self.answer(event, turn);
             replayed.into_iter().for_each(|one| one.show(&parts, &mut turn.wakes));
@@ -109,7 +110,7 @@ impl Link {
         self.core.tell_cancelled(subscriber.cancelled);
         let event = Event::Unsubscribed { ticket: request.ticket, existed };
         if lasting {
-            self.commit(Default::default(), |_, _| (), Some(event));
+            self.commit(Default::default(), Durability::Disk, |_, _| (), Some(event));
         } else {
             self.answer(event, turn);
         }

@@ -2,6 +2,7 @@
 
 use bytestring::ByteString;
 use engine::Definitions;
+use model::durability::Durability;
 use model::grant::Grant;
 use model::key::{KeyPattern, RoutingKey};
 use model::name::{ExchangeName, QueueName};
@@ -97,6 +98,7 @@ fn queue(section: &Section) -> Result<QueueOptions, ConfigError> {
         priority_max: section.number_if_set("max_priority").and_then(|max| max.try_into().ok()),
         delivery_limit: section.number_if_set("delivery_limit").and_then(|limit| limit.try_into().ok()),
         single_active: section.truth("single_active_consumer"),
+        durability: section.text("durability").and_then(Durability::named),
     };
     Ok(QueueOptions {
         name: QueueName::new(section.word("name")),

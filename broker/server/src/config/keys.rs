@@ -111,6 +111,20 @@ const LOG: &[Key] = &[
 
 const DURABILITY: &[Key] = &[
     Key::value(
+        "level",
+        Type::OneOf(&["disk", "os", "memory"]),
+        Is("disk"),
+        "What an acknowledged message outlives where neither its queue nor a rule says otherwise: with `disk` a loss of power \
+         (`fdatasync` is done), with `os` the end of the process by `kill -9` (it is written), with `memory` nothing. Sessions, \
+         subscriptions, exchanges, queues and bindings are always on disk.",
+    ),
+    Key::tables(
+        "rule",
+        RULE,
+        "What messages with some topics or keys outlive, at most, whatever queue they get into. Of several that match, the most specific \
+         one holds, in whatever order they stand: at the first level in which two differ, a word is before `+`, and `+` before `#`.",
+    ),
+    Key::value(
         "group_max_records",
         Type::Count { min: 1, max: 1_000_000 },
         Is("1024"),
@@ -141,6 +155,21 @@ const DURABILITY: &[Key] = &[
         Is("1000000"),
         "How many are remembered of all users, at about 200 bytes of memory each. Beyond it, a publish under a new one is \
          refused.",
+    ),
+];
+
+const RULE: &[Key] = &[
+    Key::value(
+        "pattern",
+        Type::Text,
+        Required,
+        "Which topics, as an MQTT topic filter; `$exchange/NAME/…` and `$queue/NAME` name exchanges and queues.",
+    ),
+    Key::value(
+        "level",
+        Type::OneOf(&["disk", "os", "memory"]),
+        Required,
+        "What they outlive. A queue that is declared with less has less; a subscription or a message may ask for less.",
     ),
 ];
 

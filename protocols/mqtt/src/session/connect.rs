@@ -118,6 +118,10 @@ fn held_will(mut will: Will, options: &Options) -> Result<Box<HeldWill>, Fault> 
     if !convert::is_as_announced(will.properties.as_deref(), &will.payload) {
         return Err(WILL_NO_TEXT);
     }
+    let said = will.properties.as_deref().map_or(&[][..], |properties| &properties.user);
+    if convert::durability(said).is_err() {
+        return Err(WILL_DURABILITY);
+    }
     let properties = will.properties.as_deref_mut();
     let delay_s = properties.as_ref().and_then(|properties| properties.will_delay_s).unwrap_or(0);
     let expiry_s = properties.as_ref().and_then(|properties| properties.message_expiry_s);
@@ -203,6 +207,10 @@ const LONG_ID: Fault =
 const WILL_TOPIC: Fault = Fault::new(
     Reason::TopicNameInvalid,
     "the will's topic is longer or deeper than allowed, or the broker's own",
+);
+const WILL_DURABILITY: Fault = Fault::new(
+    Reason::ImplementationSpecific,
+    "the will's user property durability must be disk, os or memory",
 );
 const WILL_NO_TEXT: Fault = Fault::new(
     Reason::PayloadFormatInvalid,

@@ -264,6 +264,12 @@ fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<(Mess
         .as_deref()
         .map_or(Ok(None), convert::publication)
         .map_err(|why| Refused { delivery, reason: Reason::ImplementationSpecific, why: Some(why) })?;
+    let said = properties.as_deref().map_or(&[][..], |properties| &properties.headers);
+    convert::durability(said).map_err(|why| Refused {
+        delivery,
+        reason: Reason::ImplementationSpecific,
+        why: Some(why),
+    })?;
     let message = Message {
         exchange,
         key,

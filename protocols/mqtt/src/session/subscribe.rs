@@ -72,6 +72,7 @@ impl Subscriptions {
         let mut subscriptions = Vec::new();
         let user = packet.properties.as_deref().map_or(&[][..], |properties| &properties.user);
         let arguments = convert::arguments(user);
+        let durability = convert::durability(user);
         let mut why = None;
         for filter in &packet.filters {
             let source = if is_too_much {
@@ -82,6 +83,14 @@ impl Subscriptions {
             };
             match source {
                 Ok(mut source) => {
+                    match durability {
+                        Ok(level) => source.grant.durability = level,
+                        Err(text) => {
+                            why = Some(text);
+                            slots.push(Slot::Refused(Reason::ImplementationSpecific));
+                            continue;
+                        }
+                    }
                     if convert::has_arguments(&source.exchange, &options.exchange) {
                         match &arguments {
                             Ok(arguments) => source.arguments.clone_from(arguments),
@@ -286,6 +295,7 @@ fn source(
         // A share has no publisher of its own to leave out [MQTT-3.8.3-4].
         no_local: filter.no_local || (limits.is_bridge && share.is_none()),
         retain_as_published: filter.retain_as_published || limits.is_bridge,
+        ..Grant::default()
     };
     Ok(Source { exchange, pattern, arguments: HeaderMatch::default(), share, grant })
 }

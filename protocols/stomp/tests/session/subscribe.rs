@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
+use model::durability::Durability;
 use model::event::Event;
 use model::key::{KeyPattern, Level};
 use model::name::{ConsumerId, ExchangeName, QueueName};
@@ -169,7 +170,7 @@ fn queue_arguments_are_read_from_headers() {
     let headers = concat!(
         "x-message-ttl:1\nx-expires:2\nx-max-length:3\nx-max-length-bytes:4\nx-overflow:reject-publish-dlx\n",
         "x-dead-letter-exchange:dlx\nx-dead-letter-routing-key:a.b\nx-max-priority:5\nx-delivery-limit:6\n",
-        "x-message-ttl:9\nx-queue-type:classic",
+        "x-message-ttl:9\nx-queue-type:classic\nx-durability:os",
     );
     let key = |text: &str| Some(model::key::RoutingKey::from(text));
     let arguments = QueueArguments {
@@ -180,6 +181,7 @@ fn queue_arguments_are_read_from_headers() {
         priority_max: Some(5),
         delivery_limit: Some(6),
         single_active: false,
+        durability: Some(Durability::Os),
     };
     let wanted = QueueOptions { ready_max: Some(3), ready_bytes_max: Some(4), ..queue("q") };
     let wanted = wanted.with(|all| *all = arguments.clone());

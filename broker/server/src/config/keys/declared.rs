@@ -92,6 +92,13 @@ pub(crate) const QUEUE: &[Key] = &[
         Is("false"),
         "One consumer takes all, the one that has been there longest; when it leaves, the next (`x-single-active-consumer`).",
     ),
+    Key::value(
+        "durability",
+        Type::OneOf(&["disk", "os", "memory"]),
+        Unset("`durability.level`"),
+        "What acknowledged messages in it outlive (`x-durability`): see `durability.level`. Rules, subscriptions and messages may \
+         lower it.",
+    ),
 ];
 
 pub(crate) const BINDING: &[Key] = &[
