@@ -3,13 +3,14 @@
 //! The state is a pure function of the journal. For each object the record that lies furthest behind wins, so applying a
 //! part of the journal twice changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::change::Change;
 use model::name::{ExchangeName, Incarnation, QueueId};
 
+use crate::digest::{Digest, Lying, Other, ReadRecord, Said};
 use crate::error::StoreError;
 use crate::group::PREFIX_BYTES;
 use crate::keyspace::{Key, Keyspace, Meta, Stored, kind, read_value, value};
@@ -31,6 +32,10 @@ pub(crate) struct State {
     journal: PathBuf,
     pub(crate) queues: Arc<Index>,
     pub(crate) live: Live,
+    /// Segments in which an entry lies that came from an earlier one.
+    moved_into: BTreeSet<u32>,
+    /// Of segments up to this one nobody saw all that is in the earlier ones.
+    pub(crate) replayed: u32,
     /// The newest, and the record that says so.
     pub(crate) incarnation: (Incarnation, Position),
     /// Everything before is applied.
@@ -63,6 +68,8 @@ impl State {
             journal,
             queues: Arc::default(),
             live: Live::default(),
+            moved_into: BTreeSet::new(),
+            replayed: 0,
             incarnation: (Incarnation(0), Position::START),
             applied: Position::START,
             objects_from: Position::START,
@@ -99,6 +106,79 @@ impl State {
         self.apply_items(at, record)?.map_err(|error| self.damaged(at, error))
     }
 
+    /// Applies all records of a segment by what they add up to. `read` reads one of them, by its offset.
+    pub(crate) fn apply_digest(
+        &mut self,
+        segment: u32,
+        digest: &Digest,
+        read: &mut ReadRecord<'_>,
+    ) -> Result<(), StoreError> {
+        {
+            let mut queues = self.queues.lock();
+            for Lying { place, offset, bytes, received, .. } in &digest.waiting {
+                queues.put(*place, Position { segment, offset: *offset }, *bytes, &mut self.live);
+                if *received {
+                    queues.receive(*place, segment);
+                }
+            }
+            for (queue, next) in &digest.floors {
+                queues.floor(*queue, *next, segment);
+            }
+            for place in &digest.removed {
+                queues.remove(*place, &mut self.live);
+            }
+            for place in &digest.received {
+                queues.receive(*place, segment);
+            }
+        }
+        for Other { offset, said } in &digest.others {
+            let at = Position { segment, offset: *offset };
+            let applied = match said {
+                Said::Record(record) => self.apply_items(at, record)?,
+                // It is in sled already, and about no queue.
+                Said::Item(_) if at < self.objects_from => continue,
+                Said::Item(number) => self.apply_item(at, &read(*offset)?, *number)?,
+            };
+            applied.map_err(|error| self.damaged(at, error))?;
+        }
+        Ok(())
+    }
+
+    /// Applies one item of a record.
+    fn apply_item(
+        &mut self,
+        at: Position,
+        record: &[u8],
+        number: u32,
+    ) -> Result<Result<(), RecordError>, StoreError> {
+        let mut items = match Items::of(record) {
+            Ok(items) => items,
+            Err(error) => return Ok(Err(error)),
+        };
+        for index in 0_u32.. {
+            match items.next() {
+                Ok(Some(Item::Change(change))) if index == number => {
+                    return self.apply_change(at, &change).map(Ok);
+                }
+                Ok(Some(_)) if index < number => {}
+                Ok(Some(_) | None) => break,
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Ok(Err(RecordError::Range))
+    }
+
+    /// Whether entries from earlier segments may have been moved into that one.
+    pub(crate) fn may_have_moved_into(&self, segment: u32) -> bool {
+        segment <= self.replayed || self.moved_into.contains(&segment)
+    }
+
+    /// Forgets what was given up.
+    pub(crate) fn trim(&mut self, before: u32) {
+        self.live.trim(before);
+        self.moved_into = self.moved_into.split_off(&before);
+    }
+
     /// The record there makes no sense.
     pub(crate) fn damaged(&self, at: Position, error: RecordError) -> StoreError {
         StoreError::damaged(&path_of(&self.journal, at.segment), at.offset.into(), error.text())
@@ -117,8 +197,12 @@ impl State {
                     let share = size / u32::try_from(entries.len()).unwrap_or(u32::MAX).max(1);
                     let mut queues = self.queues.lock();
                     for entry in entries {
-                        if !self.strict || queues.is_declared(entry.place.queue) {
-                            queues.put(entry.place, at, share, &mut self.live);
+                        if self.strict && !queues.is_declared(entry.place.queue) {
+                            continue;
+                        }
+                        let before = queues.put(entry.place, at, share, &mut self.live);
+                        if before.is_some_and(|before| before.segment != at.segment) {
+                            self.moved_into.insert(at.segment);
                         }
                     }
                 }

@@ -5,14 +5,17 @@
 //! step, so whoever is interrupted begins again.
 
 mod damage;
+mod digests;
 mod judge;
 mod repair;
 mod survey;
 
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 pub use crate::check::damage::{Damage, Held};
+use crate::check::digests::useless_digests;
 use crate::check::judge::judge;
 use crate::check::repair::repair;
 use crate::check::survey::survey;
@@ -40,6 +43,9 @@ pub struct Checked {
     pub gaps: u64,
     /// sled is of no use; nothing is lost by that, and the next start fills it again.
     pub state_useless: bool,
+    /// Digests that are damaged, or do not say what the records do. Nothing is lost by that: a repair removes them, and the
+    /// next start reads the records.
+    pub digests_useless: u64,
     /// What is damaged, in the order of the journal.
     pub damages: Vec<Damage>,
     /// Where the damaged files are now, after a repair that had something to do.
@@ -74,10 +80,17 @@ pub fn check(directory: &Path, repairing: bool) -> Result<Checked, StoreError> {
     checked.groups = sound().count() as u64;
     checked.records = sound().map(|group| group.records).sum();
     checked.gaps = sound().filter(|group| group.is_gap).count() as u64;
+    let useless = useless_digests(&journal, &surveyed)?;
+    checked.digests_useless = useless.len() as u64;
     let judged = judge(&surveyed);
     checked.torn_bytes = judged.torn_bytes;
     checked.damages.extend(judged.damages.iter().cloned());
     look_at_state(directory, &journal, judged.end, &mut checked);
+    if repairing {
+        for digest in &useless {
+            fs::remove_file(digest).map_err(StoreError::io("remove", digest))?;
+        }
+    }
     if repairing && !checked.damages.is_empty() {
         let aside = repair(directory, &surveyed, &judged, &checked.damages)?;
         checked.quarantine = Some(aside);

@@ -119,7 +119,7 @@ impl Compaction<'_> {
     fn give_up(&self, state: &mut State, segments: Range<u32>) -> Result<(), StoreError> {
         state.checkpoint(false)?;
         self.log.trim(segments.end)?;
-        state.live.trim(segments.end);
+        state.trim(segments.end);
         self.statistics.trimmed.add(segments.len() as u64);
         Ok(())
     }
@@ -129,7 +129,7 @@ impl Compaction<'_> {
         let mut segments = self.log.segments();
         segments.retain(|segment| segment.id >= first);
         let oldest = *segments.first()?;
-        let used: u64 = segments.iter().map(|segment| u64::from(segment.used)).sum();
+        let used: u64 = segments.iter().map(|segment| u64::from(segment.used) + segment.digest_bytes).sum();
         let mostly_dead = state.live.of(oldest.id).saturating_mul(2) <= u64::from(oldest.used);
         let pressed = self.pace.is_too_much(used, state.live.total());
         let complete = oldest.id < self.log.durable().segment;

@@ -11,9 +11,13 @@ use crossbeam_channel::{Receiver, select};
 use crate::apply::State;
 use crate::brake::Brake;
 use crate::compaction::{Compaction, Pace};
+use crate::digest::put_body;
 use crate::error::StoreError;
 use crate::inbox::Inbox;
-use crate::log::Log;
+use crate::log::{Log, Seen};
+use crate::position::Position;
+use crate::seal::Seal;
+use crate::segment::Segment;
 use crate::space::is_scarce;
 use crate::statistics::Statistics;
 
@@ -37,6 +41,8 @@ pub(crate) struct Follower {
     pub(crate) place: PathBuf,
     pub(crate) apply_wait: Duration,
     pub(crate) pace: Pace,
+    /// Up to this one, segments had their digests made.
+    pub(crate) sealed: u32,
 }
 
 impl Follower {
@@ -63,6 +69,7 @@ impl Follower {
             self.state.follow(&*self.log, may_write)?;
             if may_write {
                 self.compact()?;
+                self.seal(SEALED_AT_ONCE)?;
             }
             self.brake.allow(self.statistics.bytes.value().saturating_add(self.pace.ahead_bytes_max));
         }
@@ -74,6 +81,7 @@ impl Follower {
             return Ok(());
         }
         self.state.follow(&*self.log, true)?;
+        self.seal(SEALED_AT_THE_END)?;
         self.state.checkpoint(true)
     }
 
@@ -94,6 +102,32 @@ impl Follower {
         true
     }
 
+    /// Makes digests of so many segments that are complete and have none. Not of the one that was left last, if there is
+    /// nothing to hurry for: of what passes through, little is left of it soon.
+    fn seal(&mut self, most: usize) -> Result<(), StoreError> {
+        let behind = if most == SEALED_AT_ONCE { 1 } else { 0 };
+        let end = self.state.applied.segment.saturating_sub(behind);
+        let mut segments = self.log.segments();
+        segments.retain(|one| one.digest_bytes == 0 && one.id > self.sealed && one.id < end);
+        for segment in segments.iter().take(most) {
+            // Should it fail, the next start reads the records.
+            self.sealed = segment.id;
+            let mut seal = Seal::new(self.state.may_have_moved_into(segment.id));
+            let from = Position { segment: segment.id, offset: Segment::FIRST };
+            let to = Position { segment: segment.id, offset: segment.used };
+            self.log.scan(from, to, &mut |at, record| {
+                seal.take(&self.state.queues.lock(), at, record)
+                    .map_err(|error| self.state.damaged(at, error))?;
+                Ok(Seen::More)
+            })?;
+            let body = put_body(&seal.finish());
+            if let Err(error) = self.log.put_digest(segment.id, self.state.applied, &body) {
+                tracing::warn!(%error, segment = segment.id, "store.digest_failed");
+            }
+        }
+        Ok(())
+    }
+
     fn compact(&mut self) -> Result<(), StoreError> {
         let compaction = Compaction {
             log: &*self.log,
@@ -106,3 +140,8 @@ impl Follower {
         compaction.run(&mut self.state)
     }
 }
+
+/// A moment's work each; meanwhile the journal goes on.
+const SEALED_AT_ONCE: usize = 2;
+/// So that closing takes no longer than it must: the next start reads the records of the rest.
+const SEALED_AT_THE_END: usize = 32;

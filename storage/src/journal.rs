@@ -5,6 +5,7 @@
 
 mod fetch;
 pub(crate) mod replay;
+pub(crate) mod sealed;
 mod spares;
 mod writer;
 
@@ -12,10 +13,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::digest::{Digest, digest_path, read_digest, write_digest};
 use crate::error::StoreError;
 use crate::group::{self, Group};
 use crate::journal::fetch::fetch;
-use crate::journal::replay::replay;
+use crate::journal::replay::{Replay, Show};
+use crate::journal::sealed::{Verifier, heading_of};
 use crate::journal::spares::Spares;
 use crate::journal::writer::Writer;
 use crate::log::{Log, Seen, SegmentSummary, Visit};
@@ -27,6 +30,7 @@ use crate::space::Space;
 #[derive(Debug)]
 pub(crate) struct Journal {
     directory: PathBuf,
+    store: StoreId,
     writer: Mutex<Writer>,
     /// Apart from the writer, whose lock is held over I/O.
     extent: Mutex<Extent>,
@@ -39,20 +43,27 @@ pub(crate) struct Journal {
 #[derive(Debug, Default)]
 struct Extent {
     used: BTreeMap<u32, u32>,
+    /// How many bytes the digest of each takes that has one.
+    digests: BTreeMap<u32, u64>,
     durable: Position,
 }
 
 /// What opening a journal found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Opened {
     /// How many files.
     pub(crate) segments: usize,
     /// How many bytes of an unfinished write were cut off.
     pub(crate) cut_bytes: u64,
+    /// Those of which the digest was read in place of the records.
+    pub(crate) digested: Vec<u32>,
+    /// Reads them meanwhile.
+    pub(crate) verifier: Verifier,
 }
 
 impl Journal {
-    /// Opens the journal in `directory`, or makes one, and shows every record of it, in order.
+    /// Opens the journal in `directory`, or makes one, and shows all of it, in order: a digest in place of the records of
+    /// each segment that has one.
     ///
     /// # Errors
     ///
@@ -62,12 +73,18 @@ impl Journal {
         store: StoreId,
         segment_bytes: u64,
         space: &Arc<Space>,
-        visit: &mut Visit<'_>,
+        show: &mut Show<'_>,
     ) -> Result<(Self, Opened), StoreError> {
         let segment_bytes = segment_bytes.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
-        let found = replay(directory, store, segment_bytes, visit)?;
+        let verifier = Verifier::start(directory)?;
+        let found = Replay { directory, store, segment_bytes, verifier: &verifier }.run(show)?;
         let spares = Arc::new(Spares::new(found.spares, segment_bytes));
-        let opened = Opened { segments: found.used.len(), cut_bytes: found.cut_bytes };
+        let opened = Opened {
+            segments: found.used.len(),
+            cut_bytes: found.cut_bytes,
+            digested: found.digests.keys().copied().collect(),
+            verifier,
+        };
         let durable = Position {
             segment: found.tail.id,
             offset: found.used.get(&found.tail.id).copied().unwrap_or(Segment::FIRST),
@@ -83,12 +100,27 @@ impl Journal {
         );
         let journal = Self {
             directory: directory.to_path_buf(),
+            store,
             writer: Mutex::new(writer),
-            extent: Mutex::new(Extent { used: found.used, durable }),
+            extent: Mutex::new(Extent { used: found.used, digests: found.digests, durable }),
             border: Mutex::new(Position::START),
             spares,
         };
         Ok((journal, opened))
+    }
+
+    /// The digest of that segment, which was believed when the journal was opened.
+    ///
+    /// # Errors
+    ///
+    /// It is not there any more.
+    pub(crate) fn digest(&self, segment: u32) -> Result<Digest, StoreError> {
+        let path = digest_path(&self.directory, segment);
+        match read_digest(&self.directory, segment) {
+            Ok(Some((_, digest))) => Ok(digest),
+            Ok(None) => Err(StoreError::damaged(&path, 0, "it was there a moment ago")),
+            Err(why) => Err(StoreError::damaged(&path, 0, why)),
+        }
     }
 
     fn extent(&self) -> MutexGuard<'_, Extent> {
@@ -164,19 +196,41 @@ impl Log for Journal {
         Ok(())
     }
 
+    fn put_digest(&self, id: u32, through: Position, body: &[u8]) -> Result<(), StoreError> {
+        let used = self.extent().used.get(&id).copied().unwrap_or(Segment::FIRST);
+        let (segment, _) = Segment::open(&self.directory, id, false)?;
+        let heading = heading_of(&segment, self.store, used, through, &mut Vec::new())?;
+        let bytes = write_digest(&self.directory, heading, body)?;
+        self.extent().digests.insert(id, bytes);
+        Ok(())
+    }
+
     fn segments(&self) -> Vec<SegmentSummary> {
-        self.extent().used.iter().map(|(id, used)| SegmentSummary { id: *id, used: *used }).collect()
+        let extent = self.extent();
+        let summary = |(id, used): (&u32, &u32)| SegmentSummary {
+            id: *id,
+            used: *used,
+            digest_bytes: extent.digests.get(id).copied().unwrap_or(0),
+        };
+        extent.used.iter().map(summary).collect()
     }
 
     fn trim(&self, before: u32) -> Result<(), StoreError> {
         let gone: Vec<u32> = {
             let mut extent = self.extent();
             let before = before.min(extent.durable.segment);
+            extent.digests = extent.digests.split_off(&before);
             let kept = extent.used.split_off(&before);
             std::mem::replace(&mut extent.used, kept).into_keys().collect()
         };
         // Oldest first: should this be cut short, what is left has no gap.
         for id in &gone {
+            match std::fs::remove_file(digest_path(&self.directory, *id)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StoreError::io("remove", &digest_path(&self.directory, *id))(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
             let (segment, _) = Segment::open(&self.directory, *id, false)?;
             self.spares.retire(&segment)?;
         }

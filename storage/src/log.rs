@@ -54,6 +54,16 @@ pub trait Log: Send + Sync {
         Ok(())
     }
 
+    /// Puts a digest beside a segment that is complete: what was alive of it when the journal reached `through`. A journal that
+    /// has another way to start fast needs none.
+    ///
+    /// # Errors
+    ///
+    /// The segment is damaged, or what the system says. Nothing depends on it.
+    fn put_digest(&self, _segment: u32, _through: Position, _body: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// What there is, oldest first. The last one is being written.
     fn segments(&self) -> Vec<SegmentSummary>;
 
@@ -84,4 +94,6 @@ pub struct SegmentSummary {
     pub id: u32,
     /// How many bytes of it are used.
     pub used: u32,
+    /// How many bytes its digest takes; 0: it has none.
+    pub digest_bytes: u64,
 }

@@ -114,14 +114,22 @@ impl Queues {
         self.queues.get(&queue).is_some_and(|places| places.shard.is_some())
     }
 
-    /// An entry lies here now; also if it lay somewhere else before.
-    pub(crate) fn put(&mut self, place: Place, position: Position, bytes: u32, live: &mut Live) {
+    /// An entry lies here now; returns where it lay before, if it lay somewhere else.
+    pub(crate) fn put(
+        &mut self,
+        place: Place,
+        position: Position,
+        bytes: u32,
+        live: &mut Live,
+    ) -> Option<Position> {
         let places = self.queue(place.queue);
-        if let Some(before) = places.spots.insert(place.sequence, position, bytes) {
+        let before = places.spots.insert(place.sequence, position, bytes);
+        if let Some(before) = before {
             live.subtract(before.position.segment, before.bytes);
         }
         live.add(position.segment, bytes);
         places.raise(place.sequence.saturating_add(1), position.segment);
+        before.map(|before| before.position)
     }
 
     /// The client has it.

@@ -22,6 +22,7 @@ use crate::apply::State;
 use crate::directory::Directory;
 use crate::error::StoreError;
 use crate::group::Group;
+use crate::journal::replay::Shown;
 use crate::journal::{Journal, Opened};
 use crate::keyspace::{Key, Keyspace, kind, read_value};
 use crate::log::{Log, Seen};
@@ -196,7 +197,13 @@ fn attempt(options: &Options, directory: &Directory) -> Result<(State, Journal, 
     // sled panics on some kinds of damage. What it leaves behind is dropped with everything else.
     catch_unwind(AssertUnwindSafe(|| {
         let (mut state, journal, opened, rebuilt) = replay(options, directory)?;
-        let mut recovered = load(&mut state, &journal)?;
+        let recovered = load(&mut state, &journal, &opened.digested);
+        if !opened.verifier.finish()? {
+            return Err(Trouble::Unusable(
+                "it was filled from a digest that is not of its segment".to_owned(),
+            ));
+        }
+        let mut recovered = recovered?;
         recovered.report.segments = opened.segments;
         recovered.report.cut_bytes = opened.cut_bytes;
         recovered.report.state_rebuilt = rebuilt;
@@ -223,24 +230,28 @@ fn replay(options: &Options, directory: &Directory) -> Result<(State, Journal, O
         state.checkpoint = meta.checkpoint;
     }
     let mut records = 0_u64;
-    let mut visit = |at, record: &[u8]| {
+    let mut through = Position::START;
+    let mut show = |shown: Shown<'_>| {
         records += 1;
-        state.apply(at, record)?;
-        if state.is_full() {
-            state.flush()?;
+        match shown {
+            Shown::Record(at, record) => state.apply(at, record)?,
+            Shown::Digest(heading, digest, read) => {
+                through = through.max(heading.through);
+                state.apply_digest(heading.segment, digest, read)?;
+            }
         }
-        Ok(Seen::More)
+        if state.is_full() { state.flush() } else { Ok(()) }
     };
     let segment_bytes = fitting(&options.directory, options.segment_bytes);
     let (journal, opened) =
-        Journal::open(&directory.journal(), directory.store(), segment_bytes, &options.space, &mut visit)?;
+        Journal::open(&directory.journal(), directory.store(), segment_bytes, &options.space, &mut show)?;
     let tail = journal.durable();
+    if through.max(meta.map_or(Position::START, |meta| meta.checkpoint)) > tail {
+        let file = path_of(&directory.journal(), tail.segment);
+        let what = "the journal ends here, and it once was longer";
+        return Err(Trouble::Fatal(StoreError::damaged(&file, tail.offset.into(), what)));
+    }
     if let Some(meta) = meta {
-        if meta.checkpoint > tail {
-            let file = path_of(&directory.journal(), tail.segment);
-            let what = "the journal ends here, and it once was longer";
-            return Err(Trouble::Fatal(StoreError::damaged(&file, tail.offset.into(), what)));
-        }
         if meta.applied > tail {
             return Err(Trouble::Unusable("it is ahead of the journal".to_owned()));
         }
@@ -250,6 +261,7 @@ fn replay(options: &Options, directory: &Directory) -> Result<(State, Journal, O
         }
     }
     state.applied = tail;
+    state.replayed = tail.segment;
     state.queues.reach(tail);
     state.flush()?;
     Ok((state, journal, opened, meta.is_none() && records > 0))
@@ -266,7 +278,8 @@ fn begin_life(state: &mut State, journal: &Journal) -> Result<Incarnation, Store
     Ok(incarnation)
 }
 
-fn load(state: &mut State, log: &dyn Log) -> Result<Recovered, StoreError> {
+/// `digested`: the segments of which the digests are true.
+fn load(state: &mut State, log: &Journal, digested: &[u32]) -> Result<Recovered, StoreError> {
     state.queues.lock().purge(&mut state.live);
     state.strict = true;
     // Counted anew: where sled had the objects already, nobody has counted them yet.
@@ -298,7 +311,7 @@ fn load(state: &mut State, log: &dyn Log) -> Result<Recovered, StoreError> {
         state.delete(key, state.applied)?;
     }
     objects.publications.sort_by_key(|publication| publication.at);
-    let mut entries = read_entries(state, log)?;
+    let mut entries = read_entries(state, log, digested)?;
     let count = entries.values().map(|(read, unread)| read.len() + unread.len()).sum();
     let queues = objects.queues.into_iter().map(|record| {
         let (read, unread) = entries.remove(&record.id).unwrap_or_default();
@@ -406,17 +419,23 @@ impl Objects {
 /// What waits, by queue: with messages, and without.
 type Waiting = HashMap<QueueId, (Vec<RecoveredEntry>, Vec<UnreadEntry>)>;
 
-/// Reads what waits, in the order of the journal: only segments that have something, each record once.
-fn read_entries(state: &State, log: &dyn Log) -> Result<Waiting, StoreError> {
+/// Reads what waits, in the order of the journal: only segments that have something, each record once. Of those that have a
+/// digest only what the digest does not say.
+fn read_entries(state: &State, log: &Journal, digested: &[u32]) -> Result<Waiting, StoreError> {
+    let has_digest = |segment: u32| !state.reads_bodies && digested.binary_search(&segment).is_ok();
     let mut wanted: Vec<Position> = Vec::new();
     for (_, places) in state.queues.lock().iter() {
-        wanted.reserve(places.spots.len());
-        wanted.extend(places.spots.iter().map(|(_, spot)| spot.position));
+        let spots = places.spots.iter().map(|(_, spot)| spot);
+        let read = spots.filter(|spot| !has_digest(spot.position.segment) || spot.received != 0);
+        wanted.extend(read.map(|spot| spot.position));
     }
     wanted.sort_unstable();
     wanted.dedup();
     let mut entries = Waiting::new();
     for segment in log.segments() {
+        if has_digest(segment.id) {
+            take_unread(state, log, segment.id, &mut entries)?;
+        }
         let start = wanted.partition_point(|at| at.segment < segment.id);
         let mut here = wanted.iter().skip(start).take_while(|at| at.segment == segment.id).peekable();
         if here.peek().is_none() {
@@ -437,6 +456,30 @@ fn read_entries(state: &State, log: &dyn Log) -> Result<Waiting, StoreError> {
         entries.sort_unstable_by_key(|entry| entry.sequence);
     }
     Ok(entries)
+}
+
+/// What waits in a segment and need not be read, by its digest.
+fn take_unread(state: &State, log: &Journal, segment: u32, out: &mut Waiting) -> Result<(), StoreError> {
+    let digest = log.digest(segment)?;
+    let queues = state.queues.lock();
+    for near in digest.waiting.chunk_by(|one, other| one.place.queue == other.place.queue) {
+        let Some(queue) = near.first().map(|lying| lying.place.queue) else { continue };
+        let unread = &mut out.entry(queue).or_default().1;
+        for lying in near {
+            let at = Position { segment, offset: lying.offset };
+            if queues.spot(lying.place).is_some_and(|spot| spot.position == at && spot.received == 0) {
+                unread.push(UnreadEntry {
+                    sequence: lying.place.sequence,
+                    published_at: lying.published_at,
+                    expires_at: lying.expires_at,
+                    size_bytes: lying.size_bytes,
+                    priority: lying.priority,
+                    retain: lying.retain,
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 fn read_record(state: &State, at: Position, record: &[u8], out: &mut Waiting) -> Result<(), StoreError> {

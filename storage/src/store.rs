@@ -144,6 +144,7 @@ impl Store {
             place: options.directory.clone(),
             apply_wait: options.apply_wait,
             pace,
+            sealed: 0,
         };
         let commit = move || commit_until_closed(committer, &failed, &on_failure);
         let running = Running {

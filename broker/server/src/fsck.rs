@@ -51,6 +51,12 @@ fn report(directory: &Path, checked: &Checked) -> String {
     if checked.gaps > 0 {
         lines.push(format!("gaps that earlier repairs left: {}", checked.gaps));
     }
+    if checked.digests_useless > 0 {
+        let count = checked.digests_useless;
+        lines.push(format!(
+            "digests of journal files that are of no use: {count}; the next start reads the records"
+        ));
+    }
     if checked.state_useless {
         lines
             .push("sled is of no use; the next start sets it aside and fills it from the journal".to_owned());

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::check::damage::Damage;
 use crate::check::judge::{Judged, Plan};
 use crate::check::survey::{FileFound, Surveyed};
+use crate::digest::SUFFIX as DIGEST;
 use crate::directory::{FORMAT, read_format, write_format};
 use crate::error::StoreError;
 use crate::group::{ALIGNMENT, HEADER_BYTES as GROUP_BYTES, gap};
@@ -44,6 +45,13 @@ pub(super) fn repair(
     sync_directory(directory)?;
     let usual = surveyed.files.iter().map(|file| file.length).max().unwrap_or(0);
     for (file, plan) in surveyed.files.iter().zip(&judged.plans) {
+        // What was left out of it may be gone from where it was.
+        match fs::remove_file(file.path.with_extension(DIGEST)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::io("remove the digest of", &file.path)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
         if plan.drop {
             fs::rename(&file.path, aside.join(name_of(&file.path)))
                 .map_err(StoreError::io("rename", &file.path))?;

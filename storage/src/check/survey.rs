@@ -10,8 +10,11 @@ use model::name::{QueueId, QueueName};
 use crate::error::StoreError;
 use crate::group::{Found, Look, look};
 use crate::journal::replay::places_behind;
+use crate::position::Position;
+use crate::queues::{Live, Queues};
 use crate::record::{Item, Items};
 use crate::segment::{self, HEADER_BYTES, Segment, StoreId, id_of, path_of, read_header, salt_of};
+use crate::topology;
 
 /// The journal, as far as it is whole.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Surveyed {
     pub(super) files: Vec<FileFound>,
     /// As far as they are known.
     pub(super) names: BTreeMap<QueueId, QueueName>,
+    /// What waits by all that is whole.
+    pub(super) queues: Queues,
 }
 
 /// One file.
@@ -60,7 +65,8 @@ pub(super) fn survey(journal: &Path, store: Option<StoreId>) -> Result<Surveyed,
             ids.extend(id_of(&entry.map_err(StoreError::io("list", journal))?.path()));
         }
     }
-    let mut surveyed = Surveyed { store, files: Vec::new(), names: BTreeMap::new() };
+    let mut surveyed =
+        Surveyed { store, files: Vec::new(), names: BTreeMap::new(), queues: Queues::default() };
     let (Some(first), Some(last)) = (ids.iter().min().copied(), ids.iter().max().copied()) else {
         return Ok(surveyed);
     };
@@ -107,7 +113,7 @@ impl Surveyed {
         while at < bytes.len() {
             at = match look(bytes.get(at..).unwrap_or_default(), file.salt) {
                 Look::Group(found) => {
-                    file.groups.push(self.understand(at, found));
+                    file.groups.push(self.understand(id, at, found));
                     at + found.size
                 }
                 Look::Unknown(found) => {
@@ -125,7 +131,7 @@ impl Surveyed {
         Ok(file)
     }
 
-    fn understand(&mut self, at: usize, found: Found<'_>) -> Sound {
+    fn understand(&mut self, id: u32, at: usize, found: Found<'_>) -> Sound {
         let mut sound = Sound {
             at: at as u64,
             size: found.size as u64,
@@ -136,21 +142,33 @@ impl Surveyed {
             is_gap: found.is_gap,
             trouble: None,
         };
-        for (_, record) in found.records() {
+        for (distance, record) in found.records() {
             sound.records += 1;
-            if let Err(trouble) = self.read_record(record) {
+            let position = Position { segment: id, offset: u32::try_from(at + distance).unwrap_or(u32::MAX) };
+            if let Err(trouble) = self.read_record(position, record) {
                 sound.trouble = Some(trouble.text());
             }
         }
         sound
     }
 
-    fn read_record(&mut self, record: &[u8]) -> Result<(), crate::record::wire::RecordError> {
+    fn read_record(&mut self, at: Position, record: &[u8]) -> Result<(), crate::record::wire::RecordError> {
         let mut items = Items::of(record)?;
         while let Some(item) = items.next()? {
             match item {
-                Item::Enqueue { body, .. } => drop(body.read()?),
+                Item::Enqueue { body, entries } => {
+                    drop(body.read()?);
+                    for entry in entries {
+                        self.queues.put(entry.place, at, 0, &mut Live::default());
+                    }
+                }
+                Item::Change(Change::Receive(place)) => self.queues.receive(place, at.segment),
+                Item::Change(Change::Remove(place)) => self.queues.remove(place, &mut Live::default()),
+                Item::Change(Change::DeleteQueue(queue)) => {
+                    self.queues.delete(queue, &mut Live::default());
+                }
                 Item::Change(Change::DeclareQueue(queue)) => {
+                    self.queues.declare(queue.id, topology::shard(&queue.options.name));
                     self.names.insert(queue.id, queue.options.name);
                 }
                 Item::Change(_) | Item::Note(_) => {}

@@ -1,14 +1,17 @@
-//! Every group of every file in order, and where they end.
+//! Every group of every file in order, or what it adds up to, and where they end.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use crate::digest::{Digest, Heading, ReadRecord, digest_path, is_digest, read_digest};
 use crate::error::StoreError;
-use crate::group::{ALIGNMENT, announced_bytes};
+use crate::group::{ALIGNMENT, HEADER_BYTES, announced_bytes};
+use crate::journal::fetch::fetch;
+use crate::journal::sealed::Verifier;
 use crate::journal::spares::{SPARE, SPARES_MAX};
-use crate::log::Visit;
+use crate::log::Seen;
 use crate::position::Position;
 use crate::segment::{Segment, StoreId, id_of, path_of, sync_directory};
 
@@ -16,6 +19,8 @@ use crate::segment::{Segment, StoreId, id_of, path_of, sync_directory};
 pub(super) struct Replayed {
     /// Where each file's groups end.
     pub(super) used: BTreeMap<u32, u32>,
+    /// How many bytes the digests take that were believed.
+    pub(super) digests: BTreeMap<u32, u64>,
     /// The file to append to.
     pub(super) tail: Segment,
     /// The file after it, if it was made already.
@@ -26,55 +31,128 @@ pub(super) struct Replayed {
     pub(super) spares: Vec<PathBuf>,
 }
 
+/// Something of a journal.
+pub(crate) enum Shown<'a> {
+    /// A record, and where it lies.
+    Record(Position, &'a [u8]),
+    /// What all records of a segment add up to, and how one of them is read.
+    Digest(&'a Heading, &'a Digest, &'a mut ReadRecord<'a>),
+}
+
+/// Sees all of a journal, in order.
+pub(crate) type Show<'a> = dyn FnMut(Shown<'_>) -> Result<(), StoreError> + 'a;
+
 /// Reads the journal in `directory`, or makes an empty one.
-pub(super) fn replay(
-    directory: &Path,
-    store: StoreId,
-    segment_bytes: u64,
-    visit: &mut Visit<'_>,
-) -> Result<Replayed, StoreError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .map_err(StoreError::io("make", directory))?;
-    if let Some(parent) = directory.parent() {
-        sync_directory(parent)?;
-    }
-    let listing = list(directory, segment_bytes)?;
-    let mut walk = Walk { number: None, used: BTreeMap::new(), tail: None, cut_bytes: 0 };
-    let mut bytes = Vec::new();
-    let mut unused = Vec::new();
-    for id in &listing.ids {
-        let (segment, found) = Segment::open(directory, *id, true)?;
-        if found != store {
-            return Err(StoreError::damaged(segment.path(), 0, "it belongs to another store"));
+pub(super) struct Replay<'a> {
+    pub(super) directory: &'a Path,
+    pub(super) store: StoreId,
+    pub(super) segment_bytes: u64,
+    pub(super) verifier: &'a Verifier,
+}
+
+impl Replay<'_> {
+    pub(super) fn run(&self, show: &mut Show<'_>) -> Result<Replayed, StoreError> {
+        let Self { directory, store, segment_bytes, verifier } = *self;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(StoreError::io("make", directory))?;
+        if let Some(parent) = directory.parent() {
+            sync_directory(parent)?;
         }
-        match walk.read(segment, &mut bytes, visit)? {
-            Some(empty) => unused.push(empty),
-            None if unused.is_empty() => {}
-            None => return Err(missing(directory, *id - 1)),
+        let listing = list(directory, segment_bytes)?;
+        let last = self.last_begun(&listing.ids)?;
+        let mut walk = Walk { number: None, used: BTreeMap::new(), tail: None, cut_bytes: 0 };
+        let mut digests = BTreeMap::new();
+        let (mut bytes, mut unused) = (Vec::new(), Vec::new());
+        for id in &listing.ids {
+            let segment = self.open(*id)?;
+            // Whatever follows the last one is still to be written, perhaps into that one.
+            if *id < last
+                && unused.is_empty()
+                && let Some((heading, digest)) = self.believed(&walk, &segment)
+            {
+                walk.take(&segment, &heading, &digest, show)?;
+                digests.insert(*id, fs::metadata(digest_path(directory, *id)).map_or(1, |found| found.len()));
+                verifier.push(segment, heading);
+                continue;
+            }
+            match walk.read(segment, &mut bytes, show)? {
+                Some(empty) => unused.push(empty),
+                None if unused.is_empty() => {}
+                None => return Err(missing(directory, *id - 1)),
+            }
+        }
+        let mut unused = unused.into_iter();
+        let tail = match walk.tail.or_else(|| unused.next()) {
+            Some(tail) => tail,
+            None => Segment::make(directory, store, 1, segment_bytes, None)?,
+        };
+        walk.used.entry(tail.id).or_insert(Segment::FIRST);
+        let next = unused.next();
+        // More than one file ahead is never made; should there be, they are in the way.
+        for extra in unused {
+            fs::remove_file(extra.path()).map_err(StoreError::io("remove", extra.path()))?;
+        }
+        Ok(Replayed {
+            used: walk.used,
+            digests,
+            tail,
+            next,
+            number: walk.number.unwrap_or(1),
+            cut_bytes: walk.cut_bytes,
+            spares: listing.spares,
+        })
+    }
+
+    fn open(&self, id: u32) -> Result<Segment, StoreError> {
+        let (segment, found) = Segment::open(self.directory, id, true)?;
+        if found == self.store {
+            Ok(segment)
+        } else {
+            Err(StoreError::damaged(segment.path(), 0, "it belongs to another store"))
         }
     }
-    let mut unused = unused.into_iter();
-    let tail = match walk.tail.or_else(|| unused.next()) {
-        Some(tail) => tail,
-        None => Segment::make(directory, store, 1, segment_bytes, None)?,
-    };
-    walk.used.entry(tail.id).or_insert(Segment::FIRST);
-    let next = unused.next();
-    // More than one file ahead is never made; should there be, they are in the way.
-    for extra in unused {
-        fs::remove_file(extra.path()).map_err(StoreError::io("remove", extra.path()))?;
+
+    /// The last file that has a group.
+    fn last_begun(&self, ids: &[u32]) -> Result<u32, StoreError> {
+        let mut bytes = Vec::new();
+        for id in ids.iter().rev() {
+            let segment = self.open(*id)?;
+            let left = segment.capacity.saturating_sub(Segment::FIRST.into());
+            let head = usize::try_from(left).unwrap_or(HEADER_BYTES).min(HEADER_BYTES);
+            segment.read(Segment::FIRST.into(), head, &mut bytes)?;
+            let Some(size) = announced_bytes(&bytes, segment.salt).filter(|size| *size as u64 <= left) else {
+                continue;
+            };
+            segment.read(Segment::FIRST.into(), size, &mut bytes)?;
+            if segment.look(&bytes, 0)?.is_some() {
+                return Ok(*id);
+            }
+        }
+        Ok(0)
     }
-    Ok(Replayed {
-        used: walk.used,
-        tail,
-        next,
-        number: walk.number.unwrap_or(1),
-        cut_bytes: walk.cut_bytes,
-        spares: listing.spares,
-    })
+
+    /// Its digest, as far as it and what came before it say that it may be believed.
+    fn believed(&self, walk: &Walk, segment: &Segment) -> Option<(Heading, Digest)> {
+        match read_digest(self.directory, segment.id) {
+            Ok(Some((heading, digest))) => {
+                let is_its = heading.segment == segment.id
+                    && (heading.store, heading.salt) == (self.store, segment.salt)
+                    && u64::from(heading.used) <= segment.capacity
+                    && walk.number.is_none_or(|number| number == heading.first);
+                is_its.then_some((heading, digest))
+            }
+            Ok(None) => None,
+            Err(why) => {
+                let file = digest_path(self.directory, segment.id);
+                // The records say the same.
+                tracing::warn!(file = %file.display(), why, "store.digest_useless");
+                None
+            }
+        }
+    }
 }
 
 struct Listing {
@@ -84,10 +162,13 @@ struct Listing {
 
 fn list(directory: &Path, segment_bytes: u64) -> Result<Listing, StoreError> {
     let mut listing = Listing { ids: Vec::new(), spares: Vec::new() };
+    let mut digests = Vec::new();
     for entry in fs::read_dir(directory).map_err(StoreError::io("list", directory))? {
         let path = entry.map_err(StoreError::io("list", directory))?.path();
         if let Some(id) = id_of(&path) {
             listing.ids.push(id);
+        } else if is_digest(&path) {
+            digests.push(path);
         } else if path.extension().is_some_and(|extension| extension == SPARE)
             && listing.spares.len() < SPARES_MAX
             && fs::metadata(&path).is_ok_and(|found| found.len() == segment_bytes)
@@ -99,6 +180,11 @@ fn list(directory: &Path, segment_bytes: u64) -> Result<Listing, StoreError> {
         }
     }
     listing.ids.sort_unstable();
+    // Half made, or of a segment that was given up.
+    let of_some = |path: &PathBuf| listing.ids.iter().any(|id| digest_path(directory, *id) == *path);
+    for path in digests.iter().filter(|path| !of_some(path)) {
+        fs::remove_file(path).map_err(StoreError::io("remove", path))?;
+    }
     for (id, next) in listing.ids.iter().zip(listing.ids.iter().skip(1)) {
         if id + 1 != *next {
             return Err(missing(directory, id + 1));
@@ -117,12 +203,34 @@ struct Walk {
 }
 
 impl Walk {
+    /// Shows what the records of one file add up to.
+    fn take(
+        &mut self,
+        segment: &Segment,
+        heading: &Heading,
+        digest: &Digest,
+        show: &mut Show<'_>,
+    ) -> Result<(), StoreError> {
+        let mut read = |offset| {
+            let (wanted, mut record) = ([Position { segment: segment.id, offset }], Vec::new());
+            fetch(segment, heading.used, &wanted, &mut None, &mut |_, found| {
+                record.extend_from_slice(found);
+                Ok(Seen::Enough)
+            })?;
+            Ok(record)
+        };
+        show(Shown::Digest(heading, digest, &mut read))?;
+        self.number = Some(heading.next);
+        self.used.insert(segment.id, heading.used);
+        Ok(())
+    }
+
     /// Shows the groups of one file; gives it back if it has none.
     fn read(
         &mut self,
         segment: Segment,
         bytes: &mut Vec<u8>,
-        visit: &mut Visit<'_>,
+        show: &mut Show<'_>,
     ) -> Result<Option<Segment>, StoreError> {
         let length = usize::try_from(segment.capacity).unwrap_or(usize::MAX);
         segment.read(0, length, bytes)?;
@@ -137,7 +245,8 @@ impl Walk {
                 ));
             }
             for (distance, record) in found.records() {
-                visit(Position { segment: segment.id, offset: (at + distance) as u32 }, record)?;
+                let at = Position { segment: segment.id, offset: (at + distance) as u32 };
+                show(Shown::Record(at, record))?;
             }
             self.number = Some(found.number + found.numbers);
             at += found.size;

@@ -198,6 +198,13 @@ pub(crate) fn copy(from: &Path, to: &Path, with_state: bool) {
     if with_state {
         copy_files(&from.join("state"), &to.join("state"));
     }
+    // Digests first: they know of no more than is in the files then.
+    for entry in fs::read_dir(from.join("journal")).unwrap() {
+        let name = entry.unwrap().file_name();
+        if name.to_string_lossy().ends_with(".dig") {
+            let _ = fs::copy(from.join("journal").join(&name), to.join("journal").join(&name));
+        }
+    }
     // Files come and go meanwhile: in ascending order, until there is no new one.
     let mut last = String::new();
     loop {

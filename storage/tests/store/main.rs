@@ -7,6 +7,7 @@ mod bound;
 mod changes;
 mod check;
 mod damage;
+mod digest;
 mod failure;
 mod naive;
 mod order;

@@ -50,6 +50,7 @@ fn live(seed: u64, lives: usize, changesets: usize) -> u64 {
         }
         commit(&store, []);
         directory = finish(store, &directory, &home.path().join(life.to_string()), end, &mut trimmed);
+        spoil(&directory, &mut dice);
     }
     trimmed
 }
@@ -81,6 +82,26 @@ fn finish(store: Store, directory: &Path, next: &Path, end: u64, trimmed: &mut u
         _ => {}
     }
     directory.to_path_buf()
+}
+
+/// Some digests are lost or damaged, and most are not.
+fn spoil(directory: &Path, dice: &mut Dice) {
+    let entries = fs::read_dir(directory.join("journal")).unwrap().map(|entry| entry.unwrap().path());
+    let mut digests: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "dig")).collect();
+    digests.sort();
+    for path in digests {
+        match dice.roll(8) {
+            0 => fs::remove_file(&path).unwrap(),
+            1 => {
+                let mut bytes = fs::read(&path).unwrap();
+                let at = dice.roll(bytes.len() as u64) as usize;
+                bytes[at] ^= 1;
+                fs::write(&path, bytes).unwrap();
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Makes up changes of which most make sense.
