@@ -22,6 +22,7 @@ pub struct Setup {
     config: Option<String>,
     arguments: Vec<String>,
     users: Vec<String>,
+    acl: Option<String>,
     data: Option<PathBuf>,
     environment: Vec<(&'static str, PathBuf)>,
 }
@@ -50,6 +51,13 @@ impl Setup {
     #[must_use]
     pub fn user(mut self, name: &str) -> Self {
         self.users.push(name.to_owned());
+        self
+    }
+
+    /// With this text as its file of rules, [`Broker::acl`].
+    #[must_use]
+    pub fn acl(mut self, text: &str) -> Self {
+        self.acl = Some(text.to_owned());
         self
     }
 
@@ -87,6 +95,9 @@ impl Setup {
         let folder = tempfile::Builder::new().prefix("duetmq-").tempdir()?;
         if let Some(config) = &self.config {
             fs::write(folder.path().join("duetmq.toml"), config)?;
+        }
+        if let Some(acl) = &self.acl {
+            fs::write(folder.path().join(ACL), acl)?;
         }
         for name in &self.users {
             add_user(&folder.path().join(USERS), name)?;
@@ -152,6 +163,16 @@ impl Broker {
         self.folder.path()
     }
 
+    /// Its file of rules.
+    pub fn acl(&self) -> PathBuf {
+        self.folder.path().join(ACL)
+    }
+
+    /// Its password file.
+    pub fn passwords(&self) -> PathBuf {
+        self.folder.path().join(USERS)
+    }
+
     /// The number of its process.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Process::pid)
@@ -215,6 +236,9 @@ impl Broker {
         }
         if !self.setup.users.is_empty() {
             command.arg("--set").arg(format!("auth.file.path={USERS}"));
+        }
+        if self.setup.acl.is_some() {
+            command.arg("--set").arg(format!("acl.file={ACL}"));
         }
         command.args(&self.setup.arguments);
         command.envs(self.setup.environment.iter().map(|(name, path)| (name, path)));
@@ -290,6 +314,9 @@ fn add_user(file: &Path, name: &str) -> Result<()> {
 
 /// The password file, in the broker's folder.
 const USERS: &str = "users";
+
+/// The file of rules, there as well.
+const ACL: &str = "acl.toml";
 
 /// Generous, because the machine may be busy compiling; what is promised is measured elsewhere.
 const START_MAX: Duration = Duration::from_secs(30);

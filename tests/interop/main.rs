@@ -1,5 +1,6 @@
 //! In by one door, out by the other: the broker with raw packets and with other people's clients.
 
+mod acl;
 mod adapter;
 mod auto;
 mod bans;

@@ -11,9 +11,13 @@ use harness::stomp::{Client as Stomp, Frame};
 use harness::websocket::{WebSocket, upgrade};
 use serde_json::Value;
 
+/// What happens to clients is told to nobody unless a rule allows it.
+const OPEN: &str =
+    "[[rule]]\nallow = [\"connect\", \"publish\", \"retain\", \"subscribe\", \"consume\", \"configure\"]\n";
+
 #[test]
 fn each_end_of_an_mqtt_connection_is_told_once_with_by_whom() -> Result<()> {
-    let broker = Setup::new().user("kim").start()?;
+    let broker = Setup::new().acl(OPEN).user("kim").start()?;
     let mut watcher = Watcher::new(&broker)?;
     let login = Some(("kim".to_owned(), "kim".to_owned()));
     let connect = Connect { login, keep_alive_s: 1, ..Connect::new(Version::V5, "phone") };
@@ -63,7 +67,7 @@ fn each_end_of_an_mqtt_connection_is_told_once_with_by_whom() -> Result<()> {
 
 #[test]
 fn each_end_of_a_stomp_connection_is_told_once_with_by_whom() -> Result<()> {
-    let broker = Broker::new()?;
+    let broker = Setup::new().acl(OPEN).start()?;
     let mut watcher = Watcher::new(&broker)?;
     let at = broker.at(Door::Stomp);
     let mut leaving = Stomp::new(at)?;
@@ -92,7 +96,7 @@ fn each_end_of_a_stomp_connection_is_told_once_with_by_whom() -> Result<()> {
 
 #[test]
 fn a_client_in_a_websocket_is_told_of_with_what_carries_it() -> Result<()> {
-    let broker = Broker::new()?;
+    let broker = Setup::new().acl(OPEN).start()?;
     let mut watcher = Watcher::new(&broker)?;
     let (_, socket) = upgrade(broker.at(Door::Web), "/ws", "mqtt")?;
     let mut web = WebSocket::new(socket);
@@ -125,7 +129,7 @@ fn a_client_in_a_websocket_is_told_of_with_what_carries_it() -> Result<()> {
 
 #[test]
 fn subscriptions_of_both_protocols_are_told_as_mqtt_writes_them() -> Result<()> {
-    let broker = Broker::new()?;
+    let broker = Setup::new().acl(OPEN).start()?;
     let mut watcher = Watcher::new(&broker)?;
     let mut mqtt = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "phone")?;
     watcher.connected()?;
@@ -165,7 +169,7 @@ fn subscriptions_of_both_protocols_are_told_as_mqtt_writes_them() -> Result<()> 
 
 #[test]
 fn an_mqtt_client_is_told_too_but_not_by_a_wildcard_and_not_where_it_is_turned_off() -> Result<()> {
-    let broker = Broker::new()?;
+    let broker = Setup::new().acl(OPEN).start()?;
     let mut mqtt = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "all")?;
     ensure!(mqtt.subscribe("#", 1)? == [1] && mqtt.subscribe("+/client/#", 1)? == [1]);
     let mut stomp = Stomp::new(broker.at(Door::Stomp))?;
@@ -176,7 +180,7 @@ fn an_mqtt_client_is_told_too_but_not_by_a_wildcard_and_not_where_it_is_turned_o
     let event = mqtt.take()?;
     ensure!(event.topic == "$events/client/connected", "{event:?}");
 
-    let broker = Setup::new().config("[events]\nenabled = false\n").start()?;
+    let broker = Setup::new().acl(OPEN).config("[events]\nenabled = false\n").start()?;
     let mut mqtt = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "all")?;
     ensure!(mqtt.subscribe("$events/#", 1)? == [1] && mqtt.subscribe("mark", 1)? == [1]);
     let mut stomp = Stomp::new(broker.at(Door::Stomp))?;

@@ -18,7 +18,7 @@ use crate::file::{FileError, Stamp};
 use crate::hasher::Hasher;
 use crate::jwt::key::KeyError;
 use crate::jwt::{JwtOptions, Tokens, is_token};
-use crate::rules::{Rule, permissions};
+use crate::rules::Rules;
 use crate::scram::Scram;
 use crate::token_exchange::{NAMES, TokenExchange};
 use crate::users::{GUEST, Users, prepared};
@@ -37,8 +37,8 @@ pub struct Options {
     pub file: Option<PathBuf>,
     /// Which signed tokens are taken; without it, none is looked at.
     pub jwt: Option<JwtOptions>,
-    /// What whoever is let in may not do; all else he may.
-    pub rules: Arc<[Rule]>,
+    /// What whoever is let in may do.
+    pub rules: Rules,
     /// Who is asked about what those who are in do, in this order.
     pub hooks: Vec<HookOptions>,
 }
@@ -50,7 +50,7 @@ impl Default for Options {
             guest_loopback: true,
             file: None,
             jwt: None,
-            rules: Arc::default(),
+            rules: Rules::default(),
             hooks: Vec::new(),
         }
     }
@@ -68,10 +68,11 @@ pub enum Anonymous {
     Never,
 }
 
-/// Lets in or refuses, by [`Options`]. Whoever is let in may do everything but what a rule denies.
+/// Lets in or refuses, by [`Options`]; whoever is let in may do what the rules say.
 pub struct Guard {
     options: Options,
     users: RwLock<Arc<Users>>,
+    rules: RwLock<Arc<Rules>>,
     /// Of the password file, when it was read last.
     stamp: Mutex<Option<Stamp>>,
     hasher: Arc<Hasher>,
@@ -125,7 +126,8 @@ impl Guard {
             Some(Arc::new(hooks.map_err(|(place, error)| GuardError::Hook { place, error })?))
         };
         let (users, stamp) = (RwLock::new(Arc::new(users)), Mutex::new(stamp));
-        Ok(Self { options, users, stamp, hasher, tokens, hook })
+        let rules = RwLock::new(Arc::new(options.rules.clone()));
+        Ok(Self { options, users, rules, stamp, hasher, tokens, hook })
     }
 
     /// Reads the files with keys for signed tokens again if they are others by now; `None`: they are not. May wait for the
@@ -168,6 +170,10 @@ impl Guard {
 
     fn users(&self) -> Arc<Users> {
         Arc::clone(&self.users.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The signed token that a client shows, wherever it does: one that its protocol has a place for, else its password, else,
@@ -222,17 +228,18 @@ impl Guard {
 impl AccessControl for Guard {
     fn admit<'a>(&'a self, credentials: &'a Credentials) -> Admission<'a> {
         let users = self.users();
+        // Of the rules at the end of it: a password may wait to be hashed.
         let admitted = |principal: Principal| {
-            let permissions =
-                permissions(&self.options.rules, principal.user.as_ref(), credentials.client.as_ref());
+            let client = credentials.client.as_ref();
+            let permissions = self.rules().permissions(principal.user.as_ref(), client, &[]);
             (principal, permissions)
         };
         // Whoever shows one is judged by it alone.
         if let Some((tokens, token)) = self.token(credentials) {
-            let rules = Arc::clone(&self.options.rules);
             return Box::pin(async move {
                 let shown = tokens.judge(token).await?;
-                let permissions = permissions(&rules, Some(&shown.user), credentials.client.as_ref());
+                let client = credentials.client.as_ref();
+                let permissions = self.rules().permissions(Some(&shown.user), client, &shown.rules);
                 Ok((Principal { user: Some(shown.user) }, permissions.for_term(shown.term)))
             });
         }
@@ -254,11 +261,11 @@ impl AccessControl for Guard {
     }
 
     fn permissions_of(&self, principal: &Principal, client: Option<&ClientId>) -> Option<Permissions> {
-        Some(permissions(&self.options.rules, principal.user.as_ref(), client))
+        Some(self.rules().permissions(principal.user.as_ref(), client, &[]))
     }
 
     fn begin(&self, method: &str, credentials: &Credentials) -> Result<Box<dyn Exchange>, Refusal> {
-        let rules = Arc::clone(&self.options.rules);
+        let rules = self.rules();
         if let (Some(tokens), true) = (&self.tokens, NAMES.contains(&method)) {
             return Ok(Box::new(TokenExchange::new(Arc::clone(tokens), rules, credentials)));
         }

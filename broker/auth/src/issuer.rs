@@ -48,6 +48,7 @@ impl Issuer {
                 audiences: vec![NAME.to_owned()],
                 required: Vec::new(),
                 user: "sub".to_owned(),
+                rules: None,
                 leeway: Duration::ZERO,
             },
             cookie: None,

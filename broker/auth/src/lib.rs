@@ -7,11 +7,13 @@
 
 mod cache;
 mod chain;
+mod claimed;
 mod clock;
 mod file;
 mod hasher;
 mod issuer;
 mod jwt;
+mod place;
 mod rules;
 mod scram;
 mod token_exchange;
@@ -26,7 +28,8 @@ pub use crate::jwt::claims::ClaimRules;
 pub use crate::jwt::key::{Encoding, JwtKey, KeyError, KeySource};
 pub use crate::jwt::secret::Secret;
 pub use crate::jwt::{JwksList, JwksSource, JwtOptions, is_shared};
-pub use crate::rules::Rule;
+pub use crate::place::Place;
+pub use crate::rules::{NOT_AUTHORIZED, Rule, Rules, Whom};
 pub use crate::users::{LineFault, Users, UsersError, listed, prepared};
 pub use crate::verifier::{ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, Verifier, VerifierError};
 pub use jsonwebtoken::Algorithm;

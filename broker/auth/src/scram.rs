@@ -14,14 +14,14 @@ use model::refusal::Refusal;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::rules::{Rule, permissions};
+use crate::rules::Rules;
 use crate::users::{Users, prepared};
 use crate::verifier::{Key, Verifier, mac};
 
 /// The server's side of one exchange. Nothing in it waits.
 pub(crate) struct Scram {
     users: Arc<Users>,
-    rules: Arc<[Rule]>,
+    rules: Arc<Rules>,
     /// What the client calls itself.
     client: Option<ClientId>,
     /// Whether the client is on this machine.
@@ -61,7 +61,7 @@ impl Scram {
     /// The operating system has no random bytes.
     pub(crate) fn new(
         users: Arc<Users>,
-        rules: Arc<[Rule]>,
+        rules: Arc<Rules>,
         is_local: bool,
         credentials: &Credentials,
     ) -> Result<Self, Refusal> {
@@ -127,7 +127,7 @@ impl Scram {
         let signature = STANDARD.encode(mac(&challenged.verifier.server_key, &said));
         Ok(Step::Proven {
             principal: Principal { user: Some(challenged.user.clone()) },
-            permissions: permissions(&self.rules, Some(&challenged.user), self.client.as_ref()),
+            permissions: self.rules.permissions(Some(&challenged.user), self.client.as_ref(), &[]),
             data: Some(Bytes::from(format!("v={signature}"))),
         })
     }

@@ -8,7 +8,7 @@ use model::principal::{Credentials, Principal};
 use model::refusal::Refusal;
 
 use crate::jwt::Tokens;
-use crate::rules::{Rule, permissions};
+use crate::rules::Rules;
 
 /// What the method is called; the other name is that of Azure's brokers.
 pub(crate) const NAMES: [&str; 2] = ["JWT", "OAUTH2-JWT"];
@@ -16,13 +16,13 @@ pub(crate) const NAMES: [&str; 2] = ["JWT", "OAUTH2-JWT"];
 /// The server's side of it.
 pub(crate) struct TokenExchange {
     tokens: Arc<Tokens>,
-    rules: Arc<[Rule]>,
+    rules: Arc<Rules>,
     client: Option<ClientId>,
 }
 
 impl TokenExchange {
     /// With one who came with `credentials`.
-    pub(crate) fn new(tokens: Arc<Tokens>, rules: Arc<[Rule]>, credentials: &Credentials) -> Self {
+    pub(crate) fn new(tokens: Arc<Tokens>, rules: Arc<Rules>, credentials: &Credentials) -> Self {
         Self { tokens, rules, client: credentials.client.clone() }
     }
 }
@@ -32,7 +32,7 @@ impl Exchange for TokenExchange {
         Box::pin(async move {
             let token = data.and_then(|data| std::str::from_utf8(data).ok()).ok_or(NO_DATA)?;
             let shown = self.tokens.judge(token).await?;
-            let permissions = permissions(&self.rules, Some(&shown.user), self.client.as_ref());
+            let permissions = self.rules.permissions(Some(&shown.user), self.client.as_ref(), &shown.rules);
             Ok(Step::Proven {
                 principal: Principal { user: Some(shown.user) },
                 permissions: permissions.for_term(shown.term),

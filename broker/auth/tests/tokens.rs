@@ -471,6 +471,7 @@ fn later() -> u64 {
 
 fn rules() -> ClaimRules {
     ClaimRules {
+        rules: None,
         issuers: Vec::new(),
         audiences: Vec::new(),
         required: Vec::new(),

@@ -11,11 +11,13 @@ use model::name::{ClientId, ConsumerId, ExchangeName, QueueName, ShareName, User
 use model::personal;
 use model::principal::Handshake;
 use model::qos::Qos;
+use model::refusal::Refusal;
 use model::request::{Subscription, Target};
 use model::time::WallMs;
 use serde::Serialize;
 
 use crate::mailbox::Mailbox;
+use crate::parts::Parts;
 
 /// A connection, before anyone knows who it is.
 #[derive(Debug, Clone)]
@@ -167,6 +169,21 @@ impl Client {
             peer: self.arrival.address,
             connected_at_ms: present.since.0,
         }
+    }
+
+    /// A rule has denied it something: it is counted, and told now and then.
+    pub(crate) fn note_denied(&self, parts: &Parts, refusal: &Refusal, now: WallMs) {
+        let Refusal::Forbidden { rule, .. } = refusal else { return };
+        parts.metrics.access_denied.increment();
+        if !parts.vhost.may_tell_denied(now) {
+            return;
+        }
+        let (user, client) =
+            self.with(|present| (present.user.clone(), present.client.clone())).unwrap_or_default();
+        let (user, client) =
+            (user.as_ref().map(tracing::field::display), client.as_ref().map(tracing::field::display));
+        let address = self.arrival.address.map(tracing::field::display);
+        tracing::warn!(client, user, address, %rule, reason = %refusal, "access.denied");
     }
 
     /// `mqtt` and `tcp`; `stomp` and `ws`.

@@ -8,12 +8,13 @@ use model::name::{ClientId, ExchangeName, UserName};
 use model::principal::Principal;
 use model::properties::Properties;
 use model::queue::{Binding, ExchangeKind, HeaderMatch};
+use model::refusal::Refusal;
 use routing::{Leads, Owner, Queue, Sender, Step, Trace, Tried};
 use serde::Serialize;
 
 use crate::core::Core;
 use crate::levels::Wanted;
-use crate::plan;
+use crate::rights;
 
 /// A message that somebody thinks of.
 #[derive(Debug)]
@@ -161,15 +162,18 @@ fn access(core: &Core, supposed: &Supposed) -> AccessView {
     let Some(permissions) = core.access.permissions_of(&principal, client.as_ref()) else {
         return AccessView { user: shown, allowed: false, rule: None, why: UNKNOWN.to_owned() };
     };
-    let deny = permissions.keeps_from_publishing(exchange, key);
-    let refusal = plan::check_publish(&permissions, exchange, key, "publish to").err();
+    let refusal = rights::publish(&permissions, (exchange, key), false, "publish to").err();
+    let rule = match &refusal {
+        Some(Refusal::Forbidden { rule, .. }) => Some(rule.as_str().to_owned()),
+        Some(_) | None => None,
+    };
     let hooked = core.hook.is_some();
     let why = match (&refusal, hooked) {
         (Some(refusal), _) => refusal.to_string(),
         (None, true) => "no rule denies it; a hook is asked when it is published".to_owned(),
         (None, false) => "no rule denies it".to_owned(),
     };
-    AccessView { user: shown, allowed: refusal.is_none(), rule: deny.map(|deny| deny.name.to_string()), why }
+    AccessView { user: shown, allowed: refusal.is_none(), rule, why }
 }
 
 fn step(step: &Step) -> StepView {

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use crate::core::Core;
 use crate::explain::{self, AccessView, arguments};
-use crate::subscribe::{self, PRIVATE_QUEUES};
+use crate::rights;
+use crate::subscribe::PRIVATE_QUEUES;
 use crate::topology;
 use crate::users::Own;
 
@@ -190,9 +191,9 @@ fn access(core: &Core, source: Option<&Source>, supposed: &SupposedSubscription)
     let Some(permissions) = core.access.permissions_of(&principal, client.as_ref()) else {
         return AccessView { user, allowed: false, rule: None, why: explain::UNKNOWN.to_owned() };
     };
-    let refusal = may(&permissions, source, queue).err();
+    let refusal = may(core, &permissions, source, queue).err();
     let rule = match &refusal {
-        Some(Refusal::Forbidden { rule, .. }) => Some(rule.to_string()),
+        Some(Refusal::Forbidden { rule, .. }) => Some(rule.as_str().to_owned()),
         Some(_) | None => None,
     };
     let why = match (&refusal, core.hook.is_some()) {
@@ -203,10 +204,15 @@ fn access(core: &Core, source: Option<&Source>, supposed: &SupposedSubscription)
     AccessView { user, allowed: refusal.is_none(), rule, why }
 }
 
-fn may(permissions: &Permissions, source: Option<&Source>, queue: &Target) -> Result<(), Refusal> {
-    subscribe::check(permissions, source, queue)?;
+fn may(
+    core: &Core,
+    permissions: &Permissions,
+    source: Option<&Source>,
+    queue: &Target,
+) -> Result<(), Refusal> {
+    rights::subscribe(&core.parts.vhost.router, permissions, source, queue)?;
     match queue {
-        Target::Declare(asked) => topology::check_dead_letter(permissions, &asked.options),
+        Target::Declare(asked) => rights::dead_letter(permissions, &asked.options),
         Target::Session | Target::Private | Target::Replies(_) | Target::Existing(_) => Ok(()),
     }
 }

@@ -17,7 +17,7 @@ use model::request::{
     Identity, Open, Operation, Publish, Request, Submit, Subscribe, Subscription, Target, Unsubscription,
 };
 
-use crate::plan;
+use crate::rights;
 
 /// A client's affairs with the hook. There is none where there is no hook.
 pub(crate) struct Inquiry {
@@ -212,9 +212,7 @@ impl Inquiry {
 
     fn is_wanted(&self, operation: &Operation, permissions: &Permissions) -> bool {
         match operation {
-            Operation::Publish(publish) => {
-                is_asked(&*self.hook, &self.caller, permissions, &publish.exchange, &publish.key)
-            }
+            Operation::Publish(publish) => is_asked(&*self.hook, &self.caller, permissions, publish),
             Operation::Settle(_) => false,
         }
     }
@@ -267,9 +265,7 @@ async fn ask_submit(
 ) -> Answer {
     for operation in std::mem::take(&mut submit.operations) {
         let answer = match operation {
-            Operation::Publish(publish)
-                if is_asked(&*hook, &caller, &permissions, &publish.exchange, &publish.key) =>
-            {
+            Operation::Publish(publish) if is_asked(&*hook, &caller, &permissions, &publish) => {
                 hook.publish(&caller, publish).await.map(Operation::Publish)
             }
             other @ (Operation::Publish(_) | Operation::Settle(_)) => Ok(other),
@@ -319,23 +315,14 @@ async fn ask_subscribe(
 }
 
 /// What is denied anyhow is not asked about.
-fn is_asked(
-    hook: &dyn Hook,
-    caller: &Caller,
-    permissions: &Permissions,
-    exchange: &ExchangeName,
-    key: &RoutingKey,
-) -> bool {
-    hook.wants_publish(caller, exchange, key)
-        && plan::check_publish(permissions, exchange, key, "publish to").is_ok()
+fn is_asked(hook: &dyn Hook, caller: &Caller, permissions: &Permissions, publish: &Publish) -> bool {
+    let place = (&publish.exchange, &publish.key);
+    hook.wants_publish(caller, place.0, place.1)
+        && rights::publish(permissions, place, publish.retain, "publish to").is_ok()
 }
 
 fn may_be(subscription: &Subscription, permissions: &Permissions) -> bool {
-    let source = subscription.source.as_ref();
-    source.is_none_or(|source| {
-        let is_shared = source.share.is_some();
-        permissions.keeps_from_subscribing(&source.exchange, &source.pattern, is_shared).is_none()
-    })
+    subscription.source.as_ref().is_none_or(|source| rights::may_read(permissions, source))
 }
 
 fn name(subscription: &Subscription) -> Option<Name> {

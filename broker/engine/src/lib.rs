@@ -40,6 +40,7 @@ mod recovery;
 mod registry;
 mod replay;
 mod rest;
+mod rights;
 mod settle;
 mod subscribe;
 mod system_topics;

@@ -36,7 +36,7 @@ use crate::publish::Publisher;
 use crate::registry::Session;
 use crate::settle::{self, Attached};
 use crate::users::Own;
-use crate::{replay, subscribe, topology};
+use crate::{replay, rights, subscribe, topology};
 
 mod admission;
 mod held;
@@ -115,6 +115,8 @@ struct Member {
     consumers: HashMap<ConsumerId, Attached>,
     /// Its place among the connections of its user, where they have a limit.
     _seat: Option<Box<Seat>>,
+    /// Whether what comes has to be held against what it may read, since not all of it may be for it.
+    narrows: bool,
 }
 
 /// How far a client that is in has come in showing anew who it is.
@@ -286,10 +288,10 @@ impl Link {
     /// Takes away what is not for this client, as if it had it. Whether there was any.
     fn withhold(&mut self, known: usize, deliveries: &mut Vec<Delivery>) -> bool {
         let State::In(member) = &self.state else { return false };
-        let permissions = &member.publisher.permissions;
-        if !permissions.hide_some() {
+        if !member.narrows {
             return false;
         }
+        let permissions = &member.publisher.permissions;
         let before = deliveries.len();
         let mut wakes = Wakes::default();
         let mut turn = 0;
@@ -298,8 +300,7 @@ impl Link {
             let Some(consumer) = member.consumers.get(&delivery.consumer) else { return true };
             // Of a queue that others read too nothing is lost: there the name of the queue decides.
             let is_own = !matches!(consumer.queue.owner(), Owner::Nobody);
-            let message = &delivery.message;
-            let is_hidden = turn > known && is_own && permissions.hide(&message.exchange, &message.key);
+            let is_hidden = turn > known && is_own && rights::hide(permissions, &delivery.message);
             if is_hidden {
                 let settle =
                     Settle { consumer: delivery.consumer, tag: delivery.tag, outcome: Outcome::Accepted };

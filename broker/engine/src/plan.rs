@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use model::change::{Change, Changeset, Entry, Place};
 use model::delivery::Stage;
 use model::durability::Durability;
-use model::key::RoutingKey;
 use model::message::Message;
 use model::name::{ExchangeName, QueueName};
 use model::principal::Permissions;
@@ -25,6 +24,7 @@ use crate::expiry;
 use crate::levels::Wanted;
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
+use crate::rights;
 use crate::timers::Once;
 
 /// A message with the places it is going to take, none of which anybody sees yet.
@@ -217,22 +217,6 @@ impl Plan {
             }
             came_in(parts, &queue);
         }
-    }
-}
-
-/// Whether somebody with these permissions may publish there: topics that start with `$` are the broker's own.
-pub(crate) fn check_publish(
-    permissions: &Permissions,
-    exchange: &ExchangeName,
-    key: &RoutingKey,
-    action: &'static str,
-) -> Result<(), Refusal> {
-    if key.is_reserved() && *exchange == ExchangeName::TOPIC {
-        return Err(Refusal::Denied { action, target: key.to_string() });
-    }
-    match permissions.keeps_from_publishing(exchange, key) {
-        Some(deny) => Err(Refusal::forbidden(action, key, deny)),
-        None => Ok(()),
     }
 }
 
@@ -510,7 +494,7 @@ fn plan_letter(
     let letter = Letter::new(dead, ids.next(&parts.numbers), now)?;
     let Message { exchange, key, properties, publisher, .. } = &letter.message;
     let sender = Sender { session: publisher.as_ref(), client: publisher.as_ref(), user: None };
-    let routes = check_publish(&Permissions::everything(), exchange, key, "dead-letter to")
+    let routes = rights::publish(&Permissions::everything(), (exchange, key), false, "dead-letter to")
         .and_then(|()| parts.vhost.router.resolve(exchange, key, properties.as_deref(), sender, cache));
     let routes = match routes {
         Ok(routes) => routes,

@@ -12,6 +12,7 @@ use model::qos::Qos;
 use model::queue::QueueDeclaration;
 use model::refusal::Refusal;
 use model::request::Publish;
+use model::rights::Action;
 use model::time::WallMs;
 use model::wire_cache::WireCache;
 use routing::{Owner, Queue, Route, RouteCache, Sender, Wakes};
@@ -21,7 +22,7 @@ use crate::levels::Wanted;
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
 use crate::plan::{self, Plan};
-use crate::{replay, topology};
+use crate::{replay, rights, topology};
 
 /// Whoever publishes, and what is kept for him between two messages.
 pub(crate) struct Publisher {
@@ -59,7 +60,11 @@ impl Publisher {
 
     /// Makes the queue that a message is for, if there is none.
     fn declare(&mut self, parts: &Parts, declaration: QueueDeclaration) -> Result<(), Refusal> {
-        topology::check_dead_letter(&self.permissions, &declaration.options)?;
+        rights::dead_letter(&self.permissions, &declaration.options)?;
+        let name = &declaration.options.name;
+        if self.permissions.restrict(Action::Configure) && parts.vhost.router.queue(name).is_none() {
+            rights::configure(&self.permissions, name)?;
+        }
         let owner = match self.link {
             Some(link) if declaration.options.exclusive => Owner::Link(link),
             Some(_) | None => Owner::Nobody,
@@ -84,7 +89,8 @@ pub(crate) fn publish(
     wakes: &mut Wakes,
 ) -> Result<Published, Refusal> {
     Refusal::unless_over(&publisher.permissions, now)?;
-    plan::check_publish(&publisher.permissions, &publish.exchange, &publish.key, "publish to")?;
+    let place = (&publish.exchange, &publish.key);
+    rights::publish(&publisher.permissions, place, publish.retain, "publish to")?;
     if let Some(declaration) = &publish.declare {
         publisher.declare(parts, (**declaration).clone())?;
     }

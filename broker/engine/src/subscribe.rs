@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::change::BindingKey;
-use model::key::{KeyPattern, RoutingKey};
+use model::key::KeyPattern;
 use model::name::{ConsumerId, ExchangeName, QueueName, ShareName};
 use model::principal::Permissions;
 use model::qos::Qos;
@@ -18,7 +18,7 @@ use crate::parts::Parts;
 use crate::registry::Session;
 use crate::settle::Attached;
 use crate::users::Own;
-use crate::{expiry, replay, topology};
+use crate::{expiry, replay, rights, topology};
 
 /// A link, as far as subscriptions are concerned.
 pub(crate) struct Subscriber<'a> {
@@ -34,6 +34,8 @@ pub(crate) struct Subscriber<'a> {
     pub(crate) cancelled: Vec<(Arc<Readiness>, ConsumerId)>,
     /// Whether a durable queue lost a binding, or was deleted.
     pub(crate) lost_durably: bool,
+    /// Whether not all that comes by a new subscription is for this client.
+    pub(crate) narrows: bool,
 }
 
 /// What a request for subscriptions comes to.
@@ -68,7 +70,7 @@ impl Subscriber<'_> {
     ) -> Result<Qos, Refusal> {
         let Subscription { source, queue, consumer, retained } = subscription;
         let source = source.map(|source| self.own.source(source, &queue)).transpose()?;
-        check(self.permissions, source.as_ref(), &queue)?;
+        let is_narrowed = rights::subscribe(&parts.vhost.router, self.permissions, source.as_ref(), &queue)?;
         let limit = parts.vhost.options.subscriptions_max;
         if consumer.is_some() && self.consumers.len() >= limit {
             return Err(Refusal::LimitReached("subscriptions of one connection ([limits] subscriptions)"));
@@ -78,6 +80,7 @@ impl Subscriber<'_> {
         done.lasting |= queue.options().durable;
         let bound =
             source.map_or(Ok(Qos::ExactlyOnce), |source| self.bind(parts, &queue, source, retained, done));
+        self.narrows |= is_narrowed && bound.is_ok();
         match (bound, consumer) {
             (Ok(qos), Some(consumer)) => self.attach(&queue, consumer, wakes).map(|()| qos),
             (Err(refusal), _) if own || matches!(queue.owner(), Owner::Link(_)) && !queue.has_consumers() => {
@@ -100,7 +103,7 @@ impl Subscriber<'_> {
             Target::Replies(name) => self.private_queue(parts, name),
             Target::Declare(declaration) => {
                 let options = &declaration.options;
-                topology::check_dead_letter(self.permissions, options)?;
+                rights::dead_letter(self.permissions, options)?;
                 let owner = if options.exclusive { Owner::Link(self.link) } else { Owner::Nobody };
                 let (queue, new) = topology::declare_queue(parts, *declaration, owner)?;
                 if new && matches!(queue.owner(), Owner::Link(_)) {
@@ -243,32 +246,6 @@ impl Subscriber<'_> {
             }
         }
     }
-}
-
-/// Whether somebody with these permissions may read that: a source by its pattern, a queue that others may have as well by its
-/// name.
-pub(crate) fn check(
-    permissions: &Permissions,
-    source: Option<&Source>,
-    queue: &Target,
-) -> Result<(), Refusal> {
-    let by_source = source.and_then(|source| {
-        let is_shared = source.share.is_some();
-        let deny = permissions.keeps_from_subscribing(&source.exchange, &source.pattern, is_shared)?;
-        Some(Refusal::forbidden("subscribe to", &source.pattern, deny))
-    });
-    let name = match queue {
-        Target::Session | Target::Private | Target::Replies(_) => None,
-        Target::Declare(declaration) => Some(&declaration.options.name),
-        Target::Existing(name) => Some(name),
-    };
-    let by_queue = || {
-        let name = name.filter(|_| permissions.hide_some())?;
-        let pattern = KeyPattern::exact(&RoutingKey::from(name.as_str()));
-        let deny = permissions.keeps_from_subscribing(&ExchangeName::DEFAULT, &pattern, false)?;
-        Some(Refusal::forbidden("subscribe to queue", name, deny))
-    };
-    by_source.or_else(by_queue).map_or(Ok(()), Err)
 }
 
 /// A consumer goes; its queue goes too, if that is to go with its last one. Returns who else consumed it.

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use model::change::{BindingKey, Change, QueueRecord};
 use model::name::{ConsumerId, ExchangeName, QueueId, QueueName};
-use model::principal::Permissions;
 use model::queue::{
-    Binding, DeadLetter, ExchangeBinding, ExchangeOptions, Named, Overflow, QueueDeclaration, QueueOptions,
+    Binding, ExchangeBinding, ExchangeOptions, Named, Overflow, QueueDeclaration, QueueOptions,
 };
 use model::refusal::Refusal;
 use routing::{Owner, Queue, QueueStats, Readiness};
@@ -14,7 +13,6 @@ use routing::{Owner, Queue, QueueStats, Readiness};
 use crate::equivalence::{self, Demand};
 use crate::expiry;
 use crate::parts::Parts;
-use crate::plan;
 use crate::policy::Options;
 use crate::timers::Once;
 
@@ -192,18 +190,6 @@ pub(crate) fn agree(
     difference.map_or(Ok(()), |difference| {
         Err(Refusal::Inequivalent { what: format!("queue {:?}", there.name), difference })
     })
-}
-
-/// Whoever makes a queue that sends messages to an exchange must be allowed to send them there himself.
-pub(crate) fn check_dead_letter(permissions: &Permissions, options: &QueueOptions) -> Result<(), Refusal> {
-    let to = options.arguments.as_ref().and_then(|arguments| arguments.dead_letter.as_ref());
-    let Some(DeadLetter { exchange, key }) = to else { return Ok(()) };
-    let deny = match key {
-        Some(key) => return plan::check_publish(permissions, exchange, key, "dead-letter to"),
-        // Then with any key at all.
-        None => permissions.keep_from_some_of(exchange),
-    };
-    deny.map_or(Ok(()), |deny| Err(Refusal::forbidden("dead-letter to exchange", exchange, deny)))
 }
 
 /// What comes into a session's queue, and who takes from it, is the session's business alone.

@@ -30,6 +30,7 @@ pub(crate) struct Vhost {
     unshown: AtomicUsize,
     /// When the log was last told of what goes wrong with every message.
     complained_at: AtomicU64,
+    told_denied_at: AtomicU64,
 }
 
 impl Vhost {
@@ -46,16 +47,18 @@ impl Vhost {
             retaining: Mutex::new(()),
             unshown: AtomicUsize::new(0),
             complained_at: AtomicU64::new(0),
+            told_denied_at: AtomicU64::new(0),
         }
     }
 
     /// Whether the log is to be told of something that may go wrong with every message: once in a while.
     pub(crate) fn may_complain(&self, now: WallMs) -> bool {
-        let last = self.complained_at.load(Ordering::Relaxed);
-        let is_due = now.0.saturating_sub(last) >= COMPLAIN_EVERY_MS || now.0 < last;
-        let swapped =
-            |last| self.complained_at.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed);
-        is_due && swapped(last).is_ok()
+        is_due(&self.complained_at, now)
+    }
+
+    /// The same of what clients are denied: who does that all the time must not hide what else goes wrong.
+    pub(crate) fn may_tell_denied(&self, now: WallMs) -> bool {
+        is_due(&self.told_denied_at, now)
     }
 
     /// Held while the topology changes: a declaration is handed to the journal before anyone can route by it, so that
@@ -106,6 +109,13 @@ impl Vhost {
             Arc::clone(all.entry(exchange.clone()).or_default())
         })
     }
+}
+
+/// Whether it was long enough ago; then it is now.
+fn is_due(at: &AtomicU64, now: WallMs) -> bool {
+    let last = at.load(Ordering::Relaxed);
+    let is_due = now.0.saturating_sub(last) >= COMPLAIN_EVERY_MS || now.0 < last;
+    is_due && at.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
 const COMPLAIN_EVERY_MS: u64 = 10_000;

@@ -15,8 +15,9 @@ use routing::Wakes;
 use crate::clock;
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
-use crate::plan::{self, Plan};
+use crate::plan::Plan;
 use crate::publish::{self, Published, Publisher};
+use crate::rights;
 use crate::users;
 
 /// What the end of a connection, or of a session, leaves to be done: in one commit, so that a will is neither lost nor
@@ -36,7 +37,8 @@ pub(crate) fn keep(
     will: Will,
 ) -> Result<Box<WillRecord>, Refusal> {
     let Will { publish, delay_s } = will;
-    plan::check_publish(permissions, &publish.exchange, &publish.key, "publish a will to")?;
+    let place = (&publish.exchange, &publish.key);
+    rights::publish(permissions, place, publish.retain, "publish a will to")?;
     users::check(&publish)?;
     let expiry_ms = publish.expiry_ms;
     let publish = Publish { expiry_ms: None, ..publish };
@@ -54,10 +56,11 @@ pub(crate) fn still_allowed(
     owner: Option<&Principal>,
     will: Box<WillRecord>,
 ) -> Option<Box<WillRecord>> {
-    let Message { exchange, key, publisher, .. } = &*will.message;
+    let Message { exchange, key, publisher, retain, .. } = &*will.message;
     let permissions = owner.and_then(|owner| access.permissions_of(owner, publisher.as_ref()));
-    let checked = permissions
-        .map_or(Ok(()), |permissions| plan::check_publish(&permissions, exchange, key, "publish a will to"));
+    let checked = permissions.map_or(Ok(()), |permissions| {
+        rights::publish(&permissions, (exchange, key), *retain, "publish a will to")
+    });
     match checked {
         Ok(()) => Some(will),
         Err(refusal) => {

@@ -152,11 +152,27 @@ impl KeyPattern {
 
     /// Whether `key` is one of those it asks for. The reference that every index must agree with: plain and slow.
     pub fn matches(&self, key: &RoutingKey) -> bool {
-        if key.is_reserved() && !matches!(self.0.first(), Some(Level::Literal(_))) {
-            return false;
-        }
+        let is_hidden = key.is_reserved() && !matches!(self.0.first(), Some(Level::Literal(_)));
+        !is_hidden && self.takes(key)
+    }
+
+    /// The same, but that `$` is a character like others.
+    pub fn takes(&self, key: &RoutingKey) -> bool {
         if key.is_empty() {
             return self.takes_nothing();
+        }
+        if let Some((last, before)) = self.0.split_last()
+            && !before.contains(&Level::Many)
+        {
+            // Nearly every pattern: level by level, and nothing is allocated.
+            let mut parts = key.levels();
+            return before.iter().all(|level| parts.next().is_some_and(|part| level.takes(part)))
+                && match last {
+                    Level::Many => true,
+                    Level::One | Level::Literal(_) => {
+                        parts.next().is_some_and(|part| last.takes(part)) && parts.next().is_none()
+                    }
+                };
         }
         let key: Vec<&str> = key.levels().collect();
         // `reached[k]`: the pattern's levels so far can use up exactly the key's first k levels. No recursion: a hostile

@@ -8,6 +8,8 @@ use bytestring::ByteString;
 
 use crate::key::{KeyPattern, RoutingKey};
 use crate::name::{ClientId, ExchangeName, UserName};
+use crate::reach::Reach;
+use crate::rights::{Action, Right, Rights};
 use crate::time::WallMs;
 
 /// What a client showed when it connected. The password never appears in a log: there is no `Display`, and `Debug` says
@@ -120,7 +122,8 @@ pub struct Principal {
 /// What a principal may do, and until when: a value, asked without waiting. Where nothing is denied, nothing is looked up.
 #[derive(Debug, Clone)]
 pub struct Permissions {
-    denied: Option<Arc<[Deny]>>,
+    /// `None`: everything.
+    rights: Option<Arc<Rights>>,
     term: Option<Term>,
 }
 
@@ -133,32 +136,15 @@ pub struct Term {
     pub until: WallMs,
 }
 
-/// Something that is not allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Deny {
-    /// As whom whoever is refused finds it in the configuration.
-    pub name: Box<str>,
-    /// Messages of this exchange; a queue by its name is a key of the default exchange.
-    pub exchange: ExchangeName,
-    /// With keys like these.
-    pub pattern: KeyPattern,
-    /// They may not be published.
-    pub publish: bool,
-    /// They may not be received.
-    pub subscribe: bool,
-    /// The reason code that a client of MQTT 5.0 is refused with, where it may stand there.
-    pub code: u8,
-}
-
 impl Permissions {
     /// No restriction.
     pub const fn everything() -> Self {
-        Self { denied: None, term: None }
+        Self { rights: None, term: None }
     }
 
-    /// All but this.
-    pub fn all_but(denied: Vec<Deny>) -> Self {
-        Self { denied: (!denied.is_empty()).then(|| denied.into()), term: None }
+    /// As these rules say.
+    pub fn by(rights: Rights) -> Self {
+        Self { rights: (!rights.are_everything()).then(|| Arc::new(rights)), term: None }
     }
 
     /// The same, until then.
@@ -177,42 +163,39 @@ impl Permissions {
         self.term.filter(|term| term.until <= now)
     }
 
-    fn denied(&self) -> impl Iterator<Item = &Deny> {
-        self.denied.iter().flat_map(|denied| denied.iter())
+    /// The rules, where something of that action may be denied.
+    fn about(&self, action: Action) -> Option<&Rights> {
+        self.rights.as_deref().filter(|rights| rights.restrict(action))
     }
 
-    /// What keeps a message from being published there.
-    pub fn keeps_from_publishing(&self, exchange: &ExchangeName, key: &RoutingKey) -> Option<&Deny> {
-        self.denied().find(|deny| deny.publish && deny.exchange == *exchange && deny.pattern.matches(key))
+    /// Whether something of that action may be denied.
+    pub fn restrict(&self, action: Action) -> bool {
+        self.about(action).is_some()
     }
 
-    /// What keeps a message from being published to that exchange with some key or other.
-    pub fn keep_from_some_of(&self, exchange: &ExchangeName) -> Option<&Deny> {
-        self.denied().find(|deny| deny.publish && deny.exchange == *exchange)
+    /// What keeps him from doing that with this key.
+    pub fn keep_from(&self, action: Action, exchange: &ExchangeName, key: &RoutingKey) -> Option<&Right> {
+        Some(self.about(action)?.of_key(action, exchange, key)).filter(|right| !right.allows)
     }
 
-    /// What keeps such a subscription from being made: that nothing of it could be received; of one that is shared, that not
-    /// everything could, since others of the share would miss the rest.
-    pub fn keeps_from_subscribing(
-        &self,
-        exchange: &ExchangeName,
-        pattern: &KeyPattern,
-        is_shared: bool,
-    ) -> Option<&Deny> {
-        let meets = |deny: &Deny| {
-            if is_shared { deny.pattern.overlaps(pattern) } else { deny.pattern.covers(pattern) }
-        };
-        self.denied().find(|deny| deny.subscribe && deny.exchange == *exchange && meets(deny))
+    /// What keeps him from what is nowhere, such as to connect.
+    pub fn keep_from_all(&self, action: Action) -> Option<&Right> {
+        Some(self.about(action)?.of_action(action)).filter(|right| !right.allows)
     }
 
-    /// Whether some messages are kept from a subscriber.
-    pub fn hide_some(&self) -> bool {
-        self.denied().any(|deny| deny.subscribe)
+    /// How much he may do with the keys of that exchange that `pattern` matches.
+    pub fn reach(&self, action: Action, exchange: &ExchangeName, pattern: &KeyPattern) -> Reach<'_> {
+        self.about(action).map_or(Reach::All, |rights| rights.of_pattern(action, exchange, pattern))
     }
 
-    /// Whether such a message is kept from a subscriber, however wide his subscription is.
-    pub fn hide(&self, exchange: &ExchangeName, key: &RoutingKey) -> bool {
-        self.denied().any(|deny| deny.subscribe && deny.exchange == *exchange && deny.pattern.matches(key))
+    /// How much he may do with the keys of that exchange, whatever they are.
+    pub fn reach_all(&self, action: Action, exchange: &ExchangeName) -> Reach<'_> {
+        self.about(action).map_or(Reach::All, |rights| rights.of_exchange(action, exchange))
+    }
+
+    /// The rule that decides about that key; `None`: nothing of that action is denied.
+    pub fn rule_of(&self, action: Action, exchange: &ExchangeName, key: &RoutingKey) -> Option<&Right> {
+        Some(self.about(action)?.of_key(action, exchange, key))
     }
 }
 

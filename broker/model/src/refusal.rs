@@ -2,7 +2,8 @@
 
 use crate::ban::Subject;
 use crate::name::{ExchangeName, QueueName};
-use crate::principal::{Deny, Permissions};
+use crate::principal::Permissions;
+use crate::rights::{Right, RuleName};
 use crate::time::WallMs;
 
 /// A refusal, in words that either protocol can pass on. The MQTT door turns it into a reason code, the STOMP door into
@@ -40,15 +41,15 @@ pub enum Refusal {
         /// What it was to be done to.
         target: String,
     },
-    /// A rule of the configuration keeps this client from it.
-    #[error("not allowed to {action} {target} (access.deny {rule:?})")]
+    /// A rule keeps this client from it.
+    #[error("not allowed to {action} {target} ({rule})")]
     Forbidden {
         /// The verb: publish, subscribe, …
         action: &'static str,
         /// What it was to be done to.
         target: String,
         /// Which rule.
-        rule: Box<str>,
+        rule: RuleName,
         /// The reason code that it names for clients of MQTT 5.0.
         code: u8,
     },
@@ -146,7 +147,7 @@ impl Refusal {
     }
 
     /// Because of that rule.
-    pub fn forbidden(action: &'static str, target: impl ToString, deny: &Deny) -> Self {
-        Self::Forbidden { action, target: target.to_string(), rule: deny.name.clone(), code: deny.code }
+    pub fn forbidden(action: &'static str, target: impl ToString, by: &Right) -> Self {
+        Self::Forbidden { action, target: target.to_string(), rule: by.name.clone(), code: by.code }
     }
 }

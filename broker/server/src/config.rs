@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use admin::Tag;
-use auth::{HookOptions, Issuer, JwtOptions, Rule};
+use auth::{HookOptions, Issuer, JwtOptions, Rules};
 use engine::{Definitions, Levels};
 use model::name::ExchangeName;
 use stomp::destination::Destinations;
@@ -18,6 +17,7 @@ use crate::config::tree::{Node, Table, Value};
 
 pub use crate::config::origin::{ConfigError, Origin};
 
+pub(crate) mod acl;
 mod admins;
 mod check;
 mod definitions;
@@ -43,7 +43,7 @@ pub struct Config {
     settings: Section,
     definitions: Definitions,
     destinations: Destinations,
-    rules: Arc<[Rule]>,
+    rules: Rules,
     levels: Levels,
     admins: HashMap<String, Tag>,
     tokens: Option<JwtOptions>,
@@ -115,10 +115,10 @@ impl Config {
         let checked = check::check(&table, KEYS).and_then(|settings| {
             let definitions = definitions::definitions(&settings)?;
             let destinations = destinations::destinations(&settings)?;
-            let rules = rules::rules(&settings)?.into();
+            let rules = rules::rules(&settings)?;
             let levels = levels::levels(&settings)?;
             let admins = admins::users(&settings)?;
-            let tokens = tokens::tokens(&settings)?;
+            let tokens = tokens::tokens(&settings, &rules::plain(&settings))?;
             // Developers get tokens from the demo, unless the configuration says who else gives them.
             let dev = settings.section("node").truth("dev") && tokens.is_none();
             let issuer = dev
@@ -178,7 +178,7 @@ impl Config {
         &self.definitions
     }
 
-    pub(crate) const fn rules(&self) -> &Arc<[Rule]> {
+    pub(crate) const fn rules(&self) -> &Rules {
         &self.rules
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn auth(config: &Config) -> auth::Options {
         guest_loopback: section.truth("guest_loopback"),
         file: section.section("file").text("path").map(PathBuf::from),
         jwt: config.tokens().cloned(),
-        rules: Arc::clone(config.rules()),
+        rules: config.rules().clone(),
         hooks: config.hooks().to_vec(),
     }
 }

@@ -83,6 +83,8 @@ metrics! {
     clients_without_session: Gauge,
     /// Clients not let in because of their credentials.
     auth_refused: Counter,
+    /// What clients were denied by a rule.
+    access_denied: Counter,
     /// Messages that clients published.
     messages_received: Counter,
     /// Messages handed to consumers, repeated ones included.

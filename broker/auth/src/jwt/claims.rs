@@ -1,13 +1,16 @@
 //! What a token says, once it is known who signed it (RFC 7519, 4.1).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::name::UserName;
+use model::name::{ExchangeName, UserName};
 use model::principal::Term;
 use model::refusal::Refusal;
 use model::time::WallMs;
 use serde_json::{Map, Value};
 
+use crate::claimed;
+use crate::rules::Rule;
 use crate::users::prepared;
 
 /// What tokens must say.
@@ -21,6 +24,8 @@ pub struct ClaimRules {
     pub required: Vec<String>,
     /// The claim that names the user.
     pub user: String,
+    /// The claim that has rules for whoever shows it, and what plain topics there are about; `None`: tokens bring none.
+    pub rules: Option<(String, ExchangeName)>,
     /// How far clocks may differ.
     pub leeway: Duration,
 }
@@ -30,6 +35,8 @@ pub struct ClaimRules {
 pub(crate) struct Shown {
     pub(crate) user: UserName,
     pub(crate) term: Term,
+    /// The rules that it brings along.
+    pub(crate) rules: Arc<[Rule]>,
 }
 
 impl ClaimRules {
@@ -56,7 +63,8 @@ impl ClaimRules {
         if until <= now {
             return Err(Refusal::Expired { at: expires_at });
         }
-        Ok(Shown { user, term: Term { expires_at, until } })
+        let rules = self.rules(claims)?;
+        Ok(Shown { user, term: Term { expires_at, until }, rules })
     }
 
     fn check_issuer(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
@@ -75,6 +83,15 @@ impl ClaimRules {
             Some(Value::Array(list)) if list.iter().any(is_us) => Ok(()),
             Some(one) if is_us(one) => Ok(()),
             Some(_) | None => Err(AUDIENCE),
+        }
+    }
+
+    fn rules(&self, claims: &Map<String, Value>) -> Result<Arc<[Rule]>, Refusal> {
+        match &self.rules {
+            Some((claim, plain)) => {
+                claimed::read(claim, claims.get(claim), plain).map(Into::into).ok_or(RULES)
+            }
+            None => Ok(Arc::default()),
         }
     }
 
@@ -101,6 +118,9 @@ const NO_DATE: Refusal = Refusal::BadToken("its exp, nbf or iat is no number of 
 const ISSUER: Refusal = Refusal::BadToken("its iss is none of auth.jwt.issuer");
 const AUDIENCE: Refusal = Refusal::BadToken("its aud is none of auth.jwt.audience: it is for somebody else");
 const MISSING: Refusal = Refusal::BadToken("a claim of auth.jwt.required is missing");
+const RULES: Refusal = Refusal::BadToken(
+    "its auth.jwt.acl_claim is no list of rules such as {\"allow\": [\"publish\"], \"topics\": [\"a/#\"]}",
+);
 const NO_USER: Refusal = Refusal::BadToken("its auth.jwt.user_claim names no user");
 const TOO_EARLY: Refusal = Refusal::BadToken("its nbf has not come yet");
 

@@ -13,6 +13,7 @@ use model::name::{ClientId, ConsumerId, PublisherName};
 use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
 use model::request::{Identity, Open, Proceed, Will};
+use model::rights::Action;
 use model::time::WallMs;
 
 use super::{Answered, Link, Member, Renewal, State, Turn};
@@ -24,7 +25,7 @@ use crate::presence::Cause;
 use crate::publish::Publisher;
 use crate::registry::{Arrived, Arriving};
 use crate::users::Own;
-use crate::wills;
+use crate::{rights, wills};
 
 impl Link {
     pub(super) fn admit(&mut self, mut open: Box<Open>) {
@@ -127,6 +128,7 @@ impl Link {
         if let Err(refusal) = entered {
             self.core.parts.metrics.auth_refused.increment();
             self.count_failure(&refusal, turn.now);
+            self.client.note_denied(&self.core.parts, &refusal, turn.now);
             turn.events.push(Event::Refused(refusal));
         } else if let State::In(member) = &self.state
             && let Some(ending) = member.ending()
@@ -162,6 +164,7 @@ impl Link {
             Identity::Connection => open.credentials.client.as_ref(),
         };
         self.core.bans.check(client, known.principal.user.as_ref(), turn.now)?;
+        rights::connect(&known.permissions)?;
         known.seat = self.seat(&open.identity, &known.principal)?;
         match open.identity {
             Identity::Connection => {
@@ -189,6 +192,7 @@ impl Link {
                     session: None,
                     consumers: Default::default(),
                     _seat: known.seat,
+                    narrows: false,
                 });
                 self.arrive(None, turn);
                 turn.events.push(Event::Opened(Box::new(opened)));
@@ -285,6 +289,8 @@ impl Link {
             user: known.principal.user.clone(),
             proof: known.proof,
         };
+        // What waits may have been subscribed to under other rules.
+        let narrows = present && known.permissions.restrict(Action::Subscribe);
         self.settle_down(Member {
             own: Own::new(name, known.principal.user.as_ref()),
             publisher: Publisher::new(
@@ -299,6 +305,7 @@ impl Link {
             session: Some(session),
             consumers: [(ConsumerId::SESSION, consumer)].into(),
             _seat: known.seat,
+            narrows,
         });
         let opened = Event::Opened(Box::new(opened));
         let _retaining = wills::retaining(&parts, aftermath.will.as_deref());

@@ -104,6 +104,7 @@ impl Link {
                 }
             }
             Err(refusal) => {
+                self.client.note_denied(&self.core.parts, &refusal, turn.now);
                 if let (Some(id), Some(state)) = (remember, state) {
                     state.unreleased.remove(&id);
                 }
@@ -262,6 +263,7 @@ impl Link {
                             plans.extend(plan);
                         }
                         Err(refusal) => {
+                            self.client.note_denied(&core.parts, &refusal, turn.now);
                             plans.into_iter().for_each(Plan::give_up);
                             return self.answer(Event::Submitted { ticket, result: Err(refusal) }, turn);
                         }

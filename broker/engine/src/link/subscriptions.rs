@@ -44,6 +44,9 @@ impl Link {
             let listening = Listening::of(&subscription);
             let consumer = subscription.consumer.as_ref().map(|consumer| consumer.id);
             subscriber.subscribe(&parts, subscription, &mut done, &mut turn.wakes);
+            if let Some(Err(refusal)) = done.results.last() {
+                self.client.note_denied(&parts, refusal, turn.now);
+            }
             if let Some(Ok(_)) = done.results.last() {
                 self.core.presence.subscribed(&parts, &self.client, &listening, &mut turn.wakes);
                 if let Some(id) = consumer {
@@ -51,6 +54,7 @@ impl Link {
                 }
             }
         }
+        member.narrows |= subscriber.narrows;
         let Subscribed { mut results, fed, lasting } = done;
         for (place, refusal) in refused {
             results.insert(place.min(results.len()), Err(refusal));
@@ -128,6 +132,7 @@ fn subscriber<'a>(link: u64, mailbox: &'a Arc<Mailbox>, member: &'a mut Member) 
         owned: &mut member.publisher.owned,
         cancelled: Vec::new(),
         lost_durably: false,
+        narrows: false,
     }
 }
 

@@ -11,13 +11,14 @@ use model::event::Event;
 use model::hook::{Asked, Attributes, Caller, Hook, News};
 use model::key::{KeyPattern, RoutingKey};
 use model::name::{ClientId, ConsumerId, ExchangeName};
-use model::principal::{Credentials, Deny, Handshake, Permissions, Principal};
+use model::principal::{Credentials, Handshake, Permissions, Principal};
 use model::qos::Qos;
 use model::refusal::Refusal;
 use model::request::{
     Close, Consumer, Identity, Operation, Publish, Replay, Request, Source, Submit, Subscribe, Subscription,
     Target, Ticket, Unsubscribe, Unsubscription, Will,
 };
+use model::rights::{Actions, Area, Right, Rights, RuleName};
 use telemetry::Metrics;
 use tokio::sync::Semaphore;
 
@@ -332,15 +333,16 @@ struct Gate(Arc<Words>);
 
 impl AccessControl for Gate {
     fn admit<'a>(&'a self, _: &'a Credentials) -> Admission<'a> {
-        let deny = Deny {
-            name: "forbidden".into(),
-            exchange: ExchangeName::TOPIC,
-            pattern: exact("forbidden"),
-            publish: true,
-            subscribe: true,
+        let area = Area { exchange: ExchangeName::TOPIC, pattern: exact("forbidden") };
+        let right = |allows, area| Right {
+            allows,
+            actions: Actions::all(),
+            area,
+            name: RuleName::Denied("forbidden".into()),
             code: 0x87,
         };
-        Box::pin(async { Ok((Principal { user: None }, Permissions::all_but(vec![deny]))) })
+        let rights = Rights::new(vec![right(false, Some(area))], right(true, None));
+        Box::pin(async { Ok((Principal { user: None }, Permissions::by(rights))) })
     }
 
     fn hook(&self) -> Option<Arc<dyn Hook>> {

@@ -7,11 +7,12 @@ use model::access::{AccessControl, Admission};
 use model::event::Event;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::name::{ClientId, ExchangeName, QueueName, ShareName};
-use model::principal::{Credentials, Deny, Permissions, Principal};
+use model::principal::{Credentials, Permissions, Principal};
 use model::qos::Qos;
 use model::queue::{DeadLetter, QueueDeclaration, QueueOptions};
 use model::refusal::Refusal;
 use model::request::{Identity, Operation, Publish, Replay, Source, Subscription, Target, Will};
+use model::rights::{Action, Actions, Area, Right, Rights, RuleName};
 use telemetry::Metrics;
 
 use crate::client::{Client, publish, retained, texts};
@@ -150,7 +151,7 @@ async fn dead_letters_are_no_way_around_what_is_denied() {
 /// The rule that says no.
 fn rule(result: Result<(), Refusal>) -> String {
     match result {
-        Err(Refusal::Forbidden { rule, code: 0x87, .. }) => rule.into(),
+        Err(Refusal::Forbidden { rule, code: 0x87, .. }) => rule.as_str().to_owned(),
         other => format!("{other:?}"),
     }
 }
@@ -181,11 +182,18 @@ fn broker(denied: &[(&'static str, bool, bool)]) -> Broker {
             Some(name) => (ExchangeName::DEFAULT, KeyPattern::exact(&RoutingKey::from(name))),
             None => (ExchangeName::TOPIC, pattern(filter)),
         };
-        let (publish, subscribe) = (*publish, *subscribe);
-        Deny { name: (*filter).into(), exchange, pattern, publish, subscribe, code: 0x87 }
+        let published = publish.then_some(Action::Publish).into_iter();
+        let received = subscribe.then_some([Action::Subscribe, Action::Consume]).into_iter().flatten();
+        right(false, published.chain(received).collect(), Some(Area { exchange, pattern }), filter)
     };
-    let gate = Gate(Permissions::all_but(denied.iter().map(deny).collect()));
+    let rights =
+        Rights::new(denied.iter().map(deny).collect(), right(true, Actions::all(), None, "acl.default"));
+    let gate = Gate(Permissions::by(rights));
     Broker::start(Options::default(), None, Arc::new(gate), Arc::new(Metrics::default())).unwrap()
+}
+
+fn right(allows: bool, actions: Actions, area: Option<Area>, name: &str) -> Right {
+    Right { allows, actions, area, name: RuleName::Denied(name.into()), code: 0x87 }
 }
 
 /// Holds the rules against the client whose name is `client`, and against STOMP's.

@@ -1,5 +1,6 @@
 //! Keys: every key there is, with its type, its default and its meaning.
 
+use crate::config::keys::acl::ACL;
 use crate::config::keys::declared::{BINDING, EXCHANGE, QUEUE};
 use crate::config::keys::hooks::HOOK;
 use crate::config::keys::limits::{BAN, LIMITS};
@@ -8,6 +9,7 @@ use crate::config::keys::rights::{ACCESS, ADMIN, AUTH, METRICS};
 use crate::config::schema::Default::{Is, Required, Unset};
 use crate::config::schema::{Key, Type};
 
+pub(crate) mod acl;
 mod declared;
 mod hooks;
 mod limits;
@@ -22,7 +24,8 @@ pub(crate) const KEYS: &[Key] = &[
     Key::table("auth", AUTH, "Who may enter."),
     Key::table("admin", ADMIN, "Who may look after the broker over HTTP."),
     Key::table("metrics", METRICS, "`GET /metrics` at admin listeners, for Prometheus."),
-    Key::table("access", ACCESS, "What those who are in may not do."),
+    Key::table("access", ACCESS, "What those who are in may not do, whatever rules say."),
+    Key::table("acl", ACL, "Who may do what."),
     Key::tables(
         "hook",
         HOOK,

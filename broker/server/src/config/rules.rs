@@ -1,13 +1,14 @@
-//! Rules: what a configuration denies.
+//! Rules: what a configuration allows and denies.
 
-use auth::Rule;
-use model::key::{KeyPattern, Level, RoutingKey};
+use std::path::Path;
+
+use auth::{Place, Rule, Rules, Whom};
+use model::key::KeyPattern;
 use model::name::{ClientId, ExchangeName, UserName};
-use model::personal;
-use model::principal::Deny;
-use mqtt::reason::{Place, Reason};
-use mqtt::topic::TopicFilter;
+use model::rights::{Action, Actions, RuleName};
+use mqtt::reason::{Place as Packet, Reason};
 
+use crate::config::acl;
 use crate::config::origin::ConfigError;
 use crate::config::settings::Section;
 
@@ -16,89 +17,78 @@ pub(crate) fn plain(settings: &Section) -> ExchangeName {
     ExchangeName::new(settings.section("routing").word("mqtt_exchange"))
 }
 
-/// What `settings` deny.
+/// All rules that `settings` have: those of the file as well.
 ///
 /// # Errors
 ///
-/// A filter that is none, or a code that cannot be given.
-pub(crate) fn rules(settings: &Section) -> Result<Vec<Rule>, Vec<ConfigError>> {
+/// A filter that is none, a code that cannot be given, and all that is wrong with the file.
+pub(crate) fn rules(settings: &Section) -> Result<Rules, Vec<ConfigError>> {
     let plain = plain(settings);
     let mut rules = Vec::new();
     let mut errors = Vec::new();
     for section in settings.section("access").sections("deny") {
-        match rule(section, &plain) {
+        match denied(section, &plain) {
             Ok(rule) => rules.push(rule),
             Err((key, text)) => errors.push(ConfigError::new(&section.given(key).origin, text)),
         }
     }
-    if errors.is_empty() { Ok(rules) } else { Err(errors) }
+    let acl = settings.section("acl");
+    let file = acl.text("file");
+    let listed = file.map(|file| acl::read(Path::new(file), &plain)).transpose();
+    let listed = listed.unwrap_or_else(|more| {
+        errors.extend(more);
+        None
+    });
+    let is_ruled = file.is_some() || settings.section("auth").section("jwt").text("acl_claim").is_some();
+    let default_allows = acl.text("default").map_or(!is_ruled, |word| word == "allow");
+    let tells_events = settings.section("node").truth("dev");
+    if errors.is_empty() {
+        Ok(Rules { denied: rules.into(), listed: listed.unwrap_or_default(), default_allows, tells_events })
+    } else {
+        Err(errors)
+    }
 }
 
-fn rule(section: &Section, plain: &ExchangeName) -> Result<Rule, (&'static str, String)> {
+fn denied(section: &Section, plain: &ExchangeName) -> Result<Rule, (&'static str, String)> {
     let filter = section.word("filter");
-    let (exchange, pattern) =
-        place(filter, plain).map_err(|why| ("filter", format!("access.deny.filter {filter:?}: {why}")))?;
+    let cannot = |why| ("filter", format!("access.deny.filter {filter:?}: {why}"));
+    let place = Place::parse(filter, plain).map_err(cannot)?;
     let denies = |action: &str| section.texts("actions").iter().any(|one| one == action);
     let (publish, subscribe) = (denies("publish"), denies("subscribe"));
     let code = u8::try_from(section.number("code")).unwrap_or(u8::MAX);
-    for (is_denied, place, packet) in
-        [(publish, Place::Puback, "PUBACK"), (subscribe, Place::Suback, "SUBACK")]
+    for (is_denied, packet, name) in
+        [(publish, Packet::Puback, "PUBACK"), (subscribe, Packet::Suback, "SUBACK")]
     {
-        if is_denied && Reason::read(code, place).is_none() {
+        if is_denied && Reason::read(code, packet).is_none() {
             return Err((
                 "code",
-                format!("access.deny.code is {code:#04x}, which {packet} does not have (MQTT 5.0, 2.4)"),
+                format!("access.deny.code is {code:#04x}, which {name} does not have (MQTT 5.0, 2.4)"),
             ));
         }
     }
-    let deny = Deny { name: filter.into(), exchange, pattern, publish, subscribe, code };
-    let (user, client) = (section.text("user").map(UserName::new), section.text("client").map(ClientId::new));
-    Ok(Rule { deny, user, client })
+    let published = publish.then_some(Action::Publish).into_iter();
+    let received = subscribe.then_some([Action::Subscribe, Action::Consume]).into_iter().flatten();
+    Ok(Rule {
+        allows: false,
+        actions: published.chain(received).collect::<Actions>(),
+        places: vec![place],
+        whom: Whom {
+            users: section.text("user").map(|user| [UserName::new(user)].into()),
+            anonymous: None,
+            clients: section.text("client").map(|client| [ClientId::new(client)].into()),
+        },
+        name: RuleName::Denied(filter.into()),
+        code,
+    })
 }
 
 /// The same places that an MQTT client names so, `plain` being the exchange of its plain topics.
 pub(crate) fn place(filter: &str, plain: &ExchangeName) -> Result<(ExchangeName, KeyPattern), String> {
-    let parsed = TopicFilter::parse(filter, usize::MAX).map_err(|error| error.to_string())?;
-    match parsed.levels() {
-        [Level::Literal(first), ..] if **first == *"$queue" => {
-            let name = filter.strip_prefix("$queue/").filter(|name| !name.is_empty());
-            let name = name.ok_or("`$queue/` is followed by the name of a queue")?;
-            Ok((ExchangeName::DEFAULT, KeyPattern::exact(&RoutingKey::from(name))))
-        }
-        [Level::Literal(first), Level::Literal(name), rest @ ..]
-            if **first == *"$exchange" && !name.is_empty() =>
-        {
-            Ok((ExchangeName::new(name), KeyPattern::new(rest.to_vec())))
-        }
-        [Level::Literal(first), ..] if **first == *"$exchange" => {
-            Err("`$exchange/` is followed by the name of an exchange".to_owned())
-        }
-        [Level::Literal(first), rest @ ..] if **first == *"$user" || **first == *"$session" => {
-            let exchange = if **first == *"$user" { ExchangeName::USER } else { ExchangeName::SESSION };
-            Ok((exchange, KeyPattern::new(whose(rest)?)))
-        }
-        _ if filter.starts_with("$share/") => {
-            Err("a share has no rights of its own; name what it shares".to_owned())
-        }
-        [Level::Literal(first), ..] if first.starts_with('$') => {
-            Ok((ExchangeName::TOPIC, KeyPattern::new(parsed.into_levels())))
-        }
-        _ => Ok((plain.clone(), KeyPattern::new(parsed.into_levels()))),
+    let place = Place::parse(filter, plain)?;
+    if !place.is_the_same_for_all() {
+        return Err("%u and %c are for rules".to_owned());
     }
-}
-
-/// The levels below `$user/` or `$session/`: the first one says whose they are, or is a wildcard.
-fn whose(levels: &[Level]) -> Result<Vec<Level>, String> {
-    let mut levels = levels.to_vec();
-    match levels.first_mut() {
-        Some(Level::Literal(name)) => {
-            let level = personal::read_level(name).ok_or("a name is text; its %XX are UTF-8")?;
-            *name = (*level).into();
-        }
-        Some(Level::One | Level::Many) => {}
-        None => return Err("the name of a user or a session follows, or a wildcard".to_owned()),
-    }
-    Ok(levels)
+    Ok((place.exchange().clone(), place.pattern()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use auth::{
     Algorithm, ClaimRules, Encoding, JwksList, JwksSource, JwtKey, JwtOptions, KeySource, Secret, is_shared,
 };
 
+use model::name::ExchangeName;
+
 use crate::config::origin::ConfigError;
 use crate::config::settings::Section;
 
@@ -15,7 +17,10 @@ use crate::config::settings::Section;
 /// # Errors
 ///
 /// Every key that is not somewhere, or is two; and keys of others, if it is not said whose tokens are taken, and for whom.
-pub(crate) fn tokens(settings: &Section) -> Result<Option<JwtOptions>, Vec<ConfigError>> {
+pub(crate) fn tokens(
+    settings: &Section,
+    plain: &ExchangeName,
+) -> Result<Option<JwtOptions>, Vec<ConfigError>> {
     let section = settings.section("auth").section("jwt");
     let mut errors = Vec::new();
     let mut keys = Vec::new();
@@ -32,10 +37,11 @@ pub(crate) fn tokens(settings: &Section) -> Result<Option<JwtOptions>, Vec<Confi
             Err((at, text)) => errors.push(ConfigError::new(&one.given(at).origin, text)),
         }
     }
-    let claims = claims(section);
+    let claims = claims(section, plain);
     if keys.is_empty() && lists.is_empty() && errors.is_empty() {
         let said = ["issuer", "audience", "required"].map(|key| (key, !section.texts(key).is_empty()));
-        let said = said.into_iter().chain([("cookie", section.text("cookie").is_some())]);
+        let texts = ["cookie", "acl_claim"].map(|key| (key, section.text(key).is_some()));
+        let said = said.into_iter().chain(texts);
         errors.extend(said.filter(|(_, is_said)| *is_said).map(|(key, _)| {
             let text = format!(
                 "auth.jwt.{key} means nothing without a key: write [[auth.jwt.key]] or [[auth.jwt.jwks]]"
@@ -60,12 +66,13 @@ pub(crate) fn tokens(settings: &Section) -> Result<Option<JwtOptions>, Vec<Confi
     if errors.is_empty() { Ok(Some(JwtOptions { keys, lists, claims, cookie })) } else { Err(errors) }
 }
 
-fn claims(section: &Section) -> ClaimRules {
+fn claims(section: &Section, plain: &ExchangeName) -> ClaimRules {
     ClaimRules {
         issuers: section.texts("issuer").to_vec(),
         audiences: section.texts("audience").to_vec(),
         required: section.texts("required").to_vec(),
         user: section.word("user_claim").to_owned(),
+        rules: section.text("acl_claim").map(|claim| (claim.to_owned(), plain.clone())),
         leeway: Duration::from_secs(section.number("leeway")),
     }
 }

@@ -25,6 +25,13 @@ pub(crate) const JWT: &[Key] = &[
         "The claim that names the user: a text, or a whole number.",
     ),
     Key::value(
+        "acl_claim",
+        Type::Name,
+        Unset("tokens bring no rules"),
+        "The claim that has rules for whoever shows the token: a list such as `[{\"allow\": [\"publish\"], \"topics\": [\"a/%u/#\"]}]`. They \
+         come behind those of `acl.file`; a token whose claim cannot be read is refused.",
+    ),
+    Key::value(
         "required",
         Type::Texts,
         Is(""),
