@@ -12,7 +12,7 @@ use crate::client::entry::{Entry, Wanted};
 use crate::client::mqtt_client::MqttClient;
 use crate::client::stomp_client::StompClient;
 use crate::failure::Failure;
-use crate::message::{Publication, Received};
+use crate::message::{Heard, Publication, Received};
 
 /// A connection that is in.
 #[derive(Debug)]
@@ -79,6 +79,66 @@ impl Client {
         match self {
             Self::Mqtt(client) => client.settle(received),
             Self::Stomp(client) => client.settle(received),
+        }
+    }
+
+    /// Publishes without waiting; sent with [`Self::exchange`] or [`Self::flush`]. From QoS 1 on, [`Self::hear`] tells when
+    /// it is acknowledged, by `tag`.
+    ///
+    /// # Errors
+    ///
+    /// It is too large for the broker.
+    pub(crate) fn post(&mut self, publication: &Publication, tag: u64) -> Result<(), Failure> {
+        match self {
+            Self::Mqtt(client) => client.post(publication, tag),
+            Self::Stomp(client) => {
+                client.post(publication, tag);
+                Ok(())
+            }
+        }
+    }
+
+    /// How many more publications from QoS 1 on the broker lets be under way.
+    pub(crate) fn room(&self) -> usize {
+        match self {
+            Self::Mqtt(client) => client.room(),
+            Self::Stomp(_) => usize::MAX,
+        }
+    }
+
+    /// What came already, one by one. Messages are acknowledged by it.
+    ///
+    /// # Errors
+    ///
+    /// The broker ended the connection, or broke the protocol.
+    pub(crate) fn hear(&mut self) -> Result<Option<Heard>, Failure> {
+        match self {
+            Self::Mqtt(client) => client.hear(),
+            Self::Stomp(client) => client.hear(),
+        }
+    }
+
+    /// Sends what is to be sent, then waits until something more came; may be cancelled.
+    ///
+    /// # Errors
+    ///
+    /// The connection ended.
+    pub(crate) async fn exchange(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Mqtt(client) => client.exchange().await,
+            Self::Stomp(client) => client.exchange().await,
+        }
+    }
+
+    /// Sends what is to be sent.
+    ///
+    /// # Errors
+    ///
+    /// The connection ended.
+    pub(crate) async fn flush(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Mqtt(client) => client.flush().await,
+            Self::Stomp(client) => client.flush().await,
         }
     }
 

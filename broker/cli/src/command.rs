@@ -23,7 +23,7 @@ use crate::pubsub::{publish, subscribe};
 /// Which broker, and what it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Connection")]
-struct BrokerArgs {
+pub(crate) struct BrokerArgs {
     /// Speak MQTT: 5 (5.0, the default), 4 (3.1.1) or 3 (3.1).
     #[arg(long, value_name = "VERSION", value_parser = ["3", "4", "5"], conflicts_with = "stomp")]
     mqtt: Option<String>,
@@ -139,7 +139,8 @@ pub async fn run_sub(args: SubArgs) -> ExitCode {
     })
 }
 
-fn end(result: Result<(), Failure>) -> ExitCode {
+/// Tells a failure.
+pub(crate) fn end(result: Result<(), Failure>) -> ExitCode {
     let Err(failure) = result else { return ExitCode::SUCCESS };
     // Whoever closed stderr does not want to know.
     let _ = std::io::Write::write_all(&mut stderr(), format!("duetmq: {failure}\n").as_bytes());
@@ -147,7 +148,7 @@ fn end(result: Result<(), Failure>) -> ExitCode {
 }
 
 /// Ctrl-C, or a polite kill.
-async fn stop() {
+pub(crate) async fn stop() {
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(mut interrupt), Ok(mut terminate)) => {
             tokio::select! {
@@ -218,7 +219,12 @@ impl SubArgs {
 }
 
 impl BrokerArgs {
-    fn entry(
+    /// How to get in; where nothing else says which protocol is meant, `destination` does.
+    ///
+    /// # Errors
+    ///
+    /// The arguments contradict each other.
+    pub(crate) fn entry(
         self,
         destination: &str,
         session_expiry_s: Option<u32>,
@@ -293,7 +299,8 @@ fn pairs(properties: Vec<(String, String)>) -> Vec<(ByteString, ByteString)> {
     properties.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
 }
 
-fn qos(text: &str) -> Result<Qos, String> {
+/// A QoS as an argument.
+pub(crate) fn qos(text: &str) -> Result<Qos, String> {
     let bits = text.parse().ok();
     bits.and_then(Qos::from_bits).ok_or_else(|| "QoS is 0, 1 or 2".into())
 }
@@ -305,7 +312,8 @@ fn property(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Seconds as an argument, with or without a fraction.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map_err(|_| "a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

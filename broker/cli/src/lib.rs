@@ -9,10 +9,12 @@
 //! | `pubsub` | pub and sub |
 //! | `command` | arguments to commands |
 //! | `manage` | what a broker that runs tells of itself, and is told to have |
+//! | `bench` | how fast a broker is, and whether all arrives |
 //! | `conform` | what a specification asks, case by case |
 //!
 //! Nothing but `manage` knows our broker: the other commands work against any broker that speaks the protocols.
 
+mod bench;
 mod client;
 mod command;
 mod conform;
@@ -24,6 +26,7 @@ mod output;
 mod peer;
 mod pubsub;
 
+pub use bench::{BenchArgs, run_bench};
 pub use command::{PubArgs, SubArgs, run_pub, run_sub};
 pub use conform::{ConformArgs, run_conform};
 pub use manage::bans::{BanArgs, KickArgs, UnbanArgs, run_ban, run_kick, run_unban};

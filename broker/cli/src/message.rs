@@ -39,6 +39,17 @@ pub(crate) struct Received {
     pub(crate) settle_by: SettleBy,
 }
 
+/// What a client that does many things at once hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// A message.
+    Message(Received),
+    /// What was published is acknowledged to the last: what it goes by.
+    Acknowledged(u64),
+    /// The broker did not take it, and says why.
+    Declined(String),
+}
+
 /// What a message is acknowledged by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SettleBy {

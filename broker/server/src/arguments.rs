@@ -67,6 +67,8 @@ pub enum Command {
     Import(cli::ImportArgs),
     /// Explain the way that a message would take, or what a subscription would make.
     Explain(cli::ExplainArgs),
+    /// Measure a broker: rate, latency, what is lost.
+    Bench(cli::BenchArgs),
     /// Run our conformance cases against a broker.
     Conform(cli::ConformArgs),
 }

@@ -19,6 +19,7 @@ pub(crate) fn count(scenario: &str, count: u64, file: &Path) -> Result<u64> {
         .args(["--run", scenario, &count.to_string()])
         // What stands there moves the stack.
         .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
         .output();
     let output = match output {
         Ok(output) => output,

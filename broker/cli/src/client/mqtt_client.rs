@@ -1,6 +1,6 @@
 //! MQTT, from the client's side.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ use crate::failure::Failure;
 use crate::message::{CONTENT_TYPE, CORRELATION_ID, Publication, REPLY_TO, Received, SettleBy};
 use crate::output::base64;
 
+mod pipeline;
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct MqttClient {
@@ -33,6 +35,12 @@ pub(crate) struct MqttClient {
     last_id: u16,
     /// The largest packet that the broker takes, in bytes.
     packet_bytes_max: usize,
+    /// How many messages of QoS 1 and 2 the broker lets be under way.
+    receive_maximum: u16,
+    /// What was published and is not acknowledged, by id: what it goes by.
+    under_way: HashMap<PacketId, u64>,
+    /// Something was sent without waiting.
+    posts: bool,
     /// Messages that came while something else was waited for.
     early: VecDeque<Publish>,
     /// QoS 2 ids that came in and that the broker has not released: a message under one of them is a repetition.
@@ -51,6 +59,9 @@ impl MqttClient {
                 patience,
                 last_id: 0,
                 packet_bytes_max: usize::MAX,
+                receive_maximum: u16::MAX,
+                under_way: HashMap::new(),
+                posts: false,
                 early: VecDeque::new(),
                 unreleased: HashSet::new(),
             };
@@ -78,6 +89,9 @@ impl MqttClient {
         if let Some(max) = properties.and_then(|properties| properties.maximum_packet_size) {
             self.packet_bytes_max = usize::try_from(max.get()).unwrap_or(usize::MAX);
         }
+        if let Some(max) = properties.and_then(|properties| properties.receive_maximum) {
+            self.receive_maximum = max.get();
+        }
         let keep_alive_s = properties.and_then(|properties| properties.server_keep_alive_s);
         let keep_alive_s = u64::from(keep_alive_s.unwrap_or(KEEP_ALIVE_S));
         // Half of it, so that a lost PINGREQ is noticed in time; every one of them is answered.
@@ -90,6 +104,16 @@ impl MqttClient {
     /// PUBLISH, to its last acknowledgement.
     pub(crate) async fn publish(&mut self, publication: &Publication) -> Result<(), Failure> {
         let id = self.next_id();
+        self.write(publication, id)?;
+        if publication.qos == Qos::AtMostOnce {
+            return self.wire.flush().await.map_err(|error| Failure::runtime(error.to_string()));
+        }
+        let otherwise = format!("not published to {}", publication.destination);
+        in_time(self.patience, "the broker's acknowledgement", self.acknowledged(id, &otherwise)).await
+    }
+
+    /// PUBLISH, to be sent.
+    fn write(&mut self, publication: &Publication, id: PacketId) -> Result<(), Failure> {
         let topic = TopicName::parse(publication.destination.clone())
             .map_err(|error| Failure::usage(format!("{:?}: {error}", &*publication.destination)))?;
         let packet = Packet::Publish(Publish {
@@ -108,11 +132,7 @@ impl MqttClient {
             let max = self.packet_bytes_max;
             return Err(Failure::runtime(format!("the message is too large: the broker takes {max} bytes")));
         }
-        if publication.qos == Qos::AtMostOnce {
-            return self.wire.flush().await.map_err(|error| Failure::runtime(error.to_string()));
-        }
-        let otherwise = format!("not published to {}", publication.destination);
-        in_time(self.patience, "the broker's acknowledgement", self.acknowledged(id, &otherwise)).await
+        Ok(())
     }
 
     async fn acknowledged(&mut self, id: PacketId, otherwise: &str) -> Result<(), Failure> {
@@ -201,7 +221,9 @@ impl MqttClient {
     /// DISCONNECT, behind whatever is still under way: the answer to a PINGREQ says that all before it was read.
     pub(crate) async fn leave(mut self) -> Result<(), Failure> {
         self.wire.outgoing.extend_from_slice(PINGREQ);
-        let settled = in_time(self.patience.min(FAREWELL_MAX), "the broker's last answer", async {
+        // Whoever sent much without waiting gives the broker the time to read it.
+        let patience = if self.posts { self.patience } else { self.patience.min(FAREWELL_MAX) };
+        let settled = in_time(patience, "the broker's last answer", async {
             let mut is_read = false;
             while !is_read || !self.unreleased.is_empty() {
                 // A message that still comes is not settled: the next one to take up the session gets it.
@@ -238,12 +260,7 @@ impl MqttClient {
     }
 
     async fn packet(&mut self) -> Result<Packet, Failure> {
-        let rules = Rules {
-            version: Some(self.version),
-            role: Role::Client,
-            packet_max: PACKET_BYTES_MAX,
-            properties: PropertyLimits::default(),
-        };
+        let rules = rules(self.version);
         loop {
             let decoded = codec::decode(&mut self.wire.incoming, &rules);
             match decoded.map_err(|error| Failure::runtime(format!("the broker sent no MQTT: {error}")))? {
@@ -251,6 +268,16 @@ impl MqttClient {
                 None => self.wire.exchange().await?,
             }
         }
+    }
+}
+
+/// How what the broker says is read.
+fn rules(version: Version) -> Rules {
+    Rules {
+        version: Some(version),
+        role: Role::Client,
+        packet_max: PACKET_BYTES_MAX,
+        properties: PropertyLimits::default(),
     }
 }
 

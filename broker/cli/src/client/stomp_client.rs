@@ -1,6 +1,6 @@
 //! STOMP, from the client's side.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use model::qos::Qos;
@@ -16,6 +16,8 @@ use crate::client::wire::{Beat, Wire};
 use crate::failure::Failure;
 use crate::message::{Publication, Received, SettleBy};
 
+mod pipeline;
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct StompClient {
@@ -24,6 +26,8 @@ pub(crate) struct StompClient {
     version: Version,
     patience: Duration,
     receipts: u64,
+    /// What was published and has no receipt, by the receipt's number: what it goes by.
+    under_way: HashMap<u64, u64>,
     /// Whether messages are to be acknowledged.
     acknowledges: bool,
     /// Messages that came while something else was waited for.
@@ -42,6 +46,7 @@ impl StompClient {
                 version: Version::V1_2,
                 patience,
                 receipts: 0,
+                under_way: HashMap::new(),
                 acknowledges: false,
                 early: VecDeque::new(),
             };
@@ -78,12 +83,7 @@ impl StompClient {
 
     /// SEND, to its receipt where one is asked for.
     pub(crate) async fn publish(&mut self, publication: &Publication) -> Result<(), Failure> {
-        let mut frame = Frame::new(Command::Send)
-            .with("destination", publication.destination.clone())
-            .with_body(publication.payload.clone());
-        for (name, value) in &publication.properties {
-            frame.headers.push(name.clone(), value.clone());
-        }
+        let frame = send_frame(publication);
         if publication.qos == Qos::AtMostOnce {
             self.send(&frame);
             return self.wire.flush().await.map_err(|error| Failure::runtime(error.to_string()));
@@ -194,6 +194,16 @@ fn connect(entry: &Entry) -> Frame {
         if let Some(value) = value {
             frame.headers.push(name, value.as_str());
         }
+    }
+    frame
+}
+
+fn send_frame(publication: &Publication) -> Frame {
+    let mut frame = Frame::new(Command::Send)
+        .with("destination", publication.destination.clone())
+        .with_body(publication.payload.clone());
+    for (name, value) in &publication.properties {
+        frame.headers.push(name.clone(), value.clone());
     }
     frame
 }
