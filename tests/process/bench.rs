@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use harness::broker::{Broker, duetmq_command};
 use harness::door::{Door, free_address};
 use harness::mqtt::Client;
-use harness::mqtt::packet::Version;
+use harness::mqtt::version::Version;
 use harness::process::Process;
 use harness::wait::until;
 use serde_json::Value;
@@ -64,9 +64,16 @@ fn a_broker_that_stands_still_is_late_with_all_that_was_due_meanwhile() -> Resul
     let status = bench.wait(Duration::from_secs(60))?;
     let report: Value = serde_json::from_str(&fs::read_to_string(&out)?)?;
     ensure!(status.success() && number(&report, "received")? == 300.0, "{status}: {report:#}");
-    // A hundred were due more than half a second before it went on.
+    // 97 were due more than 0.53 s before it went on. 64 is what may be under way: the others were not even sent.
     let times = report.get("arrival").context("no arrival")?;
-    ensure!(number(times, "p90_us")? > 500_000.0, "{report:#}");
+    let steps = times.get("histogram").and_then(Value::as_array).context("no histogram")?;
+    let mut late = 0.0;
+    for step in steps {
+        if number(step, "us")? > 530_000.0 {
+            late += number(step, "count")?;
+        }
+    }
+    ensure!(late >= 90.0, "{late}: {report:#}");
     Ok(())
 }
 
