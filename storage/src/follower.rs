@@ -102,17 +102,18 @@ impl Follower {
         true
     }
 
-    /// Makes digests of so many segments that are complete and have none. Not of the one that was left last, if there is
-    /// nothing to hurry for: of what passes through, little is left of it soon.
+    /// Makes digests of so many segments that are complete and have none. Not of the one that was left last, unless the last
+    /// life left it or this one ends: of what passes through, little is left of it soon.
     fn seal(&mut self, most: usize) -> Result<(), StoreError> {
         let behind = if most == SEALED_AT_ONCE { 1 } else { 0 };
-        let end = self.state.applied.segment.saturating_sub(behind);
+        let complete = self.state.applied.segment;
+        let end = complete.saturating_sub(behind).max((self.state.replayed + 1).min(complete));
         let mut segments = self.log.segments();
         segments.retain(|one| one.digest_bytes == 0 && one.id > self.sealed && one.id < end);
         for segment in segments.iter().take(most) {
             // Should it fail, the next start reads the records.
             self.sealed = segment.id;
-            let mut seal = Seal::new(self.state.may_have_moved_into(segment.id));
+            let mut seal = Seal::new(self.state.salt, self.state.may_have_moved_into(segment.id));
             let from = Position { segment: segment.id, offset: Segment::FIRST };
             let to = Position { segment: segment.id, offset: segment.used };
             self.log.scan(from, to, &mut |at, record| {

@@ -48,6 +48,15 @@ struct Extent {
     durable: Position,
 }
 
+impl Extent {
+    /// The file was synced before the next one was begun; of that one, nothing lasts yet.
+    fn seal(&mut self, sealed: Position) {
+        self.used.insert(sealed.segment, sealed.offset);
+        self.used.insert(sealed.segment + 1, Segment::FIRST);
+        self.durable = sealed;
+    }
+}
+
 /// What opening a journal found.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -109,6 +118,21 @@ impl Journal {
         Ok((journal, opened))
     }
 
+    /// Begins a new file if much is in the last one, which then gets a digest: what is in none, every start has to read record
+    /// by record, and a file that nobody fills would be read by all starts to come.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::append`].
+    pub(crate) fn begin_file(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let used_min = self.spares.segment_bytes / UNREAD_PART;
+        if let Some(sealed) = writer.begin_file(used_min)? {
+            self.extent().seal(sealed);
+        }
+        Ok(())
+    }
+
     /// The digest of that segment, which was believed when the journal was opened.
     ///
     /// # Errors
@@ -132,11 +156,7 @@ impl Log for Journal {
     fn append(&self, group: &mut Group) -> Result<(), StoreError> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sealed) = writer.append(group)? {
-            // The old file was synced before the new one was begun; of the new one, nothing lasts yet.
-            let mut extent = self.extent();
-            extent.used.insert(sealed.segment, sealed.offset);
-            extent.used.insert(sealed.segment + 1, Segment::FIRST);
-            extent.durable = sealed;
+            self.extent().seal(sealed);
         }
         Ok(())
     }
@@ -275,6 +295,8 @@ fn scan_segment(
     Ok((end, Seen::More))
 }
 
+/// What a start may find unread in the last file, as a part of a whole one.
+const UNREAD_PART: u64 = 8;
 const CHUNK_BYTES: usize = 1 << 20;
 const SEGMENT_BYTES_MIN: u64 = 4 << 10;
 const SEGMENT_BYTES_MAX: u64 = 1 << 30;

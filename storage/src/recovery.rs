@@ -272,6 +272,7 @@ fn begin_life(state: &mut State, journal: &Journal) -> Result<Incarnation, Store
     let incarnation = Incarnation(state.incarnation.0.0.saturating_add(1));
     let mut group = Group::new();
     group.push(|out| put_note(out, Note::Incarnation(incarnation)));
+    journal.begin_file()?;
     journal.append(&mut group)?;
     journal.sync()?;
     state.checkpoint(false)?;

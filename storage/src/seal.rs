@@ -1,21 +1,28 @@
 //! Seal: a segment that is full gets its digest, from its records and from what is known of them since.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use model::change::{Change, Entry, Place};
 use model::name::QueueId;
 
 use crate::digest::{Digest, Lying, Other, Said};
 use crate::group::PREFIX_BYTES;
+use crate::keyspace::Key;
 use crate::position::Position;
 use crate::queues::Queues;
 use crate::record::wire::RecordError;
 use crate::record::{Body, Item, Items, put_changes, put_note};
+use crate::subject::{self, Subject};
 
 /// Makes the digest of one segment, record by record.
 #[derive(Debug)]
 pub(crate) struct Seal {
     digest: Digest,
+    salt: u64,
+    /// What was said last of each object; `None` where more was said later.
+    others: Vec<Option<Other>>,
+    /// Which of those need not be said if more is said of the object of that key.
+    newest: HashMap<Key, usize>,
     floors: BTreeMap<QueueId, u64>,
     /// What has its only place in this segment: nobody else need be told that it is gone.
     own: HashSet<Place>,
@@ -24,8 +31,17 @@ pub(crate) struct Seal {
 }
 
 impl Seal {
-    pub(crate) fn new(has_moved: bool) -> Self {
-        Self { digest: Digest::default(), floors: BTreeMap::new(), own: HashSet::new(), has_moved }
+    /// `salt`: of the store, for the keys of objects.
+    pub(crate) fn new(salt: u64, has_moved: bool) -> Self {
+        Self {
+            digest: Digest::default(),
+            salt,
+            others: Vec::new(),
+            newest: HashMap::new(),
+            floors: BTreeMap::new(),
+            own: HashSet::new(),
+            has_moved,
+        }
     }
 
     /// Takes the next record. `queues`: what is known by now, so what is gone since is left out.
@@ -55,12 +71,12 @@ impl Seal {
                     let is_here =
                         record.len() <= RECORD_BYTES_MAX || matches!(change, Change::DeclareQueue(_));
                     let said = if is_here { Said::Record(record) } else { Said::Item(number) };
-                    self.digest.others.push(Other { offset: at.offset, said });
+                    self.say(&change, Other { offset: at.offset, said });
                 }
                 Item::Note(note) => {
                     let mut record = Vec::new();
                     put_note(&mut record, note);
-                    self.digest.others.push(Other { offset: at.offset, said: Said::Record(record) });
+                    self.others.push(Some(Other { offset: at.offset, said: Said::Record(record) }));
                 }
             }
             number += 1;
@@ -108,9 +124,24 @@ impl Seal {
         Ok(())
     }
 
+    /// Of an object only what was said last is needed, unless others went with it.
+    fn say(&mut self, change: &Change, other: Other) {
+        let others_go =
+            matches!(change, Change::DropSession(_) | Change::DeleteExchange(_) | Change::DeleteQueue(_));
+        if let Subject::Put(key) | Subject::Delete(key) = subject::of(self.salt, change) {
+            let earlier =
+                if others_go { self.newest.remove(&key) } else { self.newest.insert(key, self.others.len()) };
+            if let Some(earlier) = earlier.and_then(|earlier| self.others.get_mut(earlier)) {
+                *earlier = None;
+            }
+        }
+        self.others.push(Some(other));
+    }
+
     /// Behind its last record.
     pub(crate) fn finish(mut self) -> Digest {
         self.digest.floors = self.floors.into_iter().collect();
+        self.digest.others = self.others.into_iter().flatten().collect();
         self.digest
     }
 }

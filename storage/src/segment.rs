@@ -90,9 +90,9 @@ impl Segment {
         self.file.sync_data().map_err(StoreError::io("sync", &self.path))
     }
 
-    /// Makes it larger: for one group that has no room in a file of the usual size.
-    pub(crate) fn grow(&mut self, capacity: u64) -> Result<(), StoreError> {
-        self.file.set_len(capacity).map_err(StoreError::io("enlarge", &self.path))?;
+    /// Makes it larger, for one group that has no room in a file of the usual size; or as small as it is full.
+    pub(crate) fn resize(&mut self, capacity: u64) -> Result<(), StoreError> {
+        self.file.set_len(capacity).map_err(StoreError::io("resize", &self.path))?;
         self.file.sync_all().map_err(StoreError::io("sync", &self.path))?;
         self.capacity = capacity;
         Ok(())

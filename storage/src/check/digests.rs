@@ -40,7 +40,7 @@ fn is_true(journal: &Path, surveyed: &Surveyed, file: &FileFound) -> Result<bool
     if !found.is_ok_and(|found| found == heading) {
         return Ok(false);
     }
-    let mut again = Again { seal: Seal::new(true), enqueued: HashSet::new() };
+    let mut again = Again { seal: Seal::new(store.0, true), enqueued: HashSet::new() };
     let mut whole = true;
     let mut at = Segment::FIRST as usize;
     while let Some(group) = segment.look(&bytes, at)? {

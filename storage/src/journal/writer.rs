@@ -85,6 +85,19 @@ impl Writer {
         Ok(sealed)
     }
 
+    /// Goes on in the next file if this one has this many bytes, so that it gets a digest. Returns where it ended.
+    pub(super) fn begin_file(&mut self, used_min: u64) -> Result<Option<Position>, StoreError> {
+        if self.offset < used_min {
+            return Ok(None);
+        }
+        let old = self.current.id;
+        let sealed = self.rotate(0)?;
+        // What it was made for beyond that is not needed: nothing is appended to it any more.
+        let (mut file, _) = Segment::open(&self.directory, old, true)?;
+        file.resize(sealed.offset.into())?;
+        Ok(Some(sealed))
+    }
+
     pub(super) fn sync(&mut self) -> Result<Position, StoreError> {
         self.current.sync()?;
         self.synced = self.number - 1;
@@ -111,7 +124,7 @@ impl Writer {
         };
         let needed = u64::from(Segment::FIRST) + size;
         if needed > next.capacity {
-            self.space.wait_for(|| next.grow(needed))?;
+            self.space.wait_for(|| next.resize(needed))?;
         }
         self.current = next;
         self.offset = Segment::FIRST.into();

@@ -1,14 +1,16 @@
 //! What is found at the next start.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use model::change::Change;
 use model::qos::Qos;
-use storage::Recovered;
+use storage::{Options, Recovered};
 
 use crate::changes::{
-    bind, commit, copy, declare, enqueue, exchange, message, open, options, place, remember, session,
+    bind, commit, copy, declare, enqueue, exchange, forget, message, open, options, place, remember, session,
     without_follower,
 };
 use crate::naive::picture;
@@ -126,4 +128,50 @@ fn everything() -> (tempfile::TempDir, Vec<String>) {
     let expected = picture(&recovered);
     assert_eq!(expected.len(), 1 + 2 + 2 + 1 + 98 + 50);
     (home, expected)
+}
+
+#[test]
+fn what_a_start_has_to_read_does_not_grow_from_one_kill_to_the_next() {
+    let home = tempfile::tempdir().unwrap();
+    let mut directory = home.path().join("0");
+    // In all less than one file has room for.
+    for life in 1..=30_u64 {
+        let options = Options { segment_bytes: 512 << 10, surplus_bytes_max: 1 << 30, ..options(&directory) };
+        let (store, recovered) = open(options);
+        if life == 1 {
+            commit(&store, [declare(1)]);
+        }
+        assert_eq!(recovered.report.entries as u64, life - 1);
+        for number in 0..60_u16 {
+            commit(&store, [remember(&format!("client {}", number % 3), number + 1)]);
+            commit(&store, [forget(&format!("client {}", number % 3), number + 1)]);
+        }
+        commit(&store, [enqueue(&message(life, "k", vec![7; 100]), &[place(1, life)])]);
+        let start = Instant::now();
+        while groups_without_digest(&directory) > 1400 {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "life {life}: {}",
+                groups_without_digest(&directory)
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let next = home.path().join(life.to_string());
+        copy(&directory, &next, false);
+        drop(store);
+        directory = next;
+    }
+}
+
+/// How many groups are in files that have no digest.
+fn groups_without_digest(directory: &Path) -> usize {
+    let entries = fs::read_dir(directory.join("journal")).unwrap().map(|entry| entry.unwrap().path());
+    let without = entries.filter(|path| {
+        path.extension().is_some_and(|end| end == "seg") && !path.with_extension("dig").exists()
+    });
+    let groups = |path: &std::path::PathBuf| {
+        let bytes = fs::read(path).unwrap();
+        (0..bytes.len()).step_by(8).filter(|at| bytes[*at..].starts_with(b"DMQG")).count()
+    };
+    without.map(|path| groups(&path)).sum()
 }
