@@ -49,19 +49,7 @@ impl Committer {
     /// `failed` is set before anybody can see that it did.
     pub(crate) fn run(self, failed: &AtomicBool) -> Result<(), StoreError> {
         let inbox = Arc::clone(&self.inbox);
-        let mut work = Work {
-            committer: self,
-            group: Group::new(),
-            written: Vec::new(),
-            waiting: Vec::new(),
-            must_sync: false,
-            answers: Vec::new(),
-            sync_due: None,
-            unsynced_records: 0,
-            unsynced_bytes: 0,
-            write_took: Duration::ZERO,
-            watch: None,
-        };
+        let mut work = Work::new(self);
         let result = work.serve();
         if result.is_err() {
             failed.store(true, Ordering::Release);
@@ -78,7 +66,8 @@ enum Answer {
     Moved(Sender<Kept>, Kept),
 }
 
-struct Work {
+/// What is under way.
+pub(crate) struct Work {
     committer: Committer,
     group: Group,
     /// They wait for the write alone. In commit order.
@@ -97,6 +86,22 @@ struct Work {
 }
 
 impl Work {
+    pub(crate) fn new(committer: Committer) -> Self {
+        Self {
+            committer,
+            group: Group::new(),
+            written: Vec::new(),
+            waiting: Vec::new(),
+            must_sync: false,
+            answers: Vec::new(),
+            sync_due: None,
+            unsynced_records: 0,
+            unsynced_bytes: 0,
+            write_took: Duration::ZERO,
+            watch: None,
+        }
+    }
+
     fn serve(&mut self) -> Result<(), StoreError> {
         let mut jobs = Vec::new();
         loop {
@@ -112,6 +117,16 @@ impl Work {
                 Taken::Closed => return self.sync(),
             }
         }
+    }
+
+    /// Writes what waits, however much or little that is.
+    pub(crate) fn write_all(&mut self) -> Result<(), StoreError> {
+        let mut jobs = Vec::new();
+        self.committer.inbox.drain(&mut jobs);
+        for job in jobs {
+            self.admit(job)?;
+        }
+        self.write()
     }
 
     fn admit(&mut self, job: Job) -> Result<(), StoreError> {
@@ -216,7 +231,7 @@ impl Work {
     }
 
     /// Everything written so far lasts; who waited for it is told.
-    fn sync(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
         self.must_sync = false;
         self.unsynced_bytes = 0;
         if self.sync_due.take().is_some() {

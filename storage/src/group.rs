@@ -54,7 +54,7 @@ impl Group {
 
     /// The bytes to write: the header is filled in, for this place in the order and this file. Every group up to the one
     /// numbered `synced` is known to last.
-    pub(crate) fn seal(&mut self, number: u64, synced: u64, salt: u64) -> &[u8] {
+    pub fn seal(&mut self, number: u64, synced: u64, salt: u64) -> &[u8] {
         let length = self.bytes.len() - HEADER_BYTES;
         self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
         let header = Header {
@@ -81,30 +81,30 @@ impl Default for Group {
 
 /// A group as it was found in a file.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Found<'a> {
+pub struct Found<'a> {
     /// Its place in the order of all groups, from 1.
-    pub(crate) number: u64,
+    pub number: u64,
     /// Up to which group everything was known to last when this one was written.
-    pub(crate) synced: u64,
+    pub synced: u64,
     /// Its bytes in the file, padding included.
-    pub(crate) size: usize,
+    pub size: usize,
     /// How many numbers it takes in that order: one, unless it stands where a repair found nothing that was whole.
-    pub(crate) numbers: u64,
+    pub numbers: u64,
     /// It stands for what a repair did not find.
-    pub(crate) is_gap: bool,
+    pub is_gap: bool,
     payload: &'a [u8],
 }
 
 impl<'a> Found<'a> {
     /// Its records, each with its distance from the group's start.
-    pub(crate) fn records(self) -> Records<'a> {
+    pub fn records(self) -> Records<'a> {
         Records { rest: self.payload, at: HEADER_BYTES }
     }
 }
 
 /// What stands at a place in a file.
 #[derive(Debug)]
-pub(crate) enum Look<'a> {
+pub enum Look<'a> {
     /// A group, whole.
     Group(Found<'a>),
     /// A group, whole, of a version that is not known.
@@ -113,8 +113,8 @@ pub(crate) enum Look<'a> {
     Nothing,
 }
 
-/// Looks for a group at the start of `bytes`.
-pub(crate) fn look(bytes: &[u8], salt: u64) -> Look<'_> {
+/// Looks for a group at the start of `bytes`, in a file whose CRCs start from `salt`.
+pub fn look(bytes: &[u8], salt: u64) -> Look<'_> {
     let Some((version, header)) = Header::read(bytes, salt) else {
         return Look::Nothing;
     };
@@ -163,7 +163,7 @@ pub(crate) fn announced_bytes(bytes: &[u8], salt: u64) -> Option<usize> {
 
 /// Walks through the records of a group.
 #[derive(Debug)]
-pub(crate) struct Records<'a> {
+pub struct Records<'a> {
     rest: &'a [u8],
     at: usize,
 }

@@ -117,6 +117,11 @@ impl Inbox {
         }
     }
 
+    /// Moves what is there to `jobs`, which is empty, without waiting for anything.
+    pub(crate) fn drain(&self, jobs: &mut Vec<Job>) {
+        self.lock().hand_over(jobs);
+    }
+
     /// Takes no more jobs. What is in it is still taken.
     pub(crate) fn close(&self) {
         self.lock().open = false;

@@ -3,7 +3,9 @@
 //! A value says where in the journal its record lies, and holds a copy of the change unless that is large: sled writes
 //! what is above 16 KB to files of their own, which it never syncs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::shard::Shard;
 
@@ -114,9 +116,18 @@ pub(crate) struct Meta {
 /// The open tree.
 #[derive(Debug)]
 pub(crate) struct Keyspace {
-    db: sled::Db,
+    tree: Tree,
     directory: PathBuf,
 }
+
+#[derive(Debug)]
+enum Tree {
+    Sled(sled::Db),
+    /// Nothing of it lasts: the journal alone is enough.
+    Memory(Mutex<BTreeMap<Key, Vec<u8>>>),
+}
+
+type Entries<'a> = Box<dyn Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + 'a>;
 
 impl Keyspace {
     /// Opens it, or makes an empty one. sled may panic on a damaged file: the caller catches that.
@@ -127,7 +138,12 @@ impl Keyspace {
             .flush_every_ms(None)
             .open()
             .map_err(StoreError::state("open", directory))?;
-        Ok(Self { db, directory: directory.to_path_buf() })
+        Ok(Self { tree: Tree::Sled(db), directory: directory.to_path_buf() })
+    }
+
+    /// An empty one, in memory.
+    pub(crate) fn in_memory() -> Self {
+        Self { tree: Tree::Memory(Mutex::default()), directory: PathBuf::new() }
     }
 
     /// What it says of itself; `None` if it is new, or of another version.
@@ -138,21 +154,35 @@ impl Keyspace {
 
     /// Whether there is nothing in it at all.
     pub(crate) fn is_empty(&self) -> bool {
-        self.db.is_empty()
+        match &self.tree {
+            Tree::Sled(db) => db.is_empty(),
+            Tree::Memory(entries) => lock(entries).is_empty(),
+        }
     }
 
     /// The value of a key.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
-        self.db.get(key).map_err(StoreError::state("read", &self.directory))
+        match &self.tree {
+            Tree::Sled(db) => db.get(key).map_err(StoreError::state("read", &self.directory)),
+            Tree::Memory(entries) => Ok(lock(entries).get(key).map(|value| value.as_slice().into())),
+        }
     }
 
     /// Everything whose key starts like that.
-    pub(crate) fn scan(
-        &self,
-        prefix: &[u8],
-    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + '_ {
-        let read = |item: sled::Result<_>| item.map_err(StoreError::state("read", &self.directory));
-        self.db.scan_prefix(prefix).map(read)
+    pub(crate) fn scan(&self, prefix: &[u8]) -> Entries<'_> {
+        match &self.tree {
+            Tree::Sled(db) => {
+                let read = |item: sled::Result<_>| item.map_err(StoreError::state("read", &self.directory));
+                Box::new(db.scan_prefix(prefix).map(read))
+            }
+            Tree::Memory(entries) => {
+                let entries = lock(entries);
+                let all = entries.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+                let all: Vec<_> =
+                    all.map(|(key, value)| Ok((key.as_slice().into(), value.as_slice().into()))).collect();
+                Box::new(all.into_iter())
+            }
+        }
     }
 
     /// Writes and deletes (`None`), then says how far this brings it. In batches, because larger ones make sled hold on
@@ -162,6 +192,20 @@ impl Keyspace {
         changes: impl IntoIterator<Item = (Key, Option<Vec<u8>>)>,
         meta: Meta,
     ) -> Result<(), StoreError> {
+        let db = match &self.tree {
+            Tree::Sled(db) => db,
+            Tree::Memory(entries) => {
+                let mut entries = lock(entries);
+                for (key, value) in changes {
+                    match value {
+                        Some(value) => entries.insert(key, value),
+                        None => entries.remove(&key),
+                    };
+                }
+                entries.insert(vec![kind::META], write_meta(meta));
+                return Ok(());
+            }
+        };
         let mut batch = sled::Batch::default();
         let mut operations = 0;
         for (key, value) in changes {
@@ -171,16 +215,16 @@ impl Keyspace {
             }
             operations += 1;
             if operations == BATCH_OPERATIONS_MAX {
-                self.commit(std::mem::take(&mut batch), operations)?;
+                self.commit(db, std::mem::take(&mut batch), operations)?;
                 operations = 0;
             }
         }
         batch.insert(vec![kind::META], write_meta(meta));
-        self.commit(batch, operations + 1)
+        self.commit(db, batch, operations + 1)
     }
 
-    fn commit(&self, batch: sled::Batch, operations: usize) -> Result<(), StoreError> {
-        self.db.apply_batch(batch).map_err(StoreError::state("write", &self.directory))?;
+    fn commit(&self, db: &sled::Db, batch: sled::Batch, operations: usize) -> Result<(), StoreError> {
+        db.apply_batch(batch).map_err(StoreError::state("write", &self.directory))?;
         if operations > QUIET_OPERATIONS_MAX {
             // sled's garbage is collected when somebody pins, by few objects at a time; without this it piles up.
             for _ in 0..COLLECTIONS {
@@ -192,7 +236,8 @@ impl Keyspace {
 
     /// What was written lasts when this returns. sled's own flush does not wait for the disk.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush().map_err(StoreError::state("flush", &self.directory))?;
+        let Tree::Sled(db) = &self.tree else { return Ok(()) };
+        db.flush().map_err(StoreError::state("flush", &self.directory))?;
         let path = self.directory.join("db");
         let file = std::fs::File::open(&path).map_err(StoreError::io("open", &path))?;
         file.sync_data().map_err(StoreError::io("sync", &path))
@@ -206,6 +251,10 @@ impl Keyspace {
             source: sled::Error::Unsupported("a value is not what this program writes".into()),
         }
     }
+}
+
+fn lock(entries: &Mutex<BTreeMap<Key, Vec<u8>>>) -> MutexGuard<'_, BTreeMap<Key, Vec<u8>>> {
+    entries.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn write_meta(meta: Meta) -> Vec<u8> {

@@ -49,6 +49,7 @@ pub mod position;
 pub mod recovery;
 pub mod space;
 pub mod statistics;
+pub mod stepped;
 pub mod store;
 
 pub use backup::{backup, restore};
@@ -64,4 +65,5 @@ pub use recovery::{
 };
 pub use space::{Disk, Space};
 pub use statistics::Statistics;
+pub use stepped::Stepped;
 pub use store::{OnFailure, Store};

@@ -54,13 +54,13 @@ impl Reader {
     pub(crate) fn run(self) {
         while let Ok(Some(wanted)) = self.questions.recv() {
             let Wanted { queue, sequences, answer } = wanted;
-            answer(self.find(queue, sequences));
+            let left = Left::new(sequences);
+            let caught_up = self.catch_up(queue, &left);
+            answer(caught_up.and_then(|()| self.find(queue, left)));
         }
     }
 
-    fn find(&self, queue: QueueId, sequences: Vec<u64>) -> Result<Found, StoreError> {
-        let mut left = Left::new(sequences);
-        self.catch_up(queue, &left)?;
+    fn find(&self, queue: QueueId, mut left: Left) -> Result<Found, StoreError> {
         let mut found = Found::default();
         let mut before = Vec::new();
         while !left.is_empty() {
@@ -84,6 +84,24 @@ impl Reader {
         }
         found.entries.sort_unstable_by_key(|entry| entry.sequence);
         Ok(found)
+    }
+
+    /// The next question, if there is one, without waiting for anything: `catch_up` brings the index to the end of what
+    /// lasts; where it is told to, of what is written.
+    pub(crate) fn answer_one(
+        &self,
+        mut catch_up: impl FnMut(bool) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        let Ok(Some(Wanted { queue, sequences, answer })) = self.questions.try_recv() else {
+            return Ok(false);
+        };
+        let left = Left::new(sequences);
+        catch_up(false)?;
+        if !self.follows(queue, &left)? {
+            catch_up(true)?;
+        }
+        answer(self.find(queue, left));
+        Ok(true)
     }
 
     /// Waits until the index has all of them, or all there is.

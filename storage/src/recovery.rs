@@ -197,7 +197,7 @@ fn attempt(options: &Options, directory: &Directory) -> Result<(State, Journal, 
     // sled panics on some kinds of damage. What it leaves behind is dropped with everything else.
     catch_unwind(AssertUnwindSafe(|| {
         let (mut state, journal, opened, rebuilt) = replay(options, directory)?;
-        let recovered = load(&mut state, &journal, &opened.digested);
+        let recovered = load(&mut state, &journal, Some((&journal, &opened.digested)));
         if !opened.verifier.finish()? {
             return Err(Trouble::Unusable(
                 "it was filled from a digest that is not of its segment".to_owned(),
@@ -207,6 +207,7 @@ fn attempt(options: &Options, directory: &Directory) -> Result<(State, Journal, 
         recovered.report.segments = opened.segments;
         recovered.report.cut_bytes = opened.cut_bytes;
         recovered.report.state_rebuilt = rebuilt;
+        journal.begin_file()?;
         recovered.incarnation = begin_life(&mut state, &journal)?;
         Ok((state, journal, recovered))
     }))
@@ -267,20 +268,39 @@ fn replay(options: &Options, directory: &Directory) -> Result<(State, Journal, O
     Ok((state, journal, opened, meta.is_none() && records > 0))
 }
 
+/// Reads everything of a journal that is no file of ours, into a state in memory.
+pub(crate) fn recover_from(log: &dyn Log, options: &Options) -> Result<(State, Recovered), StoreError> {
+    let mut state = State::new(Keyspace::in_memory(), 0, options.directory.clone());
+    state.reads_bodies = options.reads_bodies;
+    let tail = log.durable();
+    log.scan(Position::START, tail, &mut |at, record| {
+        state.apply(at, record)?;
+        Ok(Seen::More)
+    })?;
+    state.applied = tail;
+    state.replayed = tail.segment;
+    state.queues.reach(tail);
+    state.flush()?;
+    let mut recovered = load(&mut state, log, None)?;
+    recovered.incarnation = begin_life(&mut state, log)?;
+    Ok((state, recovered))
+}
+
 /// One more life, and a state that is not closed in order any more.
-fn begin_life(state: &mut State, journal: &Journal) -> Result<Incarnation, StoreError> {
+fn begin_life(state: &mut State, journal: &dyn Log) -> Result<Incarnation, StoreError> {
     let incarnation = Incarnation(state.incarnation.0.0.saturating_add(1));
     let mut group = Group::new();
     group.push(|out| put_note(out, Note::Incarnation(incarnation)));
-    journal.begin_file()?;
     journal.append(&mut group)?;
     journal.sync()?;
     state.checkpoint(false)?;
     Ok(incarnation)
 }
 
-/// `digested`: the segments of which the digests are true.
-fn load(state: &mut State, log: &Journal, digested: &[u32]) -> Result<Recovered, StoreError> {
+/// Where digests are, and the segments of which they are true.
+type Digests<'a> = Option<(&'a Journal, &'a [u32])>;
+
+fn load(state: &mut State, log: &dyn Log, digests: Digests<'_>) -> Result<Recovered, StoreError> {
     state.queues.lock().purge(&mut state.live);
     state.strict = true;
     // Counted anew: where sled had the objects already, nobody has counted them yet.
@@ -312,7 +332,7 @@ fn load(state: &mut State, log: &Journal, digested: &[u32]) -> Result<Recovered,
         state.delete(key, state.applied)?;
     }
     objects.publications.sort_by_key(|publication| publication.at);
-    let mut entries = read_entries(state, log, digested)?;
+    let mut entries = read_entries(state, log, digests)?;
     let count = entries.values().map(|(read, unread)| read.len() + unread.len()).sum();
     let queues = objects.queues.into_iter().map(|record| {
         let (read, unread) = entries.remove(&record.id).unwrap_or_default();
@@ -422,20 +442,23 @@ type Waiting = HashMap<QueueId, (Vec<RecoveredEntry>, Vec<UnreadEntry>)>;
 
 /// Reads what waits, in the order of the journal: only segments that have something, each record once. Of those that have a
 /// digest only what the digest does not say.
-fn read_entries(state: &State, log: &Journal, digested: &[u32]) -> Result<Waiting, StoreError> {
-    let has_digest = |segment: u32| !state.reads_bodies && digested.binary_search(&segment).is_ok();
+fn read_entries(state: &State, log: &dyn Log, digests: Digests<'_>) -> Result<Waiting, StoreError> {
+    let has_digest = |segment: u32| {
+        let (journal, digested) = digests.filter(|_| !state.reads_bodies)?;
+        digested.binary_search(&segment).is_ok().then_some(journal)
+    };
     let mut wanted: Vec<Position> = Vec::new();
     for (_, places) in state.queues.lock().iter() {
         let spots = places.spots.iter().map(|(_, spot)| spot);
-        let read = spots.filter(|spot| !has_digest(spot.position.segment) || spot.received != 0);
+        let read = spots.filter(|spot| has_digest(spot.position.segment).is_none() || spot.received != 0);
         wanted.extend(read.map(|spot| spot.position));
     }
     wanted.sort_unstable();
     wanted.dedup();
     let mut entries = Waiting::new();
     for segment in log.segments() {
-        if has_digest(segment.id) {
-            take_unread(state, log, segment.id, &mut entries)?;
+        if let Some(journal) = has_digest(segment.id) {
+            take_unread(state, journal, segment.id, &mut entries)?;
         }
         let start = wanted.partition_point(|at| at.segment < segment.id);
         let mut here = wanted.iter().skip(start).take_while(|at| at.segment == segment.id).peekable();

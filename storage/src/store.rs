@@ -21,9 +21,10 @@ use crate::inbox::{Inbox, Job, Urgency};
 use crate::log::Log;
 use crate::options::Options;
 use crate::reader::{Answer, Reader, Wanted};
-use crate::recovery::{Recovered, recover};
+use crate::recovery::{Recovered, recover, recover_from};
 use crate::space::{Disk, Space, fitting, fitting_surplus};
 use crate::statistics::Statistics;
+use crate::stepped::Stepped;
 
 /// What is called once if the disk fails.
 pub type OnFailure = Box<dyn Fn(&StoreError) + Send + Sync>;
@@ -122,12 +123,7 @@ impl Store {
             brake: Arc::clone(&brake),
             statistics: Arc::clone(&statistics),
             metrics: Arc::clone(&options.metrics),
-            limits: Limits {
-                records_max: options.group_records_max.max(1),
-                bytes_max: options.group_bytes_max,
-                soon_sync_wait_max: options.soon_sync_wait_max,
-                unsynced_bytes_max: pace.ahead_bytes_max / 2,
-            },
+            limits: limits(options, pace),
             salt: state.salt,
         };
         let follower = Follower {
@@ -158,6 +154,51 @@ impl Store {
         };
         let (space, place) = (Arc::clone(&options.space), options.directory.clone());
         Ok(Self { inbox, statistics, space, place, stopping, questions, running: Mutex::new(Some(running)) })
+    }
+
+    /// Opens what `log` has, without any thread: what is handed in stays where it is until the [`Stepped`] that belongs to
+    /// it takes the next step. For whoever wants to decide what happens when, as a simulation does. The state is in memory,
+    /// and is made from the journal each time; nothing is ever compacted.
+    ///
+    /// # Errors
+    ///
+    /// Damage, or what the log says.
+    pub fn stepped(options: &Options, log: Arc<dyn Log>) -> Result<(Self, Recovered, Stepped), StoreError> {
+        let (state, recovered) = recover_from(&*log, options)?;
+        let inbox = Arc::new(Inbox::new(options.soon_write_wait_max, options.group_records_max));
+        let statistics = Arc::new(Statistics::default());
+        let (questions, asked) = crossbeam_channel::unbounded();
+        let (nudge, _) = crossbeam_channel::bounded(1);
+        // Nothing is given up, so nobody has to keep up.
+        let pace = Pace::new(options.segment_bytes, u64::MAX, options.group_bytes_max);
+        let brake = Arc::new(Brake::new(u64::MAX));
+        let stopping = Arc::new(AtomicBool::new(false));
+        let reader = Reader {
+            log: Arc::clone(&log),
+            index: Arc::clone(&state.queues),
+            questions: asked,
+            nudge: nudge.clone(),
+            inbox: Arc::clone(&inbox),
+            stopping: Arc::clone(&stopping),
+        };
+        let (completions, ready) = crossbeam_channel::unbounded();
+        let (follower, _) = crossbeam_channel::bounded(1);
+        let committer = Committer {
+            log: Arc::clone(&log),
+            inbox: Arc::clone(&inbox),
+            completions,
+            follower,
+            nudge,
+            brake,
+            statistics: Arc::clone(&statistics),
+            metrics: Arc::clone(&options.metrics),
+            limits: limits(options, pace),
+            salt: state.salt,
+        };
+        let stepped = Stepped::new(committer, ready, state, reader);
+        let (space, place) = (Arc::clone(&options.space), options.directory.clone());
+        let store = Self { inbox, statistics, space, place, stopping, questions, running: Mutex::new(None) };
+        Ok((store, recovered, stepped))
     }
 
     /// Hands in a changeset. Never waits for the disk. The order of calls is the order in the journal, and the order in
@@ -233,6 +274,15 @@ impl Drop for Store {
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("statistics", &self.statistics).finish_non_exhaustive()
+    }
+}
+
+fn limits(options: &Options, pace: Pace) -> Limits {
+    Limits {
+        records_max: options.group_records_max.max(1),
+        bytes_max: options.group_bytes_max,
+        soon_sync_wait_max: options.soon_sync_wait_max,
+        unsynced_bytes_max: pace.ahead_bytes_max / 2,
     }
 }
 
