@@ -39,7 +39,7 @@ pub(crate) const FLOORS: &[(&str, &[&str])] = &[
             "admin",
         ],
     ),
-    ("tests", &["server", "cli", "mqtt", "stomp", "model", "telemetry"]),
+    ("tests", &["server", "cli", "mqtt", "stomp", "model", "telemetry", "engine", "storage"]),
     ("benches", &["model", "telemetry", "mqtt", "stomp", "routing", "storage", "engine"]),
 ];
 
