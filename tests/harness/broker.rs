@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::binary::duetmq;
+use crate::certificates::Files;
 use crate::door::{Door, reserved_address};
 use crate::journal::Journal;
 use crate::process::Process;
@@ -25,6 +26,7 @@ pub struct Setup {
     acl: Option<String>,
     data: Option<PathBuf>,
     environment: Vec<(&'static str, PathBuf)>,
+    certificate: Option<Files>,
 }
 
 impl Setup {
@@ -65,6 +67,13 @@ impl Setup {
     #[must_use]
     pub fn data(mut self, folder: &Path) -> Self {
         self.data = Some(folder.to_owned());
+        self
+    }
+
+    /// With all doors by TLS, where it shows this certificate.
+    #[must_use]
+    pub fn secure(mut self, certificate: &Files) -> Self {
+        self.certificate = Some(certificate.clone());
         self
     }
 
@@ -232,7 +241,11 @@ impl Broker {
         }
         command.arg("--data-dir").arg(self.data());
         for (door, address) in &self.doors {
-            command.arg("--listen").arg(door.url(*address));
+            command.arg("--listen").arg(door.url(*address, self.setup.certificate.is_some()));
+        }
+        if let Some(Files { certificate, key }) = &self.setup.certificate {
+            command.arg("--set").arg(format!("tls.default.cert={}", certificate.display()));
+            command.arg("--set").arg(format!("tls.default.key={}", key.display()));
         }
         if !self.setup.users.is_empty() {
             command.arg("--set").arg(format!("auth.file.path={USERS}"));

@@ -24,13 +24,18 @@ impl Door {
     pub const ALL: [Self; 5] = [Self::Mqtt, Self::Stomp, Self::Web, Self::Auto, Self::Admin];
 
     /// What `--listen` takes.
-    pub fn url(self, address: SocketAddr) -> String {
-        match self {
-            Self::Mqtt => format!("mqtt://{address}"),
-            Self::Stomp => format!("stomp://{address}"),
-            Self::Web => format!("ws://{address}/ws"),
-            Self::Auto => format!("auto://{address}"),
-            Self::Admin => format!("http://{address}"),
+    pub fn url(self, address: SocketAddr, by_tls: bool) -> String {
+        match (self, by_tls) {
+            (Self::Mqtt, false) => format!("mqtt://{address}"),
+            (Self::Mqtt, true) => format!("mqtts://{address}"),
+            (Self::Stomp, false) => format!("stomp://{address}"),
+            (Self::Stomp, true) => format!("stomps://{address}"),
+            (Self::Web, false) => format!("ws://{address}/ws"),
+            (Self::Web, true) => format!("wss://{address}/ws"),
+            (Self::Auto, false) => format!("auto://{address}"),
+            (Self::Auto, true) => format!("auto+tls://{address}"),
+            (Self::Admin, false) => format!("http://{address}"),
+            (Self::Admin, true) => format!("https://{address}"),
         }
     }
 }

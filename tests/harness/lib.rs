@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod binary;
 pub mod broker;
+pub mod certificates;
 pub mod dice;
 pub mod door;
 pub mod hook;

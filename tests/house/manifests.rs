@@ -20,7 +20,7 @@ pub(crate) const FLOORS: &[(&str, &[&str])] = &[
     ("cli", &["model", "mqtt", "stomp", "transport"]),
     ("gateway", &["model", "telemetry", "transport", "mqtt", "stomp", "engine"]),
     ("cluster", &["model", "telemetry", "storage", "engine"]),
-    ("admin", &["model", "telemetry", "engine"]),
+    ("admin", &["model", "telemetry", "transport", "engine"]),
     (
         "server",
         &[
@@ -52,6 +52,7 @@ pub(crate) const ALONE: &[(&str, &[&str])] = &[
     ("rustls", &["transport"]),
     ("tokio-rustls", &["transport"]),
     ("rustls-native-certs", &["transport"]),
+    ("x509-parser", &["transport"]),
     ("tracing-subscriber", &["telemetry"]),
     ("jsonwebtoken", &["auth"]),
     ("axum", &["admin"]),

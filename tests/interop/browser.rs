@@ -4,19 +4,36 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::broker::Setup;
+use harness::broker::{Broker, Setup};
+use harness::certificates::Authority;
 use harness::door::Door;
 use harness::script::{Script, node};
+use harness::wait::SOON;
 use serde_json::Value;
 
 /// With DUETMQ_PICTURES, a folder, the pictures of the pages go there: `DUETMQ_PICTURES=$PWD/docs/images`.
 #[test]
 fn three_pages_in_one_room_show_the_same_six_messages() -> Result<()> {
-    let broker = Setup::new().argument("--dev").start()?;
+    show(&Setup::new().argument("--dev").start()?, "http")
+}
+
+#[test]
+fn three_pages_in_one_room_show_the_same_by_tls() -> Result<()> {
+    let authority = Authority::new()?;
+    let broker = Setup::new().argument("--dev").secure(&authority.server()?).start()?;
+    show(&broker, "https")?;
+    for proto in ["proto=stomp-sockjs-tls", "proto=mqtt-wss"] {
+        broker.journal().wait_for(&["conn.open", proto], SOON)?;
+    }
+    Ok(())
+}
+
+fn show(broker: &Broker, scheme: &str) -> Result<()> {
     let pictures =
         std::env::var_os("DUETMQ_PICTURES").map_or_else(|| broker.folder().to_owned(), PathBuf::from);
     let mut command = node("browser.js")?;
     command.arg("--port").arg(broker.at(Door::Admin).port().to_string()).arg("--pictures").arg(&pictures);
+    command.arg("--scheme").arg(scheme);
     let mut browser = Script::start("the browser", command)?;
     let seen = browser.json(Duration::from_secs(240))?;
     ensure!(browser.end(Duration::from_secs(20))?.success(), "the browser script failed");

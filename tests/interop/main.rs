@@ -37,6 +37,7 @@ mod room;
 mod rooms;
 mod rules;
 mod scram;
+mod secure_clients;
 mod sessions;
 mod sockjs;
 mod stomp_acks;

@@ -1,12 +1,12 @@
 //! Clients that others wrote, for MQTT: each in each of its versions over each of its transports through every exercise.
 
 mod driver;
-mod exercises;
+pub(crate) mod exercises;
 mod mosquitto;
 mod rumqttc;
 mod rumqttc_v4;
 mod rumqttc_v5;
-mod scripted;
+pub(crate) mod scripted;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

@@ -1,6 +1,6 @@
 //! Clients that others wrote, for STOMP: each in each of its versions over each of its transports through every exercise.
 
-mod exercises;
+pub(crate) mod exercises;
 
 use std::process::Command;
 
@@ -40,6 +40,7 @@ fn clients_that_others_wrote_do_every_exercise_in_every_version_on_every_transpo
                 let name = format!("{} {version} over {transport}", client.name);
                 ways.push(Way::new(name.clone(), move |number| {
                     let name = format!("{name} ({number})");
+                    let program = Box::new(program);
                     let mut scene =
                         Scene { name, program, version, door, port, address, number, client: None };
                     scene.run(EXERCISES)

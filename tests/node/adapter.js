@@ -1,7 +1,16 @@
 // What every client program of the tests does: it is told one thing in each line of its input, and prints one JSON object
 // for each thing that happens. Payloads are written in hexadecimal digits, `-` for none, so that no line is broken by them.
 
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
+
+/** What is in the files for TLS, by what they are: `ca`, `cert`, `key`; nothing where it is not by TLS. */
+export const trust = Object.fromEntries(
+  ["ca", "cert", "key"]
+    .map((what) => [what, process.env[`TLS_${what.toUpperCase()}`]])
+    .filter(([, file]) => file)
+    .map(([what, file]) => [what, readFileSync(file)]),
+);
 
 export function say(event, more = {}) {
   console.log(JSON.stringify({ event, ...more }));

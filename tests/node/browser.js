@@ -9,6 +9,7 @@ const { values: options } = parseArgs({
   options: {
     port: { type: "string" },
     room: { type: "string", default: "5" },
+    scheme: { type: "string", default: "http" },
     pictures: { type: "string" },
     browser: { type: "string", default: "/usr/bin/chromium" },
   },
@@ -43,9 +44,11 @@ async function enter(guest, complaints) {
     viewport: { width: 1000, height: 700 },
     deviceScaleFactor: 2,
     locale: guest.language,
+    // The authority of a test is not among those that the browser knows.
+    ignoreHTTPSErrors: options.scheme === "https",
   });
   guest.tab = await visit(context, {
-    ...{ port: options.port, page: guest.page, name: guest.name, complaints },
+    ...{ port: options.port, scheme: options.scheme, page: guest.page, name: guest.name, complaints },
     query: { room: options.room, lang: guest.language },
   });
 }

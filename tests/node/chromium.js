@@ -23,7 +23,7 @@ export function launch(path, more = []) {
  * A tab at a page of the demo, in `context`; what goes wrong in it is put into `complaints`, under its `name`. `watch` gets it
  * before it has gone anywhere.
  */
-export async function visit(context, { port, page, name, complaints, query, watch = () => {} }) {
+export async function visit(context, { port, page, name, complaints, query, scheme = "http", watch = () => {} }) {
   const tab = await context.newPage();
   watch(tab);
   tab.setDefaultTimeout(30000);
@@ -31,7 +31,7 @@ export async function visit(context, { port, page, name, complaints, query, watc
     if (message.type() === "error") complaints.push(`${name}: ${message.text()}`);
   });
   tab.on("pageerror", (error) => complaints.push(`${name}: ${error.message}`));
-  await tab.goto(`http://127.0.0.1:${port}/demo/${page}?${new URLSearchParams({ name, join: "1", ...query })}`);
+  await tab.goto(`${scheme}://127.0.0.1:${port}/demo/${page}?${new URLSearchParams({ name, join: "1", ...query })}`);
   await tab.waitForSelector('#state[data-state="connected"]');
   return tab;
 }

@@ -2,10 +2,11 @@
 
 import mqtt from "mqtt";
 
-import { obey, payload, say, word } from "./adapter.js";
+import { obey, payload, say, trust, word } from "./adapter.js";
 
 const [version, transport, port] = process.argv.slice(2);
-const url = transport === "websocket" ? `ws://127.0.0.1:${port}/ws` : `mqtt://127.0.0.1:${port}`;
+const s = trust.ca ? "s" : "";
+const url = transport === "websocket" ? `ws${s}://127.0.0.1:${port}/ws` : `mqtt${s}://127.0.0.1:${port}`;
 let client;
 
 function message([topic, body, qos, retain, responseTopic, correlation]) {
@@ -17,7 +18,7 @@ function message([topic, body, qos, retain, responseTopic, correlation]) {
 await obey({
   connect(clientId, session, ...will) {
     const keep = session === "keep";
-    const options = { clientId, clean: !keep, reconnectPeriod: 0, keepalive: 30 };
+    const options = { clientId, clean: !keep, reconnectPeriod: 0, keepalive: 30, ...trust };
     Object.assign(options, {
       3.1: { protocolId: "MQIsdp", protocolVersion: 3 },
       "3.1.1": { protocolVersion: 4 },

@@ -1,11 +1,12 @@
 // stompjs, told what to do: stomp_client.js 1.0|1.1|1.2 tcp|websocket PORT.
 
 import { Socket } from "node:net";
+import { connect } from "node:tls";
 
 import { Client, Versions } from "@stomp/stompjs";
 import { WebSocket } from "ws";
 
-import { obey, payload, say, word } from "./adapter.js";
+import { obey, payload, say, trust, word } from "./adapter.js";
 
 const [version, transport, port] = process.argv.slice(2);
 const messages = [];
@@ -22,8 +23,10 @@ class Tcp {
   url = `tcp://127.0.0.1:${port}`;
 
   constructor() {
-    this.socket = new Socket().setNoDelay(true);
-    this.socket.on("connect", () => {
+    const to = { host: "127.0.0.1", port: Number(port) };
+    this.socket = trust.ca ? connect({ ...to, ...trust }) : new Socket().connect(to);
+    this.socket.setNoDelay(true);
+    this.socket.on(trust.ca ? "secureConnect" : "connect", () => {
       this.readyState = 1;
       this.onopen?.({});
     });
@@ -33,7 +36,6 @@ class Tcp {
       this.readyState = 3;
       this.onclose?.({ code: 1000, reason: "" });
     });
-    this.socket.connect(Number(port), "127.0.0.1");
   }
 
   send(data) {
@@ -75,7 +77,9 @@ await obey({
     let wasThere = false;
     client = new Client({
       webSocketFactory: () =>
-        transport === "websocket" ? new WebSocket(`ws://127.0.0.1:${port}/ws`, client.stompVersions.protocolVersions()) : new Tcp(),
+        transport === "websocket"
+          ? new WebSocket(`ws${trust.ca ? "s" : ""}://127.0.0.1:${port}/ws`, client.stompVersions.protocolVersions(), trust)
+          : new Tcp(),
       stompVersions: new Versions([version]),
       forceBinaryWSFrames: transport === "tcp",
       connectHeaders: { login: "guest", passcode: "guest" },

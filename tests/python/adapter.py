@@ -3,6 +3,7 @@ each thing that happens. Payloads are written in hexadecimal digits, `-` for non
 """
 
 import json
+import os
 import sys
 import threading
 
@@ -15,6 +16,11 @@ def say(event, **more):
     """Prints that something happened."""
     with _lock:
         print(json.dumps({"event": event, **more}), flush=True)
+
+
+def trust():
+    """Files for TLS by what they are, `ca`, `cert`, `key`; nothing where it is not by TLS."""
+    return {what: os.environ[f"TLS_{what.upper()}"] for what in ("ca", "cert", "key") if f"TLS_{what.upper()}" in os.environ}
 
 
 def payload(text):

@@ -7,7 +7,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from adapter import PATIENCE, lines, message, payload, say, word
+from adapter import PATIENCE, lines, message, payload, say, trust, word
 
 VERSIONS = {"3.1": mqtt.MQTTv31, "3.1.1": mqtt.MQTTv311, "5.0": mqtt.MQTTv5}
 
@@ -31,6 +31,8 @@ class Paho:
             **({} if is_5 else {"clean_session": not keep}),
         )
         client.ws_set_options(path="/ws")
+        if tls := trust():
+            client.tls_set(tls["ca"], tls.get("cert"), tls.get("key"))
         client.on_connect = self.on_connect
         client.on_subscribe = lambda _c, _u, _m, codes, _p: say("subscribed", qos=codes[0].value)
         client.on_message = self.on_message

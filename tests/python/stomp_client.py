@@ -6,7 +6,7 @@ import threading
 
 import stomp
 
-from adapter import lines, payload, say, word
+from adapter import lines, payload, say, trust, word
 
 CONNECTIONS = {"1.0": stomp.Connection10, "1.1": stomp.Connection11, "1.2": stomp.Connection12}
 
@@ -59,6 +59,8 @@ class Client(stomp.ConnectionListener):
         self.connection = CONNECTIONS[self.version](
             [("127.0.0.1", self.port)], reconnect_attempts_max=60, reconnect_sleep_initial=0.2, reconnect_sleep_max=0.5, **more
         )
+        if tls := trust():
+            self.connection.set_ssl([("127.0.0.1", self.port)], tls.get("key"), tls.get("cert"), tls["ca"])
         self.connection.set_listener("", self)
         self.enter()
 

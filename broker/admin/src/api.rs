@@ -2,7 +2,6 @@
 
 use std::future::IntoFuture;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -10,11 +9,12 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::{Extension, Router};
 use engine::Broker;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 
 use crate::caller::Caller;
 use crate::demo::{self, WebEndpoint};
+use crate::door::{CameFrom, Door};
 use crate::gate::{self, Entry, Gate};
 use crate::login::Login;
 use crate::metrics::{self, Measured};
@@ -40,29 +40,20 @@ pub struct Options {
     pub login: Option<Login>,
 }
 
-/// Listens on `addr`; port 0 takes a free one.
-///
-/// # Errors
-///
-/// What the system says: mostly that the address is in use.
-pub async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(addr).await
-}
-
-/// Answers on `listener` until `shutdown` is done, then lets the requests under way finish, for two seconds at most.
+/// Answers whoever comes in by `door` until `shutdown` is done, then lets the requests under way finish, for two seconds at most.
 ///
 /// # Errors
 ///
 /// None that are known today: a failed accept is tried again. The signature leaves room for the day one matters.
 pub async fn serve(
-    listener: TcpListener,
+    door: Door,
     options: Options,
     broker: Broker,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let service = routes(&options, broker).into_make_service_with_connect_info::<SocketAddr>();
+    let service = routes(&options, broker).into_make_service_with_connect_info::<CameFrom>();
     let (stopping, stopped) = oneshot::channel();
-    let answer = axum::serve(listener, service).with_graceful_shutdown(told(shutdown, stopping));
+    let answer = axum::serve(door, service).with_graceful_shutdown(told(shutdown, stopping));
     drained(answer.into_future(), stopped).await
 }
 

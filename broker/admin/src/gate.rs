@@ -18,6 +18,7 @@ use model::refusal::Refusal;
 
 use crate::answer::{JSON, Refused};
 use crate::caller::{Caller, Tag};
+use crate::door::CameFrom;
 use crate::failures::{Crowded, Failures};
 use crate::local::names_this_machine;
 
@@ -132,7 +133,7 @@ impl Gate {
 /// Lets a request through once it is known who makes it, with that; for routes of which some change something.
 pub(crate) async fn pass(
     State(gate): State<Gate>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(CameFrom(peer)): ConnectInfo<CameFrom>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -162,7 +163,7 @@ pub(crate) async fn pass(
 /// Lets a request for the metrics through.
 pub(crate) async fn pass_metrics(
     State(gate): State<Gate>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(CameFrom(peer)): ConnectInfo<CameFrom>,
     request: Request,
     next: Next,
 ) -> Response {

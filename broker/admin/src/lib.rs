@@ -17,6 +17,7 @@
 //! | `gate` | who asks over TCP logs in |
 //! | `exposition` | numbers as Prometheus reads them |
 //! | `metrics` | which numbers |
+//! | `door` | who comes in at an admin listener, by TLS where it has that |
 //! | `api` | routes, and who may call them |
 //!
 //! `GET /healthz` always answers. All about the broker is for those who log in with the name and password, or the token, of a user
@@ -33,6 +34,7 @@ mod caller;
 mod clients;
 mod definitions;
 mod demo;
+mod door;
 mod explain;
 mod exposition;
 mod failures;
@@ -48,9 +50,10 @@ mod topology;
 mod vhost;
 mod words;
 
-pub use api::{Options, bind, serve, serve_socket};
+pub use api::{Options, serve, serve_socket};
 pub use caller::Tag;
 pub use demo::{SOCKJS_CLIENT, WebEndpoint};
+pub use door::Door;
 pub use gate::{Anonymous, Entry};
 pub use local::Socket;
 pub use login::Login;

@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
 
+use crate::door::CameFrom;
 use crate::local::is_this_machine;
 
 /// Who signs: given a user's name and how long the token shall be good, the token.
@@ -45,7 +46,7 @@ type Answer = (StatusCode, [(HeaderName, &'static str); 1], String);
 
 async fn answer(
     State(Login(sign)): State<Login>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(CameFrom(peer)): ConnectInfo<CameFrom>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Answer, (StatusCode, &'static str)> {
@@ -74,7 +75,9 @@ fn check_origin(peer: SocketAddr, headers: &HeaderMap) -> Result<(), &'static st
     match text(headers, ORIGIN) {
         // A browser names the origin of every POST; a program need not.
         None if !headers.contains_key(ORIGIN) => Ok(()),
-        Some(origin) if origin.strip_prefix("http://") == Some(host) => Ok(()),
+        Some(origin) if matches!(origin.split_once("://"), Some(("http" | "https", place)) if place == host) => {
+            Ok(())
+        }
         Some(_) | None => Err(FOREIGN),
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use admin::{Entry, Login, Measured, Options, SOCKJS_CLIENT, Spoken, Tag, WebEndpoint, bind, serve};
+use admin::{Door, Entry, Login, Measured, Options, SOCKJS_CLIENT, Spoken, Tag, WebEndpoint, serve};
 use engine::Broker;
 use model::access::{AccessControl, Admission};
 use model::name::UserName;
@@ -301,8 +301,8 @@ struct Admin {
 
 impl Admin {
     async fn start(options: Options) -> Self {
-        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("bind");
-        let at = listener.local_addr().expect("address");
+        let listener = Door::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None).expect("bind");
+        let at = listener.address().expect("address");
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(serve(listener, options, broker(), async {
             let _ = stopped.await;

@@ -5,6 +5,7 @@ pub(crate) mod entry;
 mod error;
 mod mqtt_client;
 mod stomp_client;
+pub(crate) mod trust;
 mod wire;
 
 use crate::client::address::Protocol;

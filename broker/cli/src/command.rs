@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::address::{Protocol, Scheme, Url};
 use crate::client::entry::{Entry, Wanted};
+use crate::client::trust::TrustArgs;
 use crate::failure::Failure;
 use crate::message::Publication;
 use crate::output::format::Format;
@@ -31,8 +32,8 @@ pub(crate) struct BrokerArgs {
     /// /topic/, /queue/, /exchange/ or /amq/queue/.
     #[arg(long)]
     stomp: bool,
-    /// The broker: mqtt://HOST:PORT, stomp://HOST:PORT or ws://HOST:PORT/PATH [default: mqtt://127.0.0.1:1883, or
-    /// stomp://127.0.0.1:61613].
+    /// The broker: mqtt://HOST:PORT, stomp://HOST:PORT or ws://HOST:PORT/PATH, by TLS mqtts://, stomps:// or wss://
+    /// [default: mqtt://127.0.0.1:1883, or stomp://127.0.0.1:61613].
     #[arg(short, long, env = "DUETMQ_URL", value_name = "URL")]
     url: Option<String>,
     /// User name.
@@ -44,6 +45,8 @@ pub(crate) struct BrokerArgs {
     /// Client id; without one, the broker makes one up.
     #[arg(short, long, value_name = "ID")]
     id: Option<String>,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 /// Publish messages.
@@ -258,6 +261,7 @@ impl BrokerArgs {
             (None, Protocol::Stomp) => Url::parse("stomp://127.0.0.1")?,
         };
         Ok(Entry {
+            trust: self.trust.trust(url.is_secure)?,
             address: url.resolve(protocol),
             protocol,
             user: self.user.filter(|user| !user.is_empty()).or(url.user),
@@ -331,6 +335,7 @@ Examples:
   tail -f app.log | duetmq pub -t logs/app -               a message for each line
   duetmq pub -t door/state -r -m open                      kept for those who come later
   duetmq pub -u ws://127.0.0.1:15675/mqtt -t a/b -m x      over WebSocket
+  duetmq pub -u mqtts://localhost --cafile ca.pem -t a/b -m x      by TLS
 
 Exit codes: 0 published, 1 failed, 2 usage, 5 not let in or not allowed, 7 no answer in time.";
 

@@ -10,6 +10,7 @@ use stomp::encode;
 use stomp::frame::{Command, Frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use transport::tls_client::Trust;
 
 use crate::client::address::{Address, Protocol};
 use crate::client::entry::Entry;
@@ -26,7 +27,8 @@ impl Door {
     pub(crate) fn entry(&self, protocol: Protocol) -> Entry {
         let port = self.0.local_addr().expect("bound").port();
         Entry {
-            address: Address { host: "127.0.0.1".into(), port, websocket: None },
+            address: Address { host: "127.0.0.1".into(), port, websocket: None, is_secure: false },
+            trust: Trust::default(),
             protocol,
             user: None,
             password: None,

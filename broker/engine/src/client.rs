@@ -24,7 +24,7 @@ use crate::parts::Parts;
 pub struct Arrival {
     /// Where it comes from; `None` for a socket of this machine that has no address.
     pub address: Option<SocketAddr>,
-    /// What it speaks, for logs, metrics and views; behind a `-` what carries it, if that is not plain TCP: `mqtt`, `stomp-ws`.
+    /// What it speaks, for logs, metrics and views; behind a `-` what carries it, if that is not plain TCP: `mqtt`, `mqtt-tls`, `stomp-ws`.
     pub protocol: &'static str,
     /// The listener it came in by.
     pub listener: Arc<str>,

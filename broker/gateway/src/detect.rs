@@ -1,9 +1,6 @@
 //! Which protocol is this?
 
-use std::io;
-use std::time::Duration;
-
-use tokio::net::TcpStream;
+use transport::stream::LOOK_BYTES_MAX;
 
 use crate::options::Kind;
 
@@ -48,7 +45,7 @@ impl Greeting {
                 // STOMP clients may send heart-beats before they say anything (STOMP 1.2, Heart-beating).
                 let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
                 match start.and_then(|start| bytes.get(start..)) {
-                    None => (bytes.len() >= PEEK_BYTES).then_some(Self::Stomp),
+                    None => (bytes.len() >= LOOK_BYTES_MAX).then_some(Self::Stomp),
                     Some(rest) => Self::read_text(rest, &[]),
                 }
             }
@@ -74,7 +71,9 @@ impl Greeting {
     /// Why nothing is done.
     pub(crate) const fn service(self, kind: &Kind) -> Result<Service, &'static str> {
         match (self, kind) {
-            (Self::Tls, _) => Err("a TLS handshake came, but this listener speaks without TLS"),
+            (Self::Tls, _) => {
+                Err("a TLS handshake came, but this listener speaks without TLS (listener.tls)")
+            }
             (Self::Amqp, _) => Err("AMQP is not spoken here; connect by MQTT or STOMP"),
             (Self::Mqtt, Kind::Mqtt | Kind::Auto(_)) | (Self::Unknown, Kind::Mqtt) => Ok(Service::Mqtt),
             (Self::Stomp, Kind::Stomp | Kind::Auto(_)) | (Self::Unknown, Kind::Stomp) => Ok(Service::Stomp),
@@ -102,32 +101,6 @@ impl Greeting {
         }
     }
 }
-
-/// Waits for the first bytes and leaves them where they are; returns them too, for the log. `None` if the peer left
-/// before it said anything. The caller sets a limit to the patience.
-///
-/// # Errors
-///
-/// Trouble with the network.
-pub(crate) async fn sniff(stream: &TcpStream) -> io::Result<Option<(Greeting, Vec<u8>)>> {
-    loop {
-        let mut bytes = [0; PEEK_BYTES];
-        let count = stream.peek(&mut bytes).await?;
-        let bytes = bytes.get(..count).unwrap_or_default();
-        if count == 0 {
-            return Ok(None);
-        }
-        if let Some(greeting) = Greeting::read(bytes) {
-            return Ok(Some((greeting, bytes.to_vec())));
-        }
-        // What was peeked at is still there, so the socket stays ready: look again when more had time to come.
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-}
-
-const PEEK_BYTES: usize = 64;
-
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 const STOMP: [(&[u8], Greeting); 4] = [
     (b"CONNECT\n", Greeting::Stomp),
@@ -171,7 +144,7 @@ mod tests {
         check(b"SEND\n", Some(Greeting::Unknown));
         check(b"\nGET / HTTP/1.1", Some(Greeting::Unknown));
         check(b"\x16\x02", Some(Greeting::Unknown));
-        check(&[b'\n'; PEEK_BYTES], Some(Greeting::Stomp));
+        check(&[b'\n'; LOOK_BYTES_MAX], Some(Greeting::Stomp));
     }
 
     #[test]

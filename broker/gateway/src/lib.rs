@@ -18,8 +18,6 @@ mod workbench;
 
 mod detect;
 
-mod complaints;
-
 mod connection;
 
 mod reception;
@@ -33,3 +31,4 @@ pub use crate::rates::{PublishRates, Rate};
 pub use transport::http::subprotocol::Protocol;
 pub use transport::sockjs::options::Options as SockJsOptions;
 pub use transport::tcp::BindError;
+pub use transport::tls;

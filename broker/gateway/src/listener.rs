@@ -10,7 +10,7 @@ use telemetry::Metrics;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use transport::peer::{Peer, Transport};
+use transport::peer::Visitor;
 use transport::sockjs::budget::Budget;
 use transport::tcp::{self, BindError};
 
@@ -49,7 +49,7 @@ impl Gateway {
             Arc::new(House { broker, mqtt, stomp, metrics, complaints, doorman, rates, room, budget });
         let doors = options.listeners.iter().map(|listener| {
             let socket = tcp::bind(listener.bind)?;
-            let reception = Reception::new(Arc::clone(&house), &listener.name, listener.kind.clone());
+            let reception = Reception::new(Arc::clone(&house), listener);
             Ok((socket, Arc::new(reception)))
         });
         let doors = doors.collect::<Result<_, _>>()?;
@@ -103,13 +103,13 @@ struct Door {
 
 impl Door {
     /// A place among all, and one among those of its address; `None` where there is none, and then the log knows.
-    fn admit(&self, peer: Peer) -> Option<(OwnedSemaphorePermit, Place)> {
+    fn admit(&self, address: SocketAddr) -> Option<(OwnedSemaphorePermit, Place)> {
         let (now, metrics) = (Instant::now(), &self.house.metrics);
-        let address = peer.address.ip();
-        let (reason, refused) = if self.house.broker.keeps_out(address) {
+        let from = address.ip();
+        let (reason, refused) = if self.house.broker.keeps_out(from) {
             (BANNED, &metrics.refused_banned)
         } else {
-            match self.house.doorman.enter(address, now) {
+            match self.house.doorman.enter(from, now) {
                 Ok(place) => match Arc::clone(&self.house.room).try_acquire_owned() {
                     Ok(permit) => return Some((permit, place)),
                     Err(_) => (FULL, &metrics.refused_connections),
@@ -120,7 +120,7 @@ impl Door {
         };
         refused.increment();
         if let Some(withheld) = self.house.complaints.may_complain(now) {
-            tracing::warn!(peer = %peer.address, reason, withheld, "conn.refused");
+            tracing::warn!(peer = %address, reason, withheld, "conn.refused");
         }
         None
     }
@@ -129,9 +129,9 @@ impl Door {
         loop {
             match tcp::accept(&socket).await {
                 Ok((stream, address)) => {
-                    let peer = Peer { address, transport: Transport::Tcp };
-                    if let Some(places) = self.admit(peer) {
-                        tokio::spawn(serve(stream, peer, self.clone(), places));
+                    let from = Visitor { address, is_secure: false };
+                    if let Some(places) = self.admit(address) {
+                        tokio::spawn(serve(stream, from, self.clone(), places));
                     }
                 }
                 Err(error) if tcp::concerns_one_peer(&error) => {
@@ -149,11 +149,11 @@ impl Door {
 }
 
 /// One connection, from its first byte to its last.
-async fn serve(stream: TcpStream, peer: Peer, door: Door, places: (OwnedSemaphorePermit, Place)) {
+async fn serve(stream: TcpStream, from: Visitor, door: Door, places: (OwnedSemaphorePermit, Place)) {
     // On the heap and gone afterwards: what it takes to get to know somebody is not kept for as long as he stays.
     let connection = Box::pin(async move {
         let Door { reception, mut stage, .. } = door;
-        reception.receive(stream, peer, &mut stage).await
+        reception.receive(stream, from, &mut stage).await
     });
     if let Some(connection) = connection.await {
         Box::new(connection).run().await;

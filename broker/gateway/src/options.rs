@@ -1,8 +1,10 @@
 //! What the gateway is told: where to listen, for what, and for how many.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use transport::sockjs::options::Options as SockJsOptions;
+use transport::tls::{Purpose, Tls};
 
 use crate::doorman::Crowding;
 use crate::rates::PublishRates;
@@ -35,7 +37,7 @@ impl Default for Options {
 }
 
 /// One address where clients may come in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ListenerOptions {
     /// What log lines call it.
     pub name: String,
@@ -43,6 +45,8 @@ pub struct ListenerOptions {
     pub kind: Kind,
     /// Where it is; port 0 lets the system choose.
     pub bind: SocketAddr,
+    /// By what it shakes hands; `None`: it speaks without TLS.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// What a listener is for.
@@ -56,6 +60,18 @@ pub enum Kind {
     Web(Web),
     /// All of these: the first bytes tell.
     Auto(Web),
+}
+
+impl Kind {
+    /// What a client that says by TLS what it wants must want.
+    pub(crate) const fn purpose(&self) -> Purpose {
+        match self {
+            Self::Mqtt => Purpose::Mqtt,
+            Self::Stomp => Purpose::Stomp,
+            Self::Web(_) => Purpose::Web,
+            Self::Auto(_) => Purpose::Any,
+        }
+    }
 }
 
 /// How WebSockets are served.

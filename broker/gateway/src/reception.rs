@@ -8,7 +8,7 @@ use engine::{Arrival, Broker};
 use model::outbox::Wire;
 use model::principal::Handshake;
 use model::session::Session;
-use telemetry::Metrics;
+use telemetry::{Complaints, Metrics};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use transport::carrier::Carrier;
@@ -16,18 +16,19 @@ use transport::http;
 use transport::http::origins::Origins;
 use transport::http::subprotocol::Protocol;
 use transport::http::upgrade::Routes;
-use transport::peer::{Peer, Transport};
+use transport::peer::{Peer, Transport, Visitor};
 use transport::sockjs::budget::Budget;
 use transport::sockjs::options::Options as SockJsOptions;
 use transport::sockjs::{Opened, SockJs};
+use transport::stream::Stream;
+use transport::tls::acceptor::Acceptor;
 use transport::web::{HttpError, Site, serve_http};
 
-use crate::complaints::Complaints;
 use crate::connection::identity::Identity;
 use crate::connection::{Connection, finish};
-use crate::detect::{Greeting, Service, sniff};
+use crate::detect::{Greeting, Service};
 use crate::doorman::Doorman;
-use crate::options::{Kind, Web};
+use crate::options::{Kind, ListenerOptions, Web};
 use crate::rates::Rates;
 
 /// What all connections are made from.
@@ -63,6 +64,7 @@ pub(crate) struct Reception {
     desk: Arc<Desk>,
     kind: Kind,
     site: Site,
+    tls: Option<Acceptor>,
 }
 
 /// Where sessions begin, whichever way their clients came.
@@ -72,17 +74,19 @@ struct Desk {
 }
 
 impl Reception {
-    /// For the listener that is called `name`.
-    pub(crate) fn new(house: Arc<House>, name: &str, kind: Kind) -> Self {
-        let desk = Arc::new(Desk { house, name: name.into() });
-        let site = match &kind {
+    /// For that listener.
+    pub(crate) fn new(house: Arc<House>, listener: &ListenerOptions) -> Self {
+        let ListenerOptions { name, kind, tls, .. } = listener;
+        let desk = Arc::new(Desk { house, name: name.as_str().into() });
+        let site = match kind {
             Kind::Mqtt | Kind::Stomp => Site {
                 routes: Routes { upgrades: Vec::new(), origins: Origins::default() },
                 sockjs: Vec::new(),
             },
             Kind::Web(web) | Kind::Auto(web) => site(web, &desk),
         };
-        Self { desk, kind, site }
+        let tls = tls.as_ref().map(|tls| Acceptor::new(Arc::clone(tls), kind.purpose()));
+        Self { desk, kind: kind.clone(), site, tls }
     }
 
     /// Ready when no session of a client that polls is left.
@@ -95,66 +99,84 @@ impl Reception {
     pub(crate) async fn receive(
         &self,
         stream: TcpStream,
-        peer: Peer,
+        mut from: Visitor,
         stage: &mut watch::Receiver<Stage>,
     ) -> Option<Connection> {
         let accepted_at = Instant::now();
-        let sniffed = tokio::select! {
-            sniffed = tokio::time::timeout(GREETING_WAIT_MAX, sniff(&stream)) => sniffed,
+        let greeted = tokio::select! {
+            greeted = tokio::time::timeout(GREETING_WAIT_MAX, self.greeted(stream, &mut from)) => greeted,
             // Whoever has not said yet what he speaks cannot be told anything.
             _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => return None,
         };
-        let (greeting, bytes) = match sniffed {
-            Ok(Ok(Some(found))) => found,
-            Ok(Ok(None)) => return self.pass_by(peer, "closed before it said anything"),
-            Ok(Err(error)) => return self.pass_by(peer, &error.to_string()),
-            Err(_) => return self.refuse(peer, "said nothing that could be recognised within 10 s"),
+        let Ok(greeted) = greeted else {
+            return self.refuse(&from, "said nothing that could be recognised within 10 s");
         };
+        let (stream, greeting, bytes) = greeted?;
         match greeting.service(&self.kind) {
-            Ok(Service::Mqtt) => Some(self.desk.tcp(Protocol::Mqtt, Carrier::tcp(stream).ok()?, accepted_at)),
-            Ok(Service::Stomp) => {
-                Some(self.desk.tcp(Protocol::Stomp, Carrier::tcp(stream).ok()?, accepted_at))
+            Ok(Service::Mqtt) => {
+                Some(self.desk.tcp(Protocol::Mqtt, Carrier::tcp(stream, &from), accepted_at))
             }
-            Ok(Service::Http) => self.serve(stream, peer, stage).await,
+            Ok(Service::Stomp) => {
+                Some(self.desk.tcp(Protocol::Stomp, Carrier::tcp(stream, &from), accepted_at))
+            }
+            Ok(Service::Http) => self.serve(stream, &from, stage).await,
             Err(reason) => {
                 let shown = bytes.get(..SHOWN_BYTES_MAX).unwrap_or(&bytes).escape_ascii();
-                self.refuse(peer, &format!("{reason}; the first bytes are \"{shown}\""));
-                turn_away(stream, greeting).await;
+                let _: Option<()> = self.refuse(&from, &format!("{reason}; the first bytes are \"{shown}\""));
+                turn_away(Carrier::tcp(stream, &from), greeting).await;
                 None
             }
         }
     }
 
+    /// The connection behind all that comes before what it is for, and what that begins with; `None` if nothing comes of it.
+    async fn greeted(&self, stream: TcpStream, from: &mut Visitor) -> Option<(Stream, Greeting, Vec<u8>)> {
+        let mut stream = match &self.tls {
+            None => Stream::Plain(stream),
+            Some(tls) => match tls.accept(stream).await {
+                Ok(stream) => stream,
+                Err(error) if error.is_passing_by() => return self.pass_by(from, &error.to_string()),
+                Err(error) => return self.refuse(from, &error.to_string()),
+            },
+        };
+        from.is_secure = stream.is_secure();
+        match stream.look(Greeting::read).await {
+            Ok(Some((greeting, bytes))) => Some((stream, greeting, bytes)),
+            Ok(None) => self.pass_by(from, "closed before it said anything"),
+            Err(error) => self.pass_by(from, &error.to_string()),
+        }
+    }
+
     async fn serve(
         &self,
-        stream: TcpStream,
-        peer: Peer,
+        stream: Stream,
+        from: &Visitor,
         stage: &mut watch::Receiver<Stage>,
     ) -> Option<Connection> {
         let closing = async {
             let _ = stage.wait_for(|stage| *stage >= Stage::Closing).await;
         };
-        let upgraded = match serve_http(stream, peer.address, &self.site, closing).await {
+        let upgraded = match serve_http(stream, from, &self.site, closing).await {
             Ok(upgraded) => upgraded?,
-            Err(error @ HttpError::Silent) => return self.pass_by(peer, &error.to_string()),
-            Err(error) => return self.refuse(peer, &error.to_string()),
+            Err(error @ HttpError::Silent) => return self.pass_by(from, &error.to_string()),
+            Err(error) => return self.refuse(from, &error.to_string()),
         };
         let protocol = upgraded.protocol;
         let handshake = handshake(&upgraded.handshake);
         let message_bytes_max = self.desk.house.message_bytes_max(protocol);
-        let carrier = Carrier::websocket(upgraded, message_bytes_max).await.ok()?;
+        let carrier = Carrier::websocket(upgraded, from, message_bytes_max).await;
         Some(self.desk.start(protocol, carrier, Instant::now(), Some(handshake)))
     }
 
     /// Something that a health check or a scanner does all day.
-    fn pass_by(&self, peer: Peer, reason: &str) -> Option<Connection> {
-        tracing::debug!(peer = %peer.address, listener = &*self.desk.name, reason, "conn.refused");
+    fn pass_by<T>(&self, from: &Visitor, reason: &str) -> Option<T> {
+        tracing::debug!(peer = %from.address, listener = &*self.desk.name, reason, "conn.refused");
         None
     }
 
-    fn refuse(&self, peer: Peer, reason: &str) -> Option<Connection> {
+    fn refuse<T>(&self, from: &Visitor, reason: &str) -> Option<T> {
         if let Some(withheld) = self.desk.house.complaints.may_complain(Instant::now()) {
-            tracing::warn!(peer = %peer.address, listener = &*self.desk.name, reason, withheld, "conn.refused");
+            tracing::warn!(peer = %from.address, listener = &*self.desk.name, reason, withheld, "conn.refused");
         }
         None
     }
@@ -168,8 +190,8 @@ impl Desk {
     /// A client that polls. It has no connection of its own, so it gets a place and a task of its own.
     fn open(&self, opened: Opened) -> bool {
         let Ok(place) = Arc::clone(&self.house.room).try_acquire_owned() else { return false };
-        let Opened { polled, protocol, handshake: request } = opened;
-        let carrier = Carrier::polled(polled, protocol);
+        let Opened { polled, protocol, handshake: request, from } = opened;
+        let carrier = Carrier::polled(polled, &from, protocol);
         let connection = Box::new(self.start(protocol, carrier, Instant::now(), Some(handshake(&request))));
         tokio::spawn(async move {
             connection.run().await;
@@ -193,14 +215,7 @@ impl Desk {
                 Box::new(stomp::session::Session::new(Arc::clone(&house.stomp), address, accepted_at))
             }
         };
-        let protocol = match (protocol, peer.transport) {
-            (Protocol::Mqtt, Transport::Tcp) => "mqtt",
-            (Protocol::Mqtt, Transport::WebSocket) => "mqtt-ws",
-            (Protocol::Mqtt, Transport::SockJs) => "mqtt-sockjs",
-            (Protocol::Stomp, Transport::Tcp) => "stomp",
-            (Protocol::Stomp, Transport::WebSocket) => "stomp-ws",
-            (Protocol::Stomp, Transport::SockJs) => "stomp-sockjs",
-        };
+        let protocol = label(protocol, peer);
         let (address, listener) = (Some(peer.address), Arc::clone(&self.name));
         let link = house.broker.connect(Arrival { address, protocol, listener, handshake });
         let complaints = Arc::clone(&house.complaints);
@@ -224,9 +239,26 @@ impl House {
     }
 }
 
+/// What is spoken and what carries it, as logs, metrics and views say it.
+const fn label(protocol: Protocol, peer: Peer) -> &'static str {
+    match (protocol, peer.transport, peer.is_secure) {
+        (Protocol::Mqtt, Transport::Tcp, false) => "mqtt",
+        (Protocol::Mqtt, Transport::Tcp, true) => "mqtt-tls",
+        (Protocol::Mqtt, Transport::WebSocket, false) => "mqtt-ws",
+        (Protocol::Mqtt, Transport::WebSocket, true) => "mqtt-wss",
+        (Protocol::Mqtt, Transport::SockJs, false) => "mqtt-sockjs",
+        (Protocol::Mqtt, Transport::SockJs, true) => "mqtt-sockjs-tls",
+        (Protocol::Stomp, Transport::Tcp, false) => "stomp",
+        (Protocol::Stomp, Transport::Tcp, true) => "stomp-tls",
+        (Protocol::Stomp, Transport::WebSocket, false) => "stomp-ws",
+        (Protocol::Stomp, Transport::WebSocket, true) => "stomp-wss",
+        (Protocol::Stomp, Transport::SockJs, false) => "stomp-sockjs",
+        (Protocol::Stomp, Transport::SockJs, true) => "stomp-sockjs-tls",
+    }
+}
+
 /// Says why not, where whoever is at the other end can read it.
-async fn turn_away(stream: TcpStream, greeting: Greeting) {
-    let Ok(mut carrier) = Carrier::tcp(stream) else { return };
+async fn turn_away(mut carrier: Carrier, greeting: Greeting) {
     let mut wire = Wire::default();
     wire.buf().extend_from_slice(greeting.good_bye().as_bytes());
     finish(&mut carrier, &mut wire).await;

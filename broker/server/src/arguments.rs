@@ -88,7 +88,8 @@ pub struct ServeArgs {
     /// Where everything that lasts is kept.
     #[arg(short, long, value_name = "DIR")]
     pub data_dir: Option<String>,
-    /// Listen here, instead of the default or configured places: mqtt://, stomp://, ws://, auto://, http:// (admin).
+    /// Listen here, instead of the default or configured places: mqtt://, stomp://, ws://, auto://,
+    /// http:// (admin); by TLS with [tls.default]: mqtts://, stomps://, wss://, auto+tls://, https://.
     #[arg(long, value_name = "URL")]
     pub listen: Vec<String>,
     /// Any key of the configuration, such as mqtt.max_packet=64KiB or listener.0.bind=0.0.0.0:1883.

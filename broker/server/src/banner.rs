@@ -33,6 +33,8 @@ pub(crate) struct Open {
     pub(crate) protocol: String,
     /// Where; the port is the one that the system chose, if it was asked to.
     pub(crate) address: SocketAddr,
+    /// Whether TLS is spoken there.
+    pub(crate) is_secure: bool,
     /// The paths of a WebSocket listener: that for STOMP, that for MQTT.
     pub(crate) paths: Option<(String, String)>,
     /// Where it serves SockJS.
@@ -101,10 +103,14 @@ impl Banner<'_> {
 
     fn listener(&self, open: &Open, out: &mut String) {
         let _ = write!(out, "{:<7} {:<21}", open.protocol, open.address.to_string());
+        if open.is_secure {
+            out.push_str("  TLS");
+        }
         if open.protocol == "admin" {
             let page = if self.dev { "demo" } else { "health" };
+            let scheme = if open.is_secure { "https" } else { "http" };
             let path = if self.dev { "" } else { "healthz" };
-            let _ = write!(out, "  {page}: http://{}/{path}", open.address);
+            let _ = write!(out, "  {page}: {scheme}://{}/{path}", open.address);
         }
         if let Some((ws, mqtt)) = &open.paths {
             let _ = write!(out, "  {ws}  {mqtt}");
@@ -192,7 +198,7 @@ mod tests {
                 "data    d",
                 "disk: acknowledged means fdatasync done",
                 "mqtt    127.0.0.1:1883         acks: disk  this machine only  (others: bind = \"0.0.0.0:1883\")",
-                "stomp   [::1]:61613            acks: disk  this machine only  (others: bind = \"[::]:61613\")",
+                "stomp   [::1]:61613            TLS  acks: disk  this machine only  (others: bind = \"[::]:61613\")",
                 "web     0.0.0.0:15674          /ws  /mqtt  /stomp (SockJS)  acks: disk",
                 "admin   127.0.0.1:15672        demo: http://127.0.0.1:15672/  this machine only  \
                  (others: bind = \"0.0.0.0:15672\")",
@@ -245,6 +251,7 @@ mod tests {
             name: format!("{protocol}-1"),
             protocol: protocol.to_owned(),
             address: address.parse().expect("an address"),
+            is_secure: protocol == "stomp",
             paths: (protocol == "web").then(|| ("/ws".to_owned(), "/mqtt".to_owned())),
             sockjs: if protocol == "web" { vec!["/stomp".to_owned()] } else { Vec::new() },
         }

@@ -34,6 +34,7 @@ pub(crate) mod quantity;
 mod rules;
 pub(crate) mod schema;
 pub(crate) mod settings;
+mod tls;
 mod tokens;
 mod tree;
 
@@ -49,6 +50,7 @@ pub struct Config {
     tokens: Option<JwtOptions>,
     issuer: Option<Issuer>,
     hooks: Vec<HookOptions>,
+    tls: Vec<gateway::tls::Options>,
     file: Option<PathBuf>,
 }
 
@@ -127,6 +129,7 @@ impl Config {
                 .map_err(|error| vec![ConfigError::new(&Origin::Default, error.to_string())])?;
             let tokens = tokens.or_else(|| issuer.as_ref().map(Issuer::options));
             let hooks = hooks::hooks(&settings)?;
+            let tls = tls::tls(&settings)?;
             let mqtt = settings.section("mqtt");
             if mqtt.word("redirect") != "never" && mqtt.text("server_reference").is_none() {
                 let text =
@@ -144,6 +147,7 @@ impl Config {
                 tokens,
                 issuer,
                 hooks,
+                tls,
                 file,
             })
         });
@@ -203,6 +207,11 @@ impl Config {
 
     pub(crate) fn hooks(&self) -> &[HookOptions] {
         &self.hooks
+    }
+
+    /// The certificates that listeners show, by their names.
+    pub(crate) fn tls(&self) -> &[gateway::tls::Options] {
+        &self.tls
     }
 
     pub(crate) const fn destinations(&self) -> &Destinations {

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use admin::{Login, Spoken, WebEndpoint};
+use admin::{Door, Login, Spoken, WebEndpoint};
 use engine::Broker;
 use gateway::{Gateway, Kind, Web};
 use telemetry::Metrics;
-use tokio::net::TcpListener;
 
 use crate::banner::Open;
+use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::config::settings::Section;
 use crate::failure::{Code, Failure};
@@ -21,7 +21,7 @@ pub(crate) struct Doors {
     /// For clients.
     pub(crate) gateway: Gateway,
     /// For people.
-    pub(crate) admins: Vec<TcpListener>,
+    pub(crate) admins: Vec<Door>,
     /// What the pages for people need to know.
     pub(crate) admin: admin::Options,
     /// All of them, in the order of the configuration, with the ports that they have now.
@@ -34,22 +34,27 @@ impl Doors {
     /// # Errors
     ///
     /// The first address that cannot be had.
-    pub(crate) fn open(config: &Config, broker: Broker, metrics: Arc<Metrics>) -> Result<Self, Failure> {
+    pub(crate) fn open(
+        config: &Config,
+        certificates: &Certificates,
+        broker: Broker,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Failure> {
         let (mqtt, stomp) = (Arc::new(options::mqtt(config)), Arc::new(options::stomp(config)));
         // Those for people come first: a door of SockJS may say where their listener is.
         let mut for_people = Vec::new();
         for section in config.settings().sections("listener") {
             if options::kind(section).is_none() {
-                let listener =
-                    transport::tcp::bind(options::bind(section)).map_err(|error| cannot(&error))?;
-                let address = listener.local_addr().map_err(|error| cannot(&error))?;
-                for_people.push((listener, address));
+                let door = Door::bind(options::bind(section), certificates.of(section));
+                let door = door.map_err(|error| cannot(&error))?;
+                let address = door.address().map_err(|error| cannot(&error))?;
+                for_people.push((door, section, address));
             }
         }
-        let mut clients = options::gateway(config);
+        let mut clients = options::gateway(config, certificates);
         clients.connections_max = files::connections_max(clients.connections_max);
-        if let Some((_, address)) = for_people.first() {
-            options::serve_sockjs_client(config, *address, &mut clients);
+        if let Some((_, section, address)) = for_people.first() {
+            options::serve_sockjs_client(config, (*address, section.text("tls").is_some()), &mut clients);
         }
         let spoken = Spoken::new(Doorkeepers { mqtt: Arc::clone(&mqtt), stomp: Arc::clone(&stomp) });
         let gateway = Gateway::bind(&clients, broker, mqtt, stomp, metrics).map_err(|e| cannot(&e))?;
@@ -60,8 +65,8 @@ impl Doors {
             let address = if options::kind(section).is_some() {
                 client_addresses.next()
             } else {
-                for_people.next().map(|(listener, address)| {
-                    admins.push(listener);
+                for_people.next().map(|(door, _, address)| {
+                    admins.push(door);
                     address
                 })
             };
@@ -85,6 +90,7 @@ fn describe(section: &Section, address: SocketAddr) -> Open {
         name: section.word("name").to_owned(),
         protocol: section.word("protocol").to_owned(),
         address,
+        is_secure: section.text("tls").is_some(),
         sockjs: web.iter().flat_map(|web| web.sockjs.iter().map(|sockjs| sockjs.path.clone())).collect(),
         paths: web.map(|Web { ws_path, mqtt_path, .. }| (ws_path, mqtt_path)),
     }
@@ -96,21 +102,19 @@ fn admin_options(config: &Config, open: &[Open], spoken: Spoken) -> admin::Optio
     let sections = config.settings().sections("listener").iter();
     let mut web = sections.zip(open).filter_map(|(section, one)| {
         let (ws, mqtt) = one.paths.as_ref()?;
-        Some((one.address.port(), section.section("paths"), ws, mqtt))
+        Some((one, section.section("paths"), ws, mqtt))
     });
     let first = web.clone().next();
-    let endpoint = |port, path: &str, sockjs: &[String]| WebEndpoint {
-        port,
+    let endpoint = |one: &Open, path: &str, sockjs: &[String]| WebEndpoint {
+        port: one.address.port(),
         path: path.to_owned(),
         sockjs: sockjs.first().cloned(),
-        tls: false,
+        tls: one.is_secure,
     };
     admin::Options {
         dev: config.settings().section("node").truth("dev"),
-        mqtt_ws: web
-            .next_back()
-            .map(|(port, paths, _, mqtt)| endpoint(port, mqtt, paths.texts("sockjs_mqtt"))),
-        stomp_ws: first.map(|(port, paths, ws, _)| endpoint(port, ws, paths.texts("sockjs"))),
+        mqtt_ws: web.next_back().map(|(one, paths, _, mqtt)| endpoint(one, mqtt, paths.texts("sockjs_mqtt"))),
+        stomp_ws: first.map(|(one, paths, ws, _)| endpoint(one, ws, paths.texts("sockjs"))),
         entry: options::admin(config),
         measured: options::measured(config),
         spoken,

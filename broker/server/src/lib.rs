@@ -13,6 +13,7 @@ pub mod passwd;
 pub mod wiring;
 
 mod banner;
+mod certificates;
 mod doors;
 mod files;
 mod options;

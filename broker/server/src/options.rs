@@ -13,8 +13,8 @@ use mqtt::version::Version;
 use telemetry::Metrics;
 use telemetry::logging::{Format, Levels};
 
+use crate::certificates::Certificates;
 use crate::config::Config;
-
 use crate::config::origin::Origin;
 use crate::config::quantity::parse_threshold;
 use crate::config::settings::Section;
@@ -226,10 +226,10 @@ pub(crate) fn stomp(config: &Config) -> stomp::options::Options {
     }
 }
 
-pub(crate) fn gateway(config: &Config) -> gateway::Options {
+pub(crate) fn gateway(config: &Config, certificates: &Certificates) -> gateway::Options {
     let listeners = config.settings().sections("listener").iter().filter_map(|section| {
-        let kind = kind(section)?;
-        Some(ListenerOptions { name: section.word("name").to_owned(), kind, bind: bind(section) })
+        let (kind, tls) = (kind(section)?, certificates.of(section));
+        Some(ListenerOptions { name: section.word("name").to_owned(), kind, bind: bind(section), tls })
     });
     let limits = config.settings().section("limits");
     gateway::Options {
@@ -297,7 +297,12 @@ fn sockjs(listener: &Section) -> Vec<SockJsOptions> {
 /// For developers, the page of the iframe transports takes the client library from the demo's own pages at `people`, so that
 /// nothing has to come from the internet; unless the configuration says where it is, or one of the two is for more than this
 /// machine: by what name others reach it is not known here.
-pub(crate) fn serve_sockjs_client(config: &Config, people: SocketAddr, clients: &mut gateway::Options) {
+pub(crate) fn serve_sockjs_client(
+    config: &Config,
+    (people, by_tls): (SocketAddr, bool),
+    clients: &mut gateway::Options,
+) {
+    let scheme = if by_tls { "https" } else { "http" };
     let is_ours = config.settings().section("node").truth("dev") && people.ip().is_loopback();
     let sections = config.settings().sections("listener").iter().filter(|section| kind(section).is_some());
     for (section, listener) in sections.zip(&mut clients.listeners) {
@@ -307,7 +312,7 @@ pub(crate) fn serve_sockjs_client(config: &Config, people: SocketAddr, clients: 
         }
         if let Kind::Web(web) | Kind::Auto(web) = &mut listener.kind {
             for door in &mut web.sockjs {
-                door.client_url = format!("http://{people}{}", admin::SOCKJS_CLIENT);
+                door.client_url = format!("{scheme}://{people}{}", admin::SOCKJS_CLIENT);
             }
         }
     }
@@ -386,8 +391,9 @@ mod tests {
             name: name.to_owned(),
             kind,
             bind: bind.parse().expect("an address"),
+            tls: None,
         });
-        assert_eq!(gateway(&config).listeners, expected);
+        same(&gateway(&config, &Certificates::default()).listeners, &expected.to_vec());
     }
 
     #[test]
@@ -399,17 +405,20 @@ mod tests {
             let arguments =
                 ServeArgs { listen: vec!["ws://:5".to_owned()], set, dev, ..ServeArgs::default() };
             let config = Config::load(&arguments, &Surroundings::default()).expect("a configuration");
-            let mut clients = gateway(&config);
-            serve_sockjs_client(&config, people.parse().expect("an address"), &mut clients);
+            let mut clients = gateway(&config, &Certificates::default());
+            let (scheme, place) = people.split_once("://").expect("a URL");
+            let people = (place.parse().expect("an address"), scheme == "https");
+            serve_sockjs_client(&config, people, &mut clients);
             let Some(Kind::Web(web)) = clients.listeners.first().map(|one| &one.kind) else { panic!("web") };
             assert_eq!(web.sockjs.first().map(|door| door.client_url.as_str()), Some(expected), "{flags:?}");
         };
-        check(&[], true, "127.0.0.1:7", ours);
-        check(&[], false, "127.0.0.1:7", &theirs);
-        check(&["listener.0.sockjs.client_url=/own.js"], true, "127.0.0.1:7", "/own.js");
+        check(&[], true, "http://127.0.0.1:7", ours);
+        check(&[], true, "https://127.0.0.1:7", &ours.replace("http:", "https:"));
+        check(&[], false, "http://127.0.0.1:7", &theirs);
+        check(&["listener.0.sockjs.client_url=/own.js"], true, "http://127.0.0.1:7", "/own.js");
         // Whoever comes from elsewhere cannot load it from an address of this machine's own.
-        check(&["listener.0.bind=0.0.0.0:5"], true, "127.0.0.1:7", &theirs);
-        check(&[], true, "0.0.0.0:7", &theirs);
+        check(&["listener.0.bind=0.0.0.0:5"], true, "http://127.0.0.1:7", &theirs);
+        check(&[], true, "http://0.0.0.0:7", &theirs);
     }
 
     #[track_caller]
@@ -433,7 +442,7 @@ mod tests {
             engine(&config),
             mqtt(&config),
             stomp(&config),
-            gateway(&config)
+            gateway(&config, &Certificates::default())
         );
         for number in
             (10..=44).filter(|number| ![12, 14, 16, 21, 24, 29, 32, 33, 34, 36, 37, 40].contains(number))

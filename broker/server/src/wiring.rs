@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::banner::{Banner, Open};
+use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::doors::Doors;
 use crate::failure::{Code, Failure};
@@ -50,6 +51,7 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
     // Before anything is opened: without all that it goes by, nobody is let in.
     let guard = Guard::new(options::auth(config));
     let guard = Arc::new(guard.map_err(|error| Failure::new(Code::Usage, error.to_string()))?);
+    let certificates = Certificates::read(config)?;
     let mut signals = Signals::new().map_err(|error| Failure::new(Code::Other, error.to_string()))?;
     let metrics = Arc::new(Metrics::default());
     let store = tokio::select! {
@@ -65,7 +67,7 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
     let watched = broker.clone();
     // Before the doors: where they are open, it is there.
     let local = socket(config);
-    let Doors { gateway, admins, admin, open } = Doors::open(config, broker, metrics)?;
+    let Doors { gateway, admins, admin, open } = Doors::open(config, &certificates, broker, metrics)?;
     announce(config, format, &open);
 
     tokio::spawn(keep_users(Arc::clone(&guard)));
@@ -76,8 +78,8 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
         }
     });
     let (stop, stopped) = watch::channel(false);
-    for listener in admins {
-        tokio::spawn(admin::serve(listener, admin.clone(), watched.clone(), until(stopped.clone())));
+    for door in admins {
+        tokio::spawn(admin::serve(door, admin.clone(), watched.clone(), until(stopped.clone())));
     }
     // It goes with what is left of the broker.
     let admin::Options { measured, spoken, .. } = admin;

@@ -13,6 +13,7 @@ use transport::carrier::Carrier;
 use transport::http::origins::Origins;
 use transport::http::upgrade::Routes;
 use transport::http::{Framing, Upgraded};
+use transport::peer::Visitor;
 use transport::sockjs::budget::Budget;
 use transport::sockjs::framed::Framed;
 use transport::sockjs::options::Options;
@@ -56,14 +57,15 @@ pub fn site(options: Options) -> Site {
 /// Serves whoever comes, for ever.
 pub async fn serve(listener: TcpListener, site: Arc<Site>) {
     loop {
-        let Ok((stream, from)) = tcp::accept(&listener).await else { continue };
+        let Ok((stream, address)) = tcp::accept(&listener).await else { continue };
+        let from = Visitor { address, is_secure: false };
         let site = Arc::clone(&site);
         tokio::spawn(async move {
-            match serve_http(stream, from, &site, pending()).await {
+            match serve_http(stream.into(), &from, &site, pending()).await {
                 // Whoever left, left.
-                Ok(Some(upgraded)) => drop(talk(upgraded).await),
+                Ok(Some(upgraded)) => drop(talk(upgraded, &from).await),
                 Ok(None) => {}
-                Err(error) => eprintln!("{from}: {error}"),
+                Err(error) => eprintln!("{address}: {error}"),
             }
         });
     }
@@ -86,10 +88,10 @@ fn close(mut polled: Polled) -> bool {
     true
 }
 
-async fn talk(upgraded: Upgraded) -> io::Result<()> {
+async fn talk(upgraded: Upgraded, from: &Visitor) -> io::Result<()> {
     let is_close = upgraded.handshake.path.starts_with("/close/");
     let Framing::SockJs { heart_beat } = upgraded.framing else {
-        return talk_plainly(Carrier::websocket(upgraded, MESSAGE_BYTES_MAX).await?, is_close).await;
+        return talk_plainly(Carrier::websocket(upgraded, from, MESSAGE_BYTES_MAX).await, is_close).await;
     };
     let mut framed = Framed::new(upgraded, heart_beat, MESSAGE_BYTES_MAX).await;
     if !is_close {

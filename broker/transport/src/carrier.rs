@@ -2,23 +2,22 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::http::subprotocol::Protocol;
 use crate::http::{Framing, Upgraded};
-use crate::peer::{Peer, Transport};
+use crate::peer::{Peer, Transport, Visitor};
 use crate::sockjs::framed::Framed;
 use crate::sockjs::polled::Polled;
 use crate::sockjs::stream::{Conversation, SockJsStream};
+use crate::stream::Stream;
 use crate::websocket::WebSocket;
 
-/// A connection as a stream of bytes both ways. It holds no buffer of its own (a WebSocket: 4 KiB for reading; a client
+/// A connection as a stream of bytes both ways. It holds no buffer of its own (TLS, and a WebSocket: 4 KiB for reading; a client
 /// that polls: what waits for its next poll); several
 /// things can be waited for by one task, since every wait registers the same waker.
 #[derive(Debug)]
@@ -29,52 +28,41 @@ pub struct Carrier {
 
 #[derive(Debug)]
 enum Kind {
-    Tcp(TcpStream),
+    Tcp(Stream),
     // Boxed: most connections should not pay for its size.
     WebSocket(Box<WebSocket>),
     SockJs(Box<SockJsStream>),
 }
 
 impl Carrier {
-    /// A plain TCP connection.
-    ///
-    /// # Errors
-    ///
-    /// The peer is gone already.
-    pub fn tcp(stream: TcpStream) -> io::Result<Self> {
-        let peer = Peer { address: stream.peer_addr()?, transport: Transport::Tcp };
-        Ok(Self { peer, kind: Kind::Tcp(stream) })
+    /// A TCP connection, plain or by TLS.
+    pub const fn tcp(stream: Stream, from: &Visitor) -> Self {
+        Self { peer: from.by(Transport::Tcp), kind: Kind::Tcp(stream) }
     }
 
     /// A WebSocket, whose messages hold at most `message_bytes_max` bytes.
-    ///
-    /// # Errors
-    ///
-    /// The peer is gone already.
-    pub async fn websocket(upgraded: Upgraded, message_bytes_max: usize) -> io::Result<Self> {
-        let address = upgraded.stream.peer_addr()?;
+    pub async fn websocket(upgraded: Upgraded, from: &Visitor, message_bytes_max: usize) -> Self {
         let protocol = upgraded.protocol;
-        Ok(match upgraded.framing {
+        match upgraded.framing {
             Framing::Plain => {
                 let websocket = WebSocket::new(upgraded, message_bytes_max).await;
-                let peer = Peer { address, transport: Transport::WebSocket };
-                Self { peer, kind: Kind::WebSocket(Box::new(websocket)) }
+                Self { peer: from.by(Transport::WebSocket), kind: Kind::WebSocket(Box::new(websocket)) }
             }
             Framing::SockJs { heart_beat } => {
                 let framed = Framed::new(upgraded, heart_beat, message_bytes_max).await;
-                Self::sockjs(address, Conversation::Framed(Box::new(framed)), protocol)
+                Self::sockjs(from, Conversation::Framed(Box::new(framed)), protocol)
             }
-        })
+        }
     }
 
-    /// A client of SockJS that polls.
-    pub fn polled(polled: Polled, protocol: Protocol) -> Self {
-        Self::sockjs(polled.address(), Conversation::Polled(polled), protocol)
+    /// A client of SockJS that polls, since that visit.
+    pub fn polled(polled: Polled, from: &Visitor, protocol: Protocol) -> Self {
+        Self::sockjs(from, Conversation::Polled(polled), protocol)
     }
 
-    fn sockjs(address: SocketAddr, conversation: Conversation, protocol: Protocol) -> Self {
+    fn sockjs(from: &Visitor, conversation: Conversation, protocol: Protocol) -> Self {
         let stream = SockJsStream::new(conversation, protocol);
-        Self { peer: Peer { address, transport: Transport::SockJs }, kind: Kind::SockJs(Box::new(stream)) }
+        Self { peer: from.by(Transport::SockJs), kind: Kind::SockJs(Box::new(stream)) }
     }
 
     /// Who is at the other end.
@@ -126,7 +114,7 @@ impl Carrier {
     /// Trouble with the network.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.kind {
-            Kind::Tcp(_) => Poll::Ready(Ok(())),
+            Kind::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Kind::WebSocket(websocket) => websocket.poll_flush(cx),
             Kind::SockJs(sockjs) => sockjs.poll_flush(cx),
         }
@@ -159,7 +147,7 @@ impl Carrier {
     }
 }
 
-fn poll_discard(stream: &mut TcpStream, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+fn poll_discard(stream: &mut Stream, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
     let mut buf = ReadBuf::new(room);
     ready!(tokio::io::AsyncRead::poll_read(Pin::new(stream), cx, &mut buf))?;
     Poll::Ready(Ok(buf.filled().len()))

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::http::request::Parts;
-use tokio::net::TcpStream;
 
 use crate::http::subprotocol::Protocol;
+use crate::stream::Stream;
 
 pub mod content;
 
@@ -23,7 +23,7 @@ pub mod upgrade;
 #[derive(Debug)]
 pub struct Upgraded {
     /// The connection.
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// What of the WebSocket was read along with the request.
     pub early: Bytes,
     /// What is spoken.

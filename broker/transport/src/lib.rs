@@ -8,6 +8,10 @@ pub mod peer;
 
 pub mod tcp;
 
+pub mod stream;
+
+pub mod tls;
+
 pub mod http;
 
 pub mod websocket;
@@ -21,3 +25,5 @@ pub mod web;
 pub mod ws_client;
 
 pub mod http_client;
+
+pub mod tls_client;

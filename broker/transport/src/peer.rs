@@ -10,6 +10,24 @@ pub struct Peer {
     pub address: SocketAddr,
     /// What its bytes travel in.
     pub transport: Transport,
+    /// Whether that is inside TLS.
+    pub is_secure: bool,
+}
+
+/// From where a connection came, and how.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// Whether it came by TLS.
+    pub is_secure: bool,
+}
+
+impl Visitor {
+    /// Whose bytes travel like that.
+    pub const fn by(&self, transport: Transport) -> Peer {
+        Peer { address: self.address, transport, is_secure: self.is_secure }
+    }
 }
 
 /// What the bytes of a connection travel in.

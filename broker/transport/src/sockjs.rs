@@ -4,7 +4,6 @@
 //! [`polled::Polled`], and then a carrier like any other.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::http::rejection::Rejection;
 use crate::http::subprotocol::Protocol;
 use crate::http::upgrade::Grant;
 use crate::http::{Framing, Handshake};
+use crate::peer::Visitor;
 use crate::sockjs::budget::Budget;
 use crate::sockjs::frame::{Malformed, messages};
 use crate::sockjs::options::Options;
@@ -74,6 +74,8 @@ pub struct Opened {
     pub protocol: Protocol,
     /// Its first request.
     pub handshake: Handshake,
+    /// From where that came.
+    pub from: Visitor,
 }
 
 /// What to do about a request.
@@ -113,7 +115,7 @@ impl SockJs {
     }
 
     /// Deals with a request. Dropping the future, or the body of its answer, cuts off whoever receives by it.
-    pub async fn reply(&self, request: Request<Incoming>, from: SocketAddr) -> Reply {
+    pub async fn reply(&self, request: Request<Incoming>, from: &Visitor) -> Reply {
         let (head, body) = request.into_parts();
         let Some(place) = Place::find(&self.options.path, head.uri.path()).filter(|place| self.is_on(*place))
         else {
@@ -162,7 +164,7 @@ impl SockJs {
         place: Place<'_>,
         head: &Parts,
         body: Incoming,
-        from: SocketAddr,
+        from: &Visitor,
     ) -> Result<Reply, Rejection> {
         let Place::Session { name, transport } = place else { return self.serve_everybody(place, head) };
         let response = match transport {
@@ -205,7 +207,7 @@ impl SockJs {
         &self,
         name: &str,
         head: &Parts,
-        from: SocketAddr,
+        from: &Visitor,
         wrapping: Wrapping,
     ) -> Result<Response<Content>, Rejection> {
         let session = self.find_or_open(name, head, from)?;
@@ -221,15 +223,16 @@ impl SockJs {
         Ok(response)
     }
 
-    fn find_or_open(&self, name: &str, head: &Parts, from: SocketAddr) -> Result<Arc<Session>, Rejection> {
-        let owner = self.options.bind_address.then(|| from.ip());
+    fn find_or_open(&self, name: &str, head: &Parts, from: &Visitor) -> Result<Arc<Session>, Rejection> {
+        let owner = self.options.bind_address.then(|| from.address.ip());
         let make = || Session::new(&self.options, &self.budget, owner);
-        let (session, is_new) = self.sessions.find_or_make(name, from, make).map_err(|_| {
+        let (session, is_new) = self.sessions.find_or_make(name, from.address, make).map_err(|_| {
             Rejection::new(StatusCode::FORBIDDEN, "this SockJS session belongs to another address")
         })?;
         if is_new {
-            let polled = Polled::new(Arc::clone(&session), name.into(), Arc::clone(&self.sessions), from);
-            let opened = Opened { polled, protocol: self.options.protocol, handshake: Handshake::new(head) };
+            let polled = Polled::new(Arc::clone(&session), name.into(), Arc::clone(&self.sessions));
+            let (protocol, handshake) = (self.options.protocol, Handshake::new(head));
+            let opened = Opened { polled, protocol, handshake, from: from.clone() };
             if !(self.open)(opened) {
                 let reason = "there are as many connections as there may be (limits.connections)";
                 return Err(Rejection::new(StatusCode::SERVICE_UNAVAILABLE, reason));
@@ -243,10 +246,10 @@ impl SockJs {
         name: &str,
         head: &Parts,
         body: Incoming,
-        from: SocketAddr,
+        from: &Visitor,
         is_jsonp: bool,
     ) -> Result<Response<Content>, Rejection> {
-        let Some(session) = self.sessions.find(name, from) else { return Ok(no_session()) };
+        let Some(session) = self.sessions.find(name, from.address) else { return Ok(no_session()) };
         let (body, _share) = read_body(body, self.options.request_bytes_max, &self.budget).await?;
         let is_form = is_jsonp && is_form(head);
         let parsed = if is_form { form_messages(&body, true) } else { messages(&body) };

@@ -1,7 +1,6 @@
 //! A connection that began with HTTP, from its first request to its last.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,15 +12,16 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 
 use crate::http::content::Content;
 use crate::http::rejection::Rejection;
 use crate::http::subprotocol::Protocol;
 use crate::http::upgrade::{Grant, Routes, asks_for_upgrade};
 use crate::http::{Framing, Handshake, Upgraded};
+use crate::peer::Visitor;
 use crate::sockjs::pages::greeting;
 use crate::sockjs::{Reply, SockJs};
+use crate::stream::Stream;
 
 /// All that is served on a listener for HTTP.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ impl Site {
 ///
 /// Why the connection was ended. The client has been told, as far as it can be.
 pub async fn serve_http(
-    stream: TcpStream,
-    from: SocketAddr,
+    stream: Stream,
+    from: &Visitor,
     site: &Site,
     closing: impl Future<Output = ()>,
 ) -> Result<Option<Upgraded>, HttpError> {
@@ -84,7 +84,7 @@ pub async fn serve_http(
         (State::Granted(granted), Ok(())) => {
             let Granted { protocol, framing, pending, handshake } = *granted;
             let upgraded = pending.await.map_err(HttpError::Malformed)?;
-            let parts = upgraded.downcast::<TokioIo<TcpStream>>().map_err(|_| HttpError::Silent)?;
+            let parts = upgraded.downcast::<TokioIo<Stream>>().map_err(|_| HttpError::Silent)?;
             let (stream, early): (_, Bytes) = (parts.io.into_inner(), parts.read_buf);
             Ok(Some(Upgraded { stream, early, protocol, framing, handshake }))
         }
@@ -111,7 +111,7 @@ pub enum HttpError {
 /// One connection while it is served.
 struct Visit<'a> {
     site: &'a Site,
-    from: SocketAddr,
+    from: &'a Visitor,
     state: Mutex<State>,
 }
 

@@ -8,8 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Sink, Stream};
-use tokio::net::TcpStream;
+use futures_util::{Sink, Stream as _};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -17,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 
 use crate::http::Upgraded;
 use crate::http::subprotocol::Protocol;
+use crate::stream::Stream;
 use crate::websocket::packets::Place;
 use crate::websocket::violation::Violation;
 
@@ -26,7 +26,7 @@ pub mod violation;
 /// The server's end of a WebSocket. Pings and the closing handshake are answered while it is read.
 #[derive(Debug)]
 pub struct WebSocket {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Stream>,
     protocol: Protocol,
     message_bytes_max: usize,
     /// How far the packet came that is under way to the peer.
@@ -133,7 +133,7 @@ impl WebSocket {
     }
 
     /// The connection below.
-    pub fn stream_mut(&mut self) -> &mut TcpStream {
+    pub fn stream_mut(&mut self) -> &mut Stream {
         self.stream.get_mut()
     }
 
@@ -188,7 +188,7 @@ pub(crate) async fn accept(
     upgraded: Upgraded,
     message_bytes_max: usize,
     turn_bytes_max: usize,
-) -> WebSocketStream<TcpStream> {
+) -> WebSocketStream<Stream> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         // Nothing leaves before the flush: a turn is one write, however many messages it is made of.

@@ -4,28 +4,29 @@ use std::io;
 
 use bytes::BytesMut;
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
 use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use crate::stream::Stream;
+
 /// A WebSocket as a stream of bytes: where its messages end means nothing.
 #[derive(Debug)]
 pub struct WebSocketClient {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Stream>,
     is_text: bool,
 }
 
 impl WebSocketClient {
-    /// Upgrades `stream` to a WebSocket for `url` (`ws://host:port/path`), asking for one of `subprotocols`. With
+    /// Upgrades `stream` to a WebSocket for `url` (`ws://host:port/path`, or `wss://…` where it is by TLS), asking for one of `subprotocols`. With
     /// `is_text`, what is valid UTF-8 is sent as text.
     ///
     /// # Errors
     ///
     /// Why there is no WebSocket at that address, for people.
     pub async fn connect(
-        stream: TcpStream,
+        stream: Stream,
         url: &str,
         subprotocols: &[&str],
         is_text: bool,

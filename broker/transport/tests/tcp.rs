@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use transport::carrier::Carrier;
+use transport::peer::Visitor;
 use transport::tcp;
 
 #[tokio::test]
@@ -79,7 +80,7 @@ async fn pair() -> (Carrier, TcpStream) {
     let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
     let (stream, address) = tcp::accept(&listener).await.expect("accepted");
     assert!(stream.nodelay().expect("an option"));
-    let carrier = Carrier::tcp(stream).expect("connected");
+    let carrier = Carrier::tcp(stream.into(), &Visitor { address, is_secure: false });
     assert_eq!(carrier.peer().to_string(), format!("{address} (tcp)"));
     (carrier, client)
 }

@@ -16,6 +16,7 @@ use transport::carrier::Carrier;
 use transport::http::origins::Origins;
 use transport::http::subprotocol::Protocol;
 use transport::http::upgrade::Routes;
+use transport::peer::Visitor;
 use transport::tcp;
 use transport::web::{HttpError, Site, serve_http};
 
@@ -324,10 +325,12 @@ where
     let listener = tcp::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
     let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
     let server = tokio::spawn(async move {
-        let (stream, from) = tcp::accept(&listener).await.expect("accepted");
+        let (stream, address) = tcp::accept(&listener).await.expect("accepted");
+        let from = Visitor { address, is_secure: false };
         let site = Site { routes: routes(), sockjs: Vec::new() };
-        let upgraded = serve_http(stream, from, &site, std::future::pending()).await?.expect("upgraded");
-        let carrier = Carrier::websocket(upgraded, MESSAGE_BYTES_MAX).await.expect("connected");
+        let upgraded =
+            serve_http(stream.into(), &from, &site, std::future::pending()).await?.expect("upgraded");
+        let carrier = Carrier::websocket(upgraded, &from, MESSAGE_BYTES_MAX).await;
         Ok(serve(carrier).await)
     });
     (server, client)

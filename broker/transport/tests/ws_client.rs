@@ -11,6 +11,7 @@ use transport::carrier::Carrier;
 use transport::http::origins::Origins;
 use transport::http::subprotocol::Protocol;
 use transport::http::upgrade::Routes;
+use transport::peer::Visitor;
 use transport::tcp;
 use transport::web::{Site, serve_http};
 use transport::ws_client::WebSocketClient;
@@ -21,7 +22,7 @@ async fn bytes_pass_both_ways_and_the_end_is_seen() {
         let (server, stream, address) = echo().await;
         let url = format!("ws://{address}{path}");
         let mut client =
-            WebSocketClient::connect(stream, &url, subprotocols, is_text).await.expect("upgraded");
+            WebSocketClient::connect(stream.into(), &url, subprotocols, is_text).await.expect("upgraded");
         for part in ["one", "안녕", "\0"] {
             let mut out = BytesMut::from(part);
             client.write(&mut out).await.expect("written");
@@ -44,7 +45,7 @@ async fn bytes_pass_both_ways_and_the_end_is_seen() {
 async fn a_place_without_a_websocket_is_told_in_words() {
     let (server, stream, address) = echo().await;
     let url = format!("ws://{address}/elsewhere");
-    let error = WebSocketClient::connect(stream, &url, &[], false).await.expect_err("no such path");
+    let error = WebSocketClient::connect(stream.into(), &url, &[], false).await.expect_err("no such path");
     assert!(error.contains(&url) && error.contains("404"), "{error}");
     server.await.expect("no panic");
 }
@@ -54,14 +55,15 @@ async fn echo() -> (JoinHandle<()>, TcpStream, SocketAddr) {
     let address = listener.local_addr().expect("bound");
     let client = TcpStream::connect(address).await.expect("connected");
     let server = tokio::spawn(async move {
-        let (stream, from) = tcp::accept(&listener).await.expect("accepted");
+        let (stream, address) = tcp::accept(&listener).await.expect("accepted");
+        let from = Visitor { address, is_secure: false };
         let upgrades = vec![("/ws".to_owned(), Protocol::Stomp), ("/mqtt".to_owned(), Protocol::Mqtt)];
         let routes = Routes { upgrades, origins: Origins::default() };
         let site = Site { routes, sockjs: Vec::new() };
-        let Ok(Some(upgraded)) = serve_http(stream, from, &site, std::future::pending()).await else {
+        let Ok(Some(upgraded)) = serve_http(stream.into(), &from, &site, std::future::pending()).await else {
             return;
         };
-        let mut carrier = Carrier::websocket(upgraded, 1000).await.expect("connected");
+        let mut carrier = Carrier::websocket(upgraded, &from, 1000).await;
         let mut buf = BytesMut::with_capacity(1000);
         while poll_fn(|cx| carrier.poll_read(cx, &mut buf)).await.expect("read") > 0 {
             let part = buf.split();

@@ -17,7 +17,7 @@ pub(crate) struct Scene {
     /// How a failure speaks of it.
     pub(crate) name: String,
     /// The program that is told what to do.
-    pub(crate) program: fn() -> Result<Command>,
+    pub(crate) program: Box<dyn Fn() -> Result<Command> + Send>,
     /// The version that it speaks.
     pub(crate) version: &'static str,
     /// By which it comes in.

@@ -22,8 +22,10 @@ pub(crate) struct Address {
     pub(crate) host: String,
     /// TCP.
     pub(crate) port: u16,
-    /// The path of a WebSocket; `None`: plain TCP.
+    /// The path of a WebSocket; `None`: the connection itself.
     pub(crate) websocket: Option<String>,
+    /// Whether it is by TLS.
+    pub(crate) is_secure: bool,
 }
 
 impl Address {
@@ -37,9 +39,11 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.websocket {
-            None => f.write_str(&self.authority()),
-            Some(path) => write!(f, "ws://{}{path}", self.authority()),
+        match (&self.websocket, self.is_secure) {
+            (None, false) => f.write_str(&self.authority()),
+            (None, true) => write!(f, "{} by TLS", self.authority()),
+            (Some(path), false) => write!(f, "ws://{}{path}", self.authority()),
+            (Some(path), true) => write!(f, "wss://{}{path}", self.authority()),
         }
     }
 }
@@ -49,6 +53,8 @@ impl fmt::Display for Address {
 pub(crate) struct Url {
     /// What kind of place it names.
     pub(crate) scheme: Scheme,
+    /// Whether it is by TLS.
+    pub(crate) is_secure: bool,
     host: String,
     port: Option<u16>,
     path: String,
@@ -61,16 +67,17 @@ pub(crate) struct Url {
 /// The part before `://`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
-    /// `mqtt://`, also `tcp://`.
+    /// `mqtt://`, also `tcp://`; `mqtts://`, also `ssl://`.
     Mqtt,
-    /// `stomp://`.
+    /// `stomp://`, `stomps://`, also `stomp+tls://`.
     Stomp,
-    /// `ws://`: either.
+    /// `ws://`, `wss://`: either.
     WebSocket,
 }
 
 impl Url {
-    /// Reads `mqtt://host:1883`, `stomp://host:61613`, `ws://host:15675/mqtt`; without a scheme, `mqtt://` is meant, and
+    /// Reads `mqtt://host:1883`, `stomp://host:61613`, `ws://host:15675/mqtt`, or by TLS `mqtts://host:8883`,
+    /// `stomps://host:61614`, `wss://host:15676/mqtt`; without a scheme, `mqtt://` is meant, and
     /// without a port, the usual one.
     ///
     /// # Errors
@@ -79,21 +86,25 @@ impl Url {
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
         let bad = |why: &str| Failure::usage(format!("{:?} is no address: {why}", without_password(text)));
         let (scheme, rest) = text.split_once("://").unwrap_or(("mqtt", text));
-        let scheme = match scheme {
-            "mqtt" | "tcp" => Scheme::Mqtt,
-            "stomp" => Scheme::Stomp,
-            "ws" => Scheme::WebSocket,
-            "mqtts" | "wss" | "stomps" | "mqtt+tls" | "stomp+tls" | "ssl" => {
-                return Err(bad("this command does not speak TLS; use mqtt://, stomp:// or ws://"));
+        let (scheme, is_secure) = match scheme {
+            "mqtt" | "tcp" => (Scheme::Mqtt, false),
+            "stomp" => (Scheme::Stomp, false),
+            "ws" => (Scheme::WebSocket, false),
+            "mqtts" | "mqtt+tls" | "ssl" | "tls" => (Scheme::Mqtt, true),
+            "stomps" | "stomp+tls" | "stomp+ssl" => (Scheme::Stomp, true),
+            "wss" | "ws+tls" => (Scheme::WebSocket, true),
+            _ => {
+                return Err(bad(
+                    "it begins with mqtt://, stomp:// or ws://, or by TLS with mqtts://, stomps:// or wss://",
+                ));
             }
-            _ => return Err(bad("it begins with mqtt://, stomp:// or ws://")),
         };
         let (authority, path) = match rest.find('/') {
             Some(slash) => rest.split_at(slash),
             None => (rest, ""),
         };
         if scheme != Scheme::WebSocket && !matches!(path, "" | "/") {
-            return Err(bad("only ws:// has a path; name the topic with -t"));
+            return Err(bad("only ws:// and wss:// have a path; name the topic with -t"));
         }
         let (credentials, place) = match authority.rsplit_once('@') {
             Some((credentials, place)) => (Some(credentials), place),
@@ -111,23 +122,28 @@ impl Url {
                 (Some(decode(user)?), Some(decode(password)?).filter(|password| !password.is_empty()))
             }
         };
-        Ok(Self { scheme, host: host.into(), port, path: path.into(), user, password })
+        Ok(Self { scheme, is_secure, host: host.into(), port, path: path.into(), user, password })
     }
 
     /// The place, now that it is known what is spoken there.
     pub(crate) fn resolve(&self, protocol: Protocol) -> Address {
         let is_websocket = self.scheme == Scheme::WebSocket;
-        let (port, path) = match (protocol, is_websocket) {
-            (Protocol::Mqtt(_), false) => (1883, "/"),
-            (Protocol::Mqtt(_), true) => (15675, "/mqtt"),
-            (Protocol::Stomp, false) => (61613, "/"),
-            (Protocol::Stomp, true) => (15674, "/ws"),
+        let (port, path) = match (protocol, is_websocket, self.is_secure) {
+            (Protocol::Mqtt(_), false, false) => (1883, "/"),
+            (Protocol::Mqtt(_), false, true) => (8883, "/"),
+            (Protocol::Mqtt(_), true, false) => (15675, "/mqtt"),
+            (Protocol::Mqtt(_), true, true) => (15676, "/mqtt"),
+            (Protocol::Stomp, false, false) => (61613, "/"),
+            (Protocol::Stomp, false, true) => (61614, "/"),
+            (Protocol::Stomp, true, false) => (15674, "/ws"),
+            (Protocol::Stomp, true, true) => (15673, "/ws"),
         };
         let path = if self.path.is_empty() { path } else { &self.path };
         Address {
             host: self.host.clone(),
             port: self.port.unwrap_or(port),
             websocket: is_websocket.then(|| path.to_owned()),
+            is_secure: self.is_secure,
         }
     }
 }
@@ -189,13 +205,18 @@ mod tests {
         check("ws://h", MQTT, "ws://h:15675/mqtt");
         check("ws://h", Protocol::Stomp, "ws://h:15674/ws");
         check("ws://h:80/a/b", Protocol::Stomp, "ws://h:80/a/b");
+        check("mqtts://h", MQTT, "h:8883 by TLS");
+        check("ssl://h:1", MQTT, "h:1 by TLS");
+        check("stomp+tls://[::1]", Protocol::Stomp, "[::1]:61614 by TLS");
+        check("wss://h", MQTT, "wss://h:15676/mqtt");
+        check("wss://h", Protocol::Stomp, "wss://h:15673/ws");
     }
 
     #[test]
     fn what_makes_no_sense_is_said() {
         for (text, why) in [
             ("http://h", "begins with"),
-            ("mqtts://h", "TLS"),
+            ("mqtts://h/a", "-t"),
             ("mqtt://h/a", "-t"),
             ("mqtt://h:x", "port"),
             ("mqtt://h:70000", "port"),

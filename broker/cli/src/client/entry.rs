@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use model::qos::Qos;
+use transport::tls_client::Trust;
 
 use crate::client::address::{Address, Protocol};
 
@@ -12,6 +13,8 @@ use crate::client::address::{Address, Protocol};
 pub(crate) struct Entry {
     /// Where the broker is.
     pub(crate) address: Address,
+    /// Whom to believe that he is the broker, where it is by TLS.
+    pub(crate) trust: Trust,
     /// What to speak.
     pub(crate) protocol: Protocol,
     /// Who we are.

@@ -16,7 +16,6 @@ use mqtt::reason::Reason;
 use mqtt::topic::TopicName;
 use mqtt::version::Version;
 
-use crate::client::address::Protocol;
 use crate::client::entry::{Entry, Wanted};
 use crate::client::error::{doubt, in_time};
 use crate::client::wire::{Beat, Wire};
@@ -52,7 +51,7 @@ impl MqttClient {
     pub(crate) async fn enter(entry: &Entry, version: Version) -> Result<Self, Failure> {
         let patience = entry.patience;
         in_time(patience, "the broker's CONNACK", async {
-            let wire = Wire::open(&entry.address, Protocol::Mqtt(version)).await?;
+            let wire = Wire::open(entry).await?;
             let mut client = Self {
                 wire,
                 version,

@@ -9,7 +9,6 @@ use stomp::encode;
 use stomp::frame::{Command, Frame};
 use stomp::version::Version;
 
-use crate::client::address::Protocol;
 use crate::client::entry::{Entry, Wanted};
 use crate::client::error::{doubt, in_time};
 use crate::client::wire::{Beat, Wire};
@@ -39,7 +38,7 @@ impl StompClient {
     pub(crate) async fn enter(entry: &Entry) -> Result<Self, Failure> {
         let patience = entry.patience;
         in_time(patience, "the broker's CONNECTED", async {
-            let wire = Wire::open(&entry.address, Protocol::Stomp).await?;
+            let wire = Wire::open(entry).await?;
             let mut client = Self {
                 wire,
                 decoder: Decoder::default(),

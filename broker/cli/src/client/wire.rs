@@ -7,9 +7,11 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
+use transport::stream::Stream;
 use transport::ws_client::WebSocketClient;
 
-use crate::client::address::{Address, Protocol};
+use crate::client::address::Protocol;
+use crate::client::entry::Entry;
 use crate::failure::Failure;
 
 /// A connection with its buffers. Whatever waits here may be cancelled: nothing is lost or sent twice.
@@ -27,7 +29,7 @@ pub(crate) struct Wire {
 
 #[derive(Debug)]
 enum Link {
-    Tcp(TcpStream),
+    Tcp(Stream),
     WebSocket(Box<WebSocketClient>),
 }
 
@@ -47,14 +49,25 @@ impl Wire {
     ///
     /// # Errors
     ///
-    /// Nobody is there, or does not speak WebSocket.
-    pub(crate) async fn open(address: &Address, protocol: Protocol) -> Result<Self, Failure> {
+    /// Nobody is there, or is not to be believed, or does not speak WebSocket.
+    pub(crate) async fn open(entry: &Entry) -> Result<Self, Failure> {
+        let Entry { address, protocol, trust, .. } = entry;
         let unreachable = |error: io::Error| {
             Failure::runtime(format!("cannot reach {address}: {error}; is the broker running there?"))
         };
         let stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(unreachable)?;
         // Packets are small and wait for answers.
         stream.set_nodelay(true).map_err(unreachable)?;
+        let stream = if address.is_secure {
+            let wanted = match (&address.websocket, protocol) {
+                (Some(_), _) => &["http/1.1"][..],
+                (None, Protocol::Mqtt(_)) => &["mqtt"],
+                (None, Protocol::Stomp) => &[],
+            };
+            trust.shake(stream, &address.host, wanted).await.map_err(Failure::runtime)?
+        } else {
+            Stream::Plain(stream)
+        };
         let link = match &address.websocket {
             None => Link::Tcp(stream),
             Some(_) => {
@@ -151,7 +164,7 @@ impl Link {
                 while !bytes.is_empty() {
                     stream.write_buf(bytes).await?;
                 }
-                Ok(())
+                stream.flush().await
             }
             Self::WebSocket(websocket) => websocket.write(bytes).await,
         }

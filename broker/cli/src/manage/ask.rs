@@ -10,6 +10,8 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
+use transport::stream::Stream;
+use transport::tls_client::Trust;
 
 use crate::failure::Failure;
 
@@ -22,19 +24,28 @@ pub(crate) enum Place {
     Admin {
         /// `HOST:PORT`.
         address: String,
+        /// Whom to believe that he is the broker; `None`: it is not by TLS.
+        trust: Option<Trust>,
         /// A user and his password.
         login: Option<(String, String)>,
     },
 }
 
 impl Place {
-    /// Of `http://HOST:PORT`, or less of it.
+    /// Of `http://HOST:PORT`, or less of it, or `https://HOST:PORT`. `trust` is asked whether it is by TLS.
     ///
     /// # Errors
     ///
     /// It is nothing like that.
-    pub(crate) fn admin(url: &str, login: Option<(String, String)>) -> Result<Self, Failure> {
-        let rest = url.strip_prefix("http://").unwrap_or(url);
+    pub(crate) fn admin(
+        url: &str,
+        login: Option<(String, String)>,
+        trust: impl FnOnce(bool) -> Result<Trust, Failure>,
+    ) -> Result<Self, Failure> {
+        let (rest, is_secure) = match url.strip_prefix("https://") {
+            Some(rest) => (rest, true),
+            None => (url.strip_prefix("http://").unwrap_or(url), false),
+        };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let is_odd = |char: char| char.is_whitespace() || char.is_control() || "/?#@".contains(char);
         if rest.is_empty() || rest.contains(is_odd) {
@@ -45,8 +56,10 @@ impl Place {
         }
         let has_port =
             rest.rsplit_once(':').is_some_and(|(host, _)| host.ends_with(']') || !host.contains(':'));
-        let address = if has_port { rest.to_owned() } else { format!("{rest}:{PORT}") };
-        Ok(Self::Admin { address, login })
+        let port = if is_secure { PORT_BY_TLS } else { PORT };
+        let address = if has_port { rest.to_owned() } else { format!("{rest}:{port}") };
+        let trust = trust(is_secure)?;
+        Ok(Self::Admin { address, trust: is_secure.then_some(trust), login })
     }
 
     /// What is at `path`.
@@ -78,11 +91,18 @@ impl Place {
                     let stream = stream.map_err(|error| no_socket(&error, directory))?;
                     exchange(stream, &request(method, path, "localhost", "", body.as_deref())).await
                 }
-                Self::Admin { address, login } => {
+                Self::Admin { address, trust, login } => {
                     let stream = TcpStream::connect(address).await;
                     let stream = stream.map_err(|error| {
                         Failure::runtime(format!("no admin listener answers at http://{address}/: {error}"))
                     })?;
+                    let stream = match trust {
+                        Some(trust) => trust
+                            .shake(stream, host(address), &["http/1.1"])
+                            .await
+                            .map_err(Failure::runtime)?,
+                        None => Stream::Plain(stream),
+                    };
                     let shown = authorization(login.as_ref());
                     exchange(stream, &request(method, path, address, &shown, body.as_deref())).await
                 }
@@ -115,6 +135,12 @@ pub(crate) struct Answer {
     pub(crate) is_new: bool,
     /// What it says; null where it says nothing.
     pub(crate) value: Value,
+}
+
+/// The name or number in `HOST:PORT`, without the brackets of IPv6.
+fn host(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 /// What keeps us from the socket, and what to do about it.
@@ -184,6 +210,7 @@ fn parse(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
 
 /// Where the admin listener is if nobody says otherwise.
 const PORT: u16 = 15_672;
+const PORT_BY_TLS: u16 = 15_671;
 /// How long a broker may take, with tens of thousands of sessions to look at.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A page of ten thousand items is a few million bytes.
@@ -196,18 +223,22 @@ mod tests {
     #[test]
     fn an_admin_listener_is_named_in_full_or_in_part() {
         let check = |url: &str, expected: &str| {
-            let found = Place::admin(url, None);
+            let found = Place::admin(url, None, |_| Ok(Trust::default()));
+            let by_tls = url.starts_with("https://");
             assert!(
-                matches!(&found, Ok(Place::Admin { address, .. }) if address == expected),
+                matches!(&found, Ok(Place::Admin { address, trust, .. }) if address == expected && trust.is_some() == by_tls),
                 "{url}: {found:?}"
             );
         };
         check("http://127.0.0.1:8080/", "127.0.0.1:8080");
         check("http://localhost", "localhost:15672");
+        check("https://b.example", "b.example:15671");
+        check("https://b.example:443/", "b.example:443");
+        assert_eq!((host("b.example:443"), host("[::1]:443")), ("b.example", "::1"));
         check("[::1]:8080", "[::1]:8080");
         check("[::1]", "[::1]:15672");
-        for wrong in ["", "http://", "https://h", "http://h/path", "mqtt://h", "h\r\nx: y"] {
-            assert!(Place::admin(wrong, None).is_err(), "{wrong}");
+        for wrong in ["", "http://", "https://", "http://h/path", "mqtt://h", "h\r\nx: y"] {
+            assert!(Place::admin(wrong, None, |_| Ok(Trust::default())).is_err(), "{wrong}");
         }
     }
 

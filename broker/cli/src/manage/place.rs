@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::ask::Place;
+use crate::client::trust::TrustArgs;
 use crate::failure::Failure;
 
 /// Which broker, and who asks it.
@@ -14,7 +15,7 @@ pub(crate) struct PlaceArgs {
     /// The data directory of the broker; otherwise the one that `duetmq serve` would use here.
     #[arg(short, long, value_name = "DIR", conflicts_with = "admin")]
     data_dir: Option<PathBuf>,
-    /// The admin listener of the broker instead, such as http://127.0.0.1:15672.
+    /// The admin listener of the broker instead, such as http://127.0.0.1:15672 or https://broker.example.org:15671.
     #[arg(long, visible_alias = "url", value_name = "URL")]
     admin: Option<String>,
     /// User name, for --admin.
@@ -23,6 +24,8 @@ pub(crate) struct PlaceArgs {
     /// Password; others on this machine cannot see it in the environment as they can on a command line.
     #[arg(long, env = "DUETMQ_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
     password: Option<String>,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 /// The same, of commands to which `--user` means somebody else.
@@ -41,13 +44,15 @@ pub(crate) struct PlaceBesideUserArgs {
     /// His password; others on this machine cannot see it in the environment as they can on a command line.
     #[arg(long, env = "DUETMQ_PASSWORD", value_name = "PASSWORD", hide_env_values = true)]
     password: Option<String>,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 impl PlaceBesideUserArgs {
     /// As [`PlaceArgs::place`].
     pub(crate) fn place(self, default: impl FnOnce() -> Result<PathBuf, String>) -> Result<Place, Failure> {
-        let Self { data_dir, admin, admin_user: user, password } = self;
-        PlaceArgs { data_dir, admin, user, password }.place(default)
+        let Self { data_dir, admin, admin_user: user, password, trust } = self;
+        PlaceArgs { data_dir, admin, user, password, trust }.place(default)
     }
 }
 
@@ -57,7 +62,8 @@ impl PlaceArgs {
         match (self.admin, self.data_dir) {
             (Some(url), _) => {
                 let user = self.user.filter(|user| !user.is_empty());
-                Place::admin(&url, user.map(|user| (user, self.password.unwrap_or_default())))
+                let login = user.map(|user| (user, self.password.unwrap_or_default()));
+                Place::admin(&url, login, |is_secure| self.trust.trust(is_secure))
             }
             (None, Some(directory)) => Ok(Place::Data(directory)),
             (None, None) => Ok(Place::Data(default().map_err(Failure::usage)?)),

@@ -7,9 +7,8 @@ use model::event::Event;
 use model::name::{ClientId, UserName};
 use model::outbox::{By, Hangup};
 use model::request::Request;
+use telemetry::Complaints;
 use transport::peer::Peer;
-
-use crate::complaints::Complaints;
 
 /// Who is at the other end: known from the start, or learned from what the session asks and hears.
 #[derive(Debug)]

@@ -21,6 +21,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
+use transport::peer::Visitor;
 use transport::tcp;
 
 use super::*;
@@ -242,8 +243,8 @@ impl House {
     async fn enter(&self, session: Lined) -> Client {
         let listener = tcp::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
         let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
-        let (accepted, _) = tcp::accept(&listener).await.expect("accepted");
-        let carrier = Carrier::tcp(accepted).expect("connected");
+        let (accepted, address) = tcp::accept(&listener).await.expect("accepted");
+        let carrier = Carrier::tcp(accepted.into(), &Visitor { address, is_secure: false });
         let listener: Arc<str> = "test".into();
         let about =
             Arrival { address: None, protocol: "lines", listener: Arc::clone(&listener), handshake: None };

@@ -83,8 +83,36 @@ fn check_key(
             })
         }
         Kind::Tables(keys) => Item::Sections(check_tables(node, keys, path, errors)),
+        Kind::Named(keys) => Item::Named(check_named(node, keys, path, errors)),
         Kind::Names => Item::Names(check_names(node, path, errors)),
     }
+}
+
+fn check_named(
+    node: Option<&Node>,
+    keys: &[Key],
+    path: &str,
+    errors: &mut Vec<ConfigError>,
+) -> Vec<(String, Section)> {
+    let expected = format!("tables by names of your choice, each under its own [{path}.NAME]");
+    let table = match node {
+        None => return Vec::new(),
+        Some(Node { value: Value::Table(table), .. }) => table,
+        Some(node) => {
+            errors.push(mismatch(node, path, &expected));
+            return Vec::new();
+        }
+    };
+    let mut named = Vec::new();
+    for Entry { name, node, .. } in table.entries() {
+        if let Value::Table(inner) = &node.value {
+            let within = format!("{path}.{name}.");
+            named.push((name.clone(), check_table(inner, keys, &node.origin, &within, errors)));
+        } else {
+            errors.push(mismatch(node, path, &expected));
+        }
+    }
+    named
 }
 
 fn check_tables(

@@ -4,7 +4,7 @@ use crate::config::keys::acl::ACL;
 use crate::config::keys::declared::{BINDING, EXCHANGE, QUEUE};
 use crate::config::keys::hooks::HOOK;
 use crate::config::keys::limits::{BAN, LIMITS};
-use crate::config::keys::listeners::LISTENER;
+use crate::config::keys::listeners::{LISTENER, TLS};
 use crate::config::keys::rights::{ACCESS, ADMIN, AUTH, METRICS};
 use crate::config::schema::Default::{Is, Required, Unset};
 use crate::config::schema::{Key, Type};
@@ -44,6 +44,11 @@ pub(crate) const KEYS: &[Key] = &[
         LISTENER,
         "A place where clients come in. Where a file has none: MQTT on 127.0.0.1:1883, STOMP on 127.0.0.1:61613, \
          WebSocket on 127.0.0.1:15674 and 127.0.0.1:15675, admin on 127.0.0.1:15672.",
+    ),
+    Key::named(
+        "tls",
+        TLS,
+        "A certificate, for listeners that name it: see [security](security.md#tls). `duetmq cert dev` makes one to try it.",
     ),
     Key::tables("exchange", EXCHANGE, "An exchange that is declared at start, if it does not exist."),
     Key::tables("queue", QUEUE, "A queue that is declared at start, if it does not exist."),

@@ -8,11 +8,11 @@ use crate::config::tree::{Node, Table, Value};
 /// The listeners where nobody named any: this machine alone.
 pub(crate) fn defaults() -> Node {
     let listeners = vec![
-        listener(&Origin::Default, "mqtt", "127.0.0.1:1883", None),
-        listener(&Origin::Default, "stomp", "127.0.0.1:61613", None),
-        listener(&Origin::Default, "web", "127.0.0.1:15674", None),
-        listener(&Origin::Default, "web", "127.0.0.1:15675", None),
-        listener(&Origin::Default, "admin", "127.0.0.1:15672", None),
+        listener(&Origin::Default, "mqtt", "127.0.0.1:1883", false, None),
+        listener(&Origin::Default, "stomp", "127.0.0.1:61613", false, None),
+        listener(&Origin::Default, "web", "127.0.0.1:15674", false, None),
+        listener(&Origin::Default, "web", "127.0.0.1:15675", false, None),
+        listener(&Origin::Default, "admin", "127.0.0.1:15672", false, None),
     ];
     Node { value: Value::List(listeners), origin: Origin::Default }
 }
@@ -21,7 +21,7 @@ pub(crate) fn defaults() -> Node {
 ///
 /// # Errors
 ///
-/// If it is no URL, of no known scheme, or of one that is not supported yet.
+/// If it is no URL, of no known scheme, or of one that is not supported yet. Whether there is a certificate is seen later.
 pub(crate) fn from_url(url: &str) -> Result<Node, ConfigError> {
     let origin = Origin::Flag(format!("--listen {url}"));
     read(url, &origin).map_err(|text| ConfigError::new(&origin, text))
@@ -49,19 +49,17 @@ pub(crate) fn name_all(listeners: &mut Node) {
 
 fn read(url: &str, origin: &Origin) -> Result<Node, String> {
     let (scheme, rest) = url.split_once("://").ok_or("expected a URL such as mqtt://127.0.0.1:1883")?;
-    let (protocol, port) = match scheme {
-        "mqtt" | "tcp" => ("mqtt", Some(1883)),
-        "stomp" => ("stomp", Some(61613)),
-        "ws" | "sockjs" => ("web", Some(15674)),
-        "http" => ("admin", Some(15672)),
-        "auto" => ("auto", None),
-        "mqtts" | "mqtt+tls" | "ssl" | "tls" | "stomps" | "stomp+tls" | "stomp+ssl" | "wss" | "ws+tls"
-        | "https" | "auto+tls" => {
-            return Err(
-                "TLS is not supported yet; listen without it on this machine, behind a proxy that has it"
-                    .into(),
-            );
-        }
+    let (protocol, port, by_tls) = match scheme {
+        "mqtt" | "tcp" => ("mqtt", Some(1883), false),
+        "stomp" => ("stomp", Some(61613), false),
+        "ws" | "sockjs" => ("web", Some(15674), false),
+        "http" => ("admin", Some(15672), false),
+        "auto" => ("auto", None, false),
+        "mqtts" | "mqtt+tls" | "ssl" | "tls" => ("mqtt", Some(8883), true),
+        "stomps" | "stomp+tls" | "stomp+ssl" => ("stomp", Some(61614), true),
+        "wss" | "ws+tls" | "sockjs+tls" => ("web", Some(15673), true),
+        "https" => ("admin", Some(15671), true),
+        "auto+tls" => ("auto", None, true),
         "unix" => return Err(format!("{scheme} is not supported yet")),
         other => {
             let meant = nearest(other, SCHEMES).map(|meant| format!(" - did you mean \"{meant}\"?"));
@@ -78,23 +76,29 @@ fn read(url: &str, origin: &Origin) -> Result<Node, String> {
     let place = match (has_port, port) {
         (true, _) => place.to_owned(),
         (false, Some(port)) => format!("{place}:{port}"),
-        (false, None) => return Err("auto has no port of its own; write auto://127.0.0.1:7000".to_owned()),
+        (false, None) => {
+            return Err(format!("{scheme} has no port of its own; write {scheme}://127.0.0.1:7000"));
+        }
     };
     let bind = address(&place).ok_or_else(|| {
         format!(
             "{place:?} is no address to listen on; expected an address and a port, such as 127.0.0.1:1883"
         )
     })?;
-    let key = if scheme == "sockjs" { "sockjs" } else { "ws" };
-    let path = path.strip_suffix('/').filter(|_| scheme == "sockjs").unwrap_or(path);
-    Ok(listener(origin, protocol, &bind.to_string(), (path.len() > 1).then_some((key, path))))
+    let key = if scheme.starts_with("sockjs") { "sockjs" } else { "ws" };
+    let path = path.strip_suffix('/').filter(|_| key == "sockjs").unwrap_or(path);
+    Ok(listener(origin, protocol, &bind.to_string(), by_tls, (path.len() > 1).then_some((key, path))))
 }
 
-fn listener(origin: &Origin, protocol: &str, bind: &str, path: Option<(&str, &str)>) -> Node {
+/// One that is `by_tls` shows the certificate that is called `default`.
+fn listener(origin: &Origin, protocol: &str, bind: &str, by_tls: bool, path: Option<(&str, &str)>) -> Node {
     let text = |text: &str| Node { value: Value::Text(text.to_owned()), origin: origin.clone() };
     let mut table = Table::default();
     table.put("protocol", text(protocol));
     table.put("bind", text(bind));
+    if by_tls {
+        table.put("tls", text("default"));
+    }
     if let Some((key, path)) = path {
         let mut paths = Table::default();
         paths.put(key, text(path));
@@ -103,7 +107,20 @@ fn listener(origin: &Origin, protocol: &str, bind: &str, path: Option<(&str, &st
     Node { value: Value::Table(table), origin: origin.clone() }
 }
 
-const SCHEMES: [&str; 6] = ["mqtt", "stomp", "ws", "sockjs", "auto", "http"];
+const SCHEMES: [&str; 12] = [
+    "mqtt",
+    "stomp",
+    "ws",
+    "sockjs",
+    "auto",
+    "http",
+    "mqtts",
+    "stomps",
+    "wss",
+    "sockjs+tls",
+    "auto+tls",
+    "https",
+];
 
 #[cfg(test)]
 mod tests {
@@ -122,12 +139,18 @@ mod tests {
         check("sockjs://localhost", "web 127.0.0.1:15674");
         check("http://127.0.0.1:8080/", "admin 127.0.0.1:8080");
         check("auto://10.0.0.1:7000", "auto 10.0.0.1:7000");
+        check("mqtts://0.0.0.0", "mqtt 0.0.0.0:8883 by tls");
+        check("ssl://:1", "mqtt 127.0.0.1:1 by tls");
+        check("stomps://:61615", "stomp 127.0.0.1:61615 by tls");
+        check("stomp+tls://localhost", "stomp 127.0.0.1:61614 by tls");
+        check("wss://:443/chat", "web 127.0.0.1:443 by tls /chat");
+        check("sockjs+tls://:443/chat/", "web 127.0.0.1:443 by tls sockjs /chat");
+        check("https://localhost", "admin 127.0.0.1:15671 by tls");
+        check("auto+tls://:7000", "auto 127.0.0.1:7000 by tls");
     }
 
     #[test]
     fn what_cannot_be_listened_on_is_refused_with_a_reason() {
-        refuse("mqtts://0.0.0.0:8883", "TLS is not supported yet");
-        refuse("wss://0.0.0.0:8883", "TLS is not supported yet");
         refuse("unix:///run/x.sock", "unix is not supported yet");
         refuse("mqqt://:1", "did you mean \"mqtt\"?");
         refuse("amqp://:5672", "there are mqtt, stomp");
@@ -136,6 +159,8 @@ mod tests {
         refuse("mqtt://127.0.0.1:99999", "is no address to listen on");
         refuse("mqtt://127.0.0.1:1883/x", "has no path");
         refuse("auto://127.0.0.1", "no port of its own");
+        refuse("auto+tls://127.0.0.1", "no port of its own");
+        refuse("mqtts://:1/x", "has no path");
     }
 
     #[track_caller]
@@ -146,6 +171,10 @@ mod tests {
             other => panic!("{url}: {other:?}"),
         };
         let mut shown = format!("{} {}", text(&table, "protocol"), text(&table, "bind"));
+        if table.get("tls").is_some() {
+            assert_eq!(text(&table, "tls"), "default");
+            shown.push_str(" by tls");
+        }
         if let Some(Node { value: Value::Table(paths), .. }) = table.get("paths") {
             let key = if paths.get("ws").is_some() { "ws" } else { "sockjs" };
             let path = text(paths, key);

@@ -75,7 +75,7 @@ pub(crate) fn from_environment(
         };
         match kind_at(keys, &path) {
             Some(Kind::Value(..)) => overrides.push(Override { path, origin, text: text.clone() }),
-            Some(Kind::Table(_) | Kind::Tables(_) | Kind::Names) | None => {
+            Some(Kind::Table(_) | Kind::Tables(_) | Kind::Named(_) | Kind::Names) | None => {
                 errors.push(ConfigError::new(&origin, unknown_variable(name, keys)));
             }
         }
@@ -90,15 +90,17 @@ pub(crate) fn from_environment(
 /// Variables with our prefix that are not keys: the file's own place, what the client commands read, and what container
 /// platforms set by themselves for a service that is called `duetmq`.
 fn is_for_others(name: &str) -> bool {
-    matches!(name, "CONFIG" | "URL" | "USER" | "PASSWORD" | "PORT" | "SERVICE_HOST" | "SERVICE_PORT")
-        || name.starts_with("PORT_")
+    matches!(
+        name,
+        "CONFIG" | "URL" | "USER" | "PASSWORD" | "CAFILE" | "PORT" | "SERVICE_HOST" | "SERVICE_PORT"
+    ) || name.starts_with("PORT_")
         || name.starts_with("SERVICE_PORT_")
 }
 
 fn unknown_variable(name: &str, keys: &[Key]) -> String {
     let mut names = variables(keys);
     names.extend(SHORT_NAMES.iter().map(|(short, _)| (*short).to_owned()));
-    names.extend(["CONFIG", "URL", "USER", "PASSWORD"].map(str::to_owned));
+    names.extend(["CONFIG", "URL", "USER", "PASSWORD", "CAFILE"].map(str::to_owned));
     match nearest(name, names.iter().map(String::as_str)) {
         Some(meant) => format!("unknown variable - did you mean {PREFIX}{meant}?"),
         None => {
@@ -121,6 +123,7 @@ fn variables(keys: &[Key]) -> Vec<String> {
             Kind::Value(..) => names.push(name),
             Kind::Table(keys) => names.extend(below(keys, "__")),
             Kind::Tables(keys) => names.extend(below(keys, "__0__")),
+            Kind::Named(keys) => names.extend(below(keys, "__DEFAULT__")),
             Kind::Names => {}
         }
     }
@@ -134,6 +137,7 @@ fn kind_at<'a>(keys: &'a [Key], path: &[String]) -> Option<&'a Kind> {
         (kind, []) => Some(kind),
         (Kind::Table(keys), rest) => kind_at(keys, rest),
         (Kind::Tables(keys), [index, rest @ ..]) if index.parse::<usize>().is_ok() => kind_at(keys, rest),
+        (Kind::Named(keys), [_, rest @ ..]) => kind_at(keys, rest),
         (Kind::Tables(_) | Kind::Names | Kind::Value(..), _) => None,
     }
 }
@@ -166,6 +170,16 @@ fn put(table: &mut Table, keys: &[Key], steps: &[&str], done: &str, node: Node) 
             // What the file has there is no table; the check says so.
             None => Ok(()),
         },
+        Kind::Named(keys) => {
+            let Some((name, rest)) = rest.split_first() else {
+                return Err(format!("{step} has tables by name; write {done}NAME and a key of it"));
+            };
+            let tables = inner(table, step, &node.origin);
+            match tables.and_then(|tables| inner(tables, name, &node.origin)) {
+                Some(table) => put(table, keys, rest, &format!("{done}{name}."), node),
+                None => Ok(()),
+            }
+        }
         Kind::Names => {
             if let Some(table) = inner(table, step, &node.origin) {
                 // Names may have dots in them. They are texts, whatever they look like.

@@ -40,6 +40,13 @@ fn print_tables(section: &Section, keys: &[Key], path: &str, out: &mut String) {
                     print_table(inner, keys, &format!("{path}{}.", key.name), out);
                 }
             }
+            (Kind::Named(keys), Item::Named(list)) => {
+                for (name, inner) in list {
+                    let path = format!("{path}{}.{}", key.name, bare(name));
+                    let _ = writeln!(out, "\n[{path}]");
+                    print_table(inner, keys, &format!("{path}."), out);
+                }
+            }
             // Its values stand above already, with dots; what is left are tables of its own.
             (Kind::Table(keys), Item::Section(inner)) => {
                 let path = format!("{path}{}.", key.name);
@@ -102,6 +109,12 @@ fn value(given: &Given) -> String {
 
 fn list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+/// As TOML writes a name in a path.
+fn bare(name: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { quote(name) }
 }
 
 /// As TOML writes a text, so that reading it gives the same again.

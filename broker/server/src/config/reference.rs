@@ -36,6 +36,7 @@ fn section(key: &Key, path: &str, out: &mut String) {
     let (keys, heading) = match key.kind {
         Kind::Table(keys) => (keys, format!("[{path}{}]", key.name)),
         Kind::Tables(keys) => (keys, format!("[[{path}{}]]", key.name)),
+        Kind::Named(keys) => (keys, format!("[{path}{}.NAME]", key.name)),
         Kind::Value(..) | Kind::Names => return,
     };
     let _ = write!(out, "### `{heading}`\n\n{}\n\n", key.doc);
@@ -49,7 +50,7 @@ fn section(key: &Key, path: &str, out: &mut String) {
 fn tables(keys: &[Key], path: &str, out: &mut String) {
     for inner in keys {
         match inner.kind {
-            Kind::Tables(_) => section(inner, path, out),
+            Kind::Tables(_) | Kind::Named(_) => section(inner, path, out),
             Kind::Table(keys) => tables(keys, &format!("{path}{}.", inner.name), out),
             Kind::Value(..) | Kind::Names => {}
         }
@@ -67,7 +68,7 @@ fn rows(keys: &[Key], prefix: &str, only: Option<Only>, out: &mut String) {
                 rows(keys, &format!("{name}."), only, out);
                 continue;
             }
-            Kind::Tables(_) => continue,
+            Kind::Tables(_) | Kind::Named(_) => continue,
         };
         let only = only.map(|(beside, words)| format!(" Only where `{beside}` is {}.", quoted(words, "or")));
         let _ = writeln!(out, "| `{name}` | {of} | {default} | {}{} |", key.doc, only.unwrap_or_default());

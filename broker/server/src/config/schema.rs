@@ -33,6 +33,11 @@ impl Key {
         Self { name, kind: Kind::Tables(keys), doc, only: None }
     }
 
+    /// `[name.any]`
+    pub(crate) const fn named(name: &'static str, keys: &'static [Self], doc: &'static str) -> Self {
+        Self { name, kind: Kind::Named(keys), doc, only: None }
+    }
+
     /// `name = { any = "text" }`
     pub(crate) const fn names(name: &'static str, doc: &'static str) -> Self {
         Self { name, kind: Kind::Names, doc, only: None }
@@ -52,6 +57,8 @@ pub(crate) enum Kind {
     Table(&'static [Key]),
     /// `[[name]]`: these keys, any number of times.
     Tables(&'static [Key]),
+    /// `[name.any]`: these keys, under each name that the user chooses.
+    Named(&'static [Key]),
     /// `name = { any = "text" }`: names that the user chooses.
     Names,
     /// `name = …`

@@ -17,6 +17,8 @@ pub(crate) enum Item {
     Section(Section),
     /// Tables.
     Sections(Vec<Section>),
+    /// Tables, by names that the user chose.
+    Named(Vec<(String, Section)>),
     /// Names that the user chose.
     Names(Vec<(String, Given)>),
 }
@@ -66,7 +68,7 @@ impl Section {
     pub(crate) fn given(&self, key: &str) -> &Given {
         match self.item(key) {
             Item::Value(given) => given,
-            Item::Section(_) | Item::Sections(_) | Item::Names(_) => {
+            Item::Section(_) | Item::Sections(_) | Item::Named(_) | Item::Names(_) => {
                 panic!("the schema has a value at {key:?}")
             }
         }
@@ -75,7 +77,7 @@ impl Section {
     pub(crate) fn section(&self, key: &str) -> &Self {
         match self.item(key) {
             Item::Section(section) => section,
-            Item::Value(_) | Item::Sections(_) | Item::Names(_) => {
+            Item::Value(_) | Item::Sections(_) | Item::Named(_) | Item::Names(_) => {
                 panic!("the schema has a table at {key:?}")
             }
         }
@@ -84,14 +86,25 @@ impl Section {
     pub(crate) fn sections(&self, key: &str) -> &[Self] {
         match self.item(key) {
             Item::Sections(sections) => sections,
-            Item::Value(_) | Item::Section(_) | Item::Names(_) => panic!("the schema has tables at {key:?}"),
+            Item::Value(_) | Item::Section(_) | Item::Named(_) | Item::Names(_) => {
+                panic!("the schema has tables at {key:?}")
+            }
+        }
+    }
+
+    pub(crate) fn named(&self, key: &str) -> &[(String, Self)] {
+        match self.item(key) {
+            Item::Named(named) => named,
+            Item::Value(_) | Item::Section(_) | Item::Sections(_) | Item::Names(_) => {
+                panic!("the schema has tables by name at {key:?}")
+            }
         }
     }
 
     pub(crate) fn names(&self, key: &str) -> &[(String, Given)] {
         match self.item(key) {
             Item::Names(names) => names,
-            Item::Value(_) | Item::Section(_) | Item::Sections(_) => {
+            Item::Value(_) | Item::Section(_) | Item::Sections(_) | Item::Named(_) => {
                 panic!("the schema has names at {key:?}")
             }
         }

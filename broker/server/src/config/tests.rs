@@ -256,7 +256,7 @@ fn what_is_printed_says_the_same_when_it_is_read() {
 
 #[test]
 fn every_key_is_printed() {
-    let file = "[[listener]]\nprotocol = \"web\"\nbind = \":1\"\n[[exchange]]\nname = \"x\"\n[[queue]]\nname = \"q\"\n[[binding]]\nexchange = \"x\"\nqueue = \"q\"\n[[stomp.prefix]]\nprefix = \"/sub/\"\n[[access.deny]]\nfilter = \"x\"\n[[durability.rule]]\npattern = \"x\"\nlevel = \"os\"\n[[admin.user]]\nname = \"x\"\ntag = \"monitoring\"\n[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\"]\n[auth.jwt]\nissuer = [\"x\"]\naudience = [\"x\"]\n[[auth.jwt.key]]\nalgorithm = \"HS256\"\nsecret = \"x\"\n[[auth.jwt.jwks]]\nfile = \"x\"\nalgorithms = [\"ES256\"]\n[mqtt]\nredirect = \"temporary\"\nserver_reference = \"x\"\n";
+    let file = "[[listener]]\nprotocol = \"web\"\nbind = \":1\"\n[[exchange]]\nname = \"x\"\n[[queue]]\nname = \"q\"\n[[binding]]\nexchange = \"x\"\nqueue = \"q\"\n[[stomp.prefix]]\nprefix = \"/sub/\"\n[[access.deny]]\nfilter = \"x\"\n[[durability.rule]]\npattern = \"x\"\nlevel = \"os\"\n[[admin.user]]\nname = \"x\"\ntag = \"monitoring\"\n[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\"]\n[auth.jwt]\nissuer = [\"x\"]\naudience = [\"x\"]\n[[auth.jwt.key]]\nalgorithm = \"HS256\"\nsecret = \"x\"\n[[auth.jwt.jwks]]\nfile = \"x\"\nalgorithms = [\"ES256\"]\n[mqtt]\nredirect = \"temporary\"\nserver_reference = \"x\"\n[tls.x]\ncert = \"x\"\nkey = \"x\"\n";
     let text = load(file, &[], &ServeArgs::default()).unwrap_or_else(|errors| panic!("{errors:?}")).print();
     let mut names = Vec::new();
     collect_keys(KEYS, &mut names);
@@ -410,7 +410,9 @@ fn a_file_that_is_not_there_is_told() {
 fn collect_keys(keys: &[schema::Key], names: &mut Vec<&'static str>) {
     for key in keys {
         match key.kind {
-            schema::Kind::Table(inner) | schema::Kind::Tables(inner) => collect_keys(inner, names),
+            schema::Kind::Table(inner) | schema::Kind::Tables(inner) | schema::Kind::Named(inner) => {
+                collect_keys(inner, names)
+            }
             schema::Kind::Names => {}
             schema::Kind::Value(..) => names.push(key.name),
         }

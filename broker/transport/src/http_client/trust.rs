@@ -8,9 +8,19 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
-/// Whoever is certified by one of `authorities`, a file of certificates as PEM; without it, by one whom the operating system
-/// knows. May wait for the disk.
+/// Whoever is certified by one of [`roots`].
 pub(super) fn connector(authorities: Option<&Path>) -> Result<TlsConnector, TrustError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TrustError::Authorities("TLS".to_owned(), error.to_string()))?
+        .with_root_certificates(roots(authorities)?)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The `authorities` of a file of certificates as PEM; without it, those whom the operating system knows. May wait for the disk.
+pub(crate) fn roots(authorities: Option<&Path>) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
     match authorities {
         Some(path) => {
@@ -30,13 +40,7 @@ pub(super) fn connector(authorities: Option<&Path>) -> Result<TlsConnector, Trus
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TrustError::Authorities("TLS".to_owned(), error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(roots)
 }
 
 /// Why nobody can be known by that.

@@ -7,8 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures_util::{Sink, Stream};
-use tokio::net::TcpStream;
+use futures_util::{Sink, Stream as _};
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -16,13 +15,14 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 
 use crate::http::Upgraded;
 use crate::sockjs::frame::{self, Close, HEART_BEAT, Messages, OPEN};
+use crate::stream::Stream;
 use crate::websocket::violation::Violation;
 use crate::websocket::{accept, end_of_stream, network};
 
 /// Messages to and from a client whose transport is a WebSocket.
 #[derive(Debug)]
 pub struct Framed {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Stream>,
     message_bytes_max: usize,
     inbound: VecDeque<String>,
     heart_beat: Duration,
@@ -160,7 +160,7 @@ impl Framed {
     }
 
     /// The connection below.
-    pub fn stream_mut(&mut self) -> &mut TcpStream {
+    pub fn stream_mut(&mut self) -> &mut Stream {
         self.stream.get_mut()
     }
 

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,7 +19,6 @@ pub struct Polled {
     session: Arc<Session>,
     name: Box<str>,
     sessions: Arc<Sessions>,
-    address: SocketAddr,
     /// Rings when nobody has come to receive for too long.
     alarm: Option<Pin<Box<Sleep>>>,
     /// Counts this one among those that live.
@@ -29,20 +27,10 @@ pub struct Polled {
 
 impl Polled {
     /// For the session that is called `name`.
-    pub(crate) fn new(
-        session: Arc<Session>,
-        name: Box<str>,
-        sessions: Arc<Sessions>,
-        address: SocketAddr,
-    ) -> Self {
+    pub(crate) fn new(session: Arc<Session>, name: Box<str>, sessions: Arc<Sessions>) -> Self {
         let alive = sessions.alive().clone();
         alive.send_modify(|count| *count += 1);
-        Self { session, name, sessions, address, alarm: None, alive }
-    }
-
-    /// Where the client came from that opened it.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+        Self { session, name, sessions, alarm: None, alive }
     }
 
     /// The next message; `None` when the client is gone: it has not come back in time, or its connection broke.

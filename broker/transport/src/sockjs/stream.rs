@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
-use tokio::net::TcpStream;
 
 use crate::http::subprotocol::Protocol;
 use crate::sockjs::framed::Framed;
 use crate::sockjs::polled::Polled;
+use crate::stream::Stream;
 use crate::websocket::gather;
 
 /// A client of SockJS, whatever its transport.
@@ -130,7 +130,7 @@ impl SockJsStream {
     }
 
     /// The connection below, if there is one.
-    pub fn stream_mut(&mut self) -> Option<&mut TcpStream> {
+    pub fn stream_mut(&mut self) -> Option<&mut Stream> {
         match &mut self.conversation {
             Conversation::Polled(_) => None,
             Conversation::Framed(framed) => Some(framed.stream_mut()),

@@ -20,6 +20,12 @@ pub(crate) const LISTENER: &[Key] = &[
          machine alone. Port 0 takes any free one.",
     ),
     Key::value("name", Type::Name, Unset("protocol and number, such as mqtt-1"), "What the log calls it."),
+    Key::value(
+        "tls",
+        Type::Name,
+        Unset("without TLS"),
+        "By TLS, with the certificate of that name: `default` is the one of `[tls.default]`.",
+    ),
     Key::table("paths", PATHS, "Where WebSockets are opened, and SockJS is served.").only_where("protocol", WEB),
     Key::value(
         "origins",
@@ -30,6 +36,22 @@ pub(crate) const LISTENER: &[Key] = &[
     )
     .only_where("protocol", WEB),
     Key::table("sockjs", SOCKJS, "How SockJS is served.").only_where("protocol", WEB),
+];
+
+/// `[tls.NAME]`
+pub(crate) const TLS: &[Key] = &[
+    Key::value(
+        "cert",
+        Type::Text,
+        Required,
+        "A file with the certificate of this broker and, behind it, those between it and an authority that clients know; PEM.",
+    ),
+    Key::value(
+        "key",
+        Type::Text,
+        Required,
+        "A file with its private key, without a passphrase, that nobody but its owner may read (`chmod 600`); PEM.",
+    ),
 ];
 
 const WEB: &[&str] = &["web", "auto"];

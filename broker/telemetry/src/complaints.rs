@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Keeps whoever is refused a thousand times a second from filling the log.
 #[derive(Debug, Default)]
-pub(crate) struct Complaints(Mutex<State>);
+pub struct Complaints(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -16,7 +16,7 @@ struct State {
 
 impl Complaints {
     /// Whether one more may be made: then, how many were withheld before it.
-    pub(crate) fn may_complain(&self, now: Instant) -> Option<u64> {
+    pub fn may_complain(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.since.is_none_or(|since| now >= since + SECOND) {
             state.since = Some(now);

@@ -1,0 +1,128 @@
+//! Door: who comes in at an admin listener, by TLS where it has that
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use telemetry::Complaints;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use transport::stream::Stream;
+use transport::tcp::{self, BindError};
+use transport::tls::acceptor::Acceptor;
+use transport::tls::{Purpose, Tls};
+
+/// Where people and programs come in that look after the broker.
+#[derive(Debug)]
+pub struct Door {
+    listener: TcpListener,
+    tls: Option<Acceptor>,
+    /// Those that have not shaken hands yet: none of them keeps others waiting.
+    entering: JoinSet<Option<(Stream, SocketAddr)>>,
+    complaints: Arc<Complaints>,
+}
+
+impl Door {
+    /// Listens on `address`; port 0 takes a free one. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// Says which address it was, and if somebody else listens there, who.
+    pub fn bind(address: SocketAddr, tls: Option<Arc<Tls>>) -> Result<Self, BindError> {
+        let listener = tcp::bind(address)?;
+        let tls = tls.map(|tls| Acceptor::new(tls, Purpose::Web));
+        Ok(Self { listener, tls, entering: JoinSet::new(), complaints: Arc::default() })
+    }
+
+    /// Where it is, with the port that it has now.
+    ///
+    /// # Errors
+    ///
+    /// As `getsockname(2)`.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+impl Listener for Door {
+    type Io = Stream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Stream, SocketAddr) {
+        loop {
+            let Some(acceptor) = self.tls.clone() else {
+                let (stream, address) = next(&self.listener).await;
+                return (stream.into(), address);
+            };
+            let has_room = self.entering.len() < ENTERING_MAX;
+            tokio::select! {
+                Some(entered) = self.entering.join_next() => {
+                    if let Ok(Some(entered)) = entered {
+                        return entered;
+                    }
+                }
+                (stream, address) = next(&self.listener), if has_room => {
+                    let complaints = Arc::clone(&self.complaints);
+                    self.entering.spawn(enter(acceptor, stream, address, complaints));
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.address()
+    }
+}
+
+/// Waits for the next connection.
+async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match tcp::accept(listener).await {
+            Ok(accepted) => return accepted,
+            Err(error) if tcp::concerns_one_peer(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "admin.accept_paused");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn enter(
+    acceptor: Acceptor,
+    stream: TcpStream,
+    address: SocketAddr,
+    complaints: Arc<Complaints>,
+) -> Option<(Stream, SocketAddr)> {
+    match acceptor.accept(stream).await {
+        Ok(stream) => Some((stream, address)),
+        Err(error) if error.is_passing_by() => {
+            tracing::debug!(peer = %address, reason = %error, "admin.closed");
+            None
+        }
+        Err(error) => {
+            if let Some(withheld) = complaints.may_complain(Instant::now()) {
+                tracing::warn!(peer = %address, reason = %error, withheld, "admin.closed");
+            }
+            None
+        }
+    }
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CameFrom(pub(crate) SocketAddr);
+
+impl Connected<IncomingStream<'_, Door>> for CameFrom {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+/// How many may be shaking hands; more wait to be accepted.
+const ENTERING_MAX: usize = 256;
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,81 @@
+//! What a certificate says (X.509, RFC 5280), as far as anybody here wants to know
+
+use x509_parser::asn1_rs::FromDer;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+
+/// A certificate, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Whose it is: `CN=broker.example.org`.
+    pub subject: String,
+    /// Who signed it.
+    pub issuer: String,
+    /// In seconds since 1970.
+    pub not_before: i64,
+    /// In seconds since 1970.
+    pub not_after: i64,
+    /// Whether others may be signed with its key.
+    pub is_authority: bool,
+    /// The common names in the subject, in their order.
+    pub common_names: Vec<String>,
+    /// The alternative names of the subject, in their order.
+    pub alternative_names: Vec<AlternativeName>,
+}
+
+/// Another name of whom a certificate is for (RFC 5280, 4.2.1.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlternativeName {
+    /// A host.
+    Dns(String),
+    /// A mailbox.
+    Email(String),
+    /// An URI.
+    Uri(String),
+    /// An IP address.
+    Address(std::net::IpAddr),
+}
+
+impl Certificate {
+    /// Reads it (DER).
+    ///
+    /// # Errors
+    ///
+    /// It is none, for people.
+    pub fn read(der: &[u8]) -> Result<Self, String> {
+        let (_, found) =
+            X509Certificate::from_der(der).map_err(|error| format!("no certificate: {error}"))?;
+        let names =
+            found.subject_alternative_name().map_err(|error| format!("alternative names: {error}"))?;
+        let names = names.iter().flat_map(|names| &names.value.general_names);
+        Ok(Self {
+            subject: found.subject().to_string(),
+            issuer: found.issuer().to_string(),
+            not_before: found.validity().not_before.timestamp(),
+            not_after: found.validity().not_after.timestamp(),
+            is_authority: found.is_ca(),
+            common_names: found
+                .subject()
+                .iter_common_name()
+                .filter_map(|name| name.as_str().ok().map(str::to_owned))
+                .collect(),
+            alternative_names: names.filter_map(alternative_name).collect(),
+        })
+    }
+}
+
+/// `None`: of a kind that means nothing here.
+fn alternative_name(name: &GeneralName<'_>) -> Option<AlternativeName> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "not ours: all other kinds mean nothing here")]
+    match name {
+        GeneralName::DNSName(name) => Some(AlternativeName::Dns((*name).to_owned())),
+        GeneralName::RFC822Name(name) => Some(AlternativeName::Email((*name).to_owned())),
+        GeneralName::URI(name) => Some(AlternativeName::Uri((*name).to_owned())),
+        GeneralName::IPAddress(bytes) => {
+            let four = <[u8; 4]>::try_from(*bytes).map(std::net::IpAddr::from);
+            let sixteen = <[u8; 16]>::try_from(*bytes).map(std::net::IpAddr::from);
+            four.or(sixteen).ok().map(AlternativeName::Address)
+        }
+        _ => None,
+    }
+}
