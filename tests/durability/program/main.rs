@@ -10,6 +10,7 @@ mod estate;
 mod faults;
 mod kept;
 mod ledger;
+mod levels;
 mod options;
 mod payload;
 mod publisher;
@@ -35,6 +36,7 @@ use crate::consumer::Place;
 use crate::deaths::Deaths;
 use crate::faults::Disk;
 use crate::ledger::{Promise, Rules};
+use crate::levels::Level;
 use crate::options::Options;
 use crate::scene::{Phase, Scene};
 
@@ -71,7 +73,7 @@ fn run(options: &Options) -> Result<bool> {
     let mut broker = setup.start()?;
     let scene = Scene::new(broker.at(Door::Mqtt), broker.at(Door::Stomp));
     let told = std::thread::scope(|threads| {
-        cast(threads, &scene, &mut dice);
+        cast(threads, &scene, options, &mut dice);
         let told = perform(&mut broker, &scene, disk.as_ref(), options, &mut dice);
         scene.enter(Phase::Over);
         told
@@ -88,13 +90,19 @@ fn run(options: &Options) -> Result<bool> {
 }
 
 /// Everybody, each on a thread.
-fn cast<'a>(threads: &'a Scope<'a, '_>, scene: &'a Scene, dice: &mut Dice) {
+fn cast<'a>(threads: &'a Scope<'a, '_>, scene: &'a Scene, options: &Options, dice: &mut Dice) {
     cast_subscribers(threads, scene, dice);
     cast_publishers(threads, scene, dice);
     // Each of these does all of its part alone, and knows by itself what is right.
     for act in [kept::act_over_mqtt, kept::act_over_stomp, wills::inherit, wills::die, toggle::act] {
         let own = dice.fork();
         threads.spawn(move || act(scene, own));
+    }
+    // Whatever else a disk does, it loses at each death what was not synced.
+    let loses = options.fault.is_some();
+    for level in [Level::Os { loses }, Level::Memory] {
+        let own = dice.fork();
+        threads.spawn(move || levels::act(scene, level, own));
     }
 }
 
