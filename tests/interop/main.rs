@@ -7,6 +7,7 @@ mod bans;
 mod bridges;
 mod browser;
 mod clients;
+mod clock;
 mod crossing;
 mod crossing_names;
 mod crossing_promises;

@@ -60,7 +60,7 @@ impl Broker {
         let registry = Registry::new(Arc::clone(&access));
         let bans = Bans::new(parts.vhost.options.bans.clone());
         let wills = recovered.map(|mut recovered| {
-            let now = clock::wall_now();
+            let now = clock::now();
             recovered.bans.drain(..).for_each(|ban| bans.restore(&parts, ban, now));
             recovery::recover(&parts, &registry, recovered)
         });
@@ -113,7 +113,7 @@ impl Broker {
 
     /// Whether whoever comes from there stays out: to be asked before anything is read.
     pub fn keeps_out(&self, address: IpAddr) -> bool {
-        self.core.bans.keeps_out(address, clock::wall_now())
+        self.core.bans.keeps_out(address, clock::now())
     }
 
     /// A connection came in.

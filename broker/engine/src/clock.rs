@@ -1,11 +1,23 @@
-//! Wall-clock time, read in one place.
+//! What time it is: by the clock on the wall, and as all counts that lasts for so long
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use model::time::WallMs;
 
-/// Now. A clock before 1970 counts as 1970.
+/// Now, by the clock on the wall, which somebody may set. A clock before 1970 counts as 1970.
 pub(crate) fn wall_now() -> WallMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     WallMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
+
+/// Now, as all counts that lasts for so long: what the wall clock said when this life of the broker began, and what has passed
+/// since. If somebody sets the clock, no message expires by that, no will is due, and no id is forgotten. Written down it is
+/// a wall-clock time, so that time goes on while the broker is down.
+pub(crate) fn now() -> WallMs {
+    let (at, began) = BEGAN.get_or_init(|| (Instant::now(), wall_now()));
+    began.plus(at.elapsed())
+}
+
+/// Read once, and the same for all.
+static BEGAN: OnceLock<(Instant, WallMs)> = OnceLock::new();

@@ -214,7 +214,7 @@ impl Commands {
         lasts: Option<Duration>,
         reason: &str,
     ) -> Result<usize, Refusal> {
-        let since = clock::wall_now();
+        let since = clock::now();
         let until = lasts.map(|lasts| since.plus(lasts));
         let ban = Ban { subject: subject.clone(), until, since, by: Author::Hand, reason: reason.into() };
         let core = &self.core;

@@ -32,7 +32,7 @@ pub(crate) fn watch_unused(parts: &Parts, queue: &Queue) {
     if queue.arguments().is_none_or(|arguments| arguments.expires_ms.is_none()) {
         return;
     }
-    queue.use_at(clock::wall_now());
+    queue.use_at(clock::now());
     if let Some(end) = queue.unused_from() {
         parts.vhost.timers.once(instant_of(end), Once::Unused(queue.options().name.clone()));
     }
@@ -49,7 +49,7 @@ pub(crate) fn watch_publications(parts: &Parts) {
 /// clock again then.
 pub(crate) fn instant_of(end: WallMs) -> Instant {
     let now = Instant::now();
-    now.checked_add(end.since(clock::wall_now())).unwrap_or(now + FAR)
+    now.checked_add(end.since(clock::now())).unwrap_or(now + FAR)
 }
 
 /// How often ids of publications are looked at.

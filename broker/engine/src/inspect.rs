@@ -95,7 +95,7 @@ impl Inspect {
         limit: usize,
         mut keep: impl FnMut(&BanView) -> bool,
     ) -> Page<BanView> {
-        let all = self.core.bans.all(&self.core.parts, clock::wall_now());
+        let all = self.core.bans.all(&self.core.parts, clock::now());
         let place = |ban: &Ban| format!("{}/{}", ban.subject.kind(), ban.subject.name());
         let mut all: Vec<(String, BanView)> = all.iter().map(|ban| (place(ban), BanView::new(ban))).collect();
         all.retain(|(place, view)| after.is_none_or(|after| place.as_str() > after) && keep(view));

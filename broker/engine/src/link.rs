@@ -177,7 +177,7 @@ impl Link {
     /// once are appended to `events`, others come by [`Link::poll`].
     pub fn ask(&mut self, requests: &mut Vec<Request>, events: &mut Vec<Event>) {
         self.collect(events);
-        let mut turn = Turn { now: clock::wall_now(), events, wakes: Wakes::default() };
+        let mut turn = Turn { now: clock::now(), events, wakes: Wakes::default() };
         for request in requests.drain(..) {
             self.begin(request, &mut turn);
         }
@@ -245,7 +245,7 @@ impl Link {
         if max == 0 || self.pending.is_empty() {
             return;
         }
-        let now = clock::wall_now();
+        let now = clock::now();
         let mut turn = 0;
         let known = deliveries.len();
         let mut fed: SmallVec<[Arc<Queue>; 1]> = SmallVec::new();
@@ -348,10 +348,7 @@ impl Link {
         for delivery in deliveries.iter().filter(is_poison) {
             let Some(Attached { queue, .. }) = member.consumers.get(&delivery.consumer) else { continue };
             let is_told = queue.arguments().is_some_and(|arguments| arguments.delivery_limit.is_some());
-            if matches!(queue.owner(), Owner::Nobody)
-                && !is_told
-                && parts.vhost.may_complain(clock::wall_now())
-            {
+            if matches!(queue.owner(), Owner::Nobody) && !is_told && parts.vhost.may_complain(clock::now()) {
                 tracing::warn!(
                     queue = queue.options().name.as_str(),
                     attempts = delivery.attempts,
@@ -453,7 +450,7 @@ impl Link {
             self.core.tell_cancelled(topology::delete_queue(parts, queue));
         }
         if let Some(session) = &member.session {
-            let now = (Instant::now(), clock::wall_now());
+            let now = (Instant::now(), clock::now());
             self.core.registry.close(parts, session, self.id, close, now, wakes);
         }
     }

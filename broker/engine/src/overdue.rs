@@ -18,7 +18,7 @@ use crate::topology;
 pub(crate) fn expire_messages(parts: &Arc<Parts>, name: &QueueName) {
     let Some(queue) = parts.vhost.router.queue(name) else { return };
     let mut taken = Taken::default();
-    queue.expire(clock::wall_now(), &mut taken);
+    queue.expire(clock::now(), &mut taken);
     let absent = taken.absent;
     plan::clear_away(parts, &mut taken);
     if absent {
@@ -37,7 +37,7 @@ pub(crate) fn expire_retained(parts: &Parts, exchange: &ExchangeName) {
     let Some(retained) = parts.vhost.retained(exchange) else { return };
     // Or one that is published meanwhile might be forgotten in the journal.
     let _retaining = parts.vhost.retaining();
-    let gone = retained.expire(clock::wall_now(), RETAINED_MAX);
+    let gone = retained.expire(clock::now(), RETAINED_MAX);
     let mut changeset = Changeset::default();
     for message in gone {
         parts.metrics.retained.decrement();
@@ -54,7 +54,7 @@ pub(crate) fn expire_queue(parts: &Parts, name: &QueueName) {
     let Some(queue) = parts.vhost.router.queue(name) else { return };
     // Whoever consumes it asks again when he leaves.
     let Some(end) = queue.unused_from() else { return };
-    if end > clock::wall_now() {
+    if end > clock::now() {
         return parts.vhost.timers.once(instant_of(end), Once::Unused(name.clone()));
     }
     tracing::info!(queue = name.as_str(), "queue.expired");
@@ -65,7 +65,7 @@ pub(crate) fn expire_queue(parts: &Parts, name: &QueueName) {
 /// Forgets ids of publications that are out of their window.
 pub(crate) fn forget_publications(parts: &Parts) {
     let publications = &parts.vhost.publications;
-    let more = publications.sweep(clock::wall_now(), |forgotten| parts.durable.commit_soon(forgotten));
+    let more = publications.sweep(clock::now(), |forgotten| parts.durable.commit_soon(forgotten));
     let pause = if more { PAUSE } else { SWEEP_EVERY };
     if publications.goes_on_sweeping() {
         parts.vhost.timers.once(Instant::now() + pause, Once::Publications);

@@ -279,7 +279,7 @@ fn overflow(parts: &Arc<Parts>, queue: &Queue, message: &Arc<Message>) -> Result
 
 /// The log names it, once in a while.
 fn complain_of_full(parts: &Parts, queue: &Queue) {
-    if parts.vhost.may_complain(clock::wall_now()) {
+    if parts.vhost.may_complain(clock::now()) {
         let name = queue.options().name.as_str();
         tracing::warn!(queue = name, "queue.full: new messages for it are dropped; see messages_dropped");
     }
@@ -405,7 +405,7 @@ fn fill(parts: &Arc<Parts>, queue: &Arc<Queue>, asked: &[u64], found: Found) {
 fn give_up_due(parts: &Arc<Parts>, queue: &Arc<Queue>) {
     if queue.dead_letters().is_some() {
         let mut taken = Taken::default();
-        queue.expire(clock::wall_now(), &mut taken);
+        queue.expire(clock::now(), &mut taken);
         clear_away(parts, &mut taken);
         came_in(parts, queue);
         if queue.has_due() {
@@ -447,7 +447,7 @@ pub(crate) fn bury(parts: &Arc<Parts>, dead: Vec<Dead>) {
 
 /// The same for a changeset that has more in it: adds what must last, and returns what is to be shown then.
 pub(crate) fn plan_dead(parts: &Arc<Parts>, dead: Vec<Dead>, changeset: &mut Changeset) -> Vec<Plan> {
-    let now = clock::wall_now();
+    let now = clock::now();
     let mut ids = MessageIds::default();
     let mut cache = RouteCache::new();
     let mut plans = Vec::new();

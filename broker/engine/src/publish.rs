@@ -18,6 +18,7 @@ use model::wire_cache::WireCache;
 use routing::{Owner, Queue, Route, RouteCache, Sender, Wakes};
 use smallvec::SmallVec;
 
+use crate::clock;
 use crate::levels::Wanted;
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
@@ -88,7 +89,7 @@ pub(crate) fn publish(
     now: WallMs,
     wakes: &mut Wakes,
 ) -> Result<Published, Refusal> {
-    Refusal::unless_over(&publisher.permissions, now)?;
+    Refusal::unless_over(&publisher.permissions, clock::wall_now)?;
     let place = (&publish.exchange, &publish.key);
     rights::publish(&publisher.permissions, place, publish.retain, "publish to")?;
     if let Some(declaration) = &publish.declare {

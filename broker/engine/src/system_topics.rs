@@ -103,7 +103,7 @@ impl Board {
         for (name, value) in all {
             if self.said.get(&name) != Some(&value) {
                 let publish = message(&name, &value);
-                publish::announce(parts, &mut self.publisher, publish, clock::wall_now(), &mut wakes);
+                publish::announce(parts, &mut self.publisher, publish, clock::now(), &mut wakes);
                 self.said.insert(name, value);
             }
         }

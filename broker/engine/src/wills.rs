@@ -113,7 +113,7 @@ pub(crate) fn plan(parts: &Arc<Parts>, will: &WillRecord) -> Option<Plan> {
     };
     let mut publisher = Publisher::new(None, publisher.clone(), None, NOBODY, Permissions::everything());
     let mut wakes = Wakes::default();
-    match publish::publish(parts, &mut publisher, publish, true, clock::wall_now(), &mut wakes) {
+    match publish::publish(parts, &mut publisher, publish, true, clock::now(), &mut wakes) {
         Ok(Published::Planned(plan)) => Some(plan),
         Ok(Published::Shown { .. }) => None,
         Err(refusal) => {

@@ -90,6 +90,7 @@ const CHAPTERS: &[Chapter] = &[
 const CAMPAIGN: &str = "tests/durability/main.rs";
 const KILLED: (&str, &str) =
     (CAMPAIGN, "nothing_acknowledged_is_lost_and_nothing_exactly_once_is_doubled_when_the_broker_is_killed");
+const CLOCK: &str = "tests/interop/clock.rs";
 const LEVELS_TESTS: &str = "tests/interop/levels.rs";
 const POWER: (&str, &str) = (CAMPAIGN, "nothing_acknowledged_is_lost_when_the_power_fails");
 
@@ -217,6 +218,15 @@ const RESTART: &[Line] = &[
         tests: &[
             ("tests/interop/lasting.rs", "the_time_of_a_message_runs_while_the_broker_is_down"),
             ("tests/interop/wills_restart.rs", "time_goes_on_while_the_broker_is_down"),
+        ],
+    },
+    Line {
+        text: "Somebody sets the clock while the broker runs: nothing expires, is due or is forgotten by that, and nobody is cut off; tokens alone go by \
+               the new time. Set back while it is down, all lasts longer by that; set on, it counts as time that went by.",
+        tests: &[
+            (CLOCK, "a_clock_that_is_set_an_hour_on_or_back_drops_nothing_doubles_nothing_and_cuts_nobody"),
+            (CLOCK, "a_clock_that_is_set_back_while_the_broker_is_down_drops_nothing_and_doubles_nothing"),
+            (CLOCK, "a_clock_that_is_set_on_while_the_broker_is_down_counts_as_time_that_went_by"),
         ],
     },
     Line {

@@ -108,7 +108,7 @@ impl Link {
 
     fn answered(&mut self, open: Box<Open>, answered: Answered, events: &mut Vec<Event>) {
         self.state = State::Out;
-        let mut turn = Turn { now: clock::wall_now(), events, wakes: Default::default() };
+        let mut turn = Turn { now: clock::now(), events, wakes: Default::default() };
         if let (Some(inquiry), Some(caller)) = (&mut self.inquiry, answered.caller) {
             inquiry.meet(caller);
         }

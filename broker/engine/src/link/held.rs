@@ -38,7 +38,7 @@ impl Link {
     /// Goes on with what waits, if it need not any more; tells the client if it has waited too long.
     pub(super) fn poll_parked(&mut self, events: &mut Vec<Event>) {
         let Some(mut parked) = self.parked.take() else { return };
-        let mut turn = Turn { now: clock::wall_now(), events, wakes: Wakes::default() };
+        let mut turn = Turn { now: clock::now(), events, wakes: Wakes::default() };
         let hold_max = self.core.parts.vhost.options.watermarks.hold_max;
         loop {
             let alarms = self.core.pressure.now();

@@ -40,7 +40,7 @@ impl Link {
         if !self.is_asking() {
             return;
         }
-        let mut turn = Turn { now: clock::wall_now(), events, wakes: Wakes::default() };
+        let mut turn = Turn { now: clock::now(), events, wakes: Wakes::default() };
         while let Some(inquiry) = &mut self.inquiry
             && let Poll::Ready(answer) = inquiry.poll(cx)
         {

@@ -11,6 +11,7 @@ use model::request::{Replay, Subscribe, Subscription, Unsubscribe, Unsubscriptio
 
 use super::{Link, Member, State, Turn};
 use crate::client::Listening;
+use crate::clock;
 use crate::mailbox::Mailbox;
 use crate::parts::Parts;
 use crate::replay::{self, Replayed};
@@ -31,7 +32,7 @@ impl Link {
         if is_taken_over(member, self.id) {
             return;
         }
-        if let Err(refusal) = Refusal::unless_over(&member.publisher.permissions, turn.now) {
+        if let Err(refusal) = Refusal::unless_over(&member.publisher.permissions, clock::wall_now) {
             let results = request.subscriptions.iter().map(|_| Err(refusal.clone())).collect();
             return self.answer(Event::Subscribed { ticket: request.ticket, results }, turn);
         }
