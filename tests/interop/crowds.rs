@@ -102,6 +102,27 @@ fn no_more_sessions_are_made_than_the_limit() -> Result<()> {
 }
 
 #[test]
+fn no_more_queues_are_made_than_the_limit() -> Result<()> {
+    let broker = limits("queues = 2")?;
+    let mut client = Stomp::new(broker.at(Door::Stomp))?;
+    for queue in ["/queue/one", "/queue/two", "/queue/one"] {
+        client.publish(queue, b"x")?;
+    }
+    // A subscription's own queue is none of these.
+    client.subscribe("0", "/topic/t", "auto")?;
+    client.send(&Frame::new("SEND").with("destination", "/queue/three").with("receipt", "r").body(b"x"))?;
+    let error = client.frame()?;
+    ensure!(error.command == "ERROR" && error.text().contains("[limits] queues"), "{error:?}");
+    broker.journal().wait_for(&["client.limit", "[limits] queues"], SOON)?;
+    let deleted = Admin::owner(&broker).ask("DELETE", "/api/queues/%2F/one", None)?;
+    ensure!(deleted.status == 204, "{deleted:?}");
+    Stomp::new(broker.at(Door::Stomp))?.publish("/queue/three", b"x")?;
+    let fourth = Admin::owner(&broker).ask("PUT", "/api/queues/%2F/four", Some(&serde_json::json!({})))?;
+    ensure!(fourth.status == 400 && fourth.reason().contains("[limits] queues"), "{fourth:?}");
+    Ok(())
+}
+
+#[test]
 fn what_a_limit_refuses_is_logged_with_its_client_and_counted() -> Result<()> {
     let broker = limits("subscriptions = 1\nretained = 1")?;
     let mut greedy = client(&broker, "greedy")?;

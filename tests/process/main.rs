@@ -5,6 +5,7 @@ mod check;
 mod commands;
 mod definitions;
 mod explain;
+mod files;
 mod fsck;
 mod keep;
 mod list;

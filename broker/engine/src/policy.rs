@@ -19,6 +19,8 @@ pub struct Options {
     pub session_queue_overflow: Overflow,
     /// How long a message may wait there; `None`: as long as its own expiry allows.
     pub session_queue_age_max: Option<Duration>,
+    /// The most queues that are nobody's own; beyond it, no client makes another one.
+    pub queues_max: usize,
     /// The most messages that may wait in a named queue. Beyond it, the publisher is refused.
     pub queue_messages_max: u64,
     /// The same, in bytes of key and payload.
@@ -72,6 +74,7 @@ impl Default for Options {
             session_queue_bytes_max: 64 << 20,
             session_queue_overflow: Overflow::DropNew,
             session_queue_age_max: None,
+            queues_max: 100_000,
             queue_messages_max: 1_000_000,
             queue_bytes_max: 1 << 30,
             resident: Resident { messages_max: 16_384, bytes_max: 16 << 20 },

@@ -113,6 +113,9 @@ pub(crate) fn make_queue(
     if let Some(queue) = parts.vhost.router.queue(&options.name) {
         return agree(&queue, &options, named, &owner).map(|()| (queue, false));
     }
+    if owner == Owner::Nobody && parts.vhost.router.common_queues() >= parts.vhost.options.queues_max {
+        return Err(Refusal::LimitReached("queues of all clients ([limits] queues)"));
+    }
     let queue = new_queue(parts, options, owner);
     if queue.options().durable {
         parts.durable.record(Change::DeclareQueue(Box::new(record_of(&queue))));

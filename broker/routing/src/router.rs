@@ -207,6 +207,11 @@ impl Router {
         self.read().queues().cloned().collect()
     }
 
+    /// How many queues there are that are nobody's own.
+    pub fn common_queues(&self) -> usize {
+        self.read().common_queues()
+    }
+
     /// Every queue that gets the message, each once, with the grants of all its bindings merged (MQTT 5.0, 3.3.4). A
     /// session's binding with No Local withholds what that session published. `cache` is the publisher's own.
     ///

@@ -34,6 +34,8 @@ use crate::table::routes::Routes;
 pub(crate) struct Table {
     exchanges: HashMap<ExchangeName, Exchange<Target>>,
     queues: HashMap<QueueName, Home>,
+    /// How many of them are nobody's own.
+    common_queues: usize,
     shares: HashMap<Origin, Arc<Share>>,
     onward: Onward,
     /// Exchanges that were taken out since somebody asked.
@@ -121,6 +123,7 @@ impl Table {
         Self {
             exchanges: exchanges.collect(),
             queues: HashMap::default(),
+            common_queues: 0,
             shares: HashMap::default(),
             onward: Onward::default(),
             gone: Vec::new(),
@@ -215,16 +218,25 @@ impl Table {
         self.queues.values().map(|home| &home.queue)
     }
 
+    /// How many queues there are that are nobody's own.
+    pub(crate) const fn common_queues(&self) -> usize {
+        self.common_queues
+    }
+
     /// Adds a queue. Returns the lines of one that had that name, to be cut.
     pub(crate) fn insert_queue(&mut self, queue: Arc<Queue>) -> Vec<Arc<Line>> {
         let name = queue.options().name.clone();
+        self.common_queues += usize::from(is_common(&queue));
         let home = Home { queue, lines: HashSet::default() };
-        self.queues.insert(name, home).map(Home::into_lines).unwrap_or_default()
+        let Some(old) = self.queues.insert(name, home) else { return Vec::new() };
+        self.common_queues -= usize::from(is_common(&old.queue));
+        old.into_lines()
     }
 
     /// Takes a queue out. Returns its lines too, to be cut.
     pub(crate) fn remove_queue(&mut self, name: &QueueName) -> Option<(Arc<Queue>, Vec<Arc<Line>>)> {
         let home = self.queues.remove(name)?;
+        self.common_queues -= usize::from(is_common(&home.queue));
         Some((Arc::clone(&home.queue), home.into_lines()))
     }
 
@@ -574,4 +586,8 @@ impl std::borrow::Borrow<Origin> for ByOrigin {
     fn borrow(&self) -> &Origin {
         &self.0.origin
     }
+}
+
+fn is_common(queue: &Queue) -> bool {
+    matches!(queue.owner(), Owner::Nobody)
 }

@@ -91,6 +91,7 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
             _ => Overflow::DropNew,
         },
         session_queue_age_max: limits.number_if_set("session_queue_age").map(Duration::from_millis),
+        queues_max: count(limits, "queues"),
         queue_messages_max: limits.number("queue_messages"),
         queue_bytes_max: limits.number("queue_bytes"),
         resident: engine::Resident {

@@ -142,6 +142,13 @@ pub(crate) const LIMITS: &[Key] = &[
         "How long a message may wait there.",
     ),
     Key::value(
+        "queues",
+        Type::Count { min: 0, max: 1_000_000_000 },
+        Is("100000"),
+        "The most queues with a name: those that clients, commands and the configuration make, and not those of sessions and \
+         subscriptions. Whoever wants another one is refused; those of the configuration and of an import are made all the same.",
+    ),
+    Key::value(
         "queue_messages",
         Type::Count { min: 1, max: u64::MAX },
         Is("1000000"),
