@@ -100,7 +100,8 @@ impl Commands {
     }
 
     /// Takes all that waits out of a queue, but not what consumers have and did not settle. Returns how many messages that
-    /// were. They are not dead-lettered.
+    /// were. They are not dead-lettered. Many go in steps, each of which lasts before the next: what comes in meanwhile
+    /// counts as waiting, and whoever drops the future leaves the rest where it is.
     ///
     /// # Errors
     ///
@@ -111,14 +112,24 @@ impl Commands {
         if matches!(queue.owner(), Owner::Link(_)) {
             return Err(Refusal::Exclusive(name.clone()));
         }
-        let (count, mut places) = queue.purge();
-        while !places.is_empty() {
-            let changes = places.drain(..places.len().min(TOGETHER_MAX)).map(Change::Remove).collect();
-            parts.durable.commit_soon(Changeset { changes });
+        let mut left = queue.stats().ready;
+        let mut purged = 0;
+        loop {
+            let (count, mut places) = queue.purge(left.min(PURGED_AT_ONCE));
+            while !places.is_empty() {
+                let changes = places.drain(..places.len().min(TOGETHER_MAX)).map(Change::Remove).collect();
+                parts.durable.commit_soon(Changeset { changes });
+            }
+            expiry::watch(parts, &queue);
+            plan::call_for_feed(&queue);
+            self.lasting(()).await?;
+            purged += count;
+            left -= count;
+            // Fewer than there were: others took them, or they are to be kept.
+            if left == 0 || count < PURGED_AT_ONCE {
+                return Ok(purged);
+            }
         }
-        expiry::watch(parts, &queue);
-        plan::call_for_feed(&queue);
-        self.lasting(count).await
     }
 
     /// Binds a queue or an exchange to an exchange; `false`: it was bound like that before.
@@ -257,5 +268,7 @@ impl Commands {
     }
 }
 
+/// So many are purged before others have their turn.
+const PURGED_AT_ONCE: usize = 1 << 14;
 /// So many that are gone share a changeset.
 const TOGETHER_MAX: usize = 4096;

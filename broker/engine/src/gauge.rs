@@ -101,7 +101,7 @@ fn memory_used_bytes() -> Option<u64> {
 }
 
 /// What this process may take: what the machine has, or less where its cgroup, or one above that, says so.
-fn memory_limit_bytes() -> Option<u64> {
+pub fn memory_limit_bytes() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

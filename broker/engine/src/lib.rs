@@ -58,6 +58,7 @@ pub use crate::commands::{Commands, DeleteQueueIf};
 pub use crate::definitions::{Definitions, Made, Objection};
 pub use crate::explain::{AccessView, Explanation, ReachedView, StepView, Supposed, TriedView};
 pub use crate::foresee::{BoundView, Foreseen, QueueForeseen, SupposedSubscription};
+pub use crate::gauge::memory_limit_bytes;
 pub use crate::inspect::{
     Amounts, BanView, BindingView, ExchangeView, Held, Inspect, Overview, Page, QueueView, SessionView,
     SubscriptionView, UserView,
@@ -66,4 +67,4 @@ pub use crate::levels::{LevelRule, Levels};
 pub use crate::link::Link;
 pub use crate::policy::{BanRules, Options, Threshold, Watermarks};
 pub use crate::unroutable::UnroutableView;
-pub use routing::Resident;
+pub use routing::{Pool, Resident};

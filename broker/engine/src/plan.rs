@@ -355,7 +355,10 @@ fn came_in(parts: &Arc<Parts>, queue: &Arc<Queue>) {
 
 /// Has messages brought that a queue let go of, if it is time: to be called when [`Taken::absent`] says so.
 pub(crate) fn fetch(parts: &Arc<Parts>, queue: &Arc<Queue>) {
-    let Resident { messages_max, bytes_max } = parts.vhost.options.resident;
+    let Resident { messages_max, mut bytes_max } = parts.vhost.options.resident;
+    if parts.vhost.options.pool.is_full() {
+        bytes_max = bytes_max.min(FETCHED_BYTES_SHORT);
+    }
     let messages = usize::try_from(messages_max / 4).unwrap_or(usize::MAX).min(FETCHED_MAX);
     let Some(asked) = queue.begin_fetch(messages, (bytes_max / 4).min(FETCHED_BYTES_MAX)) else { return };
     let (shown, into) = (Arc::clone(parts), Arc::clone(queue));
@@ -522,6 +525,8 @@ fn plan_letter(
 const FETCHED_MAX: usize = 2048;
 /// The same, in bytes.
 const FETCHED_BYTES_MAX: u64 = 2 << 20;
+/// The same, while all queues together hold as much as they may.
+const FETCHED_BYTES_SHORT: u64 = 64 << 10;
 /// How long a disk that cannot be read is left alone.
 const FETCH_PAUSE: Duration = Duration::from_secs(1);
 

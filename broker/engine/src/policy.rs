@@ -1,10 +1,11 @@
 //! Limits and habits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::grant::Overlapping;
 use model::queue::Overflow;
-use routing::Resident;
+use routing::{Pool, Resident};
 
 use crate::levels::Levels;
 
@@ -28,6 +29,9 @@ pub struct Options {
     /// How much of what waits a queue holds in memory. Of durable messages beyond it, it keeps the numbers, and reads them
     /// back when they are wanted.
     pub resident: Resident,
+    /// What all queues together hold in memory; where that is as much as it may be, each of them keeps the numbers of what is
+    /// durable.
+    pub pool: Arc<Pool>,
     /// How often a message may come back before a queue with dead letters gives it up, where the queue does not say; `None`:
     /// any number.
     pub redeliveries_max: Option<u32>,
@@ -78,6 +82,7 @@ impl Default for Options {
             queue_messages_max: 1_000_000,
             queue_bytes_max: 1 << 30,
             resident: Resident { messages_max: 16_384, bytes_max: 16 << 20 },
+            pool: Arc::new(Pool::new(1 << 30)),
             redeliveries_max: Some(20),
             connections_per_user_max: None,
             bans: BanRules::default(),

@@ -47,6 +47,7 @@ pub(crate) fn recover(
         };
         let usual_limit = parts.vhost.options.redeliveries_max;
         let queue = restore_queue(queue, owner, sent_through, usual_limit);
+        queue.join(&parts.vhost.options.pool);
         router.insert_queue(Arc::clone(&queue));
         expiry::watch(parts, &queue);
         expiry::watch_unused(parts, &queue);

@@ -128,7 +128,10 @@ pub(crate) fn make_queue(
 /// A queue that nobody sees yet.
 pub(crate) fn new_queue(parts: &Parts, options: QueueOptions, owner: Owner) -> Arc<Queue> {
     let options = completed(options, &owner, &parts.vhost.options);
-    Queue::with_delivery_limit(parts.numbers.queue(), options, owner, parts.vhost.options.redeliveries_max)
+    let limits = &parts.vhost.options;
+    let queue = Queue::with_delivery_limit(parts.numbers.queue(), options, owner, limits.redeliveries_max);
+    queue.join(&limits.pool);
+    queue
 }
 
 /// What the journal is told of a new queue.

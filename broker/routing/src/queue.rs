@@ -6,6 +6,7 @@ pub(crate) mod dead;
 pub(crate) mod feed;
 pub(crate) mod limits;
 pub(crate) mod owner;
+pub(crate) mod pool;
 pub(crate) mod ready;
 pub(crate) mod report;
 pub(crate) mod unacked;
@@ -26,7 +27,8 @@ use crate::queue::dead::{Cause, Dead, DeadLetters};
 use crate::queue::feed::Feed;
 use crate::queue::limits::{Full, Limits, Waiting};
 use crate::queue::owner::Owner;
-use crate::queue::ready::{Entry, Gone, Item, Ready, Resident, Rules, Unfit};
+use crate::queue::pool::{Pool, Resident};
+use crate::queue::ready::{Entry, Gone, Item, Ready, Rules, Unfit};
 use crate::queue::report::{QueueStats, Settled, Taken};
 use crate::wake::{Readiness, Wakes};
 
@@ -104,6 +106,11 @@ impl Queue {
         })
     }
 
+    /// What it holds in memory counts as part of that from now on.
+    pub fn join(&self, pool: &Arc<Pool>) {
+        self.lock().ready.join(pool);
+    }
+
     /// What happens to a message that is one too many.
     pub const fn overflow(&self) -> Overflow {
         self.overflow
@@ -175,8 +182,8 @@ impl Queue {
         self.lock().limits.unreserve(bytes);
     }
 
-    /// A reserved entry is durable and may be taken. `reserve` must have been asked for the message's
-    /// [`model::message::Message::size_bytes`]. If it is in the journal and more waits than may be `resident`, the message is let go.
+    /// A reserved entry is durable and may be taken. `reserve` must have been asked for its [`model::message::Message::size_bytes`].
+    /// If it is in the journal and more waits than may be `resident`, or the pool is full, the message is let go.
     pub fn show(&self, sequence: u64, item: Item, resident: Resident, wakes: &mut Wakes) {
         let mut state = self.lock();
         state.limits.unreserve(item.message.size_bytes());
@@ -199,8 +206,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Puts back what was there before the broker stopped, in any order and beyond any limit. Comes before the first
-    /// consumer.
+    /// Puts back what was there before the broker stopped, in any order and beyond any limit, before the first consumer.
     pub fn restore(&self, sequence: u64, item: Item) {
         let mut state = self.lock();
         state.sequence = state.sequence.max(sequence);
@@ -208,8 +214,7 @@ impl Queue {
         self.note_expiry(&state);
     }
 
-    /// Puts back an entry that was there before the broker stopped, without its message: in any order and beyond any
-    /// limit. Comes before the first consumer.
+    /// The same for an entry without its message.
     pub fn restore_absent(&self, sequence: u64, brief: Brief) {
         let mut state = self.lock();
         state.sequence = state.sequence.max(sequence);
@@ -218,9 +223,8 @@ impl Queue {
     }
 
     /// The numbers of the entries whose messages are to be brought now, if any are: [`Self::fill`] or
-    /// [`Self::fetch_failed`] must follow, and until then there are no others. To be asked when [`Taken::absent`] says so.
-    ///
-    /// At most `messages_max`, and, but for one message, `bytes_max`.
+    /// [`Self::fetch_failed`] must follow, and until then there are no others. To be asked when [`Taken::absent`] says so. At
+    /// most `messages_max`, and, but for one message, `bytes_max`.
     pub fn begin_fetch(&self, messages_max: usize, bytes_max: u64) -> Option<Vec<u64>> {
         let mut state = self.lock();
         if !state.ready.is_hungry() {
@@ -235,8 +239,7 @@ impl Queue {
         let mut state = self.lock();
         let entries = found.into_iter().map(|(sequence, item)| Entry { sequence, item });
         state.ready.fill(entries.collect());
-        let lost = asked.iter().copied().filter(|one| state.ready.remove_absent(*one).is_some());
-        let lost = lost.collect();
+        let lost = asked.iter().copied().filter(|one| state.ready.remove_absent(*one).is_some()).collect();
         if let Some(absent) = state.ready.absent_mut() {
             absent.fetching = false;
         }
@@ -407,12 +410,12 @@ impl Queue {
         Some(state.consumers.iter().map(|gone| (Arc::clone(&gone.readiness), gone.options.id)).collect())
     }
 
-    /// Drops all that waits, but nothing that is on loan, that its client has begun to receive, or that is on its way to the
-    /// disk. Returns how many messages that were, and the places whose removal is to be journalled.
-    pub fn purge(&self) -> (usize, Vec<Place>) {
+    /// Drops so much of what waits, first come first, but nothing that is on loan, that its client has begun to receive, or that
+    /// is on its way to the disk. Returns how many messages that were, and the places whose removal is to be journalled.
+    pub fn purge(&self, most: usize) -> (usize, Vec<Place>) {
         let gone = {
             let mut state = self.lock();
-            let gone = state.ready.take_all();
+            let gone = state.ready.take_first(most);
             self.note_expiry(&state);
             let waiting = state.ready.len();
             state.consumers.trim(waiting);
@@ -421,8 +424,7 @@ impl Queue {
         (gone.len(), gone.iter().filter_map(|one| self.durable_place_of(one)).collect())
     }
 
-    /// Drops from the head what is beyond the limits of a queue that drops its head; of any other queue, nothing. To be
-    /// called after [`Self::push`] or [`Self::show`].
+    /// Drops from the head what is beyond the limits of a queue that drops it. To be called after [`Self::push`] or [`Self::show`].
     pub fn trim(&self, out: &mut Taken) {
         if self.overflow != Overflow::DropHead {
             return;

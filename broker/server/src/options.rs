@@ -98,6 +98,9 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
             messages_max: limits.number("resident_messages"),
             bytes_max: limits.number("resident_bytes"),
         },
+        pool: Arc::new(engine::Pool::new(limits.number_if_set("resident_bytes_total").unwrap_or_else(
+            || engine::memory_limit_bytes().map_or(RESIDENT_BYTES_USUAL, |bytes| bytes / RESIDENT_PART),
+        ))),
         redeliveries_max: u32::try_from(limits.number("redeliveries")).ok().filter(|max| *max > 0),
         connections_per_user_max: limits
             .number_if_set("connections_per_user")
@@ -349,6 +352,12 @@ impl Bounded for u32 {
 impl Bounded for usize {
     const MAX: Self = Self::MAX;
 }
+
+/// Of the memory that the process may take, keys and payloads of what waits: an eighth, which is about a third where messages
+/// are small.
+const RESIDENT_PART: u64 = 8;
+/// Where nobody says how much that is.
+const RESIDENT_BYTES_USUAL: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {

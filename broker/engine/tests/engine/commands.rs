@@ -68,6 +68,29 @@ async fn a_queue_is_purged_for_good_but_not_of_what_consumers_have() {
 }
 
 #[tokio::test]
+async fn a_long_queue_is_purged_in_steps_to_its_last_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, store) = start(directory.path());
+    let commands = broker.commands();
+    commands.declare_queue(queue("q")).await.unwrap();
+    let mut client = Client::connect(&broker).await;
+    for _ in 0..40 {
+        let one = || {
+            Operation::Publish(Publish { exchange: named(""), ..publish("q", "x", Qos::AtLeastOnce, None) })
+        };
+        assert_eq!(client.submit((0..1000).map(|_| one()).collect()).await, Ok(true));
+    }
+    let (commits, name) = (store.statistics().commits.value(), QueueName::new("q"));
+    assert_eq!(commands.purge_queue(&name).await, Ok(40_000));
+    // Each step waits for what it has to say: that no list is as long as the queue, and no changeset.
+    assert!(store.statistics().commits.value() - commits >= 10 + 3, "{commits}");
+    assert_eq!(broker.inspect().queue(&name).map(|queue| queue.ready), Some(0));
+    let copy = crash(directory.path());
+    let (broker, _store) = start(copy.path());
+    assert_eq!(broker.inspect().queue(&name).map(|queue| queue.ready), Some(0));
+}
+
+#[tokio::test]
 async fn a_queue_that_is_in_use_stays_if_that_was_asked_for() {
     let directory = tempfile::tempdir().unwrap();
     let (broker, _store) = start(directory.path());

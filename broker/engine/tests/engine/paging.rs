@@ -1,8 +1,9 @@
 //! A queue that holds little of what waits in it delivers like one that holds everything.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Options, Resident};
+use engine::{Options, Pool, Resident};
 use model::delivery::{Delivery, Outcome};
 use model::qos::Qos;
 
@@ -81,6 +82,31 @@ async fn what_expires_unread_is_counted_and_the_rest_comes() {
     let mut ann = Client::open(&broker, "ann", false, 3600).await;
     let odd: Vec<String> = (0..50).map(|number| (2 * number + 1).to_string()).collect();
     assert_eq!(texts(&some(&mut ann, 50).await), odd);
+}
+
+#[tokio::test]
+async fn where_all_queues_hold_what_they_may_everything_comes_in_order_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = Arc::new(Pool::new(16 << 10));
+    let options = Options { pool: Arc::clone(&pool), ..Options::default() };
+    let (broker, _store) = start_limited(storage::Options::new(directory.path()), options);
+    let names = ["ann", "ben", "cid", "dan"];
+    for name in names {
+        Client::open(&broker, name, true, 3600).await.subscribe("a", Qos::AtLeastOnce).await;
+    }
+    let mut bob = Client::open(&broker, "bob", true, 0).await;
+    for number in 0..200_u32 {
+        let text = format!("{number}{}", " ".repeat(400));
+        assert_eq!(bob.publish("a", &text, Qos::AtLeastOnce, None).await, Ok(true));
+    }
+    // Each has a little more than it counted for, and one message at least.
+    assert!(pool.bytes() < 40 << 10, "{}", pool.bytes());
+    for name in names {
+        let mut client = Client::open(&broker, name, false, 3600).await;
+        let texts: Vec<String> =
+            texts(&some(&mut client, 200).await).iter().map(|text| text.trim().to_owned()).collect();
+        assert_eq!(texts, numbers(0..200));
+    }
 }
 
 /// Of each queue eight messages.

@@ -14,6 +14,7 @@ use model::queue::QueueArguments;
 use model::time::WallMs;
 
 use crate::queue::absent::{Absent, Brief, Left};
+use crate::queue::pool::{Charge, Pool, Resident};
 
 /// What a queue holds of a message: the message, and what is particular to this queue.
 #[derive(Debug, Clone)]
@@ -127,20 +128,6 @@ impl Entry {
     }
 }
 
-/// How much of what waits a queue holds in memory. Of durable messages beyond it, it keeps the numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Resident {
-    /// The most messages.
-    pub messages_max: u64,
-    /// The same, in bytes by [`Message::size_bytes`].
-    pub bytes_max: u64,
-}
-
-impl Resident {
-    /// All of it.
-    pub const ALL: Self = Self { messages_max: u64::MAX, bytes_max: u64::MAX };
-}
-
 /// An entry that is taken out, with its message or without.
 #[derive(Debug)]
 pub(crate) enum Gone {
@@ -172,11 +159,22 @@ pub(crate) struct Ready {
     expiring: usize,
     /// Those whose messages are not here, if there are any. Never empty.
     absent: Option<Box<Absent>>,
+    /// What all queues together hold.
+    charge: Charge,
 }
 
 impl Ready {
     pub(crate) fn new(rules: Rules) -> Self {
         Self { rules, ..Self::default() }
+    }
+
+    /// What is held here counts as part of that.
+    pub(crate) fn join(&mut self, pool: &Arc<Pool>) {
+        self.charge.join(pool, self.bytes_here());
+    }
+
+    fn bytes_here(&self) -> u64 {
+        self.bytes - self.absent.as_ref().map_or(0, |absent| absent.bytes())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -240,15 +238,17 @@ impl Ready {
     /// Puts an entry in its place.
     pub(crate) fn insert(&mut self, entry: Entry) {
         self.lane_for(&entry).insert(entry);
+        self.charge.set(self.bytes_here());
     }
 
     /// Puts an entry in its place, which the journal has; beyond what may be here, without its message. What comes before
     /// others of its priority stays with them: what may be taken now is not held up.
     pub(crate) fn admit(&mut self, entry: Entry, resident: Resident) {
         let here = self.here() as u64;
-        let bytes = self.bytes - self.absent.as_ref().map_or(0, |absent| absent.bytes());
         let size = entry.item.message.size_bytes();
-        let has_room = here < resident.messages_max && bytes + size as u64 <= resident.bytes_max;
+        let has_room = here < resident.messages_max
+            && self.bytes_here() + size as u64 <= resident.bytes_max
+            && !self.charge.is_full();
         let Some(size_bytes) = u32::try_from(size).ok().filter(|_| !has_room && here > 0) else {
             return self.insert(entry);
         };
@@ -310,6 +310,7 @@ impl Ready {
             }
         }
         self.tidy();
+        self.charge.set(self.bytes_here());
         let ahead_bytes = self.first_bytes(self.available());
         if let Some(absent) = &mut self.absent {
             absent.ahead_bytes = ahead_bytes;
@@ -359,6 +360,7 @@ impl Ready {
         if let Some(absent) = &mut self.absent {
             absent.ahead_bytes = absent.ahead_bytes.saturating_sub(size);
         }
+        self.charge.set(self.bytes_here());
         if self.rules.end_of(&entry.item).is_some() {
             self.expiring -= 1;
             // Whoever takes all before its time must not pile up the ends of what he took.
@@ -484,16 +486,19 @@ impl Ready {
         }
     }
 
-    /// Takes everything, first come first, but what a client has begun to receive: that is to be released.
-    pub(crate) fn take_all(&mut self) -> Vec<Gone> {
-        let mut all = std::mem::replace(self, Self::new(self.rules));
-        let mut gone = Vec::with_capacity(all.len());
-        while let Some(one) = all.pop_any() {
+    /// Takes so many, first come first, but nothing that a client has begun to receive: that is to be released.
+    pub(crate) fn take_first(&mut self, most: usize) -> Vec<Gone> {
+        let mut gone = Vec::with_capacity(self.len().min(most));
+        let mut begun = Vec::new();
+        while gone.len() < most
+            && let Some(one) = self.pop_any()
+        {
             match one {
-                Gone::Here(entry) if entry.item.stage == Stage::Received => self.insert(entry),
+                Gone::Here(entry) if entry.item.stage == Stage::Received => begun.push(entry),
                 Gone::Here(_) | Gone::Absent(_) => gone.push(one),
             }
         }
+        begun.into_iter().for_each(|entry| self.insert(entry));
         gone
     }
 }

@@ -298,7 +298,7 @@ fn a_purge_leaves_what_is_on_loan() {
     }
     let one = Taker::attach(&queue, Settles::Always, None);
     one.take(1);
-    assert_eq!(queue.purge(), (2, vec![Place { queue: QueueId(1), sequence: 2 }]));
+    assert_eq!(queue.purge(9), (2, vec![Place { queue: QueueId(1), sequence: 2 }]));
     assert_eq!(queue.stats(), QueueStats { unacked: 1, consumers: 1, ..QueueStats::default() });
 }
 
@@ -338,6 +338,36 @@ fn the_next_portion_is_asked_for_while_two_are_still_here() {
     fill(&[10, 11, 12, 13]);
     let tags: Vec<u64> = one.take(99).iter().map(|delivery| delivery.tag.0).collect();
     assert_eq!(tags, (3..=13).collect::<Vec<u64>>());
+}
+
+#[test]
+fn what_all_queues_hold_together_counts_for_each() {
+    let pool = Arc::new(Pool::new(64 << 10));
+    let long = "x".repeat(1000);
+    let show = |queue: &Arc<Queue>, count: usize| {
+        for _ in 0..count {
+            let item = Item { durable: true, ..item(&long) };
+            let sequence = queue.reserve(item.message.size_bytes()).unwrap();
+            queue.show(sequence, item, Resident::ALL, &mut Wakes::default());
+        }
+    };
+    let queues = [queue(1, "a"), queue(2, "b")];
+    queues.iter().for_each(|queue| queue.join(&pool));
+    show(&queues[0], 100);
+    let one = Taker::attach(&queues[0], Settles::Always, None);
+    let here = one.take(200).len();
+    assert!((64..=70).contains(&here), "{here} of 1000 bytes each are here");
+    assert!(pool.bytes() < 8 << 10, "what is on loan does not wait: {}", pool.bytes());
+    show(&queues[1], 200);
+    assert!(pool.is_full());
+    // One of each queue, so that there is something to take.
+    let third = queue(3, "c");
+    third.join(&pool);
+    show(&third, 5);
+    assert_eq!(Taker::attach(&third, Settles::Always, None).take(9).len(), 1);
+    queues[1].close();
+    assert!(pool.bytes() < 8 << 10, "{}", pool.bytes());
+    assert_eq!(third.begin_fetch(9, u64::MAX), Some(vec![2, 3, 4, 5]));
 }
 
 /// A consumer with a link of its own.

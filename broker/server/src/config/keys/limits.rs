@@ -174,6 +174,13 @@ pub(crate) const LIMITS: &[Key] = &[
         "The same in bytes of keys and payloads.",
     ),
     Key::value(
+        "resident_bytes_total",
+        Type::Size { min: 1024, max: u64::MAX },
+        Unset("an eighth of the memory that the process may take"),
+        "How much all queues together hold in memory, in bytes of keys and payloads. Where it is that much, each of them holds one \
+         message and what is not durable, and of the rest the numbers.",
+    ),
+    Key::value(
         "redeliveries",
         Type::Count { min: 0, max: u32::MAX as u64 },
         Is("20"),
