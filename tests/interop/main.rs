@@ -34,6 +34,7 @@ mod redirect;
 mod relay;
 mod replies;
 mod retained;
+mod revocation;
 mod room;
 mod rooms;
 mod rules;

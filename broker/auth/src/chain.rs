@@ -4,6 +4,7 @@ use std::future::ready;
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -12,13 +13,14 @@ use model::hook::Hook;
 use model::name::{ClientId, UserName};
 use model::principal::{Credentials, Permissions, Principal, bearer};
 use model::refusal::Refusal;
+use model::rights::Action;
 use transport::http_client::trust::TrustError;
 
 use crate::file::{FileError, Stamp};
 use crate::hasher::Hasher;
 use crate::jwt::key::KeyError;
 use crate::jwt::{JwtOptions, Tokens, is_token};
-use crate::rules::Rules;
+use crate::rules::{How, Rule, Rules};
 use crate::scram::Scram;
 use crate::token_exchange::{NAMES, TokenExchange};
 use crate::users::{GUEST, Users, prepared};
@@ -73,6 +75,8 @@ pub struct Guard {
     options: Options,
     users: RwLock<Arc<Users>>,
     rules: RwLock<Arc<Rules>>,
+    /// Raised whenever users or rules are others.
+    generation: AtomicU64,
     /// Of the password file, when it was read last.
     stamp: Mutex<Option<Stamp>>,
     hasher: Arc<Hasher>,
@@ -127,7 +131,7 @@ impl Guard {
         };
         let (users, stamp) = (RwLock::new(Arc::new(users)), Mutex::new(stamp));
         let rules = RwLock::new(Arc::new(options.rules.clone()));
-        Ok(Self { options, users, rules, stamp, hasher, tokens, hook })
+        Ok(Self { options, users, rules, generation: AtomicU64::new(0), stamp, hasher, tokens, hook })
     }
 
     /// Reads the files with keys for signed tokens again if they are others by now; `None`: they are not. May wait for the
@@ -148,8 +152,7 @@ impl Guard {
         }
     }
 
-    /// Reads the password file again if it is another one by now; `None`: it is not. Those who are in stay in. May wait for
-    /// the disk.
+    /// Reads the password file again if it is another one by now; `None`: it is not. May wait for the disk.
     ///
     /// # Errors
     ///
@@ -165,7 +168,15 @@ impl Guard {
         *stamp = found;
         Some(users(&self.options).map(|users| {
             *self.users.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+            self.generation.fetch_add(1, Ordering::Release);
         }))
+    }
+
+    /// From now on, these are the rules of the file.
+    pub fn set_rules(&self, listed: Arc<[Rule]>) {
+        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        *rules = Arc::new(Rules { listed, ..(**rules).clone() });
+        self.generation.fetch_add(1, Ordering::Release);
     }
 
     fn users(&self) -> Arc<Users> {
@@ -229,10 +240,15 @@ impl AccessControl for Guard {
     fn admit<'a>(&'a self, credentials: &'a Credentials) -> Admission<'a> {
         let users = self.users();
         // Of the rules at the end of it: a password may wait to be hashed.
-        let admitted = |principal: Principal| {
+        let known = Arc::clone(&users);
+        let admitted = move |principal: Principal| {
             let client = credentials.client.as_ref();
             let permissions = self.rules().permissions(principal.user.as_ref(), client, &[]);
-            (principal, permissions)
+            let how = match &principal.user {
+                Some(user) if known.has(user.as_str()) => How::Password,
+                Some(_) | None => How::OfThisMachine,
+            };
+            (principal, permissions.because(Arc::new(how)))
         };
         // Whoever shows one is judged by it alone.
         if let Some((tokens, token)) = self.token(credentials) {
@@ -240,6 +256,7 @@ impl AccessControl for Guard {
                 let shown = tokens.judge(token).await?;
                 let client = credentials.client.as_ref();
                 let permissions = self.rules().permissions(Some(&shown.user), client, &shown.rules);
+                let permissions = permissions.because(Arc::new(How::Token(shown.rules)));
                 Ok((Principal { user: Some(shown.user) }, permissions.for_term(shown.term)))
             });
         }
@@ -262,6 +279,47 @@ impl AccessControl for Guard {
 
     fn permissions_of(&self, principal: &Principal, client: Option<&ClientId>) -> Option<Permissions> {
         Some(self.rules().permissions(principal.user.as_ref(), client, &[]))
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    fn revise(
+        &self,
+        principal: &Principal,
+        client: Option<&ClientId>,
+        known: Option<&Permissions>,
+    ) -> Result<Option<Permissions>, Refusal> {
+        let user = principal.user.as_ref();
+        let how = known.and_then(|known| known.basis()?.downcast_ref::<How>());
+        let is_gone = |user: &UserName| !self.users().has(user.as_str());
+        let shown: &[Rule] = match how {
+            Some(How::Token(rules)) => rules,
+            Some(How::OfThisMachine) => &[],
+            Some(How::Password) if user.is_some_and(is_gone) => return Err(GONE),
+            Some(How::Password) => &[],
+            // Whoever was there before the broker came back. Where there are tokens, he may have had one.
+            None => {
+                let is_listed = self.options.file.is_some() && self.tokens.is_none();
+                if is_listed && user.is_some_and(|user| user.as_str().as_bytes() != GUEST && is_gone(user)) {
+                    return Err(GONE);
+                }
+                &[]
+            }
+        };
+        let permissions = self.rules().permissions(user, client, shown);
+        if let Some(right) = permissions.keep_from_all(Action::Connect) {
+            return Err(Refusal::forbidden("connect", "here", right));
+        }
+        let permissions = match known.and_then(Permissions::term) {
+            Some(term) => permissions.for_term(term),
+            None => permissions,
+        };
+        Ok(Some(match known.and_then(Permissions::basis) {
+            Some(basis) => permissions.because(Arc::clone(basis)),
+            None => permissions,
+        }))
     }
 
     fn begin(&self, method: &str, credentials: &Credentials) -> Result<Box<dyn Exchange>, Refusal> {
@@ -305,241 +363,8 @@ fn equal(shown: &[u8], known: &[u8]) -> bool {
     black_box(parts) == 0 && shown.len() == known.len()
 }
 
+const GONE: Refusal = Refusal::BadCredentials("there is no such user any more");
 const WRONG: Refusal = Refusal::BadCredentials("wrong user name or password");
 
 #[cfg(test)]
-mod tests {
-    use std::task::{Context, Poll, Waker};
-
-    use bytes::Bytes;
-    use bytestring::ByteString;
-
-    use super::*;
-    use crate::verifier::{ITERATIONS_MIN, Verifier};
-
-    const LOCAL: [Option<&str>; 5] =
-        [None, Some("127.0.0.1"), Some("127.8.9.10"), Some("::1"), Some("::ffff:127.0.0.1")];
-    const REMOTE: [Option<&str>; 4] =
-        [Some("10.0.0.5"), Some("::ffff:10.0.0.5"), Some("2001:db8::1"), Some("0.0.0.0")];
-
-    #[test]
-    fn no_user_name_is_welcome_from_this_machine_alone_by_default() {
-        let options = Options::default();
-        for address in LOCAL {
-            check(&options, None, address, Ok(None));
-            check(&options, Some(("", "")), address, Ok(None));
-        }
-        for address in REMOTE {
-            check(&options, None, address, Err("a user name is needed"));
-            check(&options, Some(("", "")), address, Err("a user name is needed"));
-        }
-    }
-
-    #[test]
-    fn anonymous_always_is_always_and_never_is_never() {
-        for address in LOCAL.into_iter().chain(REMOTE) {
-            let always = Options { anonymous: Anonymous::Always, ..Options::default() };
-            check(&always, None, address, Ok(None));
-            let never = Options { anonymous: Anonymous::Never, ..Options::default() };
-            check(&never, None, address, Err("a user name is needed"));
-            check(&never, Some(("", "")), address, Err("a user name is needed"));
-        }
-    }
-
-    #[test]
-    fn guest_may_enter_from_this_machine_alone() {
-        let options = Options::default();
-        for address in LOCAL {
-            check(&options, Some(("guest", "guest")), address, Ok(Some("guest")));
-            check(
-                &Options { guest_loopback: false, ..options.clone() },
-                Some(("guest", "guest")),
-                address,
-                Err("guest"),
-            );
-        }
-        for address in REMOTE {
-            check(
-                &options,
-                Some(("guest", "guest")),
-                address,
-                Err("guest is let in from this machine alone"),
-            );
-        }
-    }
-
-    #[test]
-    fn nobody_else_is_let_in_even_where_anonymous_clients_are() {
-        let options = Options { anonymous: Anonymous::Always, ..Options::default() };
-        let pairs = [
-            ("guest", ""),
-            ("guest", "guestguest"),
-            ("guest", "guesu"),
-            ("guestguest", "guest"),
-            ("gues", "guest"),
-            ("", "guest"),
-            ("admin", "admin"),
-            ("alice", ""),
-        ];
-        for pair in pairs {
-            check(&options, Some(pair), Some("127.0.0.1"), Err("wrong user name or password"));
-        }
-    }
-
-    #[test]
-    fn a_user_name_without_a_password_is_not_anonymous() {
-        let credentials =
-            Credentials { user: Some(ByteString::from_static("guest")), ..Credentials::default() };
-        let guard = Guard::new(Options::default()).expect("random bytes");
-        assert!(matches!(guard.judge(&credentials, &guard.users()), Some(Err(_))));
-    }
-
-    #[tokio::test]
-    async fn users_of_the_file_come_from_anywhere_and_nobody_else_does() {
-        let place = Place::new(&["alice"]);
-        let guard = place.guard(true);
-        for address in [Some("127.0.0.1"), Some("10.0.0.5")] {
-            // Twice: the second time it is known.
-            for _ in 0..2 {
-                assert_eq!(
-                    place.enters(&guard, "alice", "alice!", address).await,
-                    Ok(Some("alice".to_owned()))
-                );
-            }
-            for (user, password) in [("alice", "alice"), ("alice", ""), ("bob", "alice!"), ("a\u{7}", "x")] {
-                let refused = place.enters(&guard, user, password, address).await;
-                assert_eq!(refused, Err(WRONG), "{user} {password}");
-            }
-        }
-        assert_eq!(place.enters(&guard, "guest", "guest", None).await, Ok(Some("guest".to_owned())));
-        assert!(place.enters(&guard, "guest", "guest", Some("10.0.0.5")).await.is_err());
-        assert!(place.enters(&place.guard(false), "guest", "guest", None).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_guest_of_the_file_has_the_password_of_the_file() {
-        let place = Place::new(&["guest"]);
-        let guard = place.guard(true);
-        assert_eq!(place.enters(&guard, "guest", "guest", None).await, Err(WRONG));
-        let remote = place.enters(&guard, "guest", "guest!", Some("10.0.0.5")).await;
-        assert_eq!(remote, Ok(Some("guest".to_owned())));
-    }
-
-    #[tokio::test]
-    async fn a_file_that_changes_is_read_again_and_one_that_breaks_is_not() {
-        let place = Place::new(&["alice"]);
-        let guard = place.guard(true);
-        assert!(place.enters(&guard, "alice", "alice!", None).await.is_ok());
-        assert!(guard.refresh().is_none());
-        place.write(&["bob"]);
-        assert!(matches!(guard.refresh(), Some(Ok(()))));
-        assert!(place.enters(&guard, "bob", "bob!", None).await.is_ok());
-        assert_eq!(place.enters(&guard, "alice", "alice!", None).await, Err(WRONG), "not even from memory");
-        std::fs::write(place.path(), "half a li").unwrap();
-        assert!(matches!(guard.refresh(), Some(Err(GuardError::File(FileError::Line { .. })))));
-        assert!(guard.refresh().is_none(), "told once");
-        std::fs::remove_file(place.path()).unwrap();
-        assert!(matches!(guard.refresh(), Some(Err(GuardError::File(FileError::Io { .. })))));
-        assert!(place.enters(&guard, "bob", "bob!", None).await.is_ok());
-    }
-
-    #[test]
-    fn without_its_file_there_is_no_guard() {
-        let place = Place::new(&[]);
-        std::fs::remove_file(place.path()).unwrap();
-        let options = Options { file: Some(place.path()), ..Options::default() };
-        let error = Guard::new(options).err().map(|error| error.to_string()).unwrap();
-        assert!(error.starts_with("auth.file.path: ") && error.contains("passwd"), "{error}");
-    }
-
-    #[test]
-    fn one_method_is_offered() {
-        let guard = Guard::new(Options::default()).expect("random bytes");
-        assert!(guard.begin("SCRAM-SHA-256", &Credentials::default()).is_ok());
-        for method in ["SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "scram-sha-256", "PLAIN", ""] {
-            let refused = guard.begin(method, &Credentials::default()).err();
-            assert!(matches!(refused, Some(Refusal::NoMethod { .. })), "{method}");
-        }
-    }
-
-    /// A password file; the password of each user is his name with an exclamation mark.
-    struct Place(tempfile::TempDir);
-
-    impl Place {
-        fn new(users: &[&str]) -> Self {
-            let place = Self(tempfile::tempdir().unwrap());
-            place.write(users);
-            place
-        }
-
-        fn path(&self) -> PathBuf {
-            self.0.path().join("passwd")
-        }
-
-        fn write(&self, users: &[&str]) {
-            use std::os::unix::fs::PermissionsExt;
-            let line = |user: &&str| {
-                let verifier = Verifier::new(format!("{user}!").as_bytes(), b"saltsalt", ITERATIONS_MIN);
-                format!("{user}:{verifier}\n")
-            };
-            let new = self.0.path().join("new");
-            std::fs::write(&new, users.iter().map(line).collect::<String>()).unwrap();
-            std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).unwrap();
-            std::fs::rename(&new, self.path()).unwrap();
-        }
-
-        fn guard(&self, guest_loopback: bool) -> Guard {
-            let file = Some(self.path());
-            Guard::new(Options { guest_loopback, file, ..Options::default() }).unwrap()
-        }
-
-        async fn enters(
-            &self,
-            guard: &Guard,
-            user: &str,
-            password: &str,
-            address: Option<&str>,
-        ) -> Result<Option<String>, Refusal> {
-            let credentials = Credentials {
-                user: Some(user.into()),
-                password: Some(Bytes::copy_from_slice(password.as_bytes())),
-                address: address.map(|text| text.parse().unwrap()),
-                ..Credentials::default()
-            };
-            let admitted = guard.admit(&credentials).await;
-            admitted.map(|(principal, _)| principal.user.map(|user| user.to_string()))
-        }
-    }
-
-    #[track_caller]
-    fn check(
-        options: &Options,
-        pair: Option<(&str, &str)>,
-        address: Option<&str>,
-        expected: Result<Option<&str>, &str>,
-    ) {
-        let credentials = Credentials {
-            user: pair.map(|(user, _)| ByteString::from(user)),
-            password: pair.map(|(_, password)| Bytes::copy_from_slice(password.as_bytes())),
-            client: None,
-            address: address.map(|text| text.parse().expect("an address")),
-            token: None,
-            proof: None,
-            handshake: None,
-        };
-        let guard = Guard::new(options.clone()).expect("random bytes");
-        let mut answer = guard.admit(&credentials);
-        let Poll::Ready(answer) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
-            panic!("there is nothing to wait for")
-        };
-        match (answer, expected) {
-            (Ok((principal, _)), Ok(user)) => {
-                assert_eq!(principal.user, user.map(UserName::new), "{pair:?} {address:?}")
-            }
-            (Err(Refusal::BadCredentials(text)), Err(start)) => {
-                assert!(text.starts_with(start), "{pair:?} {address:?}: {text}");
-            }
-            (answer, _) => panic!("{pair:?} {address:?}: {answer:?}, not {expected:?}"),
-        }
-    }
-}
+mod tests;

@@ -49,6 +49,17 @@ impl Whom {
     }
 }
 
+/// How somebody came in, by which he is known again when something has changed.
+#[derive(Debug)]
+pub(crate) enum How {
+    /// By a password of the file.
+    Password,
+    /// By a token, with these rules.
+    Token(Arc<[Rule]>),
+    /// As whoever the configuration lets in without one: nobody by name, or `guest`.
+    OfThisMachine,
+}
+
 /// All rules that there are: what the configuration denies comes first, then the rules of the file in their order, then those
 /// of the token that a client showed; and what none of them speaks of is as the default says.
 #[derive(Debug, Clone, PartialEq, Eq)]

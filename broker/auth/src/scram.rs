@@ -14,7 +14,7 @@ use model::refusal::Refusal;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::rules::Rules;
+use crate::rules::{How, Rules};
 use crate::users::{Users, prepared};
 use crate::verifier::{Key, Verifier, mac};
 
@@ -124,10 +124,15 @@ impl Scram {
         if !bool::from(shown.ct_eq(&challenged.verifier.stored_key)) {
             return Err(WRONG);
         }
+        let is_listed = self.users.has(challenged.user.as_str());
+        let how = if is_listed { How::Password } else { How::OfThisMachine };
         let signature = STANDARD.encode(mac(&challenged.verifier.server_key, &said));
         Ok(Step::Proven {
             principal: Principal { user: Some(challenged.user.clone()) },
-            permissions: self.rules.permissions(Some(&challenged.user), self.client.as_ref(), &[]),
+            permissions: self
+                .rules
+                .permissions(Some(&challenged.user), self.client.as_ref(), &[])
+                .because(Arc::new(how)),
             data: Some(Bytes::from(format!("v={signature}"))),
         })
     }

@@ -8,7 +8,7 @@ use model::principal::{Credentials, Principal};
 use model::refusal::Refusal;
 
 use crate::jwt::Tokens;
-use crate::rules::Rules;
+use crate::rules::{How, Rules};
 
 /// What the method is called; the other name is that of Azure's brokers.
 pub(crate) const NAMES: [&str; 2] = ["JWT", "OAUTH2-JWT"];
@@ -35,7 +35,7 @@ impl Exchange for TokenExchange {
             let permissions = self.rules.permissions(Some(&shown.user), self.client.as_ref(), &shown.rules);
             Ok(Step::Proven {
                 principal: Principal { user: Some(shown.user) },
-                permissions: permissions.for_term(shown.term),
+                permissions: permissions.because(Arc::new(How::Token(shown.rules))).for_term(shown.term),
                 data: None,
             })
         })

@@ -59,7 +59,8 @@ fn every_decision_is_what_a_plain_reading_of_the_rules_says() {
 
 #[test]
 fn many_rules_are_no_way_to_keep_the_broker_busy() {
-    let place = |at: usize| Place::parse(&format!("+/{at}/+/x{at}/#"), &ExchangeName::TOPIC).unwrap();
+    let place =
+        |at: usize| Place::parse(&format!("+/{at}/+/x{at}/#"), &ExchangeName::TOPIC).expect("a filter");
     let rule = |at| Rule {
         allows: at % 2 == 0,
         actions: Actions::all(),
@@ -127,7 +128,7 @@ impl Sheet {
             places: line
                 .filters
                 .iter()
-                .map(|filter| Place::parse(filter, &ExchangeName::TOPIC).unwrap())
+                .map(|filter| Place::parse(filter, &ExchangeName::TOPIC).expect("a filter"))
                 .collect(),
             whom: Whom {
                 users: line

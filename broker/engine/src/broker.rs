@@ -101,6 +101,13 @@ impl Broker {
         answered.inspect_err(|_| self.core.parts.metrics.auth_refused.increment())
     }
 
+    /// The rules are others now, or somebody is not let in any more: whoever is in is held against them.
+    pub fn revise(&self) {
+        for client in self.core.links().values() {
+            client.mailbox.post(Note::Revise);
+        }
+    }
+
     /// A handle that changes exchanges, queues and bindings.
     pub fn commands(&self) -> Commands {
         Commands::new(Arc::clone(&self.core))

@@ -41,6 +41,7 @@ use crate::{replay, rights, subscribe, topology};
 mod admission;
 mod held;
 mod hooked;
+mod revision;
 mod submit;
 mod subscriptions;
 
@@ -74,6 +75,8 @@ pub struct Link {
     looks_again: bool,
     /// Removals that nobody waits for, gathered for one commit per turn.
     removals: Changeset,
+    /// Which state of the rules the client was judged by.
+    judged_by: u64,
 }
 
 /// The question who this is, under way; `T` is what goes along with it.
@@ -117,6 +120,8 @@ struct Member {
     _seat: Option<Box<Seat>>,
     /// Whether what comes has to be held against what it may read, since not all of it may be for it.
     narrows: bool,
+    /// It is not let in any more, and about to be told.
+    is_revoked: bool,
 }
 
 /// How far a client that is in has come in showing anew who it is.
@@ -159,6 +164,7 @@ impl Link {
             taken: Taken::default(),
             looks_again: false,
             removals: Changeset::default(),
+            judged_by: 0,
         }
     }
 
@@ -242,7 +248,7 @@ impl Link {
     fn take_some(&mut self, max: usize, deliveries: &mut Vec<Delivery>) {
         self.mark_pending();
         let State::In(member) = &self.state else { return };
-        if max == 0 || self.pending.is_empty() {
+        if max == 0 || self.pending.is_empty() || member.is_revoked {
             return;
         }
         let now = clock::now();
@@ -367,8 +373,10 @@ impl Link {
 
     fn collect(&mut self, events: &mut Vec<Event>) {
         self.mailbox.empty_into(&mut self.notes);
+        let mut is_behind = false;
         for note in self.notes.drain(..) {
             match note {
+                Note::Revise => is_behind = true,
                 Note::Done(event) => {
                     self.under_way -= 1;
                     events.extend(event);
@@ -377,6 +385,9 @@ impl Link {
             }
         }
         self.notes.shrink_to(KEPT_MAX);
+        if is_behind {
+            self.revise(events);
+        }
     }
 
     /// Answers, behind whatever is still on its way to the disk.

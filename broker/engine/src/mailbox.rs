@@ -18,6 +18,8 @@ pub(crate) enum Note {
     Done(Option<Event>),
     /// Something that the link did not ask for.
     News(Event),
+    /// The rules are others now.
+    Revise,
 }
 
 impl Mailbox {

@@ -55,8 +55,13 @@ impl Publisher {
     }
 
     /// The same, by what it calls itself.
-    pub(crate) fn called(self, called: Option<ClientId>) -> Self {
+    pub(crate) fn calling(self, called: Option<ClientId>) -> Self {
         Self { called, ..self }
+    }
+
+    /// What it calls itself, where it has no session.
+    pub(crate) const fn called(&self) -> Option<&ClientId> {
+        self.called.as_ref()
     }
 
     /// Makes the queue that a message is for, if there is none.

@@ -87,7 +87,7 @@ pub(crate) fn recover(
             }
             None => {
                 let record = session.record;
-                let will = registry.still_allowed(parts, record.owner.as_ref(), record.will);
+                let will = registry.still_allowed(parts, record.owner.as_ref(), None, record.will);
                 let mut aftermath = Aftermath { will, ..Aftermath::default() };
                 aftermath.changeset.changes.push(Change::DropSession(record.client));
                 all.push(aftermath);

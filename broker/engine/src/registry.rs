@@ -8,7 +8,7 @@ use model::access::AccessControl;
 use model::change::{Change, SessionRecord, WillRecord};
 use model::event::{Event, Farewell};
 use model::name::{ClientId, ConsumerId, QueueId, QueueName, UserName};
-use model::principal::Principal;
+use model::principal::{Permissions, Principal};
 use model::queue::QueueOptions;
 use model::refusal::Refusal;
 use model::request::Close;
@@ -58,6 +58,8 @@ pub(crate) struct State {
     expiry_s: u32,
     disconnected_at: Option<WallMs>,
     will: Option<Box<WillRecord>>,
+    /// What its client was allowed at last; `None`: the store does not know.
+    pub(crate) permissions: Option<Permissions>,
     /// Raised whenever a connection comes or goes: timers of an earlier life mean nothing.
     life: u64,
     /// The timers of this life.
@@ -92,6 +94,7 @@ impl Attachment {
 pub(crate) struct Arriving<'a> {
     pub(crate) client: ClientId,
     pub(crate) principal: &'a Principal,
+    pub(crate) permissions: &'a Permissions,
     pub(crate) clean_start: bool,
     pub(crate) expiry_s: u32,
     pub(crate) will: Option<Box<WillRecord>>,
@@ -178,9 +181,10 @@ impl Registry {
         &self,
         parts: &Parts,
         owner: Option<&Principal>,
+        known: Option<&Permissions>,
         will: Option<Box<WillRecord>>,
     ) -> Option<Box<WillRecord>> {
-        wills::still_allowed(parts, &*self.access, owner, will?)
+        wills::still_allowed(parts, &*self.access, owner, known, will?)
     }
 
     /// Lets a client in: ends the connection it had, resumes its session or makes a new one (MQTT 5.0, 3.1.4). `commit` is
@@ -215,7 +219,8 @@ impl Registry {
             // A will that waits is cancelled by the client's return, unless its session ends now (3.1.2.5, 3.1.3.2.2).
             let will = state.will.take();
             let will = will.filter(|will| ends || (state.disconnected_at.is_none() && will.delay_s == 0));
-            aftermath.will = self.still_allowed(parts, state.owner.as_ref(), will);
+            aftermath.will =
+                self.still_allowed(parts, state.owner.as_ref(), state.permissions.as_ref(), will);
             if ends {
                 drop(state);
                 self.end(parts, &mut sessions, session, &mut aftermath);
@@ -238,6 +243,7 @@ impl Registry {
             });
             state.life += 1;
             state.owner = Some(arriving.principal.clone());
+            state.permissions = Some(arriving.permissions.clone());
             state.disconnected_at = None;
             state.expiry_s = arriving.expiry_s;
             state.will = arriving.will;
@@ -286,6 +292,7 @@ impl Registry {
                 expiry_s: arriving.expiry_s,
                 disconnected_at: None,
                 will: None,
+                permissions: None,
                 life: 0,
                 due: SmallVec::new(),
             }),
@@ -321,7 +328,7 @@ impl Registry {
         }
         let delay = state.will_delay();
         let will = state.will.take_if(|_| delay.is_zero());
-        aftermath.will = self.still_allowed(parts, state.owner.as_ref(), will);
+        aftermath.will = self.still_allowed(parts, state.owner.as_ref(), state.permissions.as_ref(), will);
         if state.expiry_s == 0 {
             drop(state);
             self.end(parts, &mut sessions, session, &mut aftermath);
@@ -359,7 +366,7 @@ impl Registry {
         }
         // Whichever comes first, the delay or the end of the session (MQTT 5.0, 3.1.3.2.2).
         let will = state.will.take();
-        let will = self.still_allowed(parts, state.owner.as_ref(), will);
+        let will = self.still_allowed(parts, state.owner.as_ref(), state.permissions.as_ref(), will);
         let mut aftermath = Aftermath { will, ..Aftermath::default() };
         if ends {
             drop(state);
@@ -398,6 +405,7 @@ impl Registry {
             expiry_s: record.expiry_s,
             disconnected_at: Some(disconnected_at),
             will: record.will,
+            permissions: None,
             life: 1,
             due: SmallVec::new(),
         };
@@ -405,7 +413,7 @@ impl Registry {
         let gone = now.1.since(disconnected_at);
         let delay = state.will_delay();
         let will = state.will.take_if(|_| delay <= gone);
-        let will = self.still_allowed(parts, state.owner.as_ref(), will);
+        let will = self.still_allowed(parts, state.owner.as_ref(), state.permissions.as_ref(), will);
         let mut aftermath = Aftermath { will, ..Aftermath::default() };
         aftermath.changeset.changes.push(state.record(&record.client));
         schedule(parts, &record.client, &mut state, gone, now.0);

@@ -54,33 +54,49 @@ pub(crate) fn subscribe(
     source: Option<&Source>,
     queue: &Target,
 ) -> Result<bool, Refusal> {
-    let mut is_narrowed = false;
-    if let Some(source) = source.filter(|_| permissions.restrict(Action::Subscribe)) {
-        let reach = match reach(router, permissions, source) {
-            Reach::Part(right) if source.share.is_some() => Reach::Nothing(right),
-            other @ (Reach::All | Reach::Part(_) | Reach::Nothing(_)) => other,
-        };
-        match reach {
-            Reach::Nothing(right) => {
-                return Err(Refusal::forbidden("subscribe to", &source.pattern, right));
-            }
-            Reach::Part(_) => is_narrowed = true,
-            Reach::All => {}
+    let is_narrowed = match source {
+        Some(Source { exchange, pattern, share, .. }) => {
+            read(router, permissions, (exchange, pattern), share.is_some())?
         }
-    }
+        None => false,
+    };
     let name = match queue {
         Target::Session | Target::Private | Target::Replies(_) => return Ok(is_narrowed),
         Target::Declare(declaration) => &declaration.options.name,
         Target::Existing(name) => name,
     };
-    let key = RoutingKey::from(name.as_str());
-    if let Some(right) = permissions.keep_from(Action::Consume, &ExchangeName::DEFAULT, &key) {
-        return Err(Refusal::forbidden("consume queue", name, right));
-    }
+    consume(permissions, name)?;
     // What is bound to it comes to all who consume it.
     let is_changed =
         source.is_some() || (matches!(queue, Target::Declare(_)) && router.queue(name).is_none());
     if is_changed { configure(permissions, name).map(|()| is_narrowed) } else { Ok(is_narrowed) }
+}
+
+/// The same of a source alone.
+pub(crate) fn read(
+    router: &Router,
+    permissions: &Permissions,
+    (exchange, pattern): (&ExchangeName, &KeyPattern),
+    is_shared: bool,
+) -> Result<bool, Refusal> {
+    if !permissions.restrict(Action::Subscribe) {
+        return Ok(false);
+    }
+    match reach(router, permissions, exchange, pattern) {
+        Reach::Part(right) if is_shared => Err(Refusal::forbidden("subscribe to", pattern, right)),
+        Reach::Nothing(right) => Err(Refusal::forbidden("subscribe to", pattern, right)),
+        Reach::Part(_) => Ok(true),
+        Reach::All => Ok(false),
+    }
+}
+
+/// Whether somebody may take from that queue.
+pub(crate) fn consume(permissions: &Permissions, name: &QueueName) -> Result<(), Refusal> {
+    let key = RoutingKey::from(name.as_str());
+    match permissions.keep_from(Action::Consume, &ExchangeName::DEFAULT, &key) {
+        Some(right) => Err(Refusal::forbidden("consume queue", name, right)),
+        None => Ok(()),
+    }
 }
 
 /// Whether something of such a source may be read, as far as its pattern tells.
@@ -92,18 +108,23 @@ pub(crate) fn may_read(permissions: &Permissions, source: &Source) -> bool {
     }
 }
 
-fn reach<'p>(router: &Router, permissions: &'p Permissions, source: &Source) -> Reach<'p> {
-    let (action, exchange) = (Action::Subscribe, &source.exchange);
+fn reach<'p>(
+    router: &Router,
+    permissions: &'p Permissions,
+    exchange: &ExchangeName,
+    pattern: &KeyPattern,
+) -> Reach<'p> {
+    let action = Action::Subscribe;
     let kind = (*exchange != ExchangeName::TOPIC).then(|| router.exchange(exchange)).flatten();
     match kind.map(|options| options.kind) {
         // Whatever the key is, it comes.
         Some(ExchangeKind::Fanout | ExchangeKind::Headers) => permissions.reach_all(action, exchange),
         // There, `*` and `#` are characters like others.
         Some(ExchangeKind::Direct) => {
-            let pattern = KeyPattern::exact(&source.pattern.to_key());
+            let pattern = KeyPattern::exact(&pattern.to_key());
             permissions.reach(action, exchange, &pattern)
         }
-        Some(ExchangeKind::Topic) | None => permissions.reach(action, exchange, &source.pattern),
+        Some(ExchangeKind::Topic) | None => permissions.reach(action, exchange, pattern),
     }
 }
 

@@ -49,17 +49,21 @@ pub(crate) fn keep(
 
 /// The will that is due, if its owner may still publish it: what he may do can have changed since he made it. A will that
 /// may not be published is gone; nobody is there to be told, so it is counted and logged. `owner`: `None` where the store
-/// does not know him, and then nothing is held against it.
+/// does not know him, and then nothing is held against it; `known`: what he was allowed at
+/// last. Whoever is not let in any more publishes nothing, nor does whoever came by a token that has expired.
 pub(crate) fn still_allowed(
     parts: &Parts,
     access: &dyn AccessControl,
     owner: Option<&Principal>,
+    known: Option<&Permissions>,
     will: Box<WillRecord>,
 ) -> Option<Box<WillRecord>> {
     let Message { exchange, key, publisher, retain, .. } = &*will.message;
-    let permissions = owner.and_then(|owner| access.permissions_of(owner, publisher.as_ref()));
-    let checked = permissions.map_or(Ok(()), |permissions| {
-        rights::publish(&permissions, (exchange, key), *retain, "publish a will to")
+    let standing = owner.map_or(Ok(None), |owner| access.revise(owner, publisher.as_ref(), known));
+    let checked = standing.and_then(|permissions| {
+        let Some(permissions) = permissions.as_ref().or(known) else { return Ok(()) };
+        Refusal::unless_over(permissions, clock::wall_now)?;
+        rights::publish(permissions, (exchange, key), *retain, "publish a will to")
     });
     match checked {
         Ok(()) => Some(will),

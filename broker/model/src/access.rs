@@ -33,6 +33,27 @@ pub trait AccessControl: Send + Sync {
         None
     }
 
+    /// Another number once somebody may do something else than before, or is not let in any more.
+    fn generation(&self) -> u64 {
+        0
+    }
+
+    /// What somebody may do by now who was let in with `known`, whether he is still there or not; without it, that is not
+    /// known any more. `None`: it cannot be said without asking him, and what he was allowed when he came stands.
+    ///
+    /// # Errors
+    ///
+    /// He would not be let in any more.
+    fn revise(
+        &self,
+        principal: &Principal,
+        client: Option<&ClientId>,
+        known: Option<&Permissions>,
+    ) -> Result<Option<Permissions>, Refusal> {
+        let _ = known;
+        Ok(self.permissions_of(principal, client))
+    }
+
     /// Who is to be asked about what those who are in do; the same one whenever this is called. By itself nobody is.
     fn hook(&self) -> Option<Arc<dyn Hook>> {
         None

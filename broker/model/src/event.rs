@@ -58,6 +58,13 @@ pub enum Event {
     },
     /// A consumer lost its queue: somebody deleted it.
     ConsumerCancelled(ConsumerId),
+    /// A consumer is no more, since what it took is denied by now.
+    Revoked {
+        /// Which one.
+        consumer: ConsumerId,
+        /// By which rule.
+        refusal: Refusal,
+    },
     /// The broker ends this connection. The session says good-bye in its protocol's words and closes.
     Closing(Farewell),
 }
@@ -117,4 +124,6 @@ pub enum Farewell {
     ShuttingDown,
     /// Somebody in charge ended it.
     Kicked,
+    /// The client would not be let in any more.
+    Revoked,
 }

@@ -1,5 +1,6 @@
 //! Credentials, Principal, Permissions: who is there, and what he may do.
 
+use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -125,7 +126,11 @@ pub struct Permissions {
     /// `None`: everything.
     rights: Option<Arc<Rights>>,
     term: Option<Term>,
+    basis: Option<Basis>,
 }
+
+/// What whoever let somebody in remembers of how he came in: it means something to the former alone.
+pub type Basis = Arc<dyn Any + Send + Sync>;
 
 /// Until when somebody may do what he may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,18 +144,29 @@ pub struct Term {
 impl Permissions {
     /// No restriction.
     pub const fn everything() -> Self {
-        Self { rights: None, term: None }
+        Self { rights: None, term: None, basis: None }
     }
 
     /// As these rules say.
     pub fn by(rights: Rights) -> Self {
-        Self { rights: (!rights.are_everything()).then(|| Arc::new(rights)), term: None }
+        Self { rights: (!rights.are_everything()).then(|| Arc::new(rights)), term: None, basis: None }
     }
 
     /// The same, until then.
     #[must_use]
     pub fn for_term(self, term: Term) -> Self {
         Self { term: Some(term), ..self }
+    }
+
+    /// The same, for that reason.
+    #[must_use]
+    pub fn because(self, basis: Basis) -> Self {
+        Self { basis: Some(basis), ..self }
+    }
+
+    /// Why he was let in.
+    pub const fn basis(&self) -> Option<&Basis> {
+        self.basis.as_ref()
     }
 
     /// Until when; `None`: as long as the client is in.

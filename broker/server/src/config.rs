@@ -191,6 +191,11 @@ impl Config {
         &self.levels
     }
 
+    /// The file of rules, where there is one.
+    pub(crate) fn acl(&self) -> Option<PathBuf> {
+        self.settings.section("acl").text("file").map(PathBuf::from)
+    }
+
     /// Who may look after the broker, and how much each may do.
     pub(crate) const fn admins(&self) -> &HashMap<String, Tag> {
         &self.admins

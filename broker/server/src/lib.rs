@@ -19,4 +19,5 @@ mod files;
 mod options;
 mod shutdown;
 mod store;
+mod watch;
 mod words;

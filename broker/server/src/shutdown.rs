@@ -41,7 +41,8 @@ impl Signals {
                     if io::stdin().is_terminal() {
                         return "SIGHUP";
                     }
-                    tracing::info!(signal = "SIGHUP", why = "the configuration is read at start only", "signal.ignored");
+                    tracing::info!(signal = "SIGHUP", why = "the configuration is read at start only; files of users, keys and rules are looked at every second",
+                        "signal.ignored");
                 }
             }
         }

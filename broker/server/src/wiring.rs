@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::doors::Doors;
 use crate::failure::{Code, Failure};
 use crate::shutdown::Signals;
+use crate::watch::Watch;
 use crate::{options, store};
 
 /// Runs the broker until a signal stops it.
@@ -70,7 +71,8 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
     let Doors { gateway, admins, admin, open } = Doors::open(config, &certificates, broker, metrics)?;
     announce(config, format, &open);
 
-    tokio::spawn(keep_users(Arc::clone(&guard)));
+    let watch = Watch::new(config, Arc::clone(&guard));
+    tokio::spawn(watch.keep(watched.clone()));
     tokio::spawn(async move {
         loop {
             guard.fetch_keys().await;
@@ -174,29 +176,6 @@ fn declare_plain(broker: &Broker, name: ExchangeName) -> Result<(), Failure> {
     };
     let definitions = Definitions { exchanges: vec![plain], ..Definitions::default() };
     broker.declare(&definitions).map_err(|refusal| cannot(&format!("does not exist ({refusal})")))
-}
-
-/// Reads the password file, and the files with keys, again when they change. One that cannot be used changes nothing.
-async fn keep_users(guard: Arc<Guard>) {
-    loop {
-        tokio::time::sleep(USERS_EVERY).await;
-        let guard = Arc::clone(&guard);
-        match spawn_blocking(move || (guard.refresh(), guard.refresh_keys())).await {
-            Ok((users, keys)) => {
-                match users {
-                    None => {}
-                    Some(Ok(())) => tracing::info!("users.read"),
-                    Some(Err(error)) => tracing::error!(%error, "users.not_read: those of before hold"),
-                }
-                match keys {
-                    None => {}
-                    Some(Ok(())) => tracing::info!("keys.read"),
-                    Some(Err(error)) => tracing::error!(%error, "keys.not_read: those of before hold"),
-                }
-            }
-            Err(panic) => tracing::error!(%panic, "users.not_read: those of before hold"),
-        }
-    }
 }
 
 /// For people on stderr; where lines are for programs, only there.

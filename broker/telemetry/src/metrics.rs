@@ -85,6 +85,8 @@ metrics! {
     auth_refused: Counter,
     /// What clients were denied by a rule.
     access_denied: Counter,
+    /// Connections that ended because their clients are not let in any more.
+    access_revoked: Counter,
     /// Messages that clients published.
     messages_received: Counter,
     /// Messages handed to consumers, repeated ones included.

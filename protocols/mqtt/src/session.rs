@@ -269,6 +269,7 @@ impl model::session::Session for Session {
                 | Event::Unsubscribed { .. }
                 | Event::Released { .. }
                 | Event::ConsumerCancelled(_)
+                | Event::Revoked { .. }
                 | Event::Reauthenticated(_)
                 | Event::Expires(_)
                 | Event::Closing(_),
@@ -431,6 +432,8 @@ impl Open {
                 Ok(())
             }
             Event::ConsumerCancelled(_) => Err(QUEUE_GONE),
+            // A session has one consumer, and what is taken back of it are bindings.
+            Event::Revoked { consumer: _, refusal: _ } => Ok(()),
             Event::Closing(Farewell::ShuttingDown) => {
                 Err(options.at_shutdown().unwrap_or_else(|| good_bye(Farewell::ShuttingDown)))
             }
@@ -479,6 +482,7 @@ fn good_bye(farewell: Farewell) -> Fault {
         }
         Farewell::ShuttingDown => Fault::new(Reason::ServerShuttingDown, "the broker is shutting down"),
         Farewell::Kicked => Fault::new(Reason::AdministrativeAction, "disconnected by an administrator"),
+        Farewell::Revoked => Fault::new(Reason::NotAuthorized, "this client is not let in any more"),
     }
 }
 

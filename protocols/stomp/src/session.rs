@@ -360,6 +360,13 @@ impl model::session::Session for Session {
                     session.fail(&fault, out);
                 }
             }
+            Event::Revoked { consumer, refusal } => {
+                let fault =
+                    session.online().and_then(|online| subscribe::revoked(online, consumer, &refusal));
+                if let Some(fault) = fault {
+                    session.fail(&fault, out);
+                }
+            }
             Event::Closing(farewell) => session.fail(&good_bye(farewell), out),
         });
     }
@@ -415,6 +422,11 @@ fn good_bye(farewell: Farewell) -> Fault {
         }
         Farewell::ShuttingDown => {
             Fault::new("Broker stopping", "the broker is shutting down; connect again later.")
+        }
+        Farewell::Revoked => {
+            let mut fault = Fault::new("Access taken back", "this client is not let in any more.");
+            fault.code = Some("access_refused");
+            fault
         }
         Farewell::Kicked => {
             Fault::new("Connection closed", "somebody in charge of the broker ended this connection.")

@@ -32,6 +32,7 @@ impl Link {
         let State::New { handshake } = &mut self.state else { return };
         open.credentials.handshake = handshake.take();
         let access = Arc::clone(&self.core.access);
+        self.judged_by = access.generation();
         let entrance = self.entrance(&mut open);
         self.state = State::Admitting(Box::pin(async move {
             let answered = ask(&*access, &open.credentials).await;
@@ -76,6 +77,7 @@ impl Link {
     pub(super) fn reauthenticate(&mut self, credentials: Box<Credentials>, turn: &mut Turn<'_>) {
         let State::In(member) = &mut self.state else { return };
         let access = Arc::clone(&self.core.access);
+        self.judged_by = access.generation();
         member.renewal = Renewal::Asking(Box::pin(async move { ((), ask(&*access, &credentials).await) }));
         self.look(turn);
     }
@@ -95,12 +97,17 @@ impl Link {
                 let Renewal::Asking(asking) = &mut member.renewal else { return };
                 let Poll::Ready(((), answered)) = asking.as_mut().poll(cx) else { return };
                 let event = member.renewed(answered);
+                let is_renewed = matches!(event, Event::Reauthenticated(_));
                 if matches!(event, Event::Refused(_)) {
                     self.core.parts.metrics.auth_refused.increment();
                 }
                 let ending = member.ending().filter(|_| matches!(event, Event::Reauthenticated(_)));
                 events.push(event);
                 events.extend(ending);
+                if is_renewed {
+                    // By a newer token it may do something else than before.
+                    self.revise(events);
+                }
             }
             State::New { .. } | State::Challenged(..) | State::Out => {}
         }
@@ -164,6 +171,14 @@ impl Link {
             Identity::Connection => open.credentials.client.as_ref(),
         };
         self.core.bans.check(client, known.principal.user.as_ref(), turn.now)?;
+        if self.is_behind_the_rules() {
+            let client = match &open.identity {
+                Identity::Session { client, .. } => client.as_ref(),
+                Identity::Connection => open.credentials.client.as_ref(),
+            };
+            let revised = self.core.access.revise(&known.principal, client, Some(&known.permissions))?;
+            known.permissions = revised.unwrap_or(known.permissions);
+        }
         rights::connect(&known.permissions)?;
         known.seat = self.seat(&open.identity, &known.principal)?;
         match open.identity {
@@ -186,13 +201,14 @@ impl Link {
                         known.name,
                         known.permissions,
                     )
-                    .called(open.credentials.client.clone()),
+                    .calling(open.credentials.client.clone()),
                     principal: known.principal,
                     renewal: Renewal::Idle,
                     session: None,
                     consumers: Default::default(),
                     _seat: known.seat,
                     narrows: false,
+                    is_revoked: false,
                 });
                 self.arrive(None, turn);
                 turn.events.push(Event::Opened(Box::new(opened)));
@@ -247,8 +263,17 @@ impl Link {
         let (link, mailbox) = (self.id, &mailbox);
         let principal = known.principal.clone();
         let client_id = client.clone();
-        let arriving =
-            Arriving { client: client_id, principal: &principal, clean_start, expiry_s, will, link, mailbox };
+        let permissions = known.permissions.clone();
+        let arriving = Arriving {
+            client: client_id,
+            principal: &principal,
+            permissions: &permissions,
+            clean_start,
+            expiry_s,
+            will,
+            link,
+            mailbox,
+        };
         let events = &mut *turn.events;
         let settle_in = |arrived| self.settle_in(client, known, arrived, events);
         let taken_over = core.registry.open(&parts, arriving, &mut turn.wakes, settle_in)?;
@@ -306,7 +331,11 @@ impl Link {
             consumers: [(ConsumerId::SESSION, consumer)].into(),
             _seat: known.seat,
             narrows,
+            is_revoked: false,
         });
+        if narrows {
+            self.prune(events);
+        }
         let opened = Event::Opened(Box::new(opened));
         let _retaining = wills::retaining(&parts, aftermath.will.as_deref());
         let will = aftermath.will.and_then(|will| wills::plan(&parts, &will));

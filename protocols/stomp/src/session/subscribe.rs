@@ -12,6 +12,7 @@ use model::name::{ConsumerId, QueueName};
 use model::outbox::{CHAIN_MIN, Outbox};
 use model::qos::Qos;
 use model::queue::HeaderMatch;
+use model::refusal::Refusal;
 use model::request::{
     Consumer, Replay, Request, Source, Subscribe, Subscription, Target, Unsubscribe, Unsubscription,
 };
@@ -264,6 +265,12 @@ pub(super) fn cancelled(online: &Online, consumer: ConsumerId) -> Option<Fault> 
     let subscription = online.subscriptions.of_consumer(consumer)?;
     let detail = "the queue behind the subscription was deleted; SUBSCRIBE again to have it made anew.";
     Some(Fault::new("Server cancelled subscription", detail).of_subscription(subscription.id()))
+}
+
+/// What a subscription gave is denied by now.
+pub(super) fn revoked(online: &Online, consumer: ConsumerId, refusal: &Refusal) -> Option<Fault> {
+    let subscription = online.subscriptions.of_consumer(consumer)?;
+    Some(Fault::from(refusal).of_subscription(subscription.id()))
 }
 
 /// Writes MESSAGE. Deliveries to a subscription that is gone are left out: the broker has what was not settled.
