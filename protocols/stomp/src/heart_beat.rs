@@ -79,9 +79,15 @@ impl HeartBeat {
         [beat, silence].into_iter().flatten().min()
     }
 
-    /// Whether the client has been silent for too long.
-    pub fn is_silent(&self, now: Instant) -> bool {
-        self.patience.is_some_and(|patience| self.heard_at + patience <= now)
+    /// Whether the client has been silent for too long. Noticed much too late it says nothing of the client: it is we who were not
+    /// there (stopped, or on our way to another machine), and what it sent is still on its way. Then it gets a fresh interval.
+    pub fn is_silent(&mut self, now: Instant) -> bool {
+        let Some(end) = self.patience.map(|patience| self.heard_at + patience) else { return false };
+        if now.saturating_duration_since(end) > LATE_MAX {
+            self.heard_at = now;
+            return false;
+        }
+        end <= now
     }
 
     /// Whether it is our turn to send something.
@@ -89,6 +95,9 @@ impl HeartBeat {
         self.sends.is_some_and(|interval| self.sent_at + interval <= now)
     }
 }
+
+/// A deadline is noticed within that time, on a busy machine too.
+const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// Beyond that it is no tolerance.
 const TOLERANCE_MAX: f64 = 100.0;

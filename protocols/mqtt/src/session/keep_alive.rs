@@ -28,8 +28,17 @@ impl KeepAlive {
         self.patience.map(|patience| self.heard_at + patience)
     }
 
-    /// Whether that moment has come.
-    pub(crate) fn is_over(&self, now: Instant) -> bool {
-        self.deadline().is_some_and(|deadline| deadline <= now)
+    /// Whether that moment has come. Noticed much too late it says nothing of the client: it is we who were not there (stopped, or
+    /// on our way to another machine), and what it sent is still on its way. Then it gets a fresh interval.
+    pub(crate) fn is_over(&mut self, now: Instant) -> bool {
+        let Some(deadline) = self.deadline() else { return false };
+        if now.saturating_duration_since(deadline) > LATE_MAX {
+            self.heard_at = now;
+            return false;
+        }
+        deadline <= now
     }
 }
+
+/// A deadline is noticed within that time, on a busy machine too.
+const LATE_MAX: Duration = Duration::from_secs(1);

@@ -104,6 +104,20 @@ fn a_silent_client_goes_after_one_and_a_half_times_its_keep_alive() {
 }
 
 #[test]
+fn after_a_pause_of_our_own_a_client_gets_one_fresh_interval() {
+    for version in [V5, V311] {
+        let mut client =
+            Client::open_with(Connect { keep_alive_s: 10, ..connect(version) }, Options::default());
+        // Who is stopped himself cannot say who was silent.
+        client.wait(Duration::from_secs(40));
+        assert!(client.closed().is_none());
+        assert_eq!(client.session.deadline(), Some(client.now + Duration::from_secs(15)));
+        client.wait(Duration::from_secs(15));
+        assert!(client.closed().is_some(), "one, and no more");
+    }
+}
+
+#[test]
 fn a_client_whose_token_has_expired_goes_after_a_while_unless_it_shows_a_newer_one() {
     let second = Duration::from_secs(1);
     for (version, expected) in [(V5, vec!["DISCONNECT NotAuthorized"]), (V311, vec![]), (V31, vec![])] {

@@ -29,6 +29,16 @@ fn a_silent_client_is_given_up_after_two_intervals() {
 }
 
 #[test]
+fn after_a_pause_of_our_own_a_client_gets_one_fresh_interval() {
+    let mut peer = Peer::online_with(Version::V1_2, Options::default(), "heart-beat:4000,0\n");
+    peer.pass(Duration::from_secs(60));
+    assert!(peer.is_open());
+    assert_eq!(peer.session.deadline(), Some(peer.now + Duration::from_secs(8)));
+    peer.pass(Duration::from_secs(8));
+    assert_eq!(peer.out.close.as_ref().map(|close| close.by), Some(By::Timeout));
+}
+
+#[test]
 fn the_server_beats_when_it_has_nothing_to_say() {
     let mut peer = Peer::online_with(Version::V1_1, Options::default(), "heart-beat:0,10000\n");
     let consumer = peer.subscribe("id:1\ndestination:/topic/a");
