@@ -19,7 +19,7 @@ use crate::check::digests::useless_digests;
 use crate::check::judge::judge;
 use crate::check::repair::repair;
 use crate::check::survey::survey;
-use crate::directory::{FORMAT, lock, read_format};
+use crate::directory::{FORMAT, is_used, lock, read_format};
 use crate::error::StoreError;
 use crate::keyspace::Keyspace;
 use crate::position::Position;
@@ -62,7 +62,8 @@ pub fn check(directory: &Path, repairing: bool) -> Result<Checked, StoreError> {
     if !directory.join(FORMAT).exists() && !journal.exists() {
         return Err(StoreError::NoStore { directory: directory.to_path_buf() });
     }
-    let _lock = lock(directory)?;
+    // What nobody has served yet, such as a backup, stays as it is.
+    let _lock = if repairing || is_used(directory) { Some(lock(directory)?) } else { None };
     let mut checked = Checked::default();
     let format = match read_format(directory) {
         Err(error @ StoreError::Damaged { .. }) => Err(error),

@@ -65,9 +65,14 @@ impl Directory {
     }
 }
 
+/// Whether it has been locked before.
+pub(crate) fn is_used(directory: &Path) -> bool {
+    directory.join(LOCK).exists()
+}
+
 /// Locks it; closing the file gives the lock back.
 pub(crate) fn lock(directory: &Path) -> Result<File, StoreError> {
-    let path = directory.join("lock");
+    let path = directory.join(LOCK);
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -139,6 +144,8 @@ pub(crate) fn write_format(directory: &Path, store: StoreId) -> Result<(), Store
 
 /// The file that says so.
 pub(crate) const FORMAT: &str = "format";
+/// The file that whoever has the directory keeps locked.
+const LOCK: &str = "lock";
 const VERSION_IS: &str = "DuetMQ store, version ";
 const STORE_IS: &str = "id ";
 /// Of the directory as a whole. The files in it have versions of their own.

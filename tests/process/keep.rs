@@ -1,5 +1,8 @@
 //! `duetmq backup` and `duetmq restore`: messages come back as they were at a moment.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Result, ensure};
 use harness::broker::{Broker, Setup};
 use harness::door::Door;
@@ -32,6 +35,11 @@ fn a_backup_of_a_broker_that_runs_is_restored_with_its_messages() -> Result<()> 
     ensure!(full.code == Some(2) && full.error.contains("not empty"), "{full:?}");
     let done = duetmq(&["restore", &kept_text, "-d", &back_text])?;
     ensure!(done.code == Some(0), "{done:?}");
+    // Whoever only looks leaves no trace: neither the backup nor what is restored has been served.
+    ensure!(duetmq(&["fsck", &kept_text])?.code == Some(0));
+    for folder in [&kept, &back] {
+        ensure!(names(folder)? == ["format", "journal"], "{:?}", names(folder)?);
+    }
     let restored = Setup::new().data(&back).start()?;
     let (mut reader, _) = Client::connect(restored.at(Door::Mqtt), &lasting)?;
     for number in 0..5 {
@@ -41,4 +49,12 @@ fn a_backup_of_a_broker_that_runs_is_restored_with_its_messages() -> Result<()> 
     writer.publish("jobs/after", b"x", 2)?;
     ensure!(reader.take()?.topic == "jobs/after", "what came after the backup is not there");
     Ok(())
+}
+
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    let mut names: Vec<_> =
+        entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    Ok(names)
 }
