@@ -101,6 +101,11 @@ impl StoreError {
         matches!(self, Self::Io { source, .. } if full(source.kind()))
     }
 
+    /// The disk did not hand out what is on it; perhaps it does in a while.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Io { doing: "read", source, .. } if source.kind() != io::ErrorKind::UnexpectedEof)
+    }
+
     /// What `map_err` takes for a file operation.
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, path: path.to_path_buf(), source }

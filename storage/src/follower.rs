@@ -43,6 +43,8 @@ pub(crate) struct Follower {
     pub(crate) pace: Pace,
     /// Up to this one, segments had their digests made.
     pub(crate) sealed: u32,
+    /// The journal could not be read.
+    pub(crate) tries_again: bool,
 }
 
 impl Follower {
@@ -66,7 +68,9 @@ impl Follower {
         while self.waits_for_news() {
             // sled does not survive a write that fails for want of room.
             let may_write = !is_scarce(&self.place);
-            self.state.follow(&*self.log, may_write)?;
+            if !self.follow(may_write)? {
+                continue;
+            }
             if may_write {
                 self.compact()?;
                 self.seal(SEALED_AT_ONCE)?;
@@ -85,8 +89,28 @@ impl Follower {
         self.state.checkpoint(true)
     }
 
+    /// Brings sled after the journal; `false`: that could not be read. Nothing of it is left out: it is tried again, from the last
+    /// group on of which all is known.
+    fn follow(&mut self, may_write: bool) -> Result<bool, StoreError> {
+        match self.state.follow(&*self.log, may_write) {
+            Err(error) if error.is_unreadable() && !self.stopping.load(Ordering::Relaxed) => {
+                tracing::error!(%error, "store.unreadable: it is tried again");
+                self.tries_again = true;
+                Ok(false)
+            }
+            done => done.map(|()| true),
+        }
+    }
+
     /// Waits until there is something to follow; `false`: there will be no more.
-    fn waits_for_news(&self) -> bool {
+    fn waits_for_news(&mut self) -> bool {
+        if std::mem::take(&mut self.tries_again) {
+            select! {
+                recv(self.stop) -> _ => {}
+                default(READ_PAUSE) => {}
+            }
+            return true;
+        }
         select! {
             recv(self.nudged) -> _ => return true,
             recv(self.news) -> news => if news.is_err() {
@@ -141,6 +165,9 @@ impl Follower {
         compaction.run(&mut self.state)
     }
 }
+
+/// How long a disk that cannot be read is left alone.
+const READ_PAUSE: Duration = Duration::from_secs(1);
 
 /// A moment's work each; meanwhile the journal goes on.
 const SEALED_AT_ONCE: usize = 2;

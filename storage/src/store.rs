@@ -141,6 +141,7 @@ impl Store {
             apply_wait: options.apply_wait,
             pace,
             sealed: 0,
+            tries_again: false,
         };
         let commit = move || commit_until_closed(committer, &failed, &on_failure);
         let running = Running {

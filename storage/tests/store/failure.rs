@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use model::name::QueueId;
 use storage::group::Group;
 use storage::log::{Log, SegmentSummary, Visit};
 use storage::position::Position;
 use storage::{Completion, Store, StoreError, Urgency};
 
-use crate::changes::{changeset, declare, open, without_follower};
+use crate::changes::{changeset, commit, declare, enqueue, message, open, options, place, without_follower};
 
 #[test]
 fn after_a_failed_sync_no_completion_runs() {
@@ -48,10 +50,48 @@ fn a_directory_has_one_store_at_a_time() {
     open(without_follower(home.path()));
 }
 
+#[test]
+fn a_journal_that_cannot_be_read_for_a_while_is_read_then_and_nothing_is_left_out() {
+    let home = tempfile::tempdir().unwrap();
+    let faults = Arc::new(Faults::default());
+    let in_door = Arc::clone(&faults);
+    let error =
+        || StoreError::Io { doing: "read", path: "x".into(), source: std::io::Error::other("a cable") };
+    let (store, _) =
+        Store::open_through(options(home.path()), Box::new(|error| panic!("{error}")), |journal| {
+            Arc::new(Faulty { journal, faults: in_door, error })
+        })
+        .unwrap();
+    commit(&store, [declare(1)]);
+    faults.read.store(true, Ordering::SeqCst);
+    let (done, answer) = crossbeam_channel::unbounded();
+    for number in 1..=50 {
+        commit(&store, [enqueue(&message(number, "k", vec![7; 100]), &[place(1, number)])]);
+    }
+    let ask = || {
+        let done = done.clone();
+        store.read(QueueId(1), (1..=50).collect(), Box::new(move |found| done.send(found).unwrap()));
+    };
+    ask();
+    // Meanwhile acknowledgements go on, and whoever wants a message waits, or is told why not.
+    commit(&store, [declare(2)]);
+    std::thread::sleep(Duration::from_millis(300));
+    faults.read.store(false, Ordering::SeqCst);
+    let mut found = answer.recv_timeout(Duration::from_secs(60)).unwrap();
+    if found.is_err() {
+        ask();
+        found = answer.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+    let numbers: Vec<u64> = found.unwrap().entries.iter().map(|entry| entry.sequence).collect();
+    assert!(numbers.iter().copied().eq(1..=50), "{numbers:?}");
+    assert_eq!(store.statistics().state_failures.value(), 0);
+}
+
 #[derive(Default)]
 struct Faults {
     append: AtomicBool,
     sync: AtomicBool,
+    read: AtomicBool,
 }
 
 fn check(which: impl Fn(&Faults) -> &AtomicBool, error: fn() -> StoreError) {
@@ -137,11 +177,19 @@ impl Log for Faulty {
     }
 
     fn scan(&self, from: Position, to: Position, visit: &mut Visit<'_>) -> Result<Position, StoreError> {
-        self.journal.scan(from, to, visit)
+        if !self.faults.read.load(Ordering::SeqCst) {
+            return self.journal.scan(from, to, visit);
+        }
+        // In the middle of it.
+        let mut seen = 0;
+        self.journal.scan(from, to, &mut |at, record| {
+            seen += 1;
+            if seen > 3 { Err((self.error)()) } else { visit(at, record) }
+        })
     }
 
     fn read(&self, at: Position) -> Result<Vec<u8>, StoreError> {
-        self.journal.read(at)
+        if self.faults.read.load(Ordering::SeqCst) { Err((self.error)()) } else { self.journal.read(at) }
     }
 
     fn segments(&self) -> Vec<SegmentSummary> {
