@@ -5,6 +5,7 @@ mod bad_frames;
 mod full_disk;
 mod garbage;
 mod healthy;
+mod machine;
 mod malformed;
 mod memory;
 mod oversize;

@@ -296,7 +296,25 @@ const FAULTS: &[Line] = &[
         tests: &[
             ("storage/tests/store/failure.rs", "after_a_failed_sync_no_completion_runs"),
             (CAMPAIGN, "nothing_acknowledged_is_lost_when_an_fsync_fails"),
+            (
+                "tests/pressure/machine.rs",
+                "a_write_beyond_the_limit_of_a_file_ends_the_broker_as_any_failed_write_and_loses_nothing",
+            ),
         ],
+    },
+    Line {
+        text: "The disk cannot be read for a while: that is logged and tried again every second; nothing is left out, and nothing else handed out.",
+        tests: &[(
+            "storage/tests/store/failure.rs",
+            "a_journal_that_cannot_be_read_for_a_while_is_read_then_and_nothing_is_left_out",
+        )],
+    },
+    Line {
+        text: "The process is stopped for a while, or its machine is moved: every client gets one fresh keep-alive or heart-beat interval.",
+        tests: &[(
+            "tests/pressure/machine.rs",
+            "a_broker_that_was_stopped_for_longer_than_a_keep_alive_cuts_off_nobody_who_is_there",
+        )],
     },
     Line {
         text: "A write was torn by a crash: it is cut off; nobody was told of it.",
