@@ -32,6 +32,37 @@ fn a_start_from_digests_finds_what_one_from_records_does() {
 }
 
 #[test]
+fn digests_say_what_is_gone_from_files_whose_records_are_read() {
+    let written = Written::new();
+    let digests = written.digests();
+    let expected = reopen(written.copied(|_| {}).path(), false);
+    // None of them, then every third from each of three on, then only the last ones, and only the first ones.
+    let removed: [fn(usize, usize) -> bool; 6] = [
+        |_, _| true,
+        |at, _| at % 3 == 0,
+        |at, _| at % 3 == 1,
+        |at, _| at % 3 == 2,
+        |at, count| at < count - 2,
+        |at, _| at > 2,
+    ];
+    for (index, is_removed) in removed.into_iter().enumerate() {
+        let home = written.copied(|home| {
+            for (at, digest) in digests.iter().enumerate() {
+                if is_removed(at, digests.len()) {
+                    fs::remove_file(home.join(digest)).unwrap();
+                }
+            }
+        });
+        same(&reopen(home.path(), false), &expected, &format!("choice {index}"));
+        same(
+            &reopen(home.path(), true),
+            &reopen(written.path(), true),
+            &format!("choice {index}, with bodies"),
+        );
+    }
+}
+
+#[test]
 fn a_damaged_digest_is_not_believed() {
     let written = Written::new();
     let expected = reopen(written.copied(|_| {}).path(), false);
@@ -184,7 +215,8 @@ impl Written {
                     6 => vec![bind("other", 2, &client, Qos::AtLeastOnce)],
                     7 if number > 300 => vec![Change::DropSession(ClientId::new(&client))],
                     8 if number > 300 => vec![Change::DeleteQueue(QueueId(3))],
-                    _ => vec![Change::Remove(place(2, number))],
+                    // Of an earlier file.
+                    _ => vec![Change::Remove(place(2, number.saturating_sub(50)))],
                 },
             );
         }
