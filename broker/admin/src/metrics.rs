@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use engine::{Amounts, Inspect};
 use telemetry::{Metric, Value};
+use transport::tls::Tls;
 
 use crate::answer::refuse;
 use crate::exposition::{Exposition, Kind, Labels};
@@ -24,13 +25,15 @@ pub struct Measured {
     pub queues_max: usize,
     /// Where everything is kept; `None`: nowhere.
     pub data_dir: Option<PathBuf>,
+    /// What listeners show by TLS.
+    pub certificates: Vec<Arc<Tls>>,
     /// When the broker started.
     pub since: Instant,
 }
 
 impl Default for Measured {
     fn default() -> Self {
-        Self { queues_max: 1000, data_dir: None, since: Instant::now() }
+        Self { queues_max: 1000, data_dir: None, certificates: Vec::new(), since: Instant::now() }
     }
 }
 
@@ -89,6 +92,11 @@ fn page(amounts: &Amounts, measured: &Measured) -> String {
     ] {
         level(&mut page, name, help, &[], value);
     }
+    for tls in &measured.certificates {
+        let help = "When the first certificate of a [tls.NAME] is over, in seconds since 1970.";
+        let over = u64::try_from(tls.expires_at()).unwrap_or_default();
+        level(&mut page, "tls_certificate_expiry_seconds", help, &[("name", tls.name())], over);
+    }
     queues(&mut page, amounts);
     process(&mut page);
     if let Some(directory) = &measured.data_dir {
@@ -128,6 +136,7 @@ fn counted(page: &mut Exposition, Metric { name, about, value }: &Metric) {
         "refused_rate" => ("connections_refused", REFUSED, &[("limit", "connection_rate")]),
         "refused_banned" => ("connections_refused", REFUSED, &[("limit", "ban")]),
         "refused_per_user" => ("connections_refused", REFUSED, &[("limit", "connections_per_user")]),
+        "refused_handshakes" => ("connections_refused", REFUSED, &[("limit", "tls_handshake")]),
         "refused_sessions" => ("connections_refused", REFUSED, &[("limit", "sessions")]),
         "packets_received" => ("packets", PACKETS, &[("dir", "in")]),
         "packets_sent" => ("packets", PACKETS, &[("dir", "out")]),

@@ -21,7 +21,7 @@ use transport::sockjs::budget::Budget;
 use transport::sockjs::options::Options as SockJsOptions;
 use transport::sockjs::{Opened, SockJs};
 use transport::stream::Stream;
-use transport::tls::acceptor::Acceptor;
+use transport::tls::acceptor::{Acceptor, HandshakeError};
 use transport::web::{HttpError, Site, serve_http};
 
 use crate::connection::identity::Identity;
@@ -135,8 +135,7 @@ impl Reception {
             None => Stream::Plain(stream),
             Some(tls) => match tls.accept(stream).await {
                 Ok(stream) => stream,
-                Err(error) if error.is_passing_by() => return self.pass_by(from, &error.to_string()),
-                Err(error) => return self.refuse(from, &error.to_string()),
+                Err(error) => return self.unshaken(from, &error),
             },
         };
         from.is_secure = stream.is_secure();
@@ -166,6 +165,19 @@ impl Reception {
         let message_bytes_max = self.desk.house.message_bytes_max(protocol);
         let carrier = Carrier::websocket(upgraded, from, message_bytes_max).await;
         Some(self.desk.start(protocol, carrier, Instant::now(), Some(handshake)))
+    }
+
+    fn unshaken<T>(&self, from: &Visitor, error: &HandshakeError) -> Option<T> {
+        let metrics = &self.desk.house.metrics;
+        metrics.tls_handshakes_failed.increment();
+        if error.is_late() {
+            metrics.refused_handshakes.increment();
+        }
+        if error.is_passing_by() {
+            self.pass_by(from, &error.to_string())
+        } else {
+            self.refuse(from, &error.to_string())
+        }
     }
 
     /// Something that a health check or a scanner does all day.

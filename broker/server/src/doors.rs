@@ -72,7 +72,7 @@ impl Doors {
             };
             open.extend(address.map(|address| describe(section, address)));
         }
-        let admin = admin_options(config, &open, spoken);
+        let admin = admin_options(config, certificates, &open, spoken);
         Ok(Self { gateway, admins, admin, open })
     }
 }
@@ -98,7 +98,12 @@ fn describe(section: &Section, address: SocketAddr) -> Open {
 
 /// The demo pages find the WebSocket listeners by what is said here: STOMP on the first one and MQTT on the last one, as
 /// RabbitMQ's users expect.
-fn admin_options(config: &Config, open: &[Open], spoken: Spoken) -> admin::Options {
+fn admin_options(
+    config: &Config,
+    certificates: &Certificates,
+    open: &[Open],
+    spoken: Spoken,
+) -> admin::Options {
     let sections = config.settings().sections("listener").iter();
     let mut web = sections.zip(open).filter_map(|(section, one)| {
         let (ws, mqtt) = one.paths.as_ref()?;
@@ -116,7 +121,7 @@ fn admin_options(config: &Config, open: &[Open], spoken: Spoken) -> admin::Optio
         mqtt_ws: web.next_back().map(|(one, paths, _, mqtt)| endpoint(one, mqtt, paths.texts("sockjs_mqtt"))),
         stomp_ws: first.map(|(one, paths, ws, _)| endpoint(one, ws, paths.texts("sockjs"))),
         entry: options::admin(config),
-        measured: options::measured(config),
+        measured: options::measured(config, certificates),
         spoken,
         login: config.issuer().cloned().map(|issuer| Login::new(move |user, term| issuer.sign(user, term))),
     }

@@ -57,11 +57,12 @@ pub(crate) fn admin(config: &Config) -> admin::Entry {
 }
 
 /// What metrics are made of; the broker starts now.
-pub(crate) fn measured(config: &Config) -> admin::Measured {
+pub(crate) fn measured(config: &Config, certificates: &Certificates) -> admin::Measured {
     let node = config.settings().section("node");
     admin::Measured {
         queues_max: count(config.settings().section("metrics"), "per_object"),
         data_dir: (!node.truth("memory")).then(|| config.data_dir().to_owned()),
+        certificates: certificates.all().collect(),
         since: Instant::now(),
     }
 }

@@ -70,6 +70,7 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
     let local = socket(config);
     let Doors { gateway, admins, admin, open } = Doors::open(config, &certificates, broker, metrics)?;
     announce(config, format, &open);
+    tokio::spawn(certificates.keep());
 
     let watch = Watch::new(config, Arc::clone(&guard));
     tokio::spawn(watch.keep(watched.clone()));

@@ -69,6 +69,10 @@ metrics! {
     refused_per_user: Counter,
     /// Clients not let in because there were as many sessions as there may be.
     refused_sessions: Counter,
+    /// Connections whose TLS handshake took too long.
+    refused_handshakes: Counter,
+    /// TLS handshakes that came to nothing, for whatever reason.
+    tls_handshakes_failed: Counter,
     /// Requests of clients that were refused because a limit was reached.
     limits_reached: Counter,
     /// Times that a client was not read for a while because it published faster than it may.

@@ -92,6 +92,11 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// Whether it took too long.
+    pub const fn is_late(&self) -> bool {
+        matches!(self, Self::TimedOut(_))
+    }
+
     /// Something that a health check or a scanner does all day.
     pub fn is_passing_by(&self) -> bool {
         match self {
