@@ -1,14 +1,16 @@
 //! Clients that others wrote, by TLS: over each transport through every exercise, while others come in without it.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use harness::broker::{Broker, Setup, duetmq_command};
 use harness::certificates::Authority;
 use harness::door::{Door, free_address};
 use harness::script::{node, python};
+use harness::wait::{SOON, until};
 
 use crate::mqtt_clients::exercises as mqtt;
 use crate::mqtt_clients::scripted::Scripted;
@@ -20,6 +22,91 @@ fn clients_that_others_wrote_do_every_exercise_by_tls() -> Result<()> {
     let authority = Authority::new()?;
     let house = House::start(&authority, Setup::new())?;
     everybody(house.ways(&[("TLS_CA", authority.file())]))
+}
+
+#[test]
+fn clients_that_others_wrote_show_certificates_and_are_whom_these_name() -> Result<()> {
+    let authority = Authority::new()?;
+    let asking = |key: &str, value: &str| format!("--set=tls.default.{key}={value}");
+    let setup = Setup::new()
+        .argument(&asking("client_auth", "required"))
+        .argument(&asking("client_ca", &authority.file().display().to_string()));
+    let house = House::start(&authority, setup)?;
+    let client = authority.client("device-7", &[])?;
+    let trust = [("TLS_CA", authority.file()), ("TLS_CERT", client.certificate), ("TLS_KEY", client.key)];
+    everybody(house.ways(&trust))?;
+    let journal = house.broker.journal();
+    for proto in ["mqtt-tls", "mqtt-wss"] {
+        journal.wait_for(&["conn.open", &format!("proto={proto}"), "user=device-7"], SOON)?;
+    }
+    // These say a password as well, and are judged by that.
+    for proto in ["stomp-tls", "stomp-wss"] {
+        journal.wait_for(&["conn.open", &format!("proto={proto}"), "user=guest"], SOON)?;
+    }
+    for (door, address) in house.by_tls {
+        let mut nobody = duetmq_command()?;
+        let scheme = door.url(address, true).replace("/ws", if door == Door::Web { "/mqtt" } else { "" });
+        nobody.args(["pub", "-u", &scheme, "-t", "/topic/a", "-m", "x", "--cafile"]).arg(authority.file());
+        nobody.args(if door == Door::Stomp { ["--stomp"] } else { ["--mqtt=5"] });
+        let said = nobody.output()?;
+        ensure!(!said.status.success(), "{door} takes who shows no certificate");
+        journal.wait_for(&["conn.refused", "peer sent no certificates"], SOON)?;
+    }
+    Ok(())
+}
+
+/// New files, a new authority of clients and broken ones, ten times, while messages pass: nobody is cut off and none is lost.
+#[test]
+fn certificates_are_replaced_under_traffic_and_no_connection_is_dropped() -> Result<()> {
+    let authority = Authority::new()?;
+    let broker = Setup::new().secure(&authority.server()?).start()?;
+    let command = |what: &str, topic: &str, more: &[&str]| -> Result<Command> {
+        let mut command = duetmq_command()?;
+        let url = format!("mqtts://localhost:{}", broker.at(Door::Mqtt).port());
+        command.args([what, "-u", &url, "-t", topic, "--cafile"]).arg(authority.file()).args(more);
+        Ok(command)
+    };
+    let all = TURNS * EACH;
+    let hear = |number: usize| -> Result<Child> {
+        let name = format!("hears-{number}");
+        let more = ["-i", &name, "-C", &all.to_string(), "--format", "%p", "--timeout", "120"];
+        Ok(command("sub", "traffic", &more)?.stdout(Stdio::piped()).spawn()?)
+    };
+    let hearing = (0..CROWD).map(hear).collect::<Result<Vec<_>>>()?;
+    for number in 0..CROWD {
+        broker.journal().wait_for(&["conn.open", &format!("client=hears-{number}")], SOON)?;
+    }
+    let mut saying = command("pub", "traffic", &["-q", "1", "-"])?.stdin(Stdio::piped()).spawn()?;
+    let mut lines = saying.stdin.take().context("a pipe")?;
+    for turn in 0..TURNS {
+        let read = "tls.read name=default";
+        let count = |words: &str| broker.journal().lines_with(&[words]).len();
+        let before = count(read);
+        if turn % 3 == 2 {
+            let files = authority.server()?;
+            std::fs::write(&files.certificate, "no certificate")?;
+            until("broken files to be refused", SOON, || (count("tls.not_read") > turn / 3).then_some(()))?;
+        }
+        authority.server()?;
+        until("new files to be read", SOON, || (count(read) > before).then_some(()))?;
+        for number in 0..EACH {
+            writeln!(lines, "{}", turn * EACH + number)?;
+        }
+        // Whoever comes now shakes hands by the new ones.
+        ensure!(command("pub", "other", &["-m", "x"])?.output()?.status.success(), "turn {turn}");
+    }
+    drop(lines);
+    ensure!(saying.wait()?.success(), "the publisher was cut off");
+    let wanted: Vec<String> = (0..all).map(|number| number.to_string()).collect();
+    for client in hearing {
+        let output = client.wait_with_output()?;
+        let heard = String::from_utf8(output.stdout)?;
+        ensure!(output.status.success() && heard.lines().eq(wanted.iter()), "heard {heard}");
+    }
+    for ended in broker.journal().lines_with(&["conn.close"]) {
+        ensure!(ended.contains("by=client"), "somebody was dropped: {ended}");
+    }
+    Ok(())
 }
 
 #[test]
@@ -141,3 +228,8 @@ const MQTT: [(&str, &str); 4] =
     [("paho-mqtt", "3.1.1"), ("paho-mqtt", "5.0"), ("MQTT.js", "3.1.1"), ("MQTT.js", "5.0")];
 
 const STOMP: [&str; 2] = ["stompjs", "stomp.py"];
+
+/// How often files are replaced, how many messages pass each time, and how many hear them.
+const TURNS: usize = 10;
+const EACH: usize = 50;
+const CROWD: usize = 5;

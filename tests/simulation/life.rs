@@ -45,6 +45,7 @@ impl Life {
             protocol,
             listener: "simulated".into(),
             handshake: None,
+            certificate: None,
         })
     }
 

@@ -98,7 +98,7 @@ async fn enter(
     complaints: Arc<Complaints>,
 ) -> Option<(Stream, SocketAddr)> {
     match acceptor.accept(stream).await {
-        Ok(stream) => Some((stream, address)),
+        Ok(shaken) => Some((shaken.stream, address)),
         Err(error) if error.is_passing_by() => {
             tracing::debug!(peer = %address, reason = %error, "admin.closed");
             None

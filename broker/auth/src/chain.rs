@@ -208,6 +208,10 @@ impl Guard {
         let user = credentials.user.as_deref().unwrap_or_default();
         let password = credentials.password.as_deref().unwrap_or_default();
         let is_local = is_this_machine(credentials.address);
+        // Whoever says a password is judged by that, whatever his connection showed.
+        if let Some(name) = credentials.certificate.as_deref().filter(|_| password.is_empty()) {
+            return Some(certified(name, user));
+        }
         // Libraries send empty texts where they were given no user and no password.
         if credentials.user.is_none() || (user.is_empty() && password.is_empty()) {
             return Some(match (self.options.anonymous, is_local) {
@@ -337,6 +341,17 @@ impl AccessControl for Guard {
 
     fn hook(&self) -> Option<Arc<dyn Hook>> {
         self.hook.clone()
+    }
+}
+
+/// Whom a certificate names, where the client says nothing else.
+fn certified(name: &str, user: &str) -> Result<Principal, Refusal> {
+    match prepared(name) {
+        Some(name) if user.is_empty() || user == name => Ok(Principal { user: Some(UserName::new(&name)) }),
+        Some(_) => Err(Refusal::BadCredentials(
+            "the user name is not that of the certificate; leave it out, or show a password with it",
+        )),
+        None => Err(Refusal::BadCredentials("the name in the certificate cannot be that of a user")),
     }
 }
 

@@ -96,7 +96,13 @@ fn start(folder: &Path) -> (Broker, Arc<Store>, Duration) {
 }
 
 async fn connect(broker: &Broker) -> Link {
-    let arrival = Arrival { address: None, protocol: "bench", listener: "bench".into(), handshake: None };
+    let arrival = Arrival {
+        address: None,
+        protocol: "bench",
+        listener: "bench".into(),
+        handshake: None,
+        certificate: None,
+    };
     let mut link = broker.connect(arrival);
     let (identity, credentials) = (Identity::Connection, Credentials::default());
     let open = Open { credentials, version: "1.2", identity, vhost: None, will: None };

@@ -119,6 +119,7 @@ async fn open(broker: &Broker, name: &str, expiry_s: u32, has_will: bool, times:
         protocol: "bench",
         listener: "bench".into(),
         handshake: None,
+        certificate: None,
     });
     let identity = Identity::Session { client: Some(ClientId::new(name)), clean_start: false, expiry_s };
     let will = has_will.then(|| Box::new(Will { publish: gone(), delay_s: 0 }));

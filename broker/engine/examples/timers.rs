@@ -203,6 +203,7 @@ async fn open(broker: &Broker, name: &str, expiry_s: u32, will: Option<Box<Will>
         protocol: "bench",
         listener: "bench".into(),
         handshake: None,
+        certificate: None,
     });
     let identity = Identity::Session { client: Some(ClientId::new(name)), clean_start: true, expiry_s };
     let open = Open { credentials: Credentials::default(), version: "5.0", identity, vhost: None, will };

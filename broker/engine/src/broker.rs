@@ -20,7 +20,7 @@ use crate::core::Core;
 use crate::definitions::{Definitions, Reach};
 use crate::durable::Durable;
 use crate::inspect::Inspect;
-use crate::link::Link;
+use crate::link::{Link, Shown};
 use crate::mailbox::{Mailbox, Note};
 use crate::numbers::Numbers;
 use crate::parts::Parts;
@@ -125,7 +125,7 @@ impl Broker {
 
     /// A connection came in.
     pub fn connect(&self, mut about: Arrival) -> Link {
-        let handshake = about.handshake.take();
+        let shown = Shown { handshake: about.handshake.take(), certificate: about.certificate.take() };
         let numbers = &self.core.parts.numbers;
         let (id, mailbox) = (numbers.link(), Mailbox::new());
         tracing::debug!(id, address = ?about.address, proto = about.protocol, listener = %about.listener, "link.open");
@@ -134,7 +134,7 @@ impl Broker {
         if self.core.is_stopping() {
             mailbox.post(Note::News(Event::Closing(Farewell::ShuttingDown)));
         }
-        Link::new(client, Arc::clone(&self.core), handshake)
+        Link::new(client, Arc::clone(&self.core), shown)
     }
 
     /// Says good-bye to every client and waits until they are gone, but no longer than `patience`. Then it is noted how far

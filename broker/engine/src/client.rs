@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytestring::ByteString;
 use model::ban::{Subject, network};
 use model::hook::Caller;
 use model::key::KeyPattern;
@@ -30,6 +31,8 @@ pub struct Arrival {
     pub listener: Arc<str>,
     /// The HTTP request that it began with, for those who decide about it; let go once that is done.
     pub handshake: Option<Arc<Handshake>>,
+    /// As whom the certificate names it that it showed by TLS; let go as well.
+    pub certificate: Option<ByteString>,
 }
 
 /// One connection. Its link tells it what happens; others look.

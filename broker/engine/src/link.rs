@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use bytestring::ByteString;
 use model::access::{Exchange, Step};
 use model::change::Changeset;
 use model::delivery::{Delivery, Outcome};
@@ -91,12 +92,16 @@ struct Answered {
     exchange: Option<Box<dyn Exchange>>,
 }
 
+/// What a client showed by how it came, for whoever will be asked.
+#[derive(Default)]
+pub(crate) struct Shown {
+    pub(crate) handshake: Option<Arc<Handshake>>,
+    pub(crate) certificate: Option<ByteString>,
+}
+
 enum State {
     /// Nothing was asked yet.
-    New {
-        /// For whoever will be asked.
-        handshake: Option<Arc<Handshake>>,
-    },
+    New(Shown),
     /// Somebody is being asked who this is; with what the client asked for.
     Admitting(Asking<Box<Open>>),
     /// The client has to say more.
@@ -142,7 +147,7 @@ struct Turn<'a> {
 }
 
 impl Link {
-    pub(crate) fn new(client: Arc<Client>, core: Arc<Core>, handshake: Option<Arc<Handshake>>) -> Self {
+    pub(crate) fn new(client: Arc<Client>, core: Arc<Core>, shown: Shown) -> Self {
         let inquiry = core.hook.as_ref().map(|hook| Inquiry::new(Arc::clone(hook), client.to_caller()));
         core.parts.metrics.connections_opened.increment();
         core.parts.metrics.connections.increment();
@@ -151,7 +156,7 @@ impl Link {
             core,
             mailbox: Arc::clone(&client.mailbox),
             client,
-            state: State::New { handshake },
+            state: State::New(shown),
             inquiry,
             parked: None,
             says_no: false,

@@ -129,7 +129,7 @@ impl Door {
         loop {
             match tcp::accept(&socket).await {
                 Ok((stream, address)) => {
-                    let from = Visitor { address, is_secure: false };
+                    let from = Visitor::new(address);
                     if let Some(places) = self.admit(address) {
                         tokio::spawn(serve(stream, from, self.clone(), places));
                     }

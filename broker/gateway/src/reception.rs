@@ -21,7 +21,7 @@ use transport::sockjs::budget::Budget;
 use transport::sockjs::options::Options as SockJsOptions;
 use transport::sockjs::{Opened, SockJs};
 use transport::stream::Stream;
-use transport::tls::acceptor::{Acceptor, HandshakeError};
+use transport::tls::acceptor::{Acceptor, HandshakeError, Shaken};
 use transport::web::{HttpError, Site, serve_http};
 
 use crate::connection::identity::Identity;
@@ -65,6 +65,12 @@ pub(crate) struct Reception {
     kind: Kind,
     site: Site,
     tls: Option<Acceptor>,
+}
+
+/// What a client showed by how it came.
+struct Shown {
+    handshake: Option<Arc<Handshake>>,
+    certificate: Option<Arc<str>>,
 }
 
 /// Where sessions begin, whichever way their clients came.
@@ -113,12 +119,8 @@ impl Reception {
         };
         let (stream, greeting, bytes) = greeted?;
         match greeting.service(&self.kind) {
-            Ok(Service::Mqtt) => {
-                Some(self.desk.tcp(Protocol::Mqtt, Carrier::tcp(stream, &from), accepted_at))
-            }
-            Ok(Service::Stomp) => {
-                Some(self.desk.tcp(Protocol::Stomp, Carrier::tcp(stream, &from), accepted_at))
-            }
+            Ok(Service::Mqtt) => Some(self.desk.tcp(Protocol::Mqtt, stream, from, accepted_at)),
+            Ok(Service::Stomp) => Some(self.desk.tcp(Protocol::Stomp, stream, from, accepted_at)),
             Ok(Service::Http) => self.serve(stream, &from, stage).await,
             Err(reason) => {
                 let shown = bytes.get(..SHOWN_BYTES_MAX).unwrap_or(&bytes).escape_ascii();
@@ -134,7 +136,10 @@ impl Reception {
         let mut stream = match &self.tls {
             None => Stream::Plain(stream),
             Some(tls) => match tls.accept(stream).await {
-                Ok(stream) => stream,
+                Ok(Shaken { stream, name }) => {
+                    from.certificate = name;
+                    stream
+                }
                 Err(error) => return self.unshaken(from, &error),
             },
         };
@@ -164,7 +169,8 @@ impl Reception {
         let handshake = handshake(&upgraded.handshake);
         let message_bytes_max = self.desk.house.message_bytes_max(protocol);
         let carrier = Carrier::websocket(upgraded, from, message_bytes_max).await;
-        Some(self.desk.start(protocol, carrier, Instant::now(), Some(handshake)))
+        let shown = Shown { handshake: Some(handshake), certificate: from.certificate.clone() };
+        Some(self.desk.start(protocol, carrier, Instant::now(), shown))
     }
 
     fn unshaken<T>(&self, from: &Visitor, error: &HandshakeError) -> Option<T> {
@@ -195,8 +201,9 @@ impl Reception {
 }
 
 impl Desk {
-    fn tcp(&self, protocol: Protocol, carrier: Carrier, accepted_at: Instant) -> Connection {
-        self.start(protocol, carrier, accepted_at, None)
+    fn tcp(&self, protocol: Protocol, stream: Stream, from: Visitor, accepted_at: Instant) -> Connection {
+        let carrier = Carrier::tcp(stream, &from);
+        self.start(protocol, carrier, accepted_at, Shown { handshake: None, certificate: from.certificate })
     }
 
     /// A client that polls. It has no connection of its own, so it gets a place and a task of its own.
@@ -204,7 +211,8 @@ impl Desk {
         let Ok(place) = Arc::clone(&self.house.room).try_acquire_owned() else { return false };
         let Opened { polled, protocol, handshake: request, from } = opened;
         let carrier = Carrier::polled(polled, &from, protocol);
-        let connection = Box::new(self.start(protocol, carrier, Instant::now(), Some(handshake(&request))));
+        let shown = Shown { handshake: Some(handshake(&request)), certificate: from.certificate };
+        let connection = Box::new(self.start(protocol, carrier, Instant::now(), shown));
         tokio::spawn(async move {
             connection.run().await;
             drop(place);
@@ -212,13 +220,7 @@ impl Desk {
         true
     }
 
-    fn start(
-        &self,
-        protocol: Protocol,
-        carrier: Carrier,
-        accepted_at: Instant,
-        handshake: Option<Arc<Handshake>>,
-    ) -> Connection {
+    fn start(&self, protocol: Protocol, carrier: Carrier, accepted_at: Instant, shown: Shown) -> Connection {
         let (house, peer) = (&self.house, carrier.peer());
         let address = Some(peer.address.ip());
         let session: Box<dyn Session> = match protocol {
@@ -229,7 +231,9 @@ impl Desk {
         };
         let protocol = label(protocol, peer);
         let (address, listener) = (Some(peer.address), Arc::clone(&self.name));
-        let link = house.broker.connect(Arrival { address, protocol, listener, handshake });
+        let Shown { handshake, certificate } = shown;
+        let certificate = certificate.as_deref().map(Into::into);
+        let link = house.broker.connect(Arrival { address, protocol, listener, handshake, certificate });
         let complaints = Arc::clone(&house.complaints);
         let identity = Identity::new(link.id(), protocol, peer, Arc::clone(&self.name), complaints);
         let pace = house.rates.pace();

@@ -31,6 +31,8 @@ pub struct Credentials {
     pub proof: Option<Proof>,
     /// The HTTP request that it came by, if it came by one. The broker fills it in; a session need not know it.
     pub handshake: Option<Arc<Handshake>>,
+    /// As whom the certificate names it that it showed by TLS, once that was verified. The broker fills it in.
+    pub certificate: Option<ByteString>,
 }
 
 /// The beginning of an authentication in several steps (MQTT 5.0, 3.1.2.11.9). What was said never appears in a log.
@@ -61,6 +63,7 @@ impl std::fmt::Debug for Credentials {
             .field("token", &self.token.as_ref().map(|_| "***"))
             .field("proof", &self.proof)
             .field("handshake", &self.handshake)
+            .field("certificate", &self.certificate)
             .finish()
     }
 }

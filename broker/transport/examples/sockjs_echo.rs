@@ -58,7 +58,7 @@ pub fn site(options: Options) -> Site {
 pub async fn serve(listener: TcpListener, site: Arc<Site>) {
     loop {
         let Ok((stream, address)) = tcp::accept(&listener).await else { continue };
-        let from = Visitor { address, is_secure: false };
+        let from = Visitor::new(address);
         let site = Arc::clone(&site);
         tokio::spawn(async move {
             match serve_http(stream.into(), &from, &site, pending()).await {

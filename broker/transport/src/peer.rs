@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The other end of a connection, as log lines name it: `192.0.2.7:50112 (websocket)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +22,16 @@ pub struct Visitor {
     pub address: SocketAddr,
     /// Whether it came by TLS.
     pub is_secure: bool,
+    /// As whom the certificate names it that it showed there, if it did, and if that says anything.
+    pub certificate: Option<Arc<str>>,
 }
 
 impl Visitor {
+    /// From there, as a connection comes in.
+    pub const fn new(address: SocketAddr) -> Self {
+        Self { address, is_secure: false, certificate: None }
+    }
+
     /// Whose bytes travel like that.
     pub const fn by(&self, transport: Transport) -> Peer {
         Peer { address: self.address, transport, is_secure: self.is_secure }

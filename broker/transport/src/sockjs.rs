@@ -225,9 +225,12 @@ impl SockJs {
 
     fn find_or_open(&self, name: &str, head: &Parts, from: &Visitor) -> Result<Arc<Session>, Rejection> {
         let owner = self.options.bind_address.then(|| from.address.ip());
-        let make = || Session::new(&self.options, &self.budget, owner);
-        let (session, is_new) = self.sessions.find_or_make(name, from.address, make).map_err(|_| {
-            Rejection::new(StatusCode::FORBIDDEN, "this SockJS session belongs to another address")
+        let make = || Session::new(&self.options, &self.budget, owner, from.certificate.clone());
+        let (session, is_new) = self.sessions.find_or_make(name, from, make).map_err(|_| {
+            Rejection::new(
+                StatusCode::FORBIDDEN,
+                "this SockJS session belongs to another address or certificate",
+            )
         })?;
         if is_new {
             let polled = Polled::new(Arc::clone(&session), name.into(), Arc::clone(&self.sessions));
@@ -249,7 +252,7 @@ impl SockJs {
         from: &Visitor,
         is_jsonp: bool,
     ) -> Result<Response<Content>, Rejection> {
-        let Some(session) = self.sessions.find(name, from.address) else { return Ok(no_session()) };
+        let Some(session) = self.sessions.find(name, from) else { return Ok(no_session()) };
         let (body, _share) = read_body(body, self.options.request_bytes_max, &self.budget).await?;
         let is_form = is_jsonp && is_form(head);
         let parsed = if is_form { form_messages(&body, true) } else { messages(&body) };

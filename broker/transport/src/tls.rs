@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 
-use crate::tls::certificate::Certificate;
+use crate::tls::certificate::{Certificate, Naming};
 use crate::tls::pem::{PemError, Stamp, certificates, private_key};
 
 pub mod pem;
@@ -25,8 +28,21 @@ pub struct Options {
     pub certificate: PathBuf,
     /// The key of the first of them, as PEM.
     pub key: PathBuf,
+    /// Whose certificates clients may show; `None`: they are not asked for one.
+    pub clients: Option<Clients>,
     /// How long a handshake may take, from the connection on.
     pub handshake_max: Duration,
+}
+
+/// What is asked of clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clients {
+    /// Certificates of authorities, as PEM: what they signed is believed.
+    pub authorities: PathBuf,
+    /// Whether nobody is let in without a certificate.
+    pub is_required: bool,
+    /// What of it is the client's user name; `None`: it names nobody, and lets in who shows otherwise who he is.
+    pub named_by: Option<Naming>,
 }
 
 /// What is spoken inside: a client that says what it wants (ALPN, RFC 7301) must want this.
@@ -64,9 +80,9 @@ struct Loaded {
 #[derive(Debug)]
 struct Stamps {
     /// When they were read.
-    read: [Option<Stamp>; 2],
+    read: [Option<Stamp>; 3],
     /// When they were looked at last.
-    seen: [Option<Stamp>; 2],
+    seen: [Option<Stamp>; 3],
 }
 
 impl Tls {
@@ -142,10 +158,15 @@ impl Loaded {
         let odd = |why| PemError::Odd { path: options.certificate.clone(), what: "a certificate", why };
         let expires_at = ends.map_err(odd)?.into_iter().min().unwrap_or_default();
         // Sessions that can be resumed, and all else that is kept, begin anew: nobody comes back by what no longer holds.
-        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        let provider = Arc::new(default_provider());
+        let verifier = match &options.clients {
+            Some(clients) => verifier(clients, Arc::clone(&provider))?,
+            None => WebPkiClientVerifier::no_client_auth(),
+        };
+        let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::unusable(options, error))?
-            .with_no_client_auth()
+            .with_client_cert_verifier(verifier)
             .with_single_cert(chain, key)
             .map_err(|error| TlsError::unusable(options, error))?;
         let speaking = |names: &[&str]| {
@@ -163,8 +184,24 @@ impl Loaded {
     }
 }
 
-fn stamps(options: &Options) -> [Option<Stamp>; 2] {
-    [&options.certificate, &options.key].map(|path| Stamp::of(path))
+/// Believes who is certified by one of these authorities.
+fn verifier(
+    clients: &Clients,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, PemError> {
+    let odd = |why: String| PemError::Odd { path: clients.authorities.clone(), what: "a certificate", why };
+    let mut roots = RootCertStore::empty();
+    for one in certificates(&clients.authorities)? {
+        roots.add(one).map_err(|error| odd(error.to_string()))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let verifier = if clients.is_required { verifier } else { verifier.allow_unauthenticated() };
+    verifier.build().map_err(|error| odd(error.to_string()))
+}
+
+fn stamps(options: &Options) -> [Option<Stamp>; 3] {
+    let authorities = options.clients.as_ref().map(|clients| &clients.authorities);
+    [Some(&options.certificate), Some(&options.key), authorities].map(|path| Stamp::of(path?))
 }
 
 /// Why there is no TLS by these files.

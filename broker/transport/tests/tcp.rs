@@ -80,7 +80,7 @@ async fn pair() -> (Carrier, TcpStream) {
     let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
     let (stream, address) = tcp::accept(&listener).await.expect("accepted");
     assert!(stream.nodelay().expect("an option"));
-    let carrier = Carrier::tcp(stream.into(), &Visitor { address, is_secure: false });
+    let carrier = Carrier::tcp(stream.into(), &Visitor::new(address));
     assert_eq!(carrier.peer().to_string(), format!("{address} (tcp)"));
     (carrier, client)
 }

@@ -2,17 +2,20 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, SanType,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use transport::stream::Stream;
-use transport::tls::acceptor::{Acceptor, HandshakeError};
-use transport::tls::{Options, Purpose, Tls};
+use transport::tls::acceptor::{Acceptor, HandshakeError, Shaken};
+use transport::tls::certificate::Naming;
+use transport::tls::{Clients, Options, Purpose, Tls};
 use transport::tls_client::Trust;
 
 #[tokio::test]
@@ -183,6 +186,86 @@ async fn changed_files_are_read_once_they_have_settled_and_broken_ones_change_no
     house.meet(Purpose::Mqtt, &[]).await.expect("those of before hold");
 }
 
+#[tokio::test]
+async fn a_certificate_names_its_client_by_what_was_chosen() {
+    let params = || {
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "a factory");
+        params.distinguished_name.push(DnType::CommonName, "device-7");
+        params.subject_alt_names = vec![
+            SanType::IpAddress([127, 0, 0, 1].into()),
+            SanType::DnsName("seven.example.org".try_into().unwrap()),
+            SanType::DnsName("other.example.org".try_into().unwrap()),
+            SanType::Rfc822Name("seven@example.org".try_into().unwrap()),
+            SanType::URI("spiffe://example.org/seven".try_into().unwrap()),
+        ];
+        params
+    };
+    for (naming, name) in [
+        (Some(Naming::CommonName), Some("device-7")),
+        (Some(Naming::Dns), Some("seven.example.org")),
+        (Some(Naming::Email), Some("seven@example.org")),
+        (Some(Naming::Uri), Some("spiffe://example.org/seven")),
+        (None, None),
+    ] {
+        let house = House::new().asking(true, naming);
+        let files = house.client(params(), &house.authority);
+        let (shaken, _client) = house.meet_with(Purpose::Mqtt, &[], Some(files)).await.expect("a handshake");
+        assert_eq!(shaken.name.as_deref(), name, "{naming:?}");
+        assert!(shaken.stream.is_secure());
+    }
+    for (naming, name) in [(Naming::CommonName, "\u{7}"), (Naming::CommonName, ""), (Naming::Uri, "device-8")]
+    {
+        let house = House::new().asking(true, Some(naming));
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let files = house.client(params, &house.authority);
+        let error = house.meet_with(Purpose::Mqtt, &[], Some(files)).await.expect_err("a refusal");
+        assert!(error.contains("tls.NAME.user_from"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn who_shows_no_certificate_comes_in_only_where_none_is_required_and_a_strangers_is_never_believed() {
+    let stranger = House::new();
+    for is_required in [true, false] {
+        let house = House::new().asking(is_required, Some(Naming::CommonName));
+        let nobody = house.meet_with(Purpose::Mqtt, &[], None).await;
+        assert_eq!(nobody.is_ok(), !is_required, "{:?}", nobody.err());
+        let params = || CertificateParams::new(vec!["a".to_owned()]).unwrap();
+        let files = house.client(params(), &stranger.authority);
+        let error = house.meet_with(Purpose::Mqtt, &[], Some(files)).await.expect_err("a stranger");
+        assert!(error.contains("invalid peer certificate"), "{error}");
+        let mut old = params();
+        old.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        let files = house.client(old, &house.authority);
+        let error = house.meet_with(Purpose::Mqtt, &[], Some(files)).await.expect_err("too old");
+        assert!(error.contains("certificate expired"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_authority_that_is_taken_away_is_believed_no_more_and_a_broken_file_of_them_changes_nothing() {
+    let house = House::new().asking(true, Some(Naming::CommonName));
+    let params = CertificateParams::new(vec!["a".to_owned()]).unwrap();
+    let files = house.client(params, &house.authority);
+    let authorities = house.folder.path().join("ca.pem");
+    let known = fs::read(&authorities).unwrap();
+    fs::write(&authorities, "-----BEGIN CERTIFICATE-----\n").unwrap();
+    house.tls.refresh();
+    house.tls.refresh().expect("a change").expect_err("a broken file");
+    fs::write(&authorities, &known).unwrap();
+    house.meet_with(Purpose::Mqtt, &[], Some(files.clone())).await.expect("what was read before holds");
+    fs::write(&authorities, House::new().authority.pem()).unwrap();
+    house.tls.refresh();
+    house.tls.refresh().expect("a change").expect("a good file");
+    fs::write(&authorities, &known).unwrap();
+    let error = house.meet_with(Purpose::Mqtt, &[], Some(files)).await.expect_err("nobody's now");
+    assert!(error.contains("invalid peer certificate"), "{error}");
+}
+
 /// A server's files, and an authority that clients know.
 struct House {
     folder: TempDir,
@@ -227,13 +310,45 @@ impl House {
 
     /// Both ends of a handshake, or why there is none.
     async fn meet(&self, purpose: Purpose, wanted: &[&str]) -> Result<(Stream, Stream), String> {
+        let (server, client) = self.meet_with(purpose, wanted, None).await?;
+        Ok((server.stream, client))
+    }
+
+    async fn meet_with(
+        &self,
+        purpose: Purpose,
+        wanted: &[&str],
+        identity: Option<(PathBuf, PathBuf)>,
+    ) -> Result<(Shaken, Stream), String> {
         let (server, client) = self.dial().await;
         let acceptor = self.acceptor(purpose);
         let accepting = tokio::spawn(async move { acceptor.accept(server).await });
-        let trust = Trust { authorities: Some(self.folder.path().join("ca.pem")), identity: None };
+        let trust = Trust { authorities: Some(self.folder.path().join("ca.pem")), identity };
         let client = trust.shake(client, "localhost", wanted).await;
         let server = accepting.await.expect("it works").map_err(|error| error.to_string())?;
         Ok((server, client?))
+    }
+
+    /// Another listener of the same house, which asks clients for certificates.
+    fn asking(mut self, is_required: bool, named_by: Option<Naming>) -> Self {
+        let path = |name: &str| self.folder.path().join(name);
+        let clients = Some(Clients { authorities: path("ca.pem"), is_required, named_by });
+        let options = Options { clients, ..options(&path("a.pem"), &path("a.key"), SOON) };
+        self.tls = Arc::new(Tls::load(options).expect("it works"));
+        self
+    }
+
+    /// A client's certificate and key, by this authority or by another one.
+    fn client(
+        &self,
+        params: CertificateParams,
+        authority: &CertifiedIssuer<'_, KeyPair>,
+    ) -> (PathBuf, PathBuf) {
+        let files = (self.folder.path().join("client.pem"), self.folder.path().join("client.key"));
+        let key = KeyPair::generate().expect("it works");
+        fs::write(&files.0, params.signed_by(&key, authority).expect("it works").pem()).expect("it works");
+        write_key(&files.1, &key.serialize_pem());
+        files
     }
 }
 
@@ -257,6 +372,7 @@ fn options(certificate: &Path, key: &Path, handshake_max: Duration) -> Options {
         name: "default".to_owned(),
         certificate: certificate.to_owned(),
         key: key.to_owned(),
+        clients: None,
         handshake_max,
     }
 }

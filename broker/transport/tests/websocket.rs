@@ -326,7 +326,7 @@ where
     let client = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
     let server = tokio::spawn(async move {
         let (stream, address) = tcp::accept(&listener).await.expect("accepted");
-        let from = Visitor { address, is_secure: false };
+        let from = Visitor::new(address);
         let site = Site { routes: routes(), sockjs: Vec::new() };
         let upgraded =
             serve_http(stream.into(), &from, &site, std::future::pending()).await?.expect("upgraded");

@@ -56,7 +56,7 @@ async fn echo() -> (JoinHandle<()>, TcpStream, SocketAddr) {
     let client = TcpStream::connect(address).await.expect("connected");
     let server = tokio::spawn(async move {
         let (stream, address) = tcp::accept(&listener).await.expect("accepted");
-        let from = Visitor { address, is_secure: false };
+        let from = Visitor::new(address);
         let upgrades = vec![("/ws".to_owned(), Protocol::Stomp), ("/mqtt".to_owned(), Protocol::Mqtt)];
         let routes = Routes { upgrades, origins: Origins::default() };
         let site = Site { routes, sockjs: Vec::new() };

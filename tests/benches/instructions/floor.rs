@@ -75,8 +75,13 @@ impl Floor {
                 ("stomp", Box::new(stomp::session::Session::new(Arc::clone(&self.stomp), None, now)))
             }
         };
-        let arrival =
-            Arrival { address: None, protocol: name, listener: Arc::from("bench"), handshake: None };
+        let arrival = Arrival {
+            address: None,
+            protocol: name,
+            listener: Arc::from("bench"),
+            handshake: None,
+            certificate: None,
+        };
         let link = self.broker.connect(arrival);
         Connection { session, link, unread: BytesMut::new(), heard: Vec::new(), packets: 0, looks }
     }

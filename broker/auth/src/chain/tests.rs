@@ -193,6 +193,38 @@ impl Place {
     }
 }
 
+#[tokio::test]
+async fn a_certificate_says_who_it_is_unless_the_client_says_more() {
+    let guard = Guard::new(Options { anonymous: Anonymous::Never, ..Options::default() }).unwrap();
+    for (user, password, expected) in [
+        (None, None, Ok("device-7")),
+        (Some(""), Some(""), Ok("device-7")),
+        (Some("device-7"), None, Ok("device-7")),
+        (Some("device-7"), Some(""), Ok("device-7")),
+        (Some("device-8"), None, Err("not that of the certificate")),
+        (Some("guest"), None, Err("not that of the certificate")),
+        (Some("guest"), Some("guest"), Ok("guest")),
+        // Whoever says a password is judged by that alone.
+        (Some("device-7"), Some("wrong"), Err("wrong user name or password")),
+    ] {
+        let credentials = Credentials {
+            user: user.map(ByteString::from),
+            password: password.map(|it| Bytes::copy_from_slice(it.as_bytes())),
+            certificate: Some("device-7".into()),
+            ..Credentials::default()
+        };
+        match (guard.admit(&credentials).await, expected) {
+            (Ok((principal, _)), Ok(name)) => {
+                assert_eq!(principal.user.as_ref().map(UserName::as_str), Some(name), "{user:?}");
+            }
+            (Err(refusal), Err(why)) => assert!(refusal.to_string().contains(why), "{refusal}"),
+            (other, _) => panic!("{user:?} {password:?}: {other:?}"),
+        }
+    }
+    let odd = Credentials { certificate: Some("a\u{7}".into()), ..Credentials::default() };
+    assert!(guard.admit(&odd).await.is_err());
+}
+
 #[track_caller]
 fn check(
     options: &Options,
@@ -208,6 +240,7 @@ fn check(
         token: None,
         proof: None,
         handshake: None,
+        certificate: None,
     };
     let guard = Guard::new(options.clone()).expect("random bytes");
     let mut answer = guard.admit(&credentials);

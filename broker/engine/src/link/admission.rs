@@ -16,7 +16,7 @@ use model::request::{Identity, Open, Proceed, Will};
 use model::rights::Action;
 use model::time::WallMs;
 
-use super::{Answered, Link, Member, Renewal, State, Turn};
+use super::{Answered, Link, Member, Renewal, Shown, State, Turn};
 use crate::client::Present;
 use crate::clock;
 use crate::crowd::Seat;
@@ -29,8 +29,10 @@ use crate::{rights, wills};
 
 impl Link {
     pub(super) fn admit(&mut self, mut open: Box<Open>) {
-        let State::New { handshake } = &mut self.state else { return };
-        open.credentials.handshake = handshake.take();
+        let State::New(shown) = &mut self.state else { return };
+        let Shown { handshake, certificate } = std::mem::take(shown);
+        open.credentials.handshake = handshake;
+        open.credentials.certificate = certificate;
         let access = Arc::clone(&self.core.access);
         self.judged_by = access.generation();
         let entrance = self.entrance(&mut open);
@@ -60,7 +62,7 @@ impl Link {
                 self.state = State::In(member);
                 self.look(turn);
             }
-            other @ (State::New { .. } | State::Admitting(_) | State::Out) => self.state = other,
+            other @ (State::New(_) | State::Admitting(_) | State::Out) => self.state = other,
         }
     }
 
@@ -109,7 +111,7 @@ impl Link {
                     self.revise(events);
                 }
             }
-            State::New { .. } | State::Challenged(..) | State::Out => {}
+            State::New(_) | State::Challenged(..) | State::Out => {}
         }
     }
 

@@ -96,7 +96,13 @@ impl Client {
 
     /// A connection on which nothing was asked yet.
     pub(crate) fn stranger(broker: &Broker) -> Self {
-        let about = Arrival { address: None, protocol: "test", listener: "test".into(), handshake: None };
+        let about = Arrival {
+            address: None,
+            protocol: "test",
+            listener: "test".into(),
+            handshake: None,
+            certificate: None,
+        };
         let opened = Opened {
             client: None,
             session_present: false,

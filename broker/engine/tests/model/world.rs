@@ -145,7 +145,13 @@ impl World {
     }
 
     pub(crate) fn connect(&mut self) -> usize {
-        let about = Arrival { address: None, protocol: "test", listener: "test".into(), handshake: None };
+        let about = Arrival {
+            address: None,
+            protocol: "test",
+            listener: "test".into(),
+            handshake: None,
+            certificate: None,
+        };
         let link = self.broker.connect(about);
         let number = self.next() as usize;
         self.clients.push(Client { number, link, consumes: None, had: Vec::new() });

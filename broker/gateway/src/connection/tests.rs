@@ -244,10 +244,15 @@ impl House {
         let listener = tcp::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
         let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
         let (accepted, address) = tcp::accept(&listener).await.expect("accepted");
-        let carrier = Carrier::tcp(accepted.into(), &Visitor { address, is_secure: false });
+        let carrier = Carrier::tcp(accepted.into(), &Visitor::new(address));
         let listener: Arc<str> = "test".into();
-        let about =
-            Arrival { address: None, protocol: "lines", listener: Arc::clone(&listener), handshake: None };
+        let about = Arrival {
+            address: None,
+            protocol: "lines",
+            listener: Arc::clone(&listener),
+            handshake: None,
+            certificate: None,
+        };
         let link = self.broker.connect(about);
         let identity = Identity::new(link.id(), "lines", carrier.peer(), listener, Arc::default());
         let connection = Connection::new(

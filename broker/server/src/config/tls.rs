@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gateway::tls::Options;
+use gateway::tls::certificate::Naming;
+use gateway::tls::{Clients, Options};
 
 use crate::config::nearest::nearest;
 use crate::config::origin::ConfigError;
@@ -29,13 +30,38 @@ pub(crate) fn tls(settings: &Section) -> Result<Vec<Options>, Vec<ConfigError>> 
             errors.push(ConfigError::new(&listener.given("tls").origin, text));
         }
     }
+    for (name, section) in named {
+        if section.word("client_auth") != "none" && section.text("client_ca").is_none() {
+            let text = format!(
+                "tls.{name}.client_auth asks clients for certificates, and tls.{name}.client_ca does not say whose are believed"
+            );
+            errors.push(ConfigError::new(&section.given("client_auth").origin, text));
+        }
+    }
     let options = named.iter().map(|(name, section)| Options {
         name: name.clone(),
         certificate: PathBuf::from(section.word("cert")),
         key: PathBuf::from(section.word("key")),
+        clients: clients(section),
         handshake_max,
     });
     if errors.is_empty() { Ok(options.collect()) } else { Err(errors) }
+}
+
+fn clients(section: &Section) -> Option<Clients> {
+    let is_required = match section.word("client_auth") {
+        "required" => true,
+        "optional" => false,
+        _ => return None,
+    };
+    let named_by = match section.word("user_from") {
+        "san-dns" => Some(Naming::Dns),
+        "san-email" => Some(Naming::Email),
+        "san-uri" => Some(Naming::Uri),
+        "none" => None,
+        _ => Some(Naming::CommonName),
+    };
+    Some(Clients { authorities: PathBuf::from(section.text("client_ca")?), is_required, named_by })
 }
 
 #[cfg(test)]
@@ -97,6 +123,19 @@ mod tests {
         refused("[tls.default]\ncert = \"a\"\n", "tls.default.key is missing");
         refused("[tls]\ncert = \"a\"\n", "tables by names of your choice, each under its own [tls.NAME]");
         refused("tls = 1\n", "[tls.NAME]");
+        refused(
+            &format!("{whole}client_auth = \"required\"\n"),
+            "tls.default.client_ca does not say whose are believed",
+        );
+        refused(
+            &format!("{whole}client_ca = \"c\"\n"),
+            "tls.default.client_ca means nothing here; it is for client_auth",
+        );
+        refused(&format!("{whole}user_from = \"cn\"\n"), "means nothing here");
+        refused(
+            &format!("{whole}client_auth = \"optional\"\nclient_ca = \"c\"\nuser_from = \"dn\"\n"),
+            "\"san-dns\"",
+        );
         refused("[tls.a]\ncret = \"a\"\n", "did you mean \"cert\"?");
     }
 

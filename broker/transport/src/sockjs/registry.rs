@@ -1,15 +1,15 @@
 //! The sessions of clients that poll, by name.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::peer::Visitor;
 use crate::sockjs::session::Session;
 
-/// All sessions of one path. Names are the clients' choice; whoever is bound to an address is found from there only.
+/// All sessions of one path. Names are the clients' choice; whoever is bound to an address, or to a certificate, is found from there only.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     by_name: Mutex<HashMap<Box<str>, Arc<Session>>>,
@@ -30,9 +30,9 @@ impl Sessions {
     }
 
     /// The session of that name, if it may be used from there.
-    pub(crate) fn find(&self, name: &str, from: SocketAddr) -> Option<Arc<Session>> {
+    pub(crate) fn find(&self, name: &str, from: &Visitor) -> Option<Arc<Session>> {
         let session = self.lock().get(name).map(Arc::clone);
-        session.filter(|session| is_owner(session, from.ip()))
+        session.filter(|session| is_owner(session, from))
     }
 
     /// The session of that name, or what `make` makes; with whether it is new.
@@ -43,16 +43,12 @@ impl Sessions {
     pub(crate) fn find_or_make(
         &self,
         name: &str,
-        from: SocketAddr,
+        from: &Visitor,
         make: impl FnOnce() -> Session,
     ) -> Result<(Arc<Session>, bool), NotYours> {
         let mut sessions = self.lock();
         if let Some(session) = sessions.get(name) {
-            return if is_owner(session, from.ip()) {
-                Ok((Arc::clone(session), false))
-            } else {
-                Err(NotYours)
-            };
+            return if is_owner(session, from) { Ok((Arc::clone(session), false)) } else { Err(NotYours) };
         }
         let session = Arc::new(make());
         sessions.insert(name.into(), Arc::clone(&session));
@@ -86,10 +82,11 @@ impl Sessions {
     }
 }
 
-/// A session of that name belongs to another address.
+/// A session of that name belongs to another address, or another certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotYours;
 
-fn is_owner(session: &Session, address: IpAddr) -> bool {
-    session.owner.is_none_or(|owner| owner == address)
+fn is_owner(session: &Session, visitor: &Visitor) -> bool {
+    let is_from_there = session.owner.is_none_or(|owner| owner == visitor.address.ip());
+    is_from_there && session.certificate == visitor.certificate
 }

@@ -21,6 +21,8 @@ use crate::sockjs::options::Options;
 pub(crate) struct Session {
     /// Who may use it, if not everybody who knows its name.
     pub(crate) owner: Option<IpAddr>,
+    /// As whom the certificate of its first request named it: no other one may use it.
+    pub(crate) certificate: Option<Arc<str>>,
     outbound_bytes_max: usize,
     disconnect_delay: Duration,
     state: Mutex<State>,
@@ -53,11 +55,17 @@ enum Receiver {
 }
 
 impl Session {
-    /// Of a client that comes from `owner`, if that is to be kept to.
-    pub(crate) fn new(options: &Options, budget: &Arc<Budget>, owner: Option<IpAddr>) -> Self {
+    /// Of a client that comes from `owner`, if that is to be kept to, by that certificate.
+    pub(crate) fn new(
+        options: &Options,
+        budget: &Arc<Budget>,
+        owner: Option<IpAddr>,
+        certificate: Option<Arc<str>>,
+    ) -> Self {
         let share = || Share::new(Arc::clone(budget));
         Self {
             owner,
+            certificate,
             outbound_bytes_max: options.outbound_bytes_max,
             disconnect_delay: options.disconnect_delay,
             state: Mutex::new(State {

@@ -4,11 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use crate::stream::{Secure, Stream};
+use crate::tls::certificate::Certificate;
 use crate::tls::{Purpose, Tls};
 
 /// Shakes hands for a listener.
@@ -29,13 +31,24 @@ impl Acceptor {
     /// # Errors
     ///
     /// Why there is no connection any more. The peer was told, as far as TLS has words for it.
-    pub async fn accept(&self, stream: TcpStream) -> Result<Stream, HandshakeError> {
+    pub async fn accept(&self, stream: TcpStream) -> Result<Shaken, HandshakeError> {
         let wait_max = self.tls.options.handshake_max;
         let shaken = tokio::time::timeout(wait_max, self.shake(stream)).await;
         shaken.unwrap_or(Err(HandshakeError::TimedOut(wait_max)))
     }
 
-    async fn shake(&self, stream: TcpStream) -> Result<Stream, HandshakeError> {
+    /// As whom a certificate names a client, which is verified by now.
+    fn name(&self, shown: Option<&[CertificateDer<'_>]>) -> Result<Option<Arc<str>>, HandshakeError> {
+        let naming = self.tls.options.clients.as_ref().and_then(|clients| clients.named_by);
+        let (Some(naming), Some([first, ..])) = (naming, shown) else { return Ok(None) };
+        let certificate = Certificate::read(first).map_err(HandshakeError::Nameless)?;
+        match certificate.name(naming) {
+            Some(name) => Ok(Some(name.into())),
+            None => Err(HandshakeError::Nameless(certificate.subject)),
+        }
+    }
+
+    async fn shake(&self, stream: TcpStream) -> Result<Shaken, HandshakeError> {
         let mut stream = Stream::Plain(stream);
         // A record of a handshake begins so, in every version (RFC 8446, 5.1). Text that is none is waited for until it shows
         // what it is.
@@ -57,8 +70,18 @@ impl Acceptor {
         }
         let acceptor = TlsAcceptor::from(self.tls.config(self.purpose));
         let secure = acceptor.accept(stream).await.map_err(HandshakeError::Failed)?;
-        Ok(Stream::Secure(Box::new(Secure::new(TlsStream::Server(secure)))))
+        let name = self.name(secure.get_ref().1.peer_certificates())?;
+        Ok(Shaken { stream: Stream::Secure(Box::new(Secure::new(TlsStream::Server(secure)))), name })
     }
+}
+
+/// A connection whose handshake is done.
+#[derive(Debug)]
+pub struct Shaken {
+    /// What is said in it.
+    pub stream: Stream,
+    /// As whom the client's certificate names it; `None`: it showed none, or that is not asked.
+    pub name: Option<Arc<str>>,
 }
 
 /// Reads on until the peer has closed too: a socket that is closed with something unread in it takes what was written last
@@ -86,6 +109,9 @@ pub enum HandshakeError {
     /// The two could not agree, or one did not believe the other.
     #[error("the TLS handshake failed: {0}")]
     Failed(io::Error),
+    /// The client's certificate does not say who it is.
+    #[error("the client's certificate ({0}) has no such name in it (tls.NAME.user_from)")]
+    Nameless(String),
     /// The connection broke.
     #[error("{0}")]
     Network(io::Error),
@@ -104,7 +130,7 @@ impl HandshakeError {
             Self::Failed(error) => {
                 matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
             }
-            Self::TimedOut(_) | Self::NoTls(_) => false,
+            Self::TimedOut(_) | Self::NoTls(_) | Self::Nameless(_) => false,
         }
     }
 }

@@ -4,6 +4,19 @@ use x509_parser::asn1_rs::FromDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
+/// A name in a certificate, of which a client gets its user name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// The first common name of the subject.
+    CommonName,
+    /// The first alternative name that is a host's.
+    Dns,
+    /// The first that is a mailbox.
+    Email,
+    /// The first that is an URI.
+    Uri,
+}
+
 /// A certificate, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
@@ -61,6 +74,29 @@ impl Certificate {
                 .collect(),
             alternative_names: names.filter_map(alternative_name).collect(),
         })
+    }
+}
+
+impl Certificate {
+    /// The user name that it gives whoever shows it: 1 to 255 bytes, without control characters.
+    pub fn name(&self, naming: Naming) -> Option<&str> {
+        let mut others = self.alternative_names.iter();
+        let name = match naming {
+            Naming::CommonName => self.common_names.first().map(String::as_str),
+            Naming::Dns => others.find_map(|name| match name {
+                AlternativeName::Dns(name) => Some(name.as_str()),
+                AlternativeName::Email(_) | AlternativeName::Uri(_) | AlternativeName::Address(_) => None,
+            }),
+            Naming::Email => others.find_map(|name| match name {
+                AlternativeName::Email(name) => Some(name.as_str()),
+                AlternativeName::Dns(_) | AlternativeName::Uri(_) | AlternativeName::Address(_) => None,
+            }),
+            Naming::Uri => others.find_map(|name| match name {
+                AlternativeName::Uri(name) => Some(name.as_str()),
+                AlternativeName::Dns(_) | AlternativeName::Email(_) | AlternativeName::Address(_) => None,
+            }),
+        };
+        name.filter(|name| (1..=255).contains(&name.len()) && !name.contains(char::is_control))
     }
 }
 

@@ -71,6 +71,7 @@ pub(crate) fn open(
         token: None,
         proof,
         handshake: None,
+        certificate: None,
     };
     let identity = Identity::Session { client, clean_start: connect.clean_start, expiry_s };
     let version = connect.version.as_str();

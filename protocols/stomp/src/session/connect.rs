@@ -81,6 +81,7 @@ pub(super) fn open(
             token: token.map(ByteString::from),
             proof: None,
             handshake: None,
+            certificate: None,
         },
         version: version.as_str(),
         identity: Identity::Connection,

@@ -52,7 +52,30 @@ pub(crate) const TLS: &[Key] = &[
         Required,
         "A file with its private key, without a passphrase, that nobody but its owner may read (`chmod 600`); PEM.",
     ),
+    Key::value(
+        "client_auth",
+        Type::OneOf(&["none", "optional", "required"]),
+        Is("none"),
+        "Whether clients are asked for a certificate, and whether those without one are turned away.",
+    ),
+    Key::value(
+        "client_ca",
+        Type::Text,
+        Unset("must be given"),
+        "A file with the certificates of the authorities that are believed about clients; PEM.",
+    )
+    .only_where("client_auth", ASKED),
+    Key::value(
+        "user_from",
+        Type::OneOf(&["cn", "san-dns", "san-email", "san-uri", "none"]),
+        Is("cn"),
+        "What of its certificate is the user name of a client that says no password: the common name, or the first alternative name of \
+         that kind. With `none` it names nobody.",
+    )
+    .only_where("client_auth", ASKED),
 ];
+
+const ASKED: &[&str] = &["optional", "required"];
 
 const WEB: &[&str] = &["web", "auto"];
 
