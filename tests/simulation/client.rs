@@ -1,9 +1,11 @@
 //! Client: a correct peer of the broker, as the world sees it.
 
+use std::collections::BTreeSet;
+
 use bytes::BytesMut;
 
 use crate::dice::Dice;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Stamp};
 
 /// It says things when it is asked to, and judges what it hears.
 pub(crate) trait Client {
@@ -24,8 +26,8 @@ pub(crate) trait Client {
     /// What it said, for the network to take.
     fn outgoing(&mut self) -> &mut BytesMut;
 
-    /// Bytes came.
-    fn receive(&mut self, bytes: &[u8], ledger: &mut Ledger) -> Result<(), String>;
+    /// Bytes came; `is_live`: the broker still has its end of the connection.
+    fn receive(&mut self, bytes: &[u8], is_live: bool, ledger: &mut Ledger) -> Result<(), String>;
 
     /// The broker has taken so many bytes of this connection.
     fn heard(&mut self, taken: u64);
@@ -35,6 +37,11 @@ pub(crate) trait Client {
 
     /// The broker has died.
     fn crash(&mut self);
+
+    /// What it was sent as the last message of its place.
+    fn kept(&self) -> BTreeSet<Stamp> {
+        BTreeSet::new()
+    }
 
     /// When everything has come to rest: whether it is as it should be.
     fn check(&self, ledger: &Ledger) -> Result<(), String>;

@@ -24,20 +24,34 @@ pub(crate) struct Sent {
     pub(crate) qos: u8,
     /// The broker said that it has it.
     pub(crate) acked: bool,
+    /// Sent under an id, by which it is taken in once however often it is sent.
+    pub(crate) is_named: bool,
     /// It belongs to a transaction.
     pub(crate) transaction: Option<usize>,
+}
+
+impl Sent {
+    /// Whether it is the same message each time it is sent.
+    pub(crate) const fn is_taken_once(&self) -> bool {
+        self.qos == 2 || self.is_named
+    }
 }
 
 /// All that was sent, and all that is known of queues.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) sent: Vec<Sent>,
-    /// Messages at QoS 2 that the broker has, by sender and number: it matters not which time of sending got there.
+    /// Of messages that are taken in once, those that the broker has, by sender and number: it matters not which time of
+    /// sending got there.
     pub(crate) exact: BTreeSet<(usize, u32)>,
     /// For each transaction, whether it took effect: `None` as long as nobody knows.
     pub(crate) transactions: Vec<Option<bool>>,
     /// What of queues was seen by any consumer.
     pub(crate) delivered: BTreeSet<Stamp>,
+    /// What was said to be delivered for the first time.
+    new: BTreeSet<Stamp>,
+    /// Which time of sending it was, of messages in queues that are taken in once.
+    taken_in: BTreeMap<(usize, u32), Stamp>,
     /// What the broker said is consumed.
     pub(crate) consumed: BTreeSet<Stamp>,
     pub(crate) deliveries: u64,
@@ -73,12 +87,46 @@ impl Ledger {
         }
     }
 
+    /// A message came out of a queue; `is_live`: the broker still has the connection on which it came, or it may be long on
+    /// its way.
+    pub(crate) fn deliver(
+        &mut self,
+        stamp: Stamp,
+        is_redelivered: bool,
+        is_live: bool,
+    ) -> Result<(), String> {
+        self.deliveries += 1;
+        self.repeated += u64::from(is_redelivered);
+        if is_live && self.consumed.contains(&stamp) {
+            return Err(format!("{stamp} came again after it was consumed"));
+        }
+        self.delivered.insert(stamp);
+        // Whichever arrives first.
+        if !is_redelivered && !self.new.insert(stamp) {
+            return Err(format!("{stamp} came twice, and was said to be new both times"));
+        }
+        let sent = &self.sent[stamp];
+        if sent.is_taken_once() {
+            let first = *self.taken_in.entry((sent.by, sent.number)).or_insert(stamp);
+            if first != stamp {
+                return Err(format!("{stamp} came, and so did {first}, under the same id"));
+            }
+        }
+        Ok(())
+    }
+
     /// When everything has come to rest: what was acknowledged has arrived.
     pub(crate) fn check_queues(&self) -> Result<(), String> {
         let mut arrived: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
         for (stamp, sent) in self.sent.iter().enumerate().filter(|(_, sent)| sent.place >= TOPICS) {
             let there = self.delivered.contains(&stamp);
-            if sent.acked && !there {
+            let name = (sent.by, sent.number);
+            let is_missing = if sent.is_taken_once() {
+                self.exact.contains(&name) && !self.taken_in.contains_key(&name)
+            } else {
+                sent.acked && !there
+            };
+            if is_missing {
                 return Err(format!("{stamp} was acknowledged and never came out of {}", PLACES[sent.place]));
             }
             if let Some(transaction) = sent.transaction {

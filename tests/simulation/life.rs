@@ -10,6 +10,7 @@ use model::principal::{Credentials, Permissions, Principal};
 use storage::Stepped;
 use storage::Store;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use crate::disk::Disk;
 
@@ -49,6 +50,12 @@ impl Life {
         })
     }
 
+    /// Begins to stop in order; to be waited for while time goes by.
+    pub(crate) fn stop(&self) -> JoinHandle<()> {
+        let broker = self.broker.clone();
+        self.runtime.spawn(async move { broker.shutdown(PATIENCE).await })
+    }
+
     pub(crate) fn now(&self) -> Instant {
         let _inside = self.runtime.enter();
         tokio::time::Instant::now().into_std()
@@ -76,6 +83,8 @@ fn options_of_engine() -> Options {
         ..Options::default()
     }
 }
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Everyone;
 

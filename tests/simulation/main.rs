@@ -53,11 +53,12 @@ fn what_is_promised_holds_whatever_happens_when() {
     let all = all.into_inner().unwrap();
     let sum = |of: fn(&Tally) -> u64| all.iter().map(of).sum::<u64>();
     println!(
-        "{} seeds in {:.1} s: {} steps, {} crashes, {} connections lost; {} messages sent, {} delivered, {} of them again",
+        "{} seeds in {:.1} s: {} steps, {} crashes, {} stops, {} connections lost; {} messages sent, {} delivered, {} of them again",
         all.len(),
         started.elapsed().as_secs_f64(),
         sum(|tally| tally.steps),
         sum(|tally| tally.crashes),
+        sum(|tally| tally.stops),
         sum(|tally| tally.lost_connections),
         sum(|tally| tally.sent),
         sum(|tally| tally.deliveries),

@@ -1,6 +1,6 @@
 //! A correct MQTT client, with a session that outlives its connections.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU16;
 
 use bytes::BytesMut;
@@ -41,6 +41,8 @@ pub(crate) struct MqttClient {
     outgoing: BytesMut,
     incoming: BytesMut,
     said_bytes: u64,
+    /// What came as the last message of its place.
+    kept: BTreeSet<Stamp>,
     /// What it has to answer, in order.
     owes: VecDeque<Packet>,
 }
@@ -84,6 +86,7 @@ impl MqttClient {
             outgoing: BytesMut::new(),
             incoming: BytesMut::new(),
             said_bytes: 0,
+            kept: BTreeSet::new(),
             owes: VecDeque::new(),
         }
     }
@@ -110,8 +113,15 @@ impl MqttClient {
     /// For the first time, or again.
     fn send(&mut self, mut exchange: Exchange, dup: bool, ledger: &mut Ledger) -> Exchange {
         let Exchange { id, place, number, qos, .. } = exchange;
-        exchange.stamp =
-            ledger.send(Sent { by: self.number, place, number, qos, acked: false, transaction: None });
+        exchange.stamp = ledger.send(Sent {
+            by: self.number,
+            place,
+            number,
+            qos,
+            acked: false,
+            is_named: false,
+            transaction: None,
+        });
         let packet = Packet::Publish(Publish {
             dup,
             retain: place >= KEPT,
@@ -154,6 +164,7 @@ impl MqttClient {
             {
                 self.let_in(connack.session_present, ledger)
             }
+            Packet::Connack(connack) if connack.reason == Reason::ServerUnavailable => Ok(()),
             _ if self.phase != Phase::In => Err(format!("{packet:?} came before CONNACK")),
             Packet::Puback(ack) => {
                 let exchange = self.conclude(&ack, 1, false)?;
@@ -229,6 +240,9 @@ impl MqttClient {
         ledger.deliveries += 1;
         ledger.repeated += u64::from(publish.dup);
         self.view.take(came, ledger, usize::from(RECEIVE_MAXIMUM))?;
+        if publish.retain {
+            self.kept.insert(stamp);
+        }
         match publish.delivery {
             Guarantee::AtMostOnce => {}
             Guarantee::AtLeastOnce(id) => self.owes.push_back(Packet::Puback(Ack::success(id))),
@@ -313,7 +327,7 @@ impl Client for MqttClient {
         &mut self.outgoing
     }
 
-    fn receive(&mut self, bytes: &[u8], ledger: &mut Ledger) -> Result<(), String> {
+    fn receive(&mut self, bytes: &[u8], _: bool, ledger: &mut Ledger) -> Result<(), String> {
         self.incoming.extend_from_slice(bytes);
         let rules = Rules {
             version: Some(self.habits.version),
@@ -346,6 +360,10 @@ impl Client for MqttClient {
         self.view.crash();
     }
 
+    fn kept(&self) -> BTreeSet<Stamp> {
+        self.kept.clone()
+    }
+
     fn check(&self, ledger: &Ledger) -> Result<(), String> {
         if !self.out.is_empty() {
             return Err(format!("was never answered: {:?}", self.out));
@@ -368,5 +386,5 @@ const RECEIVE_MAXIMUM: u16 = 4;
 /// Cut off after half as much again, by a clock that may go on by more than that at once.
 const KEEP_ALIVE_S: u16 = 10;
 /// Why the broker may end a connection.
-const LEAVES: [Reason; 2] = [Reason::SessionTakenOver, Reason::KeepAliveTimeout];
+const LEAVES: [Reason; 3] = [Reason::SessionTakenOver, Reason::KeepAliveTimeout, Reason::ServerShuttingDown];
 const SUBSCRIBE_ID: u16 = 100;

@@ -37,6 +37,8 @@ pub(crate) struct StompClient {
     outgoing: BytesMut,
     incoming: BytesMut,
     sent: u32,
+    /// Sent under an id, and not answered: they are sent again.
+    named: Vec<(u32, Place)>,
     receipts: u64,
     /// What a receipt will mean.
     waits_for: BTreeMap<u64, Meaning>,
@@ -67,6 +69,8 @@ struct Loan {
 #[derive(Debug, Default)]
 struct Meaning {
     sent: Vec<Stamp>,
+    /// By its number.
+    named: Option<u32>,
     consumed: Vec<Stamp>,
     returned: Vec<Stamp>,
     transaction: Option<(usize, bool)>,
@@ -82,6 +86,7 @@ impl StompClient {
             outgoing: BytesMut::new(),
             incoming: BytesMut::new(),
             sent: 0,
+            named: Vec::new(),
             receipts: 0,
             waits_for: BTreeMap::new(),
             loans: habits.consumes.iter().map(|_| Vec::new()).collect(),
@@ -109,21 +114,32 @@ impl StompClient {
     ) -> (Frame, Stamp) {
         self.sent += 1;
         let (by, number) = (self.number, self.sent);
-        let stamp = ledger.send(Sent { by, place, number, qos: 1, acked: false, transaction });
-        let frame = Frame::new(Command::Send)
-            .with("destination", destination(place))
-            .with("persistent", "true")
-            .with_body(Ledger::body(stamp));
-        (frame, stamp)
+        let sent = Sent { by, place, number, qos: 1, acked: false, is_named: false, transaction };
+        let stamp = ledger.send(sent);
+        (frame(place, stamp), stamp)
     }
 
     fn send(&mut self, dice: &mut Dice, ledger: &mut Ledger) {
         let places = self.habits.sends;
         for _ in 0..=dice.roll(4) {
             let place = places[dice.roll(places.len())];
-            let (frame, stamp) = self.frame_to_send(place, None, ledger);
-            self.say_with_receipt(frame, Meaning { sent: vec![stamp], ..Meaning::default() });
+            if dice.percent(30) {
+                self.sent += 1;
+                self.named.push((self.sent, place));
+                self.send_named(self.sent, place, ledger);
+            } else {
+                let (frame, stamp) = self.frame_to_send(place, None, ledger);
+                self.say_with_receipt(frame, Meaning { sent: vec![stamp], ..Meaning::default() });
+            }
         }
+    }
+
+    /// For the first time, or again.
+    fn send_named(&mut self, number: u32, place: Place, ledger: &mut Ledger) {
+        let by = self.number;
+        let sent = Sent { by, place, number, qos: 1, acked: false, is_named: true, transaction: None };
+        let frame = frame(place, ledger.send(sent)).with("x-dedup-id", number.to_string());
+        self.say_with_receipt(frame, Meaning { named: Some(number), ..Meaning::default() });
     }
 
     /// BEGIN to COMMIT or ABORT, with messages to queues, and with what is on loan.
@@ -182,10 +198,13 @@ impl StompClient {
         }
     }
 
-    fn hear(&mut self, frame: &Frame, ledger: &mut Ledger) -> Result<(), String> {
+    fn hear(&mut self, frame: &Frame, is_live: bool, ledger: &mut Ledger) -> Result<(), String> {
         match (frame.command, self.phase) {
             (Command::Connected, Phase::Knocking) => {
                 self.phase = Phase::In;
+                for (number, place) in self.named.clone() {
+                    self.send_named(number, place, ledger);
+                }
                 for (id, subscription) in self.habits.consumes.iter().enumerate() {
                     let ack = if subscription.is_cumulative { "client" } else { "client-individual" };
                     self.say(
@@ -199,12 +218,8 @@ impl StompClient {
                 Ok(())
             }
             (Command::Receipt, Phase::In) => self.receipt(frame, ledger),
-            (Command::Message, Phase::In) => self.take(frame, ledger),
-            (Command::Error, _)
-                if LATE.iter().any(|late| frame.header("message").is_some_and(|text| text == late)) =>
-            {
-                Ok(())
-            }
+            (Command::Message, Phase::In) => self.take(frame, is_live, ledger),
+            (Command::Error, _) if is_farewell(frame) => Ok(()),
             _ => Err(format!("{} came: {:?}", frame.command, frame.headers)),
         }
     }
@@ -221,13 +236,17 @@ impl StompClient {
         for stamp in meaning.sent.iter().filter(|_| is_done) {
             ledger.sent[*stamp].acked = true;
         }
+        if let Some(number) = meaning.named {
+            ledger.exact.insert((self.number, number));
+            self.named.retain(|(named, _)| *named != number);
+        }
         ledger.consumed.extend(meaning.consumed);
         // It may have come again before that, and have been given back once more.
         self.is_back.extend(meaning.returned.iter().filter(|stamp| self.returned.get(stamp) == Some(&id)));
         Ok(())
     }
 
-    fn take(&mut self, frame: &Frame, ledger: &mut Ledger) -> Result<(), String> {
+    fn take(&mut self, frame: &Frame, is_live: bool, ledger: &mut Ledger) -> Result<(), String> {
         let (stamp, sent) = ledger.find(&frame.body)?;
         let (by, place) = (sent.by, sent.place);
         let subscription = frame.header("subscription").and_then(|id| id.parse::<usize>().ok());
@@ -235,14 +254,7 @@ impl StompClient {
         let Some((id, habit)) = wanted.filter(|(_, wanted)| wanted.place == place) else {
             return Err(format!("{stamp} came for {subscription:?}"));
         };
-        ledger.deliveries += 1;
-        ledger.repeated += u64::from(frame.headers.is_true("redelivered"));
-        if ledger.consumed.contains(&stamp) {
-            return Err(format!("{stamp} came again after it was consumed"));
-        }
-        if !ledger.delivered.insert(stamp) && !frame.headers.is_true("redelivered") {
-            return Err(format!("{stamp} came again, and was said to be new"));
-        }
+        ledger.deliver(stamp, frame.headers.is_true("redelivered"), is_live)?;
         if habit.is_alone {
             self.check_order(stamp, (id, by), ledger)?;
         }
@@ -281,7 +293,12 @@ impl Client for StompClient {
 
     fn connect(&mut self) {
         self.phase = Phase::Knocking;
-        self.say(&Frame::new(Command::Connect).with("accept-version", "1.2").with("host", "/"));
+        self.say(
+            &Frame::new(Command::Connect)
+                .with("accept-version", "1.2")
+                .with("host", "/")
+                .with("login", format!("user-{}", self.number)),
+        );
     }
 
     fn act(&mut self, dice: &mut Dice, ledger: &mut Ledger) {
@@ -316,7 +333,7 @@ impl Client for StompClient {
         &mut self.outgoing
     }
 
-    fn receive(&mut self, bytes: &[u8], ledger: &mut Ledger) -> Result<(), String> {
+    fn receive(&mut self, bytes: &[u8], is_live: bool, ledger: &mut Ledger) -> Result<(), String> {
         self.incoming.extend_from_slice(bytes);
         let limits = Limits::default();
         while let Some(frame) = self
@@ -324,7 +341,7 @@ impl Client for StompClient {
             .decode(&mut self.incoming, &limits, Version::V1_2)
             .map_err(|error| format!("no STOMP: {error}"))?
         {
-            self.hear(&frame, ledger)?;
+            self.hear(&frame, is_live, ledger)?;
         }
         Ok(())
     }
@@ -355,6 +372,13 @@ impl Client for StompClient {
     }
 }
 
+fn frame(place: Place, stamp: Stamp) -> Frame {
+    Frame::new(Command::Send)
+        .with("destination", destination(place))
+        .with("persistent", "true")
+        .with_body(Ledger::body(stamp))
+}
+
 fn destination(place: Place) -> String {
     if place < TOPICS {
         format!("/topic/{}", PLACES[place].replace('/', "."))
@@ -363,6 +387,11 @@ fn destination(place: Place) -> String {
     }
 }
 
-/// Why the broker may end a connection: time goes by in leaps.
-const LATE: [&str; 2] = ["Connect timed out", "Transaction timed out"];
+/// Why the broker may end a connection: time goes by in leaps, or it stops.
+fn is_farewell(frame: &Frame) -> bool {
+    let is = |header: &str, text: &str| frame.header(header).is_some_and(|value| value == text);
+    LEAVES.iter().any(|text| is("message", text)) || is("error-code", "connection_forced")
+}
+
+const LEAVES: [&str; 3] = ["Connect timed out", "Transaction timed out", "Broker stopping"];
 const PREFETCH: usize = 4;

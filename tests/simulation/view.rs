@@ -24,6 +24,8 @@ pub(crate) struct View {
     got: BTreeSet<Stamp>,
     /// At QoS 2 in both directions: by sender and number.
     exact: BTreeSet<(usize, u32)>,
+    /// Which time of sending it was, of messages that are taken in once.
+    taken_in: BTreeMap<(usize, u32), Stamp>,
     newest: BTreeMap<Stream, Stamp>,
     /// The same, of this connection.
     newest_here: BTreeMap<Stream, Stamp>,
@@ -90,6 +92,12 @@ impl View {
     }
 
     fn check_once(&mut self, came: Came, sent: &Sent) -> Result<(), String> {
+        if sent.is_taken_once() {
+            let first = *self.taken_in.entry((sent.by, sent.number)).or_insert(came.stamp);
+            if first != came.stamp {
+                return Err(format!("{} came, and so did {first}, under the same id", came.stamp));
+            }
+        }
         let (2, Some(id)) = (came.qos, came.id) else { return Ok(()) };
         match self.held.insert(id, came.stamp) {
             Some(held) if held == came.stamp => Ok(()),
@@ -135,7 +143,7 @@ impl View {
             if granted == 0 || sent.qos == 0 || sent.place >= KEPT {
                 continue;
             }
-            let is_missing = if sent.qos == 2 {
+            let is_missing = if sent.is_taken_once() {
                 ledger.exact.contains(&(sent.by, sent.number)) && !numbers.contains(&(sent.by, sent.number))
             } else {
                 sent.acked && !self.got.contains(&stamp)

@@ -1,5 +1,6 @@
 //! The world: one scheduler that decides by dice what happens next, to clients, network, disk and broker.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use crate::client::Client;
 use crate::connection::Connection;
 use crate::dice::Dice;
 use crate::disk::Disk;
-use crate::ledger::Ledger;
+use crate::ledger::{KEPT, Ledger, Place, Stamp, TOPICS};
 use crate::life::Life;
 use crate::mqtt_client::{self, MqttClient};
 use crate::stomp_client::{self, StompClient, Subscription};
@@ -40,6 +41,7 @@ pub(crate) struct World {
 pub(crate) struct Tally {
     pub(crate) steps: u64,
     pub(crate) crashes: u64,
+    pub(crate) stops: u64,
     pub(crate) lost_connections: u64,
     pub(crate) sent: u64,
     pub(crate) deliveries: u64,
@@ -79,6 +81,7 @@ impl World {
             client.check(&self.ledger).map_err(|wrong| format!("client {number}: {wrong}"))?;
         }
         self.ledger.check_queues()?;
+        self.check_kept()?;
         self.tally.sent = self.ledger.sent.len() as u64;
         self.tally.deliveries = self.ledger.deliveries;
         self.tally.repeated = self.ledger.repeated;
@@ -115,6 +118,7 @@ impl World {
                 self.life.disk.fail();
                 Ok(())
             }
+            _ if self.dice.percent(30) => self.stop(),
             _ => self.crash("the machine stops"),
         }
     }
@@ -205,7 +209,8 @@ impl World {
         let Some(number) = connection.client else { return self.forget(at) };
         if !bytes.is_empty() {
             self.sign(&bytes);
-            let heard = self.clients[number].receive(&bytes, &mut self.ledger);
+            let is_live = self.connections[at].is_open();
+            let heard = self.clients[number].receive(&bytes, is_live, &mut self.ledger);
             heard.map_err(|wrong| format!("client {number}: {wrong}"))?;
             self.note(|| format!("client {number} hears {}", readable(&bytes)));
             self.send(number);
@@ -317,6 +322,61 @@ impl World {
         Ok(())
     }
 
+    /// The broker stops in order, and starts again. Nothing is lost by that, not even what nobody was told of.
+    fn stop(&mut self) -> Result<(), String> {
+        self.note(|| "the broker stops".into());
+        self.tally.stops += 1;
+        self.life.disk.heal();
+        let stopping = self.life.stop();
+        for _ in 0..STOP_ROUNDS_MAX {
+            self.life.pass(Duration::from_millis(10));
+            let now = self.life.now();
+            for connection in &mut self.connections {
+                connection.turn(now, 100);
+            }
+            self.drain()?;
+            if stopping.is_finished() {
+                self.drain()?;
+                for connection in &mut self.connections {
+                    connection.break_off();
+                }
+                self.connections.retain(|connection| !connection.is_over());
+                let disk = self.life.disk.crash(&mut self.dice)?;
+                self.life = Life::start(disk, &self.store)?;
+                return Ok(());
+            }
+        }
+        let open = self.connections.iter().filter(|connection| connection.is_open()).count();
+        Err(format!("the broker does not stop; {open} connections are open"))
+    }
+
+    /// The store does all that it can.
+    fn drain(&mut self) -> Result<(), String> {
+        let store = &mut self.life.store;
+        store.write().and_then(|()| store.sync()).map_err(|error| error.to_string())?;
+        while store.complete() {}
+        Ok(())
+    }
+
+    /// Of each place that keeps its last message, it is the last one that was acknowledged, whatever happened.
+    fn check_kept(&mut self) -> Result<(), String> {
+        if self.dice.percent(50) {
+            self.crash("the machine stops once more")?;
+        }
+        let number = self.clients.len();
+        self.clients.push(Box::new(MqttClient::new(number, LATE)));
+        self.rest(|client, ledger| client.finish(ledger))?;
+        let got = self.clients[number].kept();
+        let mut last: BTreeMap<Place, Stamp> = BTreeMap::new();
+        for (stamp, sent) in self.ledger.sent.iter().enumerate() {
+            if (KEPT..TOPICS).contains(&sent.place) && sent.acked {
+                last.insert(sent.place, stamp);
+            }
+        }
+        let wanted: BTreeSet<Stamp> = last.into_values().collect();
+        if got == wanted { Ok(()) } else { Err(format!("{got:?} are kept, and should be {wanted:?}")) }
+    }
+
     /// Nothing goes wrong any more: until nothing happens, and `is_done` is true of everybody.
     fn rest(&mut self, is_done: impl Fn(&mut dyn Client, &mut Ledger) -> bool) -> Result<(), String> {
         self.life.disk.heal();
@@ -421,4 +481,12 @@ fn clients() -> Vec<Box<dyn Client>> {
     clients
 }
 
+/// Comes when all is over, and hears what was kept.
+const LATE: mqtt_client::Habits = mqtt_client::Habits {
+    version: Version::V5,
+    filters: &[("kept/#", 1)],
+    hears: &[(2, 1), (3, 1)],
+    publishes: &[],
+};
 const ROUNDS_MAX: usize = 3000;
+const STOP_ROUNDS_MAX: usize = 1000;
