@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use model::access::AccessControl;
 use model::event::{Event, Farewell};
@@ -146,8 +146,8 @@ impl Broker {
         for client in self.core.links().values() {
             client.mailbox.post(Note::News(Event::Closing(Farewell::ShuttingDown)));
         }
-        let end = Instant::now() + patience;
-        while !self.core.links().is_empty() && Instant::now() < end {
+        let end = clock::instant() + patience;
+        while !self.core.links().is_empty() && clock::instant() < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         // Whoever is still there may still be sent something.
@@ -161,7 +161,7 @@ impl Broker {
 async fn look_after(core: Arc<Core>) {
     let timers = &core.parts.vhost.timers;
     while !core.is_stopping() {
-        let all = timers.take(Instant::now(), AT_ONCE);
+        let all = timers.take(clock::instant(), AT_ONCE);
         if all.is_empty() {
             timers.wait().await;
             continue;

@@ -15,8 +15,13 @@ pub(crate) fn wall_now() -> WallMs {
 /// since. If somebody sets the clock, no message expires by that, no will is due, and no id is forgotten. Written down it is
 /// a wall-clock time, so that time goes on while the broker is down.
 pub(crate) fn now() -> WallMs {
-    let (at, began) = BEGAN.get_or_init(|| (Instant::now(), wall_now()));
-    began.plus(at.elapsed())
+    let (at, began) = BEGAN.get_or_init(|| (instant(), wall_now()));
+    began.plus(instant().saturating_duration_since(*at))
+}
+
+/// Now, by the clock that timers go by, and nobody sets. Where a test has paused it, it goes on as the test says.
+pub(crate) fn instant() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// Read once, and the same for all.

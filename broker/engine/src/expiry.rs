@@ -41,14 +41,14 @@ pub(crate) fn watch_unused(parts: &Parts, queue: &Queue) {
 /// To be called when an id of a publication is remembered.
 pub(crate) fn watch_publications(parts: &Parts) {
     if parts.vhost.publications.asks_for_sweep() {
-        parts.vhost.timers.once(Instant::now() + SWEEP_EVERY, Once::Publications);
+        parts.vhost.timers.once(clock::instant() + SWEEP_EVERY, Once::Publications);
     }
 }
 
 /// The moment of this life that a wall-clock time will be, if nobody sets the clock. Never earlier: it is looked at the
 /// clock again then.
 pub(crate) fn instant_of(end: WallMs) -> Instant {
-    let now = Instant::now();
+    let now = clock::instant();
     now.checked_add(end.since(clock::now())).unwrap_or(now + FAR)
 }
 

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use bytestring::ByteString;
 use model::access::{Exchange, Step};
@@ -466,7 +465,7 @@ impl Link {
             self.core.tell_cancelled(topology::delete_queue(parts, queue));
         }
         if let Some(session) = &member.session {
-            let now = (Instant::now(), clock::now());
+            let now = (clock::instant(), clock::now());
             self.core.registry.close(parts, session, self.id, close, now, wakes);
         }
     }

@@ -1,7 +1,7 @@
 //! What nobody took before its time was up is taken away: it must not fill a queue, or count as retained, for ever.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use model::change::{Change, Changeset};
 use model::name::{ExchangeName, QueueName};
@@ -27,7 +27,7 @@ pub(crate) fn expire_messages(parts: &Arc<Parts>, name: &QueueName) {
     plan::call_for_feed(&queue);
     if let Some(first) = queue.ask_expiry() {
         // A queue of a million that expire one by one is not gone through for each.
-        let when = instant_of(first).max(Instant::now() + PAUSE);
+        let when = instant_of(first).max(clock::instant() + PAUSE);
         parts.vhost.timers.once(when, Once::Messages(name.clone()));
     }
 }
@@ -68,7 +68,7 @@ pub(crate) fn forget_publications(parts: &Parts) {
     let more = publications.sweep(clock::now(), |forgotten| parts.durable.commit_soon(forgotten));
     let pause = if more { PAUSE } else { SWEEP_EVERY };
     if publications.goes_on_sweeping() {
-        parts.vhost.timers.once(Instant::now() + pause, Once::Publications);
+        parts.vhost.timers.once(clock::instant() + pause, Once::Publications);
     }
 }
 

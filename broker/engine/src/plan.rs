@@ -1,7 +1,7 @@
 //! A message with the places it is going to take; and what queues give up, on its way from one to the other.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use model::change::{Change, Changeset, Entry, Place};
 use model::delivery::Stage;
@@ -367,7 +367,7 @@ pub(crate) fn fetch(parts: &Arc<Parts>, queue: &Arc<Queue>) {
         Err(error) => {
             let name = &into.options().name;
             tracing::error!(queue = name.as_str(), %error, "queue.unreadable: it is tried again");
-            shown.vhost.timers.once(Instant::now() + FETCH_PAUSE, Once::Absent(name.clone()));
+            shown.vhost.timers.once(clock::instant() + FETCH_PAUSE, Once::Absent(name.clone()));
         }
     });
 }

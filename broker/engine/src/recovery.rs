@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use model::change::{Change, QueueRecord, SessionRecord};
 use model::delivery::Stage;
@@ -76,7 +75,7 @@ pub(crate) fn recover(
         parts.vhost.publications.restore(&publisher, id, at);
         expiry::watch_publications(parts);
     }
-    let now = (Instant::now(), clock::now());
+    let now = (clock::instant(), clock::now());
     let mut all = Vec::new();
     for session in recovered.sessions {
         // A session that was to end with its connection has no queue any more; only its will is left of it.

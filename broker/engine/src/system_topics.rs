@@ -28,11 +28,11 @@ use crate::wills::NOBODY;
 /// Says how the broker is, now and then at every interval, until it is gone.
 pub(crate) async fn report(core: Weak<Core>, every: Duration) {
     let parts_of = || core.upgrade().map(|core| Arc::clone(&core.parts));
-    let Some(mut board) = parts_of().map(|parts| Board::new(&parts, Instant::now())) else { return };
+    let Some(mut board) = parts_of().map(|parts| Board::new(&parts, clock::instant())) else { return };
     loop {
         let Some(parts) = parts_of() else { return };
         let held = count_held(&parts).await;
-        board.say(&parts, &held, Instant::now());
+        board.say(&parts, &held, clock::instant());
         drop(parts);
         tokio::time::sleep(every).await;
     }

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
 
 use model::name::ExchangeName;
 use model::time::WallMs;
 use routing::{Retained, Router};
 
+use crate::clock;
 use crate::policy::Options;
 use crate::publications::Publications;
 use crate::timers::Timers;
@@ -40,7 +40,7 @@ impl Vhost {
             publications: Publications::new(&options),
             unroutable: Unroutable::new(options.unroutable_keep),
             options,
-            timers: Timers::new(Instant::now()),
+            timers: Timers::new(clock::instant()),
             system: Arc::default(),
             retained: RwLock::default(),
             order: Mutex::new(()),

@@ -3,7 +3,6 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use bytes::Bytes;
 use model::access::{AccessControl, Exchange, Step};
@@ -413,7 +412,7 @@ impl Member {
     /// The end of what it may do, for its session, which has a clock of its own.
     fn ending(&self) -> Option<Event> {
         let term = self.publisher.permissions.term()?;
-        let until = Instant::now().checked_add(term.until.since(clock::wall_now()))?;
+        let until = clock::instant().checked_add(term.until.since(clock::wall_now()))?;
         Some(Event::Expires(Ending { at: term.expires_at, until }))
     }
 }

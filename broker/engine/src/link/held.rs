@@ -1,7 +1,5 @@
 //! What is published while publishers are held waits; what settles does not.
 
-use std::time::Instant;
-
 use model::event::Event;
 use model::refusal::Refusal;
 use model::request::{Request, Submit};
@@ -30,7 +28,7 @@ impl Link {
                 self.core.pressure.wait(self.id, &self.mailbox);
             }
             let parked = self.parked.get_or_insert_default();
-            return parked.push(Request::Submit(submit), Instant::now());
+            return parked.push(Request::Submit(submit), clock::instant());
         }
         self.submit(submit, turn);
     }
@@ -43,7 +41,7 @@ impl Link {
         loop {
             let alarms = self.core.pressure.now();
             let is_over = !alarms.hold_lasting();
-            let is_late = self.says_no && parked.is_due(Instant::now(), hold_max);
+            let is_late = self.says_no && parked.is_due(clock::instant(), hold_max);
             if !(is_over || is_late) {
                 break;
             }
