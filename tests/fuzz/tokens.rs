@@ -40,6 +40,7 @@ pub fn run(data: &[u8]) {
                 token,
                 proof: None,
                 handshake: None,
+                certificate: None,
             };
             if let Ok((principal, _)) = runtime.block_on(guard.admit(&credentials)) {
                 // The one token that anybody ever signed with this secret says so.

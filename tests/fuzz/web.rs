@@ -46,7 +46,7 @@ async fn visit(listener: &TcpListener, data: &[u8]) -> usize {
     let (bytes, mut answer) = (data.to_vec(), Vec::new());
     let serving = async {
         let site = site();
-        let from = Visitor { address: peer, is_secure: false };
+        let from = Visitor::new(peer);
         let Ok(Some(upgraded)) = serve_http(stream.into(), &from, &site, pending()).await else { return 0 };
         let mut carrier = Carrier::websocket(upgraded, &from, MESSAGE_BYTES_MAX).await;
         let (mut handed_on, mut read) = (0, BytesMut::new());
