@@ -92,11 +92,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let inbox = Arc::new(Inbox::new(options.soon_write_wait_max, options.group_records_max));
         let statistics = Arc::new(Statistics::default());
-        let pace = Pace::new(
-            fitting(&options.directory, options.segment_bytes),
-            fitting_surplus(&options.directory, options.surplus_bytes_max),
-            options.group_bytes_max,
-        );
+        let pace = pace(options);
         let brake = Arc::new(Brake::new(pace.ahead_bytes_max));
         let (stopping, failed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         // Bounded: should completions be slower than the disk, the committer waits for them.
@@ -285,6 +281,15 @@ fn limits(options: &Options, pace: Pace) -> Limits {
         soon_sync_wait_max: options.soon_sync_wait_max,
         unsynced_bytes_max: pace.ahead_bytes_max / 2,
     }
+}
+
+/// As it is right for the disk.
+fn pace(options: &Options) -> Pace {
+    Pace::new(
+        fitting(&options.directory, options.segment_bytes),
+        fitting_surplus(&options.directory, options.surplus_bytes_max),
+        options.group_bytes_max,
+    )
 }
 
 fn commit_until_closed(committer: Committer, failed: &AtomicBool, on_failure: &OnFailure) {
