@@ -31,7 +31,7 @@ use crate::position::Position;
 use crate::queues::Live;
 use crate::record::{Item, Items, Note, put_note};
 use crate::segment::{Segment, path_of};
-use crate::space::fitting;
+use crate::space::{fitting, is_scarce};
 use crate::subject::{self, Subject};
 
 /// What was there when the store was opened.
@@ -148,13 +148,21 @@ pub(crate) fn recover(
 ) -> Result<(State, Journal, Recovered), StoreError> {
     let start = Instant::now();
     let mut rebuilt = false;
-    let found = match attempt(options, directory) {
+    let found = match attempt(options, directory, Home::Disk) {
         Err(Trouble::Unusable(why)) => {
             let aside = directory.set_state_aside()?;
             // From the journal, which has everything.
             tracing::warn!(why, set_aside = %aside.display(), "store.state_rebuilt");
             rebuilt = true;
-            attempt(options, directory)
+            attempt(options, directory, Home::Disk)
+        }
+        found => found,
+    };
+    let found = match found {
+        Err(Trouble::Unusable(why)) if is_scarce(&options.directory) => {
+            // Not even an empty one can be made. The journal has what is needed to serve, and to drain what waits.
+            tracing::warn!(why, "store.state_in_memory: the disk is full; the next start makes it anew");
+            attempt(options, directory, Home::Memory)
         }
         found => found,
     };
@@ -193,10 +201,21 @@ impl From<StoreError> for Trouble {
     }
 }
 
-fn attempt(options: &Options, directory: &Directory) -> Result<(State, Journal, Recovered), Trouble> {
+/// Where the state is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Home {
+    Disk,
+    Memory,
+}
+
+fn attempt(
+    options: &Options,
+    directory: &Directory,
+    home: Home,
+) -> Result<(State, Journal, Recovered), Trouble> {
     // sled panics on some kinds of damage. What it leaves behind is dropped with everything else.
     catch_unwind(AssertUnwindSafe(|| {
-        let (mut state, journal, opened, rebuilt) = replay(options, directory)?;
+        let (mut state, journal, opened, rebuilt) = replay(options, directory, home)?;
         let recovered = load(&mut state, &journal, Some((&journal, &opened.digested)));
         if !opened.verifier.finish()? {
             return Err(Trouble::Unusable(
@@ -207,7 +226,10 @@ fn attempt(options: &Options, directory: &Directory) -> Result<(State, Journal, 
         recovered.report.segments = opened.segments;
         recovered.report.cut_bytes = opened.cut_bytes;
         recovered.report.state_rebuilt = rebuilt;
-        journal.begin_file()?;
+        // Where there is no room for it, it would be waited for.
+        if !is_scarce(&options.directory) {
+            journal.begin_file()?;
+        }
         recovered.incarnation = begin_life(&mut state, &journal)?;
         Ok((state, journal, recovered))
     }))
@@ -215,8 +237,15 @@ fn attempt(options: &Options, directory: &Directory) -> Result<(State, Journal, 
 }
 
 /// Brings the state to the end of the journal.
-fn replay(options: &Options, directory: &Directory) -> Result<(State, Journal, Opened, bool), Trouble> {
-    let keyspace = Keyspace::open(&directory.state(), options.cache_bytes)?;
+fn replay(
+    options: &Options,
+    directory: &Directory,
+    home: Home,
+) -> Result<(State, Journal, Opened, bool), Trouble> {
+    let keyspace = match home {
+        Home::Disk => Keyspace::open(&directory.state(), options.cache_bytes)?,
+        Home::Memory => Keyspace::in_memory(),
+    };
     let meta = keyspace.meta()?;
     if meta.is_none() && !keyspace.is_empty() {
         return Err(Trouble::Unusable("it is of another version".to_owned()));

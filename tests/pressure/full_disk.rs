@@ -21,7 +21,7 @@ use harness::wait::{SOON, until};
 
 #[test]
 fn a_full_disk_holds_publishers_while_consumers_drain_and_lets_them_go_on() -> Result<()> {
-    let mut small = Small::start(&[])?;
+    let mut small = Small::run(ONCE)?;
     let lasting = Connect::lasting(Version::V5, "reader");
     let (mut reader, _) = Client::connect(small.broker.at(Door::Mqtt), &lasting)?;
     ensure!(reader.subscribe("jobs/#", 2)? == [2]);
@@ -70,7 +70,7 @@ fn a_full_disk_holds_publishers_while_consumers_drain_and_lets_them_go_on() -> R
 
 #[test]
 fn a_client_that_both_publishes_and_consumes_drains_what_holds_it_up() -> Result<()> {
-    let small = Small::start(&[])?;
+    let small = Small::run(ONCE)?;
     let mut client = Client::clean(small.broker.at(Door::Mqtt), Version::V311, "both")?;
     ensure!(client.subscribe("work/#", 2)? == [2]);
     small.fill()?;
@@ -91,6 +91,37 @@ fn a_client_that_both_publishes_and_consumes_drains_what_holds_it_up() -> Result
     Ok(())
 }
 
+#[test]
+fn a_broker_starts_on_a_disk_that_is_full_and_what_waits_is_drained() -> Result<()> {
+    let mut small = Small::run(AGAIN)?;
+    let lasting = Connect::lasting(Version::V5, "reader");
+    let (mut reader, _) = Client::connect(small.broker.at(Door::Mqtt), &lasting)?;
+    ensure!(reader.subscribe("jobs/#", 2)? == [2]);
+    drop(reader);
+    let mut five = Client::clean(small.broker.at(Door::Mqtt), Version::V5, "five")?;
+    for number in 0..20 {
+        five.publish(&format!("jobs/{number}"), b"before", 2)?;
+    }
+    small.fill()?;
+    // Or the first one might say so just before its end.
+    until("the alarm", SOON, || small.says("pressure.on").then_some(()))?;
+    small.kill_and_start()?;
+    let mut three = Client::clean(small.broker.at(Door::Mqtt), Version::V311, "three")?;
+    three.send(&write::publish(Version::V311, &Publish::new("jobs/waits", b"x", 1).with_id(7)))?;
+    let (mut reader, connack) = Client::connect(small.broker.at(Door::Mqtt), &lasting)?;
+    ensure!(connack.session_present, "{connack:?}");
+    for number in 0..20 {
+        let message = reader.take()?;
+        ensure!(message.topic == format!("jobs/{number}"), "{message:?}");
+    }
+    ensure!(matches!(three.next(Duration::from_millis(100))?, Next::Silence), "it was not held");
+    small.make_room()?;
+    three.expect_ack(harness::mqtt::write::ack::PUBACK, 7)?;
+    ensure!(reader.take()?.topic == "jobs/waits");
+    ensure!(small.process.ended().is_none());
+    Ok(())
+}
+
 /// A broker whose data is on a disk of its own, of 64 MB.
 struct Small {
     process: Process,
@@ -99,14 +130,19 @@ struct Small {
 }
 
 impl Small {
-    fn start(more: &[&str]) -> Result<Self> {
-        let setup = more.iter().fold(Setup::new(), |setup, argument| setup.argument(argument));
-        let broker = setup.prepare()?;
+    fn run(script: &str) -> Result<Self> {
+        let broker = Setup::new().prepare()?;
         fs::create_dir_all(broker.data())?;
         let plain = broker.command()?;
         // In a namespace of its own anybody may mount.
         let mut command = Command::new("unshare");
-        command.args(["-r", "-m", "sh", "-c", "mount -t tmpfs -o size=64m none \"$0\" && exec \"$@\""]);
+        command.args([
+            "-r",
+            "-m",
+            "sh",
+            "-c",
+            &format!("mount -t tmpfs -o size=64m none \"$0\" && {script}"),
+        ]);
         command.arg(broker.data()).arg(plain.get_program()).args(plain.get_args());
         if let Some(folder) = plain.get_current_dir() {
             command.current_dir(folder);
@@ -123,6 +159,22 @@ impl Small {
             bail!("it ended with {status}; see {}", broker.journal().path().display());
         }
         Ok(Self { process, broker, data })
+    }
+
+    /// SIGKILL, and the start of the next one, on the same disk.
+    fn kill_and_start(&mut self) -> Result<()> {
+        let parent = self.process.pid();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
+        let child = children.split_whitespace().next().context("there is no broker")?;
+        let said = |what: &str| {
+            fs::read_to_string(self.broker.journal().path()).map_or(0, |text| text.matches(what).count())
+        };
+        let (ready, full) = (said("server.ready"), said("pressure.on"));
+        let killed = Command::new("kill").args(["-9", child]).status()?;
+        ensure!(killed.success(), "kill: {killed}");
+        until("the doors to open again, and the alarm", START_MAX, || {
+            (said("server.ready") > ready && said("pressure.on") > full).then_some(())
+        })
     }
 
     /// Until there is no room for a single byte.
@@ -142,6 +194,10 @@ impl Small {
         fs::read_to_string(self.broker.journal().path()).is_ok_and(|text| text.contains(what))
     }
 }
+
+const ONCE: &str = "exec \"$@\"";
+/// Once the first broker is dead, there is a second one; none outlives the shell.
+const AGAIN: &str = "{ setpriv --pdeathsig KILL \"$@\"; exec \"$@\"; }";
 
 const HOLD: Duration = Duration::from_secs(5);
 const START_MAX: Duration = Duration::from_secs(60);

@@ -278,10 +278,16 @@ const FAULTS: &[Line] = &[
     },
     Line {
         text: "The disk is full: publishers are held, consumers go on, and all resumes by itself; the process does not end.",
-        tests: &[(
-            "tests/pressure/full_disk.rs",
-            "a_full_disk_holds_publishers_while_consumers_drain_and_lets_them_go_on",
-        )],
+        tests: &[
+            (
+                "tests/pressure/full_disk.rs",
+                "a_full_disk_holds_publishers_while_consumers_drain_and_lets_them_go_on",
+            ),
+            (
+                "tests/pressure/full_disk.rs",
+                "a_broker_starts_on_a_disk_that_is_full_and_what_waits_is_drained",
+            ),
+        ],
     },
     Line {
         text: "Memory is short: publishers are held and logins refused until consumers have drained it.",
