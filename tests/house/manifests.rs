@@ -64,6 +64,7 @@ pub(crate) const ALONE: &[(&str, &[&str])] = &[
     ("async-nats", &["cluster"]),
     ("rumqttd", &["tests"]),
     ("rumqttc", &["tests"]),
+    ("criterion", &["benches"]),
 ];
 
 /// Of these, not even packages of others may bring one in: as in deny.toml.
