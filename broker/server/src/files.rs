@@ -2,15 +2,20 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// `wanted`, or as many connections as there are files for. Raises what the process may have open to what it may raise it
-/// to: systems start with 1,024 for the sake of programs that are older than that.
-pub(crate) fn connections_max(wanted: usize) -> usize {
-    let mut limit = getrlimit(Resource::Nofile);
+/// Raises what the process may have open to what it may raise it to: systems start with 1,024 for the sake of programs that
+/// are older than that. Says how much that is; `None`: there is no limit.
+pub fn raise() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     if limit.current != limit.maximum && setrlimit(Resource::Nofile, raised).is_ok() {
-        limit.current = limit.maximum;
+        return limit.maximum;
     }
-    let Some(files) = limit.current else { return wanted };
+    limit.current
+}
+
+/// `wanted`, or as many connections as there are files for, once that is raised.
+pub(crate) fn connections_max(wanted: usize) -> usize {
+    let Some(files) = raise() else { return wanted };
     let room = room(usize::try_from(files).unwrap_or(usize::MAX));
     if wanted > room {
         tracing::warn!(

@@ -15,7 +15,7 @@ pub mod wiring;
 mod banner;
 mod certificates;
 mod doors;
-mod files;
+pub mod files;
 mod options;
 mod shutdown;
 mod store;

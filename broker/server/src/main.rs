@@ -40,7 +40,11 @@ fn main() -> ExitCode {
         Some(Command::Export(arguments)) => return ask(cli::run_export(arguments, || data_dir(&around))),
         Some(Command::Import(arguments)) => return ask(cli::run_import(arguments, || data_dir(&around))),
         Some(Command::Explain(arguments)) => return ask(cli::run_explain(arguments, || data_dir(&around))),
-        Some(Command::Bench(arguments)) => return ask(cli::run_bench(arguments)),
+        Some(Command::Bench(arguments)) => {
+            // Each connection is one.
+            server::files::raise();
+            return ask(cli::run_bench(arguments));
+        }
         Some(Command::Conform(arguments)) => return cli::run_conform(&arguments),
         None => return alone(&around),
     };
