@@ -9,12 +9,14 @@
 //! | `pubsub` | pub and sub |
 //! | `command` | arguments to commands |
 //! | `manage` | what a broker that runs tells of itself, and is told to have |
+//! | `cert` | certificates to try TLS with, and what is in one |
 //! | `bench` | how fast a broker is, and whether all arrives |
 //! | `conform` | what a specification asks, case by case |
 //!
 //! Nothing but `manage` knows our broker: the other commands work against any broker that speaks the protocols.
 
 mod bench;
+mod cert;
 mod client;
 mod command;
 mod conform;
@@ -27,6 +29,7 @@ mod peer;
 mod pubsub;
 
 pub use bench::{BenchArgs, run_bench};
+pub use cert::{CertArgs, run_cert};
 pub use command::{PubArgs, SubArgs, run_pub, run_sub};
 pub use conform::{ConformArgs, run_conform};
 pub use manage::bans::{BanArgs, KickArgs, UnbanArgs, run_ban, run_kick, run_unban};

@@ -9,5 +9,5 @@ pub(crate) mod list;
 mod place;
 pub(crate) mod show;
 mod table;
-mod tell;
+pub(crate) mod tell;
 pub(crate) mod topology;

@@ -34,6 +34,8 @@ pub enum Command {
     /// Put a backup where a broker is to find it.
     #[command(after_help = RESTORE_EXAMPLES)]
     Restore(KeepArgs),
+    /// Make certificates to try TLS with, or show what is in one.
+    Cert(cli::CertArgs),
     /// Print what is safe when, with the tests that show it.
     #[command(after_help = GUARANTEES_EXAMPLES)]
     Guarantees(GuaranteesArgs),

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
             server::guarantees::run(&arguments);
             Ok(())
         }
+        Some(Command::Cert(arguments)) => return cli::run_cert(arguments),
         Some(Command::Pub(arguments)) => return ask(cli::run_pub(arguments)),
         Some(Command::Sub(arguments)) => return ask(cli::run_sub(arguments)),
         Some(Command::List(arguments)) => return ask(cli::run_list(arguments, || data_dir(&around))),
