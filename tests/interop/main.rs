@@ -3,9 +3,11 @@
 mod acl;
 mod adapter;
 mod auto;
+mod balancers;
 mod bans;
 mod bridges;
 mod browser;
+mod certificates;
 mod clients;
 mod clock;
 mod crossing;

@@ -10,6 +10,7 @@ use axum::serve::{IncomingStream, Listener};
 use telemetry::Complaints;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use transport::proxy_protocol::Proxies;
 use transport::stream::Stream;
 use transport::tcp::{self, BindError};
 use transport::tls::acceptor::Acceptor;
@@ -20,6 +21,7 @@ use transport::tls::{Purpose, Tls};
 pub struct Door {
     listener: TcpListener,
     tls: Option<Acceptor>,
+    proxies: Option<Proxies>,
     /// Those that have not shaken hands yet: none of them keeps others waiting.
     entering: JoinSet<Option<(Stream, SocketAddr)>>,
     complaints: Arc<Complaints>,
@@ -31,10 +33,14 @@ impl Door {
     /// # Errors
     ///
     /// Says which address it was, and if somebody else listens there, who.
-    pub fn bind(address: SocketAddr, tls: Option<Arc<Tls>>) -> Result<Self, BindError> {
+    pub fn bind(
+        address: SocketAddr,
+        tls: Option<Arc<Tls>>,
+        proxies: Option<Proxies>,
+    ) -> Result<Self, BindError> {
         let listener = tcp::bind(address)?;
         let tls = tls.map(|tls| Acceptor::new(tls, Purpose::Web));
-        Ok(Self { listener, tls, entering: JoinSet::new(), complaints: Arc::default() })
+        Ok(Self { listener, tls, proxies, entering: JoinSet::new(), complaints: Arc::default() })
     }
 
     /// Where it is, with the port that it has now.
@@ -53,10 +59,11 @@ impl Listener for Door {
 
     async fn accept(&mut self) -> (Stream, SocketAddr) {
         loop {
-            let Some(acceptor) = self.tls.clone() else {
+            let (tls, proxies) = (self.tls.clone(), self.proxies.clone());
+            if tls.is_none() && proxies.is_none() {
                 let (stream, address) = next(&self.listener).await;
                 return (stream.into(), address);
-            };
+            }
             let has_room = self.entering.len() < ENTERING_MAX;
             tokio::select! {
                 Some(entered) = self.entering.join_next() => {
@@ -66,7 +73,7 @@ impl Listener for Door {
                 }
                 (stream, address) = next(&self.listener), if has_room => {
                     let complaints = Arc::clone(&self.complaints);
-                    self.entering.spawn(enter(acceptor, stream, address, complaints));
+                    self.entering.spawn(enter(tls, proxies, stream, address, complaints));
                 }
             }
         }
@@ -92,21 +99,33 @@ async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 }
 
 async fn enter(
-    acceptor: Acceptor,
-    stream: TcpStream,
-    address: SocketAddr,
+    tls: Option<Acceptor>,
+    proxies: Option<Proxies>,
+    mut stream: TcpStream,
+    mut address: SocketAddr,
     complaints: Arc<Complaints>,
 ) -> Option<(Stream, SocketAddr)> {
-    match acceptor.accept(stream).await {
-        Ok(shaken) => Some((shaken.stream, address)),
-        Err(error) if error.is_passing_by() => {
-            tracing::debug!(peer = %address, reason = %error, "admin.closed");
-            None
+    let refuse = |address: SocketAddr, is_passing_by: bool, reason: &dyn std::fmt::Display| {
+        if is_passing_by {
+            tracing::debug!(peer = %address, %reason, "admin.closed");
+        } else if let Some(withheld) = complaints.may_complain(Instant::now()) {
+            tracing::warn!(peer = %address, %reason, withheld, "admin.closed");
         }
-        Err(error) => {
-            if let Some(withheld) = complaints.may_complain(Instant::now()) {
-                tracing::warn!(peer = %address, reason = %error, withheld, "admin.closed");
+    };
+    if let Some(proxies) = proxies {
+        match proxies.receive(&mut stream, address).await {
+            Ok(client) => address = client,
+            Err(error) => {
+                refuse(address, error.is_passing_by(), &error);
+                return None;
             }
+        }
+    }
+    let Some(tls) = tls else { return Some((stream.into(), address)) };
+    match tls.accept(stream).await {
+        Ok(shaken) => Some((shaken.stream, address)),
+        Err(error) => {
+            refuse(address, error.is_passing_by(), &error);
             None
         }
     }

@@ -301,7 +301,7 @@ struct Admin {
 
 impl Admin {
     async fn start(options: Options) -> Self {
-        let listener = Door::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None).expect("bind");
+        let listener = Door::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None, None).expect("bind");
         let at = listener.address().expect("address");
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(serve(listener, options, broker(), async {

@@ -29,6 +29,7 @@ pub use crate::listener::Gateway;
 pub use crate::options::{Kind, ListenerOptions, Options, Web};
 pub use crate::rates::{PublishRates, Rate};
 pub use transport::http::subprotocol::Protocol;
+pub use transport::proxy_protocol;
 pub use transport::sockjs::options::Options as SockJsOptions;
 pub use transport::tcp::BindError;
 pub use transport::tls;

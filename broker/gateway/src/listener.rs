@@ -125,13 +125,35 @@ impl Door {
         None
     }
 
+    /// A balancer came: it is the client behind it who is counted.
+    fn receive_behind(&self, mut stream: TcpStream, balancer: SocketAddr) {
+        // Until it is known who that is, it has a place all the same.
+        let Ok(place) = Arc::clone(&self.house.room).try_acquire_owned() else {
+            self.house.metrics.refused_connections.increment();
+            if let Some(withheld) = self.house.complaints.may_complain(Instant::now()) {
+                tracing::warn!(peer = %balancer, reason = FULL, withheld, "conn.refused");
+            }
+            return;
+        };
+        let door = self.clone();
+        tokio::spawn(async move {
+            let client = Box::pin(door.reception.announced(&mut stream, balancer)).await;
+            drop(place);
+            let Some(client) = client else { return };
+            if let Some(places) = door.admit(client) {
+                serve(stream, Visitor::new(client), door, places).await;
+            }
+        });
+    }
+
     async fn accept_all(self, socket: TcpListener) {
         loop {
             match tcp::accept(&socket).await {
                 Ok((stream, address)) => {
-                    let from = Visitor::new(address);
-                    if let Some(places) = self.admit(address) {
-                        tokio::spawn(serve(stream, from, self.clone(), places));
+                    if self.reception.is_behind_balancers() {
+                        self.receive_behind(stream, address);
+                    } else if let Some(places) = self.admit(address) {
+                        tokio::spawn(serve(stream, Visitor::new(address), self.clone(), places));
                     }
                 }
                 Err(error) if tcp::concerns_one_peer(&error) => {

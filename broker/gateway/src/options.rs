@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use transport::proxy_protocol::Proxies;
 use transport::sockjs::options::Options as SockJsOptions;
 use transport::tls::{Purpose, Tls};
 
@@ -47,6 +48,8 @@ pub struct ListenerOptions {
     pub bind: SocketAddr,
     /// By what it shakes hands; `None`: it speaks without TLS.
     pub tls: Option<Arc<Tls>>,
+    /// The balancers before it, who say for whom they come; `None`: clients come themselves.
+    pub proxies: Option<Proxies>,
 }
 
 /// What a listener is for.

@@ -1,5 +1,6 @@
 //! From an accepted connection to a session: who are you, what do you speak?
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use transport::http::origins::Origins;
 use transport::http::subprotocol::Protocol;
 use transport::http::upgrade::Routes;
 use transport::peer::{Peer, Transport, Visitor};
+use transport::proxy_protocol::Proxies;
 use transport::sockjs::budget::Budget;
 use transport::sockjs::options::Options as SockJsOptions;
 use transport::sockjs::{Opened, SockJs};
@@ -65,6 +67,7 @@ pub(crate) struct Reception {
     kind: Kind,
     site: Site,
     tls: Option<Acceptor>,
+    proxies: Option<Proxies>,
 }
 
 /// What a client showed by how it came.
@@ -82,7 +85,7 @@ struct Desk {
 impl Reception {
     /// For that listener.
     pub(crate) fn new(house: Arc<House>, listener: &ListenerOptions) -> Self {
-        let ListenerOptions { name, kind, tls, .. } = listener;
+        let ListenerOptions { name, kind, tls, proxies, .. } = listener;
         let desk = Arc::new(Desk { house, name: name.as_str().into() });
         let site = match kind {
             Kind::Mqtt | Kind::Stomp => Site {
@@ -92,7 +95,22 @@ impl Reception {
             Kind::Web(web) | Kind::Auto(web) => site(web, &desk),
         };
         let tls = tls.as_ref().map(|tls| Acceptor::new(Arc::clone(tls), kind.purpose()));
-        Self { desk, kind: kind.clone(), site, tls }
+        Self { desk, kind: kind.clone(), site, tls, proxies: proxies.clone() }
+    }
+
+    /// Whether clients come by balancers that say who they are.
+    pub(crate) const fn is_behind_balancers(&self) -> bool {
+        self.proxies.is_some()
+    }
+
+    /// For whom a balancer comes. `None` if nothing comes of it: then the log knows.
+    pub(crate) async fn announced(&self, stream: &mut TcpStream, balancer: SocketAddr) -> Option<SocketAddr> {
+        let from = Visitor::new(balancer);
+        match self.proxies.as_ref()?.receive(stream, balancer).await {
+            Ok(client) => Some(client),
+            Err(error) if error.is_passing_by() => self.pass_by(&from, &error.to_string()),
+            Err(error) => self.refuse(&from, &error.to_string()),
+        }
     }
 
     /// Ready when no session of a client that polls is left.

@@ -45,7 +45,11 @@ impl Doors {
         let mut for_people = Vec::new();
         for section in config.settings().sections("listener") {
             if options::kind(section).is_none() {
-                let door = Door::bind(options::bind(section), certificates.of(section));
+                let door = Door::bind(
+                    options::bind(section),
+                    certificates.of(section),
+                    options::proxies(config, section),
+                );
                 let door = door.map_err(|error| cannot(&error))?;
                 let address = door.address().map_err(|error| cannot(&error))?;
                 for_people.push((door, section, address));

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auth::Anonymous;
+use gateway::proxy_protocol::Proxies;
+use gateway::proxy_protocol::networks::Networks;
 use gateway::{Kind, ListenerOptions, Protocol, SockJsOptions, Web};
 use model::grant::Overlapping;
 use model::queue::Overflow;
@@ -233,8 +235,14 @@ pub(crate) fn stomp(config: &Config) -> stomp::options::Options {
 
 pub(crate) fn gateway(config: &Config, certificates: &Certificates) -> gateway::Options {
     let listeners = config.settings().sections("listener").iter().filter_map(|section| {
-        let (kind, tls) = (kind(section)?, certificates.of(section));
-        Some(ListenerOptions { name: section.word("name").to_owned(), kind, bind: bind(section), tls })
+        let (kind, tls, proxies) = (kind(section)?, certificates.of(section), proxies(config, section));
+        Some(ListenerOptions {
+            name: section.word("name").to_owned(),
+            kind,
+            bind: bind(section),
+            tls,
+            proxies,
+        })
     });
     let limits = config.settings().section("limits");
     gateway::Options {
@@ -323,6 +331,15 @@ pub(crate) fn serve_sockjs_client(
     }
 }
 
+/// The balancers before a listener, if there are any.
+pub(crate) fn proxies(config: &Config, listener: &Section) -> Option<Proxies> {
+    let texts = listener.texts("proxy_protocol");
+    // They were checked when they were read.
+    let networks = Networks::parse(texts.iter().map(String::as_str)).unwrap_or_default();
+    let wait_max = Duration::from_millis(config.settings().section("limits").number("proxy_header"));
+    (!texts.is_empty()).then_some(Proxies { networks, wait_max })
+}
+
 /// Where a listener is.
 pub(crate) fn bind(section: &Section) -> SocketAddr {
     // It was checked when it was read; no address of ours is ever taken by chance.
@@ -403,6 +420,7 @@ mod tests {
             kind,
             bind: bind.parse().expect("an address"),
             tls: None,
+            proxies: None,
         });
         same(&gateway(&config, &Certificates::default()).listeners, &expected.to_vec());
     }

@@ -8,6 +8,8 @@ pub mod peer;
 
 pub mod tcp;
 
+pub mod proxy_protocol;
+
 pub mod stream;
 
 pub mod tls;

@@ -1,8 +1,9 @@
-//! TLS: which certificates a configuration names, and which listener shows which
+//! TLS: which certificates a configuration names, which listener shows which, and which balancers are before it
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gateway::proxy_protocol::networks::Networks;
 use gateway::tls::certificate::Naming;
 use gateway::tls::{Clients, Options};
 
@@ -14,18 +15,27 @@ use crate::config::settings::Section;
 ///
 /// # Errors
 ///
-/// A listener names one that is not there.
+/// A listener names one that is not there, or balancers that are no addresses.
 pub(crate) fn tls(settings: &Section) -> Result<Vec<Options>, Vec<ConfigError>> {
     let named = settings.named("tls");
     let handshake_max = Duration::from_millis(settings.section("limits").number("tls_handshake"));
     let mut errors = Vec::new();
     for listener in settings.sections("listener") {
+        if let Err(odd) = Networks::parse(listener.texts("proxy_protocol").iter().map(String::as_str)) {
+            let text = format!(
+                "listener.proxy_protocol: {odd:?} is no address and no network, such as \"10.0.0.0/8\""
+            );
+            errors.push(ConfigError::new(&listener.given("proxy_protocol").origin, text));
+        }
         let Some(name) = listener.text("tls") else { continue };
         if !named.iter().any(|(known, _)| known == name) {
             let names = named.iter().map(|(known, _)| known.as_str());
             let meant = nearest(name, names).map(|meant| format!("did you mean {meant:?}?"));
-            let write =
-                || format!("write [tls.{name}] with cert and key, the files of a certificate and its key");
+            let write = || {
+                format!(
+                    "write [tls.{name}] with cert and key, the files of a certificate and its key (`duetmq cert dev` makes them)"
+                )
+            };
             let text = format!("listener.tls: there is no [tls.{name}]; {}", meant.unwrap_or_else(write));
             errors.push(ConfigError::new(&listener.given("tls").origin, text));
         }
@@ -123,6 +133,10 @@ mod tests {
         refused("[tls.default]\ncert = \"a\"\n", "tls.default.key is missing");
         refused("[tls]\ncert = \"a\"\n", "tables by names of your choice, each under its own [tls.NAME]");
         refused("tls = 1\n", "[tls.NAME]");
+        refused(
+            "[[listener]]\nprotocol = \"mqtt\"\nbind = \":1\"\nproxy_protocol = [\"::1\", \"10.0.0.0/33\"]\n",
+            "\"10.0.0.0/33\" is no address and no network",
+        );
         refused(
             &format!("{whole}client_auth = \"required\"\n"),
             "tls.default.client_ca does not say whose are believed",

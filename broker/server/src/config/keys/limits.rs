@@ -76,6 +76,12 @@ pub(crate) const LIMITS: &[Key] = &[
         "How long a client may take from its connection to the end of its TLS handshake.",
     ),
     Key::value(
+        "proxy_header",
+        Type::Duration { min_ms: 100, max_ms: 3_600_000 },
+        Is("5s"),
+        "How long a balancer may take from its connection to the end of its PROXY header.",
+    ),
+    Key::value(
         "sockjs_waiting",
         Type::Size { min: 65536, max: u64::MAX },
         Is("256MiB"),

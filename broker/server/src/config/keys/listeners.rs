@@ -26,6 +26,13 @@ pub(crate) const LISTENER: &[Key] = &[
         Unset("without TLS"),
         "By TLS, with the certificate of that name: `default` is the one of `[tls.default]`.",
     ),
+    Key::value(
+        "proxy_protocol",
+        Type::Texts,
+        Is(""),
+        "Balancers before it, such as `10.0.0.0/8` or `192.0.2.7`: each connection begins with a PROXY header, version 1 or 2, that says for \
+         whom it is, and from other addresses nobody may come.",
+    ),
     Key::table("paths", PATHS, "Where WebSockets are opened, and SockJS is served.").only_where("protocol", WEB),
     Key::value(
         "origins",
