@@ -120,7 +120,7 @@ async fn the_time_without_a_receiver_counts_from_the_last_one() {
 }
 
 fn session(outbound_bytes_max: usize, budget: &Arc<Budget>) -> Session {
-    Session::new(&Options { outbound_bytes_max, ..Options::default() }, budget, None)
+    Session::new(&Options { outbound_bytes_max, ..Options::default() }, budget, None, None)
 }
 
 fn budget() -> Arc<Budget> {
