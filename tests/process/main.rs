@@ -1,5 +1,6 @@
 //! The process itself: what it says, what it refuses, how it ends, and its commands.
 
+mod acl;
 mod bench;
 mod check;
 mod commands;

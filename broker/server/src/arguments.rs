@@ -25,6 +25,9 @@ pub enum Command {
     /// Manage the users of a password file.
     #[command(after_help = PASSWD_EXAMPLES)]
     Passwd(PasswdArgs),
+    /// Say who may do what, and which rule decides.
+    #[command(after_help = ACL_EXAMPLES)]
+    Acl(AclArgs),
     /// Check a store while no broker has it open; with --repair, put aside what is damaged.
     #[command(after_help = FSCK_EXAMPLES)]
     Fsck(FsckArgs),
@@ -144,6 +147,43 @@ pub struct PasswdArgs {
     pub file: Option<PathBuf>,
 }
 
+/// A question about rules.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct AclArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: AclAction,
+}
+
+/// What to do with rules. No broker is asked: the configuration and the file of rules are read as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum AclAction {
+    /// Whether a user may do something, and by which rule. Rules that a token brings along are not known here, and exchanges are
+    /// taken for topic exchanges.
+    Test(AclTestArgs),
+}
+
+/// Who may do what?
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct AclTestArgs {
+    /// The user; `-` is nobody by name.
+    pub user: String,
+    /// What he would do.
+    #[arg(value_parser = ["connect", "publish", "retain", "subscribe", "consume", "configure"])]
+    pub action: String,
+    /// A topic, a filter, or a queue as $queue/NAME; none to connect.
+    pub topic: Option<String>,
+    /// The client that he would do it with.
+    #[arg(long, value_name = "ID")]
+    pub client: Option<String>,
+    /// For programs: an object.
+    #[arg(long)]
+    pub json: bool,
+    /// The configuration; otherwise the one that `duetmq serve` would use here.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
 /// What to do with a password file. A password is asked for on a terminal, and otherwise read from stdin, one line.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum PasswdAction {
@@ -201,6 +241,14 @@ Examples:
   duetmq check > duetmq.toml                  every key with its value, as a file to start from
 
 Exit codes: 0 fine, 2 not.";
+
+const ACL_EXAMPLES: &str = "\
+Examples:
+  duetmq acl test kim subscribe 'room/#'      partly  acl.toml:14: what it denies is left out of what comes
+  duetmq acl test kim publish a/b --client phone --json
+  duetmq acl test - connect                   somebody without a user name
+
+Exit codes: 0 allowed, or partly; 2 usage, or a file that cannot be used; 5 denied.";
 
 const FSCK_EXAMPLES: &str = "\
 Examples:

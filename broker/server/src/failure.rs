@@ -25,7 +25,7 @@ pub enum Code {
     Bind = 3,
     /// Another broker uses the data directory.
     Locked = 4,
-    /// It is not the password.
+    /// It is not the password, or not allowed.
     Refused = 5,
     /// There is no such thing.
     NotFound = 6,

@@ -3,6 +3,7 @@
 //! Reads the arguments, the environment and one file into a [`config::Config`], builds the house from it, ground floor
 //! first, and waits for a signal to take it down again in order.
 
+pub mod acl;
 pub mod arguments;
 pub mod config;
 pub mod failure;

@@ -16,6 +16,10 @@ fn main() -> ExitCode {
         Some(Command::Serve(arguments)) => serve(&arguments, &around),
         Some(Command::Check(arguments)) => check(&arguments, &around),
         Some(Command::Passwd(arguments)) => server::passwd::run(&arguments, &around),
+        Some(Command::Acl(arguments)) => match server::acl::run(&arguments, &around) {
+            Ok(false) => return Code::Refused.into(),
+            answer => answer.map(drop),
+        },
         Some(Command::Fsck(arguments)) => server::fsck::run(&arguments, || {
             data_dir(&around).map_err(|text| Failure { code: Code::Usage, text })
         }),

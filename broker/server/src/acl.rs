@@ -1,0 +1,120 @@
+//! Acl: who may do what, and which rule it is that decides, asked of the files alone
+
+use std::io::{self, Write};
+
+use auth::Place;
+use model::key::{KeyPattern, Level, RoutingKey};
+use model::name::{ClientId, ExchangeName, UserName};
+use model::reach::Reach;
+use model::rights::{Action, Right, Rights};
+use serde_json::json;
+
+use crate::arguments::{AclAction, AclArgs, AclTestArgs, ServeArgs};
+use crate::config::{Config, Surroundings};
+use crate::failure::{Code, Failure};
+
+/// Runs `duetmq acl`. Says whether it is allowed, or a part of it.
+///
+/// # Errors
+///
+/// The configuration or the file of rules cannot be used, or the question is none.
+pub fn run(arguments: &AclArgs, around: &Surroundings) -> Result<bool, Failure> {
+    let AclAction::Test(question) = &arguments.action;
+    let serve = ServeArgs { config: question.config.clone(), ..ServeArgs::default() };
+    let config = Config::load(&serve, around).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Failure::new(Code::Usage, lines.join("\n"))
+    })?;
+    let answer = answer(question, &config).map_err(|text| Failure::new(Code::Usage, text))?;
+    let file = config.acl().map(|path| path.display().to_string());
+    let text = if question.json {
+        let told = json!({
+            "user": user(question), "client": question.client, "action": question.action, "topic": question.topic,
+            "decision": answer.decision, "rule": answer.rule, "file": file,
+        });
+        format!("{told}\n")
+    } else {
+        let note = if answer.decision == PARTLY { ": what it denies is left out of what comes" } else { "" };
+        format!("{}  {}{note}\n", answer.decision, answer.rule)
+    };
+    // Whoever reads it may have seen enough before the end.
+    let _ = io::stdout().write_all(text.as_bytes());
+    Ok(answer.decision != DENIED)
+}
+
+struct Answer {
+    decision: &'static str,
+    rule: String,
+}
+
+const ALLOWED: &str = "allowed";
+const PARTLY: &str = "partly";
+const DENIED: &str = "denied";
+
+/// `-` is nobody by name.
+fn user(question: &AclTestArgs) -> Option<&str> {
+    (question.user != "-").then_some(&*question.user)
+}
+
+fn answer(question: &AclTestArgs, config: &Config) -> Result<Answer, String> {
+    let action = Action::parse(&question.action).ok_or("there is no such action")?;
+    let user = user(question).map(UserName::new);
+    let client = question.client.as_deref().map(ClientId::new);
+    let rights = config.rules().rights(user.as_ref(), client.as_ref(), &[]);
+    let Some(topic) = &question.topic else {
+        let is_connect = action == Action::Connect;
+        return is_connect.then(|| by(rights.of_action(action))).ok_or_else(|| {
+            format!("{}: say what it is about, such as a/b, '#', or $queue/NAME", action.as_str())
+        });
+    };
+    if action == Action::Connect {
+        return Err("one connects to no topic".to_owned());
+    }
+    let shared =
+        topic.strip_prefix("$share/").and_then(|rest| rest.split_once('/')).map(|(_, filter)| filter);
+    let place =
+        Place::parse(shared.unwrap_or(topic), &config.plain()).map_err(|why| format!("{topic:?}: {why}"))?;
+    let (exchange, pattern) = (place.exchange(), place.pattern());
+    if matches!(action, Action::Consume | Action::Configure) != (*exchange == ExchangeName::DEFAULT)
+        && action != Action::Publish
+    {
+        return Err("queues are consumed and configured, by $queue/NAME; topics are subscribed to".to_owned());
+    }
+    if action == Action::Subscribe {
+        return Ok(of_filter(&rights, exchange, &pattern, shared.is_some()));
+    }
+    if pattern.has_wildcard() {
+        return Err(format!("{topic:?} has wildcards; name one topic, or one queue"));
+    }
+    let key = RoutingKey::from(&*pattern.to_string());
+    if *exchange == ExchangeName::TOPIC && key.is_reserved() {
+        return Ok(Answer {
+            decision: DENIED,
+            rule: "topics that begin with $ are the broker's own".to_owned(),
+        });
+    }
+    Ok(by(rights.of_key(action, exchange, &key)))
+}
+
+fn of_filter(rights: &Rights, exchange: &ExchangeName, pattern: &KeyPattern, is_shared: bool) -> Answer {
+    match rights.of_pattern(Action::Subscribe, exchange, pattern) {
+        Reach::Nothing(right) => by(right),
+        Reach::Part(right) if is_shared => by(right),
+        Reach::Part(right) => Answer { decision: PARTLY, rule: right.name.to_string() },
+        // Of all that it matches, the rule that allows one.
+        Reach::All => by(rights.of_key(Action::Subscribe, exchange, &some_key(pattern))),
+    }
+}
+
+fn some_key(pattern: &KeyPattern) -> RoutingKey {
+    let text = |level: &Level| match level {
+        Level::Literal(text) => Some(text.to_string()),
+        Level::One => Some("x".to_owned()),
+        Level::Many => None,
+    };
+    RoutingKey::from(&*pattern.levels().iter().filter_map(text).collect::<Vec<_>>().join("/"))
+}
+
+fn by(right: &Right) -> Answer {
+    Answer { decision: if right.allows { ALLOWED } else { DENIED }, rule: right.name.to_string() }
+}
