@@ -9,6 +9,7 @@ pub mod definitions;
 pub mod link;
 pub mod policy;
 
+mod attached;
 mod bans;
 mod client;
 mod clock;

@@ -1,14 +1,13 @@
 //! The broker's end of a connection.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytestring::ByteString;
 use model::access::{Exchange, Step};
-use model::change::Changeset;
+use model::change::{Change, Changeset};
 use model::delivery::{Delivery, Outcome};
 use model::durability::Durability;
 use model::event::Event;
@@ -22,6 +21,7 @@ use model::time::WallMs;
 use routing::{Owner, Queue, Taken, Wakes};
 use smallvec::SmallVec;
 
+use crate::attached::{Attached, Consumers};
 use crate::client::Client;
 use crate::clock;
 use crate::core::Core;
@@ -34,7 +34,7 @@ use crate::plan;
 use crate::presence::Cause;
 use crate::publish::Publisher;
 use crate::registry::Session;
-use crate::settle::{self, Attached};
+use crate::settle;
 use crate::users::Own;
 use crate::{replay, rights, subscribe, topology};
 
@@ -52,6 +52,8 @@ pub struct Link {
     core: Arc<Core>,
     client: Arc<Client>,
     mailbox: Arc<Mailbox>,
+    /// Whom the mailbox wakes: nearly always the same task, which need not be said again.
+    waker: Option<Waker>,
     state: State,
     /// How the connection ended, once it did.
     ended: Option<Hangup>,
@@ -69,12 +71,10 @@ pub struct Link {
     commits: u64,
     /// The number of the last commit that holds a message at QoS 0: until it is done, others of that kind stay behind it.
     deferred: u64,
-    notes: Vec<Note>,
-    taken: Taken,
     /// There may be more to take than was taken, after so much that is not for this client.
     looks_again: bool,
     /// Removals that nobody waits for, gathered for one commit per turn.
-    removals: Changeset,
+    removals: Vec<Change>,
     /// Which state of the rules the client was judged by.
     judged_by: u64,
 }
@@ -119,7 +119,7 @@ struct Member {
     /// It shows anew who it is.
     renewal: Renewal,
     session: Option<Arc<Session>>,
-    consumers: HashMap<ConsumerId, Attached>,
+    consumers: Consumers,
     /// Its place among the connections of its user, where they have a limit.
     _seat: Option<Box<Seat>>,
     /// Whether what comes has to be held against what it may read, since not all of it may be for it.
@@ -155,6 +155,7 @@ impl Link {
             core,
             mailbox: Arc::clone(&client.mailbox),
             client,
+            waker: None,
             state: State::New(shown),
             inquiry,
             parked: None,
@@ -164,10 +165,8 @@ impl Link {
             under_way: 0,
             commits: 0,
             deferred: 0,
-            notes: Vec::new(),
-            taken: Taken::default(),
             looks_again: false,
-            removals: Changeset::default(),
+            removals: Vec::new(),
             judged_by: 0,
         }
     }
@@ -216,7 +215,10 @@ impl Link {
     /// Ready when events arrived, which are appended, or when [`Link::take`] has something that it had not before.
     /// Registers the waker otherwise.
     pub fn poll(&mut self, cx: &mut Context<'_>, events: &mut Vec<Event>) -> Poll<()> {
-        self.mailbox.readiness.register(cx.waker());
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.mailbox.readiness.register(cx.waker());
+            self.waker = Some(cx.waker().clone());
+        }
         self.poll_admission(cx, events);
         self.poll_inquiry(cx, events);
         self.poll_parked(events);
@@ -233,23 +235,28 @@ impl Link {
 
     /// Appends at most `max` deliveries.
     pub fn take(&mut self, max: usize, deliveries: &mut Vec<Delivery>) {
+        self.mark_pending();
+        if max == 0 || self.pending.is_empty() {
+            return;
+        }
+        let mut taken = Taken::default();
         let known = deliveries.len();
         let end = known.saturating_add(max);
         // Once, unless some of them are not for this client: then there is room for others.
         for _ in 0..WITHHELD_ROUNDS_MAX {
             let before = deliveries.len();
-            self.take_some(end - before, deliveries);
+            self.take_some(end - before, deliveries, &mut taken);
             if !self.withhold(before, deliveries) {
-                self.count_taken(deliveries.get(known..).unwrap_or_default());
+                self.count_taken(deliveries.get(known..).unwrap_or_default(), taken);
                 return self.commit_removals();
             }
         }
         self.looks_again = true;
-        self.count_taken(deliveries.get(known..).unwrap_or_default());
+        self.count_taken(deliveries.get(known..).unwrap_or_default(), taken);
         self.commit_removals();
     }
 
-    fn take_some(&mut self, max: usize, deliveries: &mut Vec<Delivery>) {
+    fn take_some(&mut self, max: usize, deliveries: &mut Vec<Delivery>, taken: &mut Taken) {
         self.mark_pending();
         let State::In(member) = &self.state else { return };
         if max == 0 || self.pending.is_empty() || member.is_revoked {
@@ -261,16 +268,16 @@ impl Link {
         let mut fed: SmallVec<[Arc<Queue>; 1]> = SmallVec::new();
         let mut absent: SmallVec<[Arc<Queue>; 1]> = SmallVec::new();
         // Lent by the caller: an idle link holds no list.
-        std::mem::swap(deliveries, &mut self.taken.deliveries);
+        std::mem::swap(deliveries, &mut taken.deliveries);
         let end = known.saturating_add(max);
-        while let (Some(id), true) = (self.pending.get(turn), self.taken.deliveries.len() < end) {
-            let left = end - self.taken.deliveries.len();
-            let more = member.consumers.get(id).is_some_and(|attached| {
-                let more = attached.queue.take(attached.key, left, now, &mut self.taken);
+        while let (Some(id), true) = (self.pending.get(turn), taken.deliveries.len() < end) {
+            let left = end - taken.deliveries.len();
+            let more = member.consumers.get(*id).is_some_and(|attached| {
+                let more = attached.queue.take(attached.key, left, now, taken);
                 if attached.queue.feed().is_open() {
                     fed.push(Arc::clone(&attached.queue));
                 }
-                if std::mem::take(&mut self.taken.absent) {
+                if std::mem::take(&mut taken.absent) {
                     absent.push(Arc::clone(&attached.queue));
                 }
                 more
@@ -285,7 +292,7 @@ impl Link {
         if turn > 0 {
             self.pending.rotate_left(1);
         }
-        std::mem::swap(deliveries, &mut self.taken.deliveries);
+        std::mem::swap(deliveries, &mut taken.deliveries);
         for queue in absent {
             plan::fetch(&self.core.parts, &queue);
         }
@@ -307,7 +314,7 @@ impl Link {
         let mut turn = 0;
         deliveries.retain(|delivery| {
             turn += 1;
-            let Some(consumer) = member.consumers.get(&delivery.consumer) else { return true };
+            let Some(consumer) = member.consumers.get(delivery.consumer) else { return true };
             // Of a queue that others read too nothing is lost: there the name of the queue decides.
             let is_own = !matches!(consumer.queue.owner(), Owner::Nobody);
             let is_hidden = turn > known && is_own && rights::hide(permissions, &delivery.message);
@@ -329,22 +336,25 @@ impl Link {
         self.under_way + usize::from(renews) + self.inquiry.as_ref().map_or(0, |inquiry| inquiry.backlog())
     }
 
-    fn count_taken(&mut self, deliveries: &[Delivery]) {
+    fn count_taken(&mut self, deliveries: &[Delivery], mut taken: Taken) {
         let metrics = &self.core.parts.metrics;
-        metrics.messages_delivered.add(deliveries.len() as u64);
-        let bytes: usize = deliveries.iter().map(|delivery| delivery.message.payload.len()).sum();
-        metrics.publish_bytes_sent.add(bytes as u64);
+        if !deliveries.is_empty() {
+            metrics.messages_delivered.add(deliveries.len() as u64);
+            let bytes: usize = deliveries.iter().map(|delivery| delivery.message.payload.len()).sum();
+            metrics.publish_bytes_sent.add(bytes as u64);
+        }
         let again = deliveries.iter().filter(|delivery| delivery.attempts > 0).count();
         if again > 0 {
             metrics.messages_redelivered.add(again as u64);
             self.complain_of_poison(deliveries);
         }
-        // For one commit with the others of this turn.
-        self.removals.changes.extend(self.taken.removed.drain(..).map(model::change::Change::Remove));
-        if self.taken.expired + self.taken.dropped + self.taken.dead.len() > 0 {
-            plan::clear_away(&self.core.parts, &mut self.taken);
+        if !taken.removed.is_empty() {
+            // For one commit with the others of this turn.
+            self.removals.extend(taken.removed.drain(..).map(Change::Remove));
         }
-        self.taken.removed.shrink_to(KEPT_MAX);
+        if taken.expired + taken.dropped + taken.dead.len() > 0 {
+            plan::clear_away(&self.core.parts, &mut taken);
+        }
     }
 
     /// A message that came back so often will come back again, and nobody may notice: its queue does not say where else it
@@ -356,7 +366,7 @@ impl Link {
         };
         let is_poison = |delivery: &&Delivery| delivery.attempts == limit.saturating_add(1);
         for delivery in deliveries.iter().filter(is_poison) {
-            let Some(Attached { queue, .. }) = member.consumers.get(&delivery.consumer) else { continue };
+            let Some(Attached { queue, .. }) = member.consumers.get(delivery.consumer) else { continue };
             let is_told = queue.arguments().is_some_and(|arguments| arguments.delivery_limit.is_some());
             if matches!(queue.owner(), Owner::Nobody) && !is_told && parts.vhost.may_complain(clock::now()) {
                 tracing::warn!(
@@ -376,9 +386,8 @@ impl Link {
     }
 
     fn collect(&mut self, events: &mut Vec<Event>) {
-        self.mailbox.empty_into(&mut self.notes);
         let mut is_behind = false;
-        for note in self.notes.drain(..) {
+        for note in self.mailbox.empty() {
             match note {
                 Note::Revise => is_behind = true,
                 Note::Done(event) => {
@@ -388,7 +397,6 @@ impl Link {
                 Note::News(event) => events.push(event),
             }
         }
-        self.notes.shrink_to(KEPT_MAX);
         if is_behind {
             self.revise(events);
         }
@@ -413,9 +421,9 @@ impl Link {
     ) {
         // What the client settled before stands before it, in the same record: it costs no write of its own.
         if !self.removals.is_empty() {
-            let mut removals = std::mem::take(&mut self.removals);
-            removals.changes.append(&mut changeset.changes);
-            changeset = removals;
+            let mut changes = SmallVec::from_vec(std::mem::take(&mut self.removals));
+            changes.append(&mut changeset.changes);
+            changeset = Changeset { changes };
         }
         self.under_way += 1;
         self.commits += 1;
@@ -430,7 +438,8 @@ impl Link {
 
     fn commit_removals(&mut self) {
         if !self.removals.is_empty() {
-            self.core.parts.durable.commit_soon(std::mem::take(&mut self.removals));
+            let changes = SmallVec::from_vec(std::mem::take(&mut self.removals));
+            self.core.parts.durable.commit_soon(Changeset { changes });
         }
     }
 
@@ -456,8 +465,8 @@ impl Link {
         if member.session.is_none() {
             parts.metrics.clients_without_session.decrement();
         }
-        for (id, attached) in &member.consumers {
-            if *id != ConsumerId::SESSION || member.session.is_none() {
+        for (id, attached) in member.consumers.iter() {
+            if id != ConsumerId::SESSION || member.session.is_none() {
                 self.core.tell_cancelled(subscribe::leave(parts, attached, false, wakes));
             }
         }
@@ -487,9 +496,6 @@ impl Link {
     }
 }
 
-/// A list that is empty keeps room for so many: with ten thousand links, more would add up.
-const KEPT_MAX: usize = 16;
-
 impl Drop for Link {
     fn drop(&mut self) {
         self.commit_removals();
@@ -503,5 +509,18 @@ impl Drop for Link {
         self.core.links().remove(&self.id);
         self.core.parts.metrics.connections_closed.increment();
         self.core.parts.metrics.connections.decrement();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle client costs here beside its session and its queue.
+    #[test]
+    fn a_link_is_small() {
+        let (link, member) = (size_of::<Link>(), size_of::<Member>());
+        assert!(link <= 256, "{link}");
+        assert!(member <= 384, "{member}");
     }
 }

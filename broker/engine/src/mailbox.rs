@@ -1,5 +1,6 @@
 //! What others leave for a link: answers, news, and the news that its queues have something.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::event::Event;
@@ -9,6 +10,8 @@ use routing::Readiness;
 pub(crate) struct Mailbox {
     /// Which of the link's consumers have something, and whom to wake.
     pub(crate) readiness: Arc<Readiness>,
+    /// Whether there are notes, to be seen without the lock.
+    any: AtomicBool,
     notes: Mutex<Vec<Note>>,
 }
 
@@ -24,7 +27,7 @@ pub(crate) enum Note {
 
 impl Mailbox {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { readiness: Readiness::new(), notes: Mutex::default() })
+        Arc::new(Self { readiness: Readiness::new(), any: AtomicBool::new(false), notes: Mutex::default() })
     }
 
     /// Leaves a note. Wakes the link, unless there is nothing in it to act on.
@@ -32,21 +35,24 @@ impl Mailbox {
         let silent = matches!(note, Note::Done(None));
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         if notes.capacity() == 0 {
-            // Most clients that are silent were left one at a time, and their room stays: not four times what one needs.
+            // Most are left one at a time.
             notes.reserve_exact(1);
         }
         notes.push(note);
+        self.any.store(true, Ordering::Release);
         drop(notes);
         if !silent {
             self.readiness.wake();
         }
     }
 
-    /// Takes all notes, in the order they came, into an empty list; its room is left for the next ones.
-    pub(crate) fn empty_into(&self, into: &mut Vec<Note>) {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        if !notes.is_empty() {
-            std::mem::swap(into, &mut notes);
+    /// Takes all notes, in the order they came, and leaves no room for others: a client that is silent holds none.
+    pub(crate) fn empty(&self) -> Vec<Note> {
+        if !self.any.load(Ordering::Acquire) {
+            return Vec::new();
         }
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.any.store(false, Ordering::Release);
+        std::mem::take(&mut notes)
     }
 }

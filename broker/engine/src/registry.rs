@@ -16,10 +16,10 @@ use model::time::WallMs;
 use routing::{ConsumerOptions, Owner, Queue, Settles, Wakes};
 use smallvec::SmallVec;
 
+use crate::attached::Attached;
 use crate::mailbox::{Mailbox, Note};
 use crate::numbers;
 use crate::parts::Parts;
-use crate::settle::Attached;
 use crate::timers::{Asked, Due};
 use crate::wills::{self, Aftermath};
 use crate::{expiry, topology};

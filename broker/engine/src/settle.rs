@@ -1,36 +1,28 @@
 //! Accept, receive, requeue, reject.
 
-use std::sync::Arc;
-
-use model::change::{Change, Changeset};
+use model::change::Change;
 use model::delivery::Outcome;
 use model::request::Settle;
-use routing::{ConsumerKey, Dead, Queue, Settled, Wakes};
+use routing::{Dead, Settled, Wakes};
 
+use crate::attached::Attached;
 use crate::expiry;
 use crate::parts::Parts;
 
-/// A consumer of a link: where it takes from, and as whom.
-#[derive(Clone)]
-pub(crate) struct Attached {
-    pub(crate) queue: Arc<Queue>,
-    pub(crate) key: ConsumerKey,
-}
-
-/// Settles one delivery in memory, and adds to `changeset` what must last of it. What is to go elsewhere is returned: its
+/// Settles one delivery in memory, and adds to `changes` what must last of it. What is to go elsewhere is returned: its
 /// removal belongs to the same commit as what becomes of it.
 #[must_use]
 pub(crate) fn settle(
     parts: &Parts,
     consumer: &Attached,
     settle: Settle,
-    changeset: &mut Changeset,
+    changes: &mut impl Extend<Change>,
     wakes: &mut Wakes,
 ) -> Option<Dead> {
     match consumer.queue.settle(consumer.key, settle.tag, settle.outcome, wakes) {
         // Settled before, or taken over: saying it again changes nothing.
         Settled::Unknown => {}
-        Settled::Received { durable } => changeset.changes.extend(durable.map(Change::Receive)),
+        Settled::Received { durable } => changes.extend(durable.map(Change::Receive)),
         Settled::Requeued => {
             parts.metrics.messages_redelivered.increment();
             expiry::watch(parts, &consumer.queue);
@@ -41,7 +33,7 @@ pub(crate) fn settle(
                 Outcome::Accepted | Outcome::Received => parts.metrics.messages_acked.increment(),
                 Outcome::Rejected | Outcome::Requeued => parts.metrics.messages_dropped.increment(),
             }
-            changeset.changes.extend(durable.map(Change::Remove));
+            changes.extend(durable.map(Change::Remove));
         }
     }
     None

@@ -1,6 +1,5 @@
 //! Filters to bindings, subscriptions to consumers, retained messages to those who ask.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::change::BindingKey;
@@ -13,10 +12,10 @@ use model::refusal::Refusal;
 use model::request::{Consumer, Replay, Source, Subscription, Target, Unsubscription};
 use routing::{ConsumerOptions, Owner, Queue, Readiness, Settles, Wakes};
 
+use crate::attached::{Attached, Consumers};
 use crate::mailbox::Mailbox;
 use crate::parts::Parts;
 use crate::registry::Session;
-use crate::settle::Attached;
 use crate::users::Own;
 use crate::{expiry, replay, rights, topology};
 
@@ -27,7 +26,7 @@ pub(crate) struct Subscriber<'a> {
     pub(crate) permissions: &'a Permissions,
     pub(crate) own: &'a Own,
     pub(crate) session: Option<&'a Arc<Session>>,
-    pub(crate) consumers: &'a mut HashMap<ConsumerId, Attached>,
+    pub(crate) consumers: &'a mut Consumers,
     /// The queues that are the link's own because it made them: they go with it.
     pub(crate) owned: &'a mut Vec<Arc<Queue>>,
     /// Consumers, of any link, whose queue was deleted by what this one asked.
@@ -239,7 +238,7 @@ impl Subscriber<'_> {
                 existed
             }
             Unsubscription::Consumer { id, delete_queue } => {
-                let Some(attached) = self.consumers.remove(&id) else { return false };
+                let Some(attached) = self.consumers.remove(id) else { return false };
                 self.cancelled.extend(leave(parts, &attached, delete_queue, wakes));
                 self.lost_durably |= attached.queue.options().durable;
                 true

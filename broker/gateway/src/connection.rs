@@ -38,12 +38,14 @@ pub(crate) struct Connection {
     metrics: Arc<Metrics>,
     /// What was read and the session has not taken: the beginning of a packet, or all there is while it waits.
     unread: BytesMut,
-    /// What the network would not take.
-    unsent: Wire,
+    /// What the network would not take. In a box: most sockets take all.
+    unsent: Option<Box<Wire>>,
     /// Whether the carrier holds back some of what was written.
     unflushed: bool,
     /// Never set back while the deadline only moves away: it rings early, and is set again then.
     alarm: Option<Pin<Box<Sleep>>>,
+    /// The alarm will wake this task: it need not be asked before its time.
+    alarm_is_set: bool,
     /// Nothing can be written any more. What the client sent before is still read: its good-bye may be in it.
     broken: Option<Hangup>,
     /// Nothing more will be read. What was read is still worked on: a client need not wait for an answer to its CONNECT
@@ -69,9 +71,10 @@ impl Connection {
             pace,
             metrics,
             unread: BytesMut::new(),
-            unsent: Wire::default(),
+            unsent: None,
             unflushed: false,
             alarm: None,
+            alarm_is_set: false,
             broken: None,
             ended: None,
         }
@@ -90,7 +93,8 @@ impl Connection {
         if self.identity.is_in() && hangup.by == By::Broker {
             self.metrics.connections_cut.increment();
         }
-        let Self { mut carrier, mut link, session, mut unsent, .. } = *self;
+        let Self { mut carrier, mut link, session, unsent, .. } = *self;
+        let mut unsent = unsent.map(|unsent| *unsent).unwrap_or_default();
         link.end(&hangup);
         // The broker need not wait for a slow good-bye: the client's session is free for its next connection.
         drop(session);
@@ -105,23 +109,30 @@ impl Connection {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
         let mut bench = Workbench::borrow();
-        if !self.unsent.is_empty() {
-            bench.out.wire = std::mem::take(&mut self.unsent);
+        if let Some(unsent) = self.unsent.take() {
+            bench.out.wire = *unsent;
         }
         let verdict = self.turns(cx, &mut bench);
         if !bench.out.wire.is_empty() {
-            self.unsent = std::mem::take(&mut bench.out.wire);
+            self.unsent = Some(Box::new(std::mem::take(&mut bench.out.wire)));
         }
         bench.give_back();
         verdict
     }
 
     fn turns(&mut self, cx: &mut Context<'_>, bench: &mut Workbench) -> Poll<Hangup> {
+        // One look at the clock for all of them: they take a few milliseconds at most.
+        let now = Instant::now();
+        // Where there was nothing to read, this task is woken when there is.
+        let mut is_dry = false;
         for _ in 0..TURNS_MAX {
-            let now = Instant::now();
-            let held = !self.load(bench).may_read();
-            let read = self.may_read(bench) && self.read(cx, bench, now);
-            let heard = self.link.is_asking() && self.hear(cx, bench);
+            let held = !self.load(bench, now).may_read();
+            let read = (!is_dry || self.broken.is_some()) && self.may_read(bench, now) && {
+                let read = self.read(cx, bench, now);
+                is_dry = !read;
+                read
+            };
+            let heard = self.link.is_asking() && self.hear(cx, bench, now);
             let delivered = self.deliver(bench, now);
             let written = self.write(cx, bench);
             if let Some(hangup) = bench.out.close.take() {
@@ -132,7 +143,7 @@ impl Connection {
             {
                 return Poll::Ready(hangup);
             }
-            if !(read || heard || delivered || written) && self.wait(cx, bench, held).is_pending() {
+            if !(read || heard || delivered || written) && self.wait(cx, bench, now, held).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -155,8 +166,8 @@ impl Connection {
         self.identity.is_asking() || self.link.backlog() > 0
     }
 
-    fn may_read(&self, bench: &Workbench) -> bool {
-        let wanted = self.load(bench).may_read() || (self.broken.is_some() && !self.link.is_full());
+    fn may_read(&self, bench: &Workbench, now: Instant) -> bool {
+        let wanted = self.load(bench, now).may_read() || (self.broken.is_some() && !self.link.is_full());
         self.ended.is_none() && wanted
     }
 
@@ -258,7 +269,7 @@ impl Connection {
     fn deliver(&mut self, bench: &mut Workbench, now: Instant) -> bool {
         let mut taken = 0;
         while bench.out.close.is_none() && self.broken.is_none() && self.ended.is_none() {
-            let room = self.load(bench).may_take(self.session.window(), taken);
+            let room = self.load(bench, now).may_take(self.session.window(), taken);
             if room == 0 {
                 break;
             }
@@ -304,15 +315,15 @@ impl Connection {
 
     /// Nothing to read, to take or to write: waits for the broker and the clock as well. `held`: nothing was read for the
     /// load there was.
-    fn wait(&mut self, cx: &mut Context<'_>, bench: &mut Workbench, held: bool) -> Poll<()> {
-        if self.hear(cx, bench) {
+    fn wait(&mut self, cx: &mut Context<'_>, bench: &mut Workbench, now: Instant, held: bool) -> Poll<()> {
+        if self.hear(cx, bench, now) {
             return Poll::Ready(());
         }
-        let load = self.load(bench);
+        let load = self.load(bench, now);
         if (held && load.may_read()) || (self.ended.is_some() && !self.owes_answers()) {
             return Poll::Ready(());
         }
-        if self.poll_alarm(cx, load).is_ready() {
+        if self.poll_alarm(cx, load, now).is_ready() {
             self.expire(cx, bench);
             return Poll::Ready(());
         }
@@ -320,10 +331,9 @@ impl Connection {
     }
 
     /// Passes on what the broker has to say. Says whether there was anything.
-    fn hear(&mut self, cx: &mut Context<'_>, bench: &mut Workbench) -> bool {
+    fn hear(&mut self, cx: &mut Context<'_>, bench: &mut Workbench, now: Instant) -> bool {
         let is_ready = self.link.poll(cx, &mut bench.events).is_ready();
         if is_ready {
-            let now = Instant::now();
             self.tell(bench, now);
             self.step(bench, now, false);
         }
@@ -333,7 +343,7 @@ impl Connection {
     /// The session's deadline has passed. A client that is not read because a hook is slow, or because it publishes too fast, is not silent for that: what it
     /// has sent is looked at first.
     fn expire(&mut self, cx: &mut Context<'_>, bench: &mut Workbench) {
-        let is_kept_waiting = self.link.is_held_up() || self.slowed_until().is_some();
+        let is_kept_waiting = self.link.is_held_up() || self.slowed_until(Instant::now()).is_some();
         if is_kept_waiting && !self.link.is_full() && self.ended.is_none() {
             self.read(cx, bench, Instant::now());
         }
@@ -345,41 +355,46 @@ impl Connection {
     }
 
     /// Ready when the session's deadline has passed.
-    fn poll_alarm(&mut self, cx: &mut Context<'_>, load: Load) -> Poll<()> {
+    fn poll_alarm(&mut self, cx: &mut Context<'_>, load: Load, mut now: Instant) -> Poll<()> {
         let looks_again = load.waits_for_backlog() || self.ended.is_some();
         loop {
-            let now = Instant::now();
             let deadline = self.session.deadline();
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(());
             }
             let look = looks_again.then(|| now + BACKLOG_WAIT);
-            let slowed = self.slowed_until();
+            let slowed = self.slowed_until(now);
             let Some(next) = deadline.into_iter().chain(look).chain(slowed).min() else {
                 return Poll::Pending;
             };
             let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next.into())));
+            let is_early = now < alarm.deadline().into_std() && alarm.deadline() <= next.into();
+            if self.alarm_is_set && is_early {
+                return Poll::Pending;
+            }
             if alarm.is_elapsed() || alarm.deadline() > next.into() {
                 alarm.as_mut().reset(next.into());
             }
-            if alarm.as_mut().poll(cx).is_pending() {
+            self.alarm_is_set = alarm.as_mut().poll(cx).is_pending();
+            if self.alarm_is_set {
                 return Poll::Pending;
             }
+            now = Instant::now();
         }
     }
 
     /// Until when nothing is read of a client that publishes faster than it may.
-    fn slowed_until(&self) -> Option<Instant> {
-        self.pace.as_ref().and_then(|pace| pace.until(Instant::now()))
+    fn slowed_until(&self, now: Instant) -> Option<Instant> {
+        self.pace.as_ref().and_then(|pace| pace.until(now))
     }
 
-    fn load(&self, bench: &Workbench) -> Load {
+    fn load(&self, bench: &Workbench, now: Instant) -> Load {
         Load {
             unsent_bytes: bench.out.wire.len(),
             unread_bytes: self.unread.len(),
             backlog: self.link.backlog(),
             is_in: self.identity.is_in(),
-            is_held_up: self.link.is_held_up() || self.slowed_until().is_some(),
+            is_held_up: self.link.is_held_up() || self.slowed_until(now).is_some(),
         }
     }
 }

@@ -175,10 +175,11 @@ async fn serve(stream: TcpStream, from: Visitor, door: Door, places: (OwnedSemap
     // On the heap and gone afterwards: what it takes to get to know somebody is not kept for as long as he stays.
     let connection = Box::pin(async move {
         let Door { reception, mut stage, .. } = door;
-        reception.receive(stream, from, &mut stage).await
+        // In its box before it is handed out: the task would keep the place for it.
+        reception.receive(stream, from, &mut stage).await.map(Box::new)
     });
     if let Some(connection) = connection.await {
-        Box::new(connection).run().await;
+        connection.run().await;
     }
     drop(places);
 }
@@ -194,3 +195,19 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// How long a stop waits for clients that poll to ask once more.
 const POLLS_MAX: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an idle client costs beside its session and its link.
+    #[test]
+    fn a_connection_and_its_task_are_small() {
+        fn output<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
+            size_of::<F>()
+        }
+        let (task, connection) = (output(serve), size_of::<crate::connection::Connection>());
+        assert!(task <= 384, "{task}");
+        assert!(connection <= 704, "{connection}");
+    }
+}

@@ -16,10 +16,27 @@ use crate::table::routes::Routes;
 /// What one publisher was answered before, for up to 16,384 keys. Belongs to one link and asks one router only. Empty,
 /// it holds no memory; it grows with the keys that are used.
 ///
-/// An answer lies in one of two neighbouring places, and a new one takes the place of an old one: with more keys than
-/// places, some are always known.
+/// In a box: most clients never publish.
 #[derive(Default)]
-pub struct RouteCache {
+pub struct RouteCache(Option<Box<Known>>);
+
+impl RouteCache {
+    /// An empty cache.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn known(&mut self) -> &mut Known {
+        self.0.get_or_insert_default()
+    }
+}
+
+/// The answers.
+///
+/// Each lies in one of two neighbouring places, and a new one takes the place of an old one: with more keys than places,
+/// some are always known.
+#[derive(Default)]
+pub(crate) struct Known {
     /// None, or a power of two.
     places: Vec<Option<Answer>>,
     hasher: RandomState,
@@ -64,12 +81,7 @@ pub(crate) enum Found {
     Nowhere(u64),
 }
 
-impl RouteCache {
-    /// An empty cache.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
+impl Known {
     pub(crate) fn find(
         &self,
         exchange: &ExchangeName,
@@ -257,7 +269,7 @@ mod tests {
     #[test]
     fn a_cache_is_bounded_in_keys_and_in_routes() {
         let (budget, generations) = (PlaceBudget::new(), Generations::new());
-        let mut cache = RouteCache::new();
+        let mut cache = Known::default();
         let exchange = ExchangeName::TOPIC;
         let route = crate::route::Route {
             queue: crate::testing::queue(1, "q"),

@@ -226,6 +226,7 @@ impl Router {
         sender: Sender<'_>,
         cache: &'c mut RouteCache,
     ) -> Result<&'c Routes, Refusal> {
+        let cache = cache.known();
         let found = cache.find(exchange, key, sender.session, &self.generations);
         if let Found::Fresh(at) = found {
             return Ok(cache.get(at));

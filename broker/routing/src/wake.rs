@@ -54,6 +54,10 @@ impl Readiness {
 
     /// Adds the consumers that were marked, first marked first, and marks none of them any more.
     pub fn drain(&self, into: &mut Vec<ConsumerId>) {
+        // Whoever marks one after this look wakes the task as well: while nothing is marked, nobody has been promised.
+        if !self.has_any() {
+            return;
+        }
         let mut state = self.lock();
         state.called = false;
         self.any.store(false, Ordering::Release);

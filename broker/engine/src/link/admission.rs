@@ -16,6 +16,7 @@ use model::rights::Action;
 use model::time::WallMs;
 
 use super::{Answered, Link, Member, Renewal, Shown, State, Turn};
+use crate::attached::Consumers;
 use crate::client::Present;
 use crate::clock;
 use crate::crowd::Seat;
@@ -206,7 +207,7 @@ impl Link {
                     principal: known.principal,
                     renewal: Renewal::Idle,
                     session: None,
-                    consumers: Default::default(),
+                    consumers: Consumers::default(),
                     _seat: known.seat,
                     narrows: false,
                     is_revoked: false,
@@ -329,7 +330,7 @@ impl Link {
             principal: known.principal,
             renewal: Renewal::Idle,
             session: Some(session),
-            consumers: [(ConsumerId::SESSION, consumer)].into(),
+            consumers: Consumers::one(ConsumerId::SESSION, consumer),
             _seat: known.seat,
             narrows,
             is_revoked: false,

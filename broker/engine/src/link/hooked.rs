@@ -25,7 +25,7 @@ impl Link {
             return self.handle(request, turn);
         };
         let consumers = &member.consumers;
-        inquiry.forget_consumers(consumers.len(), |id| consumers.contains_key(id));
+        inquiry.forget_consumers(consumers.len(), |id| consumers.has(*id));
         if !inquiry.heed(&mut request, &member.publisher.permissions) {
             return self.handle(request, turn);
         }

@@ -94,8 +94,8 @@ impl Link {
         let parts = &self.core.parts;
         let mut wakes = Wakes::default();
         let mut over: Vec<(ConsumerId, Refusal)> = Vec::new();
-        for (id, attached) in member.consumers.iter().filter(|(id, _)| **id != ConsumerId::SESSION) {
-            let Some(listening) = self.client.with(|present| present.listening.get(id).cloned()).flatten()
+        for (id, attached) in member.consumers.iter().filter(|(id, _)| *id != ConsumerId::SESSION) {
+            let Some(listening) = self.client.with(|present| present.listening.get(&id).cloned()).flatten()
             else {
                 continue;
             };
@@ -108,21 +108,21 @@ impl Link {
             let name = listening.queue.filter(|_| matches!(attached.queue.owner(), Owner::Nobody));
             let by_name = || name.map_or(Ok(()), |name| rights::consume(permissions, &name));
             if let Err(refusal) = by_source.and_then(|_| by_name()) {
-                over.push((*id, refusal));
+                over.push((id, refusal));
             }
         }
         for (id, refusal) in over {
             let client = member.publisher.called().map(tracing::field::display);
             let user = member.principal.user.as_ref().map(tracing::field::display);
             tracing::warn!(client, user, reason = %refusal, "subscription.revoked");
-            if let Some(attached) = member.consumers.remove(&id) {
+            if let Some(attached) = member.consumers.remove(id) {
                 self.core.tell_cancelled(subscribe::leave(parts, &attached, false, &mut wakes));
             }
             self.client.with(|present| present.listening.remove(&id));
             events.push(Event::Revoked { consumer: id, refusal });
         }
         let consumers = &member.consumers;
-        self.pending.retain(|id| consumers.contains_key(id));
+        self.pending.retain(|id| consumers.has(*id));
         wakes.flush();
     }
 

@@ -191,13 +191,13 @@ impl Link {
 
     fn settle(&mut self, wanted: Option<Ticket>, one: Settle, turn: &mut Turn<'_>) {
         let Some(ticket) = wanted else {
-            let mut changeset = std::mem::take(&mut self.removals);
-            let dead = self.settle_into(one, &mut changeset, turn);
-            self.removals = changeset;
+            let mut removals = std::mem::take(&mut self.removals);
+            let dead = self.settle_into(one, &mut removals, turn);
+            self.removals = removals;
             return plan::bury(&self.core.parts, dead.into_iter().collect());
         };
         let mut changeset = Changeset::default();
-        let dead = self.settle_into(one, &mut changeset, turn);
+        let dead = self.settle_into(one, &mut changeset.changes, turn);
         let event = submitted(ticket, true);
         if dead.is_none() && changeset.is_empty() {
             self.answer(event, turn);
@@ -212,10 +212,15 @@ impl Link {
         }
     }
 
-    fn settle_into(&self, one: Settle, changeset: &mut Changeset, turn: &mut Turn<'_>) -> Option<Dead> {
+    fn settle_into(
+        &self,
+        one: Settle,
+        changes: &mut impl Extend<Change>,
+        turn: &mut Turn<'_>,
+    ) -> Option<Dead> {
         let State::In(member) = &self.state else { return None };
-        let consumer = member.consumers.get(&one.consumer)?;
-        settle::settle(&self.core.parts, consumer, one, changeset, &mut turn.wakes)
+        let consumer = member.consumers.get(one.consumer)?;
+        settle::settle(&self.core.parts, consumer, one, changes, &mut turn.wakes)
     }
 
     /// Waits for all that was asked before, also by an earlier connection of the same client.
@@ -286,7 +291,7 @@ impl Link {
         // Nobody knows what that was worth to whoever sent it.
         let level = if settles.is_empty() { plan::strictest(&plans) } else { Durability::Disk };
         for one in settles {
-            dead.extend(self.settle_into(one, &mut changeset, turn));
+            dead.extend(self.settle_into(one, &mut changeset.changes, turn));
         }
         plans.extend(plan::plan_dead(&self.core.parts, dead, &mut changeset));
         let event = wanted.map(|ticket| Event::Submitted { ticket, result: Ok(Submitted { unrouted }) });

@@ -111,7 +111,7 @@ impl Link {
         }
         let lasting = subscriber.lost_durably;
         let consumers = &*subscriber.consumers;
-        self.pending.retain(|id| consumers.contains_key(id));
+        self.pending.retain(|id| consumers.has(*id));
         self.core.tell_cancelled(subscriber.cancelled);
         let event = Event::Unsubscribed { ticket: request.ticket, existed };
         if lasting {

@@ -1,5 +1,8 @@
 //! What the engine promises.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use engine::{Definitions, Options};
@@ -12,7 +15,9 @@ use model::queue::{Binding, Overflow, QueueArguments, QueueOptions};
 use model::refusal::Refusal;
 use model::request::{Close, Operation, Publish, Request, Submit, Target, Ticket, Will};
 
-use crate::client::{Client, crash, keys, publish, retained, start, start_limited, start_with, texts};
+use crate::client::{
+    Client, crash, keys, publish, retained, start, start_limited, start_with, start_without_store, texts,
+};
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_a_restart() {
@@ -41,6 +46,35 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     let again = ann.take();
     assert_eq!(texts(&again), ["two"]);
     assert!(again[0].attempts > 0);
+}
+
+/// The link remembers whom it told the mailbox to wake; a task that comes in place of another must not be forgotten for that.
+#[tokio::test]
+async fn the_task_that_waited_last_is_the_one_that_is_woken() {
+    let broker = start_without_store(Arc::default());
+    let mut sub = Client::open(&broker, "sub", true, 0).await;
+    sub.subscribe("a", Qos::AtMostOnce).await;
+    let mut publisher = Client::open(&broker, "pub", true, 0).await;
+    let (first, second) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+    for woken in [&first, &second, &second] {
+        let waker = Waker::from(Arc::clone(woken));
+        assert!(sub.link.poll(&mut Context::from_waker(&waker), &mut sub.events).is_pending());
+    }
+    assert_eq!(publisher.publish("a", "x", Qos::AtMostOnce, None).await, Ok(true));
+    while !second.0.load(Ordering::Acquire) {
+        tokio::task::yield_now().await;
+    }
+    assert!(!first.0.load(Ordering::Acquire));
+    assert_eq!(texts(&sub.take()), ["x"]);
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 #[tokio::test]
