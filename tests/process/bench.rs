@@ -7,7 +7,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::broker::{Broker, duetmq_command};
+use harness::broker::{Broker, Setup, duetmq_command};
+use harness::certificates::Authority;
 use harness::door::{Door, free_address};
 use harness::mqtt::Client;
 use harness::mqtt::version::Version;
@@ -42,6 +43,23 @@ fn what_is_sent_arrives_whatever_is_spoken_and_however() -> Result<()> {
         );
         let times = report.get("arrival").context("no arrival")?;
         ensure!(number(times, "count")? == 200.0 && number(times, "p50_us")? > 0.0, "{way:?}: {report:#}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_sent_by_tls_arrives_as_well() -> Result<()> {
+    let authority = Authority::new()?;
+    let broker = Setup::new().secure(&authority.server()?).start()?;
+    let ca = authority.file();
+    let ca = ca.to_str().context("a path")?;
+    for (scheme, door, path) in
+        [("mqtts", Door::Mqtt, ""), ("stomps", Door::Stomp, ""), ("wss", Door::Web, "/mqtt")]
+    {
+        let url = format!("{scheme}://localhost:{}{path}", broker.at(door).port());
+        let all = ["latency", "-u", &url, "--cafile", ca, "-n", "2", "-C", "100", "-r", "0", "-q", "1"];
+        let report = measured(&all, Some(0))?;
+        ensure!(number(&report, "received")? == 100.0 && number(&report, "lost")? == 0.0, "{report:#}");
     }
     Ok(())
 }
