@@ -20,6 +20,9 @@ pub(crate) struct Hasher {
     waiting: Semaphore,
     /// Who may work.
     working: Arc<Semaphore>,
+    /// How many iterations were done for whoever asked.
+    #[cfg(test)]
+    pub(crate) work: Arc<std::sync::atomic::AtomicU64>,
 }
 
 impl Hasher {
@@ -35,6 +38,8 @@ impl Hasher {
             cache: Mutex::new(Cache::new()),
             waiting: Semaphore::new(WAITING_MAX),
             working: Arc::new(Semaphore::new(cores)),
+            #[cfg(test)]
+            work: Arc::default(),
         })
     }
 
@@ -46,9 +51,13 @@ impl Hasher {
         }
         let _waits = self.waiting.try_acquire().map_err(|_| BUSY)?;
         let Ok(works) = Arc::clone(&self.working).acquire_owned().await else { return Err(BUSY) };
+        #[cfg(test)]
+        let work = Arc::clone(&self.work);
         let hashed = spawn_blocking(move || {
             // Given back when the work is done, whether anybody still waits for it or not.
             let _works = works;
+            #[cfg(test)]
+            work.fetch_add(verifier.iterations.into(), std::sync::atomic::Ordering::SeqCst);
             verifier.is_of(&password)
         });
         let is_right = hashed.await.map_err(|_| BUSY)?;

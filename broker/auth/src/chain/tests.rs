@@ -144,6 +144,37 @@ fn one_method_is_offered() {
     }
 }
 
+/// Not by a clock, which a busy machine shakes: by the iterations that were done until the answer was there.
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_user_are_the_same_work() {
+    let place = Place::new(&["alice"]);
+    let guard = place.guard(true);
+    let work = || guard.hasher.work.swap(0, Ordering::SeqCst);
+    for address in [Some("127.0.0.1"), Some("10.0.0.5")] {
+        for (user, password) in [
+            ("alice", "wrong"),
+            ("alice", ""),
+            ("nobody", "wrong"),
+            ("nobody", "alice!"),
+            ("nobody", ""),
+            ("guest", "wrong"),
+            // Such a name nobody can have.
+            ("a\u{7}", "wrong"),
+        ] {
+            // Also the second time: that a password was wrong is not remembered.
+            for _ in 0..2 {
+                assert_eq!(place.enters(&guard, user, password, address).await, Err(WRONG), "{user}");
+                assert_eq!(work(), u64::from(ITERATIONS_MIN), "{user:?} {password:?} {address:?}");
+            }
+        }
+    }
+    // It is counted: what was right before is known without it.
+    for expected in [u64::from(ITERATIONS_MIN), 0] {
+        assert!(place.enters(&guard, "alice", "alice!", None).await.is_ok());
+        assert_eq!(work(), expected);
+    }
+}
+
 /// A password file; the password of each user is his name with an exclamation mark.
 struct Place(tempfile::TempDir);
 
