@@ -22,19 +22,27 @@ fn what_is_acknowledged_below_disk_outlives_kill_minus_nine_if_it_is_os_and_is_n
 -> Result<()> {
     let mut broker = Setup::new().config(CONFIG).start()?;
     let at = broker.at(Door::Stomp);
+    for (queue, level) in [("said", "os"), ("also-said", "memory")] {
+        let subscribe =
+            Frame::new("SUBSCRIBE").with("id", "0").with("destination", &format!("/queue/{queue}"));
+        Client::new(at)?.request(subscribe.with("x-durability", level))?;
+    }
     let mut client = Client::new(at)?;
     for (queue, body, header) in [
         ("plain", "plain disk", None),
-        ("plain", "plain os", Some(("durability", "os"))),
-        ("plain", "plain memory", Some(("durability", "memory"))),
+        ("plain", "plain os", Some(("x-durability", "os"))),
+        ("plain", "plain memory", Some(("x-durability", "memory"))),
+        // Nor does it choose for the queue that it makes.
+        ("made", "made by memory", Some(("x-durability", "memory"))),
+        ("made", "made disk", None),
         ("os", "queue os", None),
         // A message lowers, and never raises.
-        ("os", "queue os that asks for disk", Some(("durability", "disk"))),
-        ("os", "queue os memory", Some(("durability", "memory"))),
+        ("os", "queue os that asks for disk", Some(("x-durability", "disk"))),
+        ("os", "queue os memory", Some(("x-durability", "memory"))),
         ("memory", "queue memory", None),
-        ("memory", "queue memory that asks for disk", Some(("durability", "disk"))),
-        ("said", "said os", Some(("x-durability", "os"))),
-        ("also-said", "said memory", Some(("x-durability", "memory"))),
+        ("memory", "queue memory that asks for disk", Some(("x-durability", "disk"))),
+        ("said", "said os", None),
+        ("also-said", "said memory", None),
         // By the rules, of which the more specific one holds.
         ("rule.os", "rule os", None),
         ("rule.memory", "rule memory", None),
@@ -47,12 +55,15 @@ fn what_is_acknowledged_below_disk_outlives_kill_minus_nine_if_it_is_os_and_is_n
     }
     broker.kill();
     let lacks = |body: &str| Ok::<_, anyhow::Error>(!is_written(&broker.data(), body.as_bytes())?);
-    for body in ["plain memory", "queue os memory", "queue memory", "said memory", "rule memory"] {
+    for body in
+        ["plain memory", "made by memory", "queue os memory", "queue memory", "said memory", "rule memory"]
+    {
         ensure!(lacks(body)?, "{body} is in the data directory");
     }
     broker.start()?;
     for (queue, expected) in [
         ("plain", &["plain disk", "plain os"][..]),
+        ("made", &["made disk"]),
         ("os", &["queue os", "queue os that asks for disk"]),
         ("memory", &[]),
         ("said", &["said os"]),
@@ -211,17 +222,22 @@ fn what_is_retained_is_written_whatever_its_level() -> Result<()> {
 fn a_level_that_is_none_is_refused_by_name() -> Result<()> {
     let broker = Broker::new()?;
     for frame in [
-        send("/queue/q", "x").with("durability", "tape"),
         send("/queue/q", "x").with("x-durability", "tape"),
-        Frame::new("SUBSCRIBE").with("id", "0").with("destination", "/topic/a").with("durability", "tape"),
-        // Of a queue it is said by another name, and not ignored.
-        Frame::new("SUBSCRIBE").with("id", "0").with("destination", "/queue/q").with("durability", "os"),
+        send("/topic/a", "x").with("x-durability", "tape"),
+        Frame::new("SUBSCRIBE").with("id", "0").with("destination", "/topic/a").with("x-durability", "tape"),
+        Frame::new("SUBSCRIBE").with("id", "0").with("destination", "/queue/q").with("x-durability", "tape"),
     ] {
         let mut client = Client::new(broker.at(Door::Stomp))?;
         client.send(&frame)?;
         let error = client.expect("ERROR")?;
-        ensure!(error.text().contains("durability"), "{frame:?}: {error:?} {}", error.text());
+        ensure!(error.text().contains("x-durability"), "{frame:?}: {error:?} {}", error.text());
     }
+    let mut connect = Connect::new(Version::V5, "will").will(Publish::new("a", b"x", 1));
+    connect.will_properties = vec![level_of("tape")];
+    let mut client = Mqtt::dial(broker.at(Door::Mqtt), Version::V5)?;
+    client.send(&connect.bytes())?;
+    let packet = client.packet()?;
+    ensure!(matches!(&packet, Packet::Connack(connack) if connack.code == 0x83), "{packet:?}");
     let mut client = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "client")?;
     client.send(&subscribe(Version::V5, 1, &[("a", 1)], &[level_of("tape")]))?;
     let packet = client.packet()?;
@@ -236,6 +252,35 @@ fn a_level_that_is_none_is_refused_by_name() -> Result<()> {
         Some(&serde_json::json!({ "arguments": { "x-durability": "tape" } })),
     )?;
     ensure!(answer.status == 400 && answer.reason().contains("disk, os or memory"), "{}", answer.reason());
+    Ok(())
+}
+
+#[test]
+fn a_header_or_user_property_durability_is_an_applications_own_and_passes_as_any_other() -> Result<()> {
+    let broker = Broker::new()?;
+    let own = || Property::Pair("durability".into(), "waterproof".into());
+    let mut reader = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "reader")?;
+    reader.send(&subscribe(Version::V5, 1, &[("boots/#", 1)], &[own()]))?;
+    let packet = reader.packet()?;
+    ensure!(matches!(&packet, Packet::Suback { codes, .. } if codes == &[1]), "{packet:?}");
+    let mut stomp = Client::new(broker.at(Door::Stomp))?;
+    let subscribe = Frame::new("SUBSCRIBE").with("id", "0").with("destination", "/topic/boots.#");
+    stomp.request(subscribe.with("durability", "waterproof"))?;
+    let mut publisher = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "publisher")?;
+    let message = Publish::new("boots/mqtt", b"mqtt", 1).with_id(1).with(own());
+    publisher.send(&publish(Version::V5, &message))?;
+    publisher.expect_ack(ack::PUBACK, 1)?;
+    stomp.request(send("/topic/boots.stomp", "stomp").with("durability", "waterproof"))?;
+    let will = Publish::new("boots/will", b"will", 1);
+    let mut connect = Connect::new(Version::V5, "leaves without a word").will(will);
+    connect.will_properties = vec![own()];
+    drop(Mqtt::connect(broker.at(Door::Mqtt), &connect)?);
+    for body in ["mqtt", "stomp", "will"] {
+        let came = reader.take()?;
+        ensure!(came.text() == body && came.properties.contains(&own()), "{came:?}");
+        let came = stomp.expect("MESSAGE")?;
+        ensure!(came.text() == body && came.header("durability") == Some("waterproof"), "{came:?}");
+    }
     Ok(())
 }
 
@@ -271,7 +316,7 @@ fn send(destination: &str, body: &str) -> Frame {
 }
 
 fn level_of(level: &str) -> Property {
-    Property::Pair("durability".into(), level.into())
+    Property::Pair("x-durability".into(), level.into())
 }
 
 /// All that waits there.

@@ -13,11 +13,9 @@ pub enum Durability {
 }
 
 impl Durability {
-    /// What a message or a subscription says of itself: a header in STOMP, a user property in MQTT 5.0.
-    pub const HEADER: &str = "durability";
-
-    /// What a queue is declared with.
-    pub const ARGUMENT: &str = "x-durability";
+    /// What a message, a subscription or a queue says of itself: a header in STOMP, a user property in MQTT 5.0, an argument
+    /// of a queue. Without `x-` it would be a word that applications have a meaning of their own for.
+    pub const HEADER: &str = "x-durability";
 
     /// The levels there are, in words.
     pub const EXPECTED: &str = "disk, os or memory";

@@ -142,8 +142,8 @@ const ACKNOWLEDGED: &[Line] = &[
 const LEVELS: &[Line] = &[
     Line {
         text: "All this holds at the level `disk`, which is the default. A place that a message takes in a queue has the lowest level of what is \
-               said by the queue, by the most specific rule for the key, by the subscription and by the message; where neither queue nor rule says \
-               anything, that of `durability.level`.",
+               said by the queue, by the most specific rule for the key, by the subscription and by the message (both `x-durability`); where neither \
+               queue nor rule says anything, that of `durability.level`.",
         tests: &[
             (
                 LEVELS_TESTS,

@@ -175,7 +175,7 @@ pub(crate) fn publication(properties: &Properties) -> Result<Option<PublicationI
 pub(crate) fn durability(user: &[(ByteString, ByteString)]) -> Result<Durability, &'static str> {
     let said = user.iter().find(|(name, _)| &**name == Durability::HEADER);
     said.map_or(Some(Durability::Disk), |(_, level)| Durability::named(level))
-        .ok_or("the user property durability must be disk, os or memory")
+        .ok_or("the user property x-durability must be disk, os or memory")
 }
 
 /// An address where both doors can name the place, and where it comes back as the same topic [MQTT-3.3.2-15].

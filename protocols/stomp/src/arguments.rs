@@ -30,17 +30,25 @@ pub(crate) fn refuse_unsupported(headers: &Headers) -> Result<(), HeaderError> {
     asked.map_or(Ok(()), |name| Err(HeaderError::Unsupported(name)))
 }
 
-/// The queue of that name that SEND or SUBSCRIBE to `/queue/…` makes: durable and shared, unless its headers say
+/// The queue of that name that SUBSCRIBE to `/queue/…` makes: durable and shared, unless its headers say
 /// otherwise. As in RabbitMQ, one that is not durable is the connection's own and goes with it.
 ///
 /// # Errors
 ///
 /// A header has a value that means nothing.
 pub(crate) fn shared_queue(name: QueueName, headers: &Headers) -> Result<QueueDeclaration, HeaderError> {
+    Ok(Asked::read(headers)?.shared(name))
+}
+
+/// The same of SEND, whose level of durability is the message's own: the first message does not choose for those after it.
+///
+/// # Errors
+///
+/// A header has a value that means nothing.
+pub(crate) fn sent_queue(name: QueueName, headers: &Headers) -> Result<QueueDeclaration, HeaderError> {
     let mut asked = Asked::read(headers)?;
-    let durable = asked.durable.unwrap_or(true);
-    let (exclusive, auto_delete) = (asked.exclusive, asked.auto_delete);
-    Ok(asked.declaration(name, durable, exclusive.unwrap_or(!durable), auto_delete.unwrap_or(!durable)))
+    asked.arguments.durability = None;
+    Ok(asked.shared(name))
 }
 
 /// A queue behind a subscription to keys: gone with it, unless its headers say otherwise.
@@ -137,7 +145,7 @@ impl Asked {
                 let max = u8::try_from(bounded("x-max-priority", value, 0..=255)?);
                 arguments.priority_max = max.ok().filter(|max| *max > 0);
             }
-            Durability::ARGUMENT => arguments.durability = Some(durability(Durability::ARGUMENT, value)?),
+            Durability::HEADER => arguments.durability = Some(durability(value)?),
             "x-delivery-limit" => {
                 let limit = bounded("x-delivery-limit", value, 0..=u32::MAX.into())?;
                 arguments.delivery_limit = Some(u32::try_from(limit).unwrap_or(u32::MAX));
@@ -157,6 +165,12 @@ impl Asked {
         let is_queue = letter.exchange == ExchangeName::DEFAULT;
         letter.key = Some(if is_queue { key } else { key.dotted() });
         Ok(self)
+    }
+
+    fn shared(&mut self, name: QueueName) -> QueueDeclaration {
+        let durable = self.durable.unwrap_or(true);
+        let (exclusive, auto_delete) = (self.exclusive, self.auto_delete);
+        self.declaration(name, durable, exclusive.unwrap_or(!durable), auto_delete.unwrap_or(!durable))
     }
 
     fn declaration(
@@ -207,13 +221,14 @@ fn bounded(
     })
 }
 
-/// Reads a header that is a level of durability.
+/// Reads the header that is a level of durability.
 ///
 /// # Errors
 ///
 /// It is none of three words.
-pub(crate) fn durability(name: &'static str, value: &str) -> Result<Durability, HeaderError> {
-    Durability::named(value).ok_or_else(|| HeaderError::value(name, value, Durability::EXPECTED))
+pub(crate) fn durability(value: &str) -> Result<Durability, HeaderError> {
+    Durability::named(value)
+        .ok_or_else(|| HeaderError::value(Durability::HEADER, value, Durability::EXPECTED))
 }
 
 fn overflow(value: &str) -> Result<Overflow, HeaderError> {

@@ -97,7 +97,6 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
             },
             "message-id" => return Err(HeaderError::NotAllowed("message-id")),
             other if is_ours(other) || is_secret(other) => {}
-            other if other == "login" || is_about_a_queue(other) => {}
             other if properties.headers.iter().any(|(name, _)| name == other) => {}
             PublicationId::HEADER => {
                 let id = PublicationId::parse(value).ok_or_else(|| {
@@ -108,10 +107,11 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
                 properties.headers.push((name.clone(), value.clone()));
             }
             Durability::HEADER => {
-                durability(Durability::HEADER, value)?;
+                durability(value)?;
                 // It goes along: whoever hands the message on, within the broker too, is to know it.
                 properties.headers.push((name.clone(), value.clone()));
             }
+            other if other == "login" || is_about_a_queue(other) => {}
             _ => properties.headers.push((name.clone(), value.clone())),
         }
     }
@@ -308,7 +308,7 @@ const OF_MESSAGE: [&str; 8] = [
 ];
 
 /// The headers of SUBSCRIBE that mean something by themselves: all others are arguments of the binding.
-const OF_SUBSCRIBE: [&str; 10] = [
+const OF_SUBSCRIBE: [&str; 9] = [
     "id",
     "login",
     "prefetch-count",
@@ -318,7 +318,6 @@ const OF_SUBSCRIBE: [&str; 10] = [
     "content-type",
     "qos",
     "retained",
-    Durability::HEADER,
 ];
 
 /// What a subscription to an exchange asks of headers: `x-match`, and every header that has no other meaning. A header

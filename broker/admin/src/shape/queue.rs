@@ -62,7 +62,7 @@ fn arguments(asked: &mut Fields) -> Result<QueueArguments, String> {
             Some(named.ok_or_else(|| format!("x-overflow is {text:?}: {wanted} is wanted"))?)
         }
     };
-    let durability = match asked.text(Durability::ARGUMENT)? {
+    let durability = match asked.text(Durability::HEADER)? {
         None => None,
         Some(text) => {
             let level = Durability::named(&text);
@@ -141,7 +141,7 @@ fn written(view: &QueueView, usual: (u64, u64)) -> Map<String, Value> {
     put("x-dead-letter-routing-key", view.dead_letter_key.as_deref().map(Value::from));
     put("x-max-priority", view.max_priority.map(Value::from));
     put("x-delivery-limit", view.delivery_limit.map(Value::from));
-    put(Durability::ARGUMENT, view.declared_durability.map(Value::from));
+    put(Durability::HEADER, view.declared_durability.map(Value::from));
     put("x-single-active-consumer", view.single_active_consumer.then_some(Value::Bool(true)));
     all
 }
@@ -158,7 +158,7 @@ const ARGUMENTS: &[&str] = &[
     "x-max-priority",
     "x-delivery-limit",
     "x-single-active-consumer",
-    Durability::ARGUMENT,
+    Durability::HEADER,
     "x-queue-type",
     "x-queue-mode",
 ];

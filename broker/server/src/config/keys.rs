@@ -177,7 +177,7 @@ const RULE: &[Key] = &[
         "level",
         Type::OneOf(&["disk", "os", "memory"]),
         Required,
-        "What they outlive. A queue that is declared with less has less; a subscription or a message may ask for less.",
+        "What they outlive. A queue that is declared with less has less; a subscription or a message may ask for less (`x-durability`).",
     ),
 ];
 

@@ -211,7 +211,7 @@ const WILL_TOPIC: Fault = Fault::new(
 );
 const WILL_DURABILITY: Fault = Fault::new(
     Reason::ImplementationSpecific,
-    "the will's user property durability must be disk, os or memory",
+    "the will's user property x-durability must be disk, os or memory",
 );
 const WILL_NO_TEXT: Fault = Fault::new(
     Reason::PayloadFormatInvalid,

@@ -8,7 +8,7 @@ use model::request::{Operation, Publish, Settle};
 use smallvec::{SmallVec, smallvec};
 
 use crate::ack::Unsettled;
-use crate::arguments::shared_queue;
+use crate::arguments::sent_queue;
 use crate::convert::sent;
 use crate::error_frame::Fault;
 use crate::frame::Frame;
@@ -49,7 +49,7 @@ fn publish(online: &mut Online, frame: &Frame, out: &mut Outbox) -> Result<(Publ
     if address.hides_destination {
         sent.tell_destination(destination);
     }
-    let declare = address.declares.map(|name| shared_queue(name, &frame.headers)).transpose()?;
+    let declare = address.declares.map(|name| sent_queue(name, &frame.headers)).transpose()?;
     // Last of all: what is refused leaves no queue behind.
     if let Some(name) = sent.replies_at.take() {
         let address = replies::address(online, &name, frame, out)?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use model::delivery::Delivery;
-use model::durability::Durability;
 use model::grant::Grant;
 use model::message::Message;
 use model::name::{ConsumerId, QueueName};
@@ -50,12 +49,6 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
     if retained != Replay::Never && matches!(origin.what, Wanted::Queue { .. }) {
         let detail =
             "header retained is for /topic/ and /exchange/: nothing is retained in a queue; leave it out.";
-        return Err(Fault::new("Invalid header", detail));
-    }
-    let has_level = frame.header(Durability::HEADER).is_some();
-    if has_level && matches!(origin.what, Wanted::Queue { .. }) {
-        let detail =
-            "header durability is for /topic/ and /exchange/; what a queue is declared with is x-durability.";
         return Err(Fault::new("Invalid header", detail));
     }
     let prefetch = frame.header("prefetch-count").map(|count| convert::number("prefetch-count", count));
@@ -119,17 +112,11 @@ fn asked(
             } else {
                 HeaderMatch::default()
             };
-            let grant = Grant { qos, durability: level(headers)?, ..Grant::default() };
+            let grant = Grant { qos, ..Grant::default() };
             let source = Source { exchange, pattern, arguments, share: None, grant };
             (Some(source), own_queue(headers, id, destination)?)
         }
     })
-}
-
-/// `durability`: what is to outlive what, at most, of all that comes by this subscription.
-fn level(headers: &Headers) -> Result<Durability, Fault> {
-    let Some(level) = headers.get(Durability::HEADER) else { return Ok(Durability::Disk) };
-    Ok(arguments::durability(Durability::HEADER, level)?)
 }
 
 /// `ack` and `qos`: at QoS 0 a message is settled by being sent, at 1 and 2 by its ACK.
