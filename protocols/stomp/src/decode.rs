@@ -208,15 +208,18 @@ fn parse(head: Bytes, count: usize, body: Bytes, version: Version) -> Result<Fra
 }
 
 fn parse_text(head: &ByteString, count: usize, body: Bytes, version: Version) -> Result<Frame, DecodeError> {
-    let mut lines = head.lines();
-    let first = lines.next().unwrap_or_default();
+    let mut rest = &**head;
+    let first = next_line(&mut rest);
     let command = Command::parse(first.as_bytes())
         .ok_or_else(|| DecodeError::UnknownCommand(printable(first.as_bytes())))?;
-    let escapes = Escapes::of(command, version);
+    // Nearly no head has anything to resolve or to refuse: looked for once, not in each name and value.
+    let is_plain = memchr::memchr2(b'\\', b'\r', head.as_bytes()).is_none();
+    let escapes = if is_plain { Escapes::Off } else { Escapes::of(command, version) };
     let mut headers = Headers::with_capacity(count);
-    for line in lines.take(count) {
+    for _ in 0..count {
+        let line = next_line(&mut rest);
         let (name, value) =
-            line.split_once(':').ok_or_else(|| DecodeError::NoColon(printable(line.as_bytes())))?;
+            split_at_byte(line, b':').ok_or_else(|| DecodeError::NoColon(printable(line.as_bytes())))?;
         if name.is_empty() {
             return Err(DecodeError::NoName);
         }
@@ -232,6 +235,19 @@ fn parse_text(head: &ByteString, count: usize, body: Bytes, version: Version) ->
     }
     let body = if command.may_have_body() { body } else { no_body(command, body, version)? };
     Ok(Frame { command, headers, body })
+}
+
+/// Cuts a line off the front, without its end.
+fn next_line<'a>(rest: &mut &'a str) -> &'a str {
+    let (line, after) = split_at_byte(rest, b'\n').unwrap_or((rest, ""));
+    *rest = after;
+    line.strip_suffix('\r').unwrap_or(line)
+}
+
+/// What is before the first such byte, and what is behind it. Faster than [`str::split_once`] where that is near.
+fn split_at_byte(text: &str, ascii: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(ascii, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// What becomes of the body of a frame that may have none. Line ends are the habit of people who type; in 1.0 the body of
