@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use harness::broker::{Broker, Setup};
 use harness::door::Door;
 use harness::mqtt::Client;
 use harness::mqtt::packet::{Packet, Publish};
-use harness::mqtt::property::{CONTENT_TYPE, Property, RECEIVE_MAXIMUM};
+use harness::mqtt::property::{CONTENT_TYPE, Property, REASON_STRING, RECEIVE_MAXIMUM, text};
 use harness::mqtt::version::Version;
 use harness::mqtt::write::{Connect, DISCONNECT, ack, publish, subscribe, unsubscribe};
 use harness::socket::Next;
@@ -56,7 +56,8 @@ fn a_first_packet_has_64_kib_at_most() -> Result<()> {
 
 #[test]
 fn a_topic_may_be_as_long_and_as_deep_as_the_limits() -> Result<()> {
-    let broker = with("max_topic = \"40B\"\nmax_topic_levels = 4")?;
+    let config = "[limits]\ntopic_bytes = \"40B\"\n[mqtt]\nmax_topic_levels = 4\n";
+    let broker = Setup::new().config(config).start()?;
     let long = |bytes: usize| "t".repeat(bytes);
     let deep = |levels: usize| "/".repeat(levels - 1);
     for version in Version::ALL {
@@ -81,10 +82,13 @@ fn a_topic_may_be_as_long_and_as_deep_as_the_limits() -> Result<()> {
             match code {
                 Some(code) => {
                     let packet = client.packet()?;
-                    ensure!(
-                        matches!(&packet, Packet::Suback { codes, .. } if *codes == [code]),
-                        "{what}: {packet:?}"
-                    );
+                    let Packet::Suback { codes, properties, .. } = &packet else {
+                        bail!("{what}: {packet:?}")
+                    };
+                    ensure!(*codes == [code], "{what}: {packet:?}");
+                    let why = text(properties, REASON_STRING).unwrap_or_default();
+                    let says = "the topic is longer than the 40 bytes of limits.topic_bytes";
+                    ensure!((why == says) == (code == 0x8f && topic.len() > 40), "{what}: {packet:?}");
                 }
                 None => ensure!(client.closes(SOON)?, "{what}: goes on"),
             }

@@ -37,6 +37,29 @@ fn at_a_limit_a_frame_passes_and_beyond_it_is_refused() -> Result<()> {
 }
 
 #[test]
+fn a_key_may_be_as_long_as_the_limit() -> Result<()> {
+    let broker = Setup::new().config("[limits]\ntopic_bytes = \"40B\"\n").start()?;
+    let send = |key: &str| format!("SEND\ndestination:/topic/{key}\nreceipt:r\n\nx\0");
+    let named = |key: &str| format!("SEND\ndestination:/exchange/amq.topic/{key}\nreceipt:r\n\nx\0");
+    let subscribe = |key: &str| format!("SUBSCRIBE\nid:1\ndestination:/topic/{key}.#\nreceipt:r\n\n\0");
+    let user = |key: &str| format!("SUBSCRIBE\nid:1\ndestination:/user/{key}\nreceipt:r\n\n\0");
+    for (what, more, frame) in [
+        ("a key", 0, &send as &dyn Fn(&str) -> String),
+        ("a key of an exchange", 0, &named),
+        ("a pattern", 2, &subscribe),
+        ("what is for a user", 0, &user),
+    ] {
+        for bytes in [39, 40] {
+            let key = "k".repeat(bytes - more);
+            passes(&broker, &frame(&key)).with_context(|| format!("{what} of {bytes}"))?;
+        }
+        let says = "longer than the 40 bytes of limits.topic_bytes";
+        refused(&broker, &frame(&"k".repeat(41 - more)), says).context(what)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn at_a_limit_of_the_connection_things_work_and_beyond_it_are_refused() -> Result<()> {
     let broker = Setup::new().config(CONFIG).start()?;
     let begin =

@@ -165,9 +165,10 @@ pub(crate) fn mqtt(config: &Config) -> mqtt::Options {
         topic_alias_max: narrow(section, "topic_alias_max"),
         topic_alias_max_out: narrow(section, "topic_alias_max_out"),
         keep_alive_max_s: narrow(section, "keep_alive_max"),
+        idle_max: idle_max(section),
         session_expiry_max_s: narrow(section, "session_expiry_max"),
         session_expiry_v3_s: narrow(section, "session_expiry_v3"),
-        topic_bytes_max: count(section, "max_topic"),
+        topic_bytes_max: count(limits, "topic_bytes"),
         topic_levels_max: count(section, "max_topic_levels"),
         subscriptions_per_packet: count(section, "subscriptions_per_packet"),
         client_id_bytes_max: count(section, "max_client_id"),
@@ -184,6 +185,12 @@ pub(crate) fn mqtt(config: &Config) -> mqtt::Options {
 /// How long a client may stay whose token has expired.
 fn token_grace(config: &Config) -> Duration {
     Duration::from_millis(config.settings().section("auth").section("jwt").number("grace"))
+}
+
+/// How long a 3.x client may be silent that promised nothing.
+fn idle_max(section: &Section) -> Option<Duration> {
+    let idle_max_s = section.number("idle_max");
+    (idle_max_s < u64::from(u32::MAX)).then(|| Duration::from_secs(idle_max_s))
 }
 
 fn redirect(section: &Section) -> Option<mqtt::Redirect> {
@@ -496,6 +503,8 @@ mod tests {
             "PropertyLimits { user: 50, user_bytes: 51, bytes: 1023 }",
             "reference: \"there:1\", when: AtShutdown",
             "session_expiry_v3_s: 2073600",
+            "key_bytes_max: 25",
+            "idle_max: Some(53s)",
             "connect_timeout: 2.9s",
             "token_grace: 4.7s",
             "versions: [V1_1]",
@@ -549,7 +558,8 @@ mod tests {
         "mqtt.keep_alive_max=23s",
         "mqtt.session_expiry_max=never",
         "mqtt.session_expiry_v3=24d",
-        "mqtt.max_topic=25",
+        "limits.topic_bytes=25",
+        "mqtt.idle_max=53s",
         "mqtt.max_topic_levels=26",
         "mqtt.subscriptions_per_packet=27",
         "mqtt.max_client_id=28",

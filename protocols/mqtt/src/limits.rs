@@ -34,6 +34,9 @@ pub struct Options {
     /// The longest keep alive of a 5.0 client, in seconds; 0: no limit. In 3.x there is no way to tell the client, so
     /// there it is not limited.
     pub keep_alive_max_s: u16,
+    /// How long a 3.x client may say nothing that asked for no keep alive, or for a longer one; `None`: for ever, or for
+    /// as long as it asked.
+    pub idle_max: Option<Duration>,
     /// The longest session expiry of a 5.0 client, in seconds; `u32::MAX`: sessions may last for ever.
     pub session_expiry_max_s: u32,
     /// How long a session with Clean Session 0 lasts in 3.x, in seconds; `u32::MAX`: for ever.
@@ -86,6 +89,7 @@ impl Default for Options {
             topic_alias_max: 32,
             topic_alias_max_out: 32,
             keep_alive_max_s: 600,
+            idle_max: None,
             session_expiry_max_s: WEEK_S,
             session_expiry_v3_s: WEEK_S,
             topic_bytes_max: 65_535,
@@ -129,12 +133,39 @@ impl Options {
     }
 
     /// Whether a topic name keeps to our limits.
-    pub(crate) fn takes(&self, topic: &TopicName) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// The limit that it is beyond.
+    pub(crate) fn check(&self, topic: &TopicName) -> Result<(), TopicError> {
         let bytes = topic.as_str().len();
+        self.check_bytes(bytes)?;
         // Only a topic of many bytes can have many levels: the others need not be counted.
-        bytes <= self.topic_bytes_max
-            && (bytes < self.topic_levels_max || topic.level_count() <= self.topic_levels_max)
+        if bytes >= self.topic_levels_max && topic.level_count() > self.topic_levels_max {
+            return Err(TopicError::Levels(self.topic_levels_max));
+        }
+        Ok(())
     }
+
+    /// Whether a topic name or a filter of so many bytes keeps to our limits.
+    ///
+    /// # Errors
+    ///
+    /// It is longer.
+    pub(crate) const fn check_bytes(&self, bytes: usize) -> Result<(), TopicError> {
+        if bytes > self.topic_bytes_max { Err(TopicError::Bytes(self.topic_bytes_max)) } else { Ok(()) }
+    }
+}
+
+/// The limit that a topic name or a filter is beyond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TopicError {
+    /// In bytes.
+    #[error("the topic is longer than the {0} bytes of limits.topic_bytes")]
+    Bytes(usize),
+    /// In levels.
+    #[error("the topic has more levels than the {0} of mqtt.max_topic_levels")]
+    Levels(usize),
 }
 
 /// What holds for one connection.

@@ -185,7 +185,7 @@ impl Session {
             limits,
             rules: self.options.rules(Some(limits.version), self.options.packet_max),
             expiry_asked_s: greeting.expiry_asked_s,
-            keep_alive: KeepAlive::new(greeting.keep_alive_s, now),
+            keep_alive: KeepAlive::new(greeting.keep_alive_s, greeting.idle_max, now),
             tickets: Tickets::default(),
             incoming: Incoming::new(&limits, &opened.unreleased),
             outgoing: Outgoing::new(&limits, self.options.exchange.clone()),
@@ -359,7 +359,7 @@ impl Open {
             // It is not the client who is silent: we do not listen.
             self.keep_alive.heard(now);
         }
-        if self.keep_alive.is_over(now) { Err(SILENT) } else { Ok(()) }
+        if self.keep_alive.is_over(now) { Err(self.keep_alive.fault()) } else { Ok(()) }
     }
 
     fn step(&mut self, packet: Packet, options: &Options, out: &mut Outbox) -> Result<(), Fault> {
@@ -497,8 +497,6 @@ fn announces_five(bytes: &[u8]) -> bool {
 
 const CONNECT_TIMEOUT: Fault =
     Fault::new(Reason::UnspecifiedError, "3.1.4: no CONNECT within the time for it");
-const SILENT: Fault =
-    Fault::new(Reason::KeepAliveTimeout, "[MQTT-3.1.2-22] silent for one and a half times the keep alive");
 const EXPIRY_RAISED: Fault =
     Fault::new(Reason::ProtocolError, "3.14.2.2.2: DISCONNECT raises the session expiry from zero");
 const QUEUE_GONE: Fault =

@@ -113,6 +113,8 @@ pub struct Destinations {
     /// Longest first, so that `/sub/queue/` is asked before `/sub/`. Always has one for `/topic/`, one for users and one for
     /// sessions.
     prefixes: Vec<Prefix>,
+    /// The longest key that the configuration allows, in bytes; at most [`KEY_BYTES_MAX`] holds anyway.
+    key_bytes_max: usize,
 }
 
 impl Default for Destinations {
@@ -195,7 +197,13 @@ impl Destinations {
             }
         }
         prefixes.sort_by_key(|prefix| std::cmp::Reverse(prefix.text.len()));
-        Self { prefixes }
+        Self { prefixes, key_bytes_max: KEY_BYTES_MAX }
+    }
+
+    /// The same, but keys and the patterns of SUBSCRIBE have at most so many bytes. More than 1024 changes nothing.
+    #[must_use]
+    pub fn with_key_bytes_max(self, key_bytes_max: usize) -> Self {
+        Self { key_bytes_max, ..self }
     }
 
     /// The exchange and the key that `destination` of SEND names.
@@ -213,7 +221,7 @@ impl Destinations {
                 Ok(Address::queue(RoutingKey::from(queue.as_str()), Some(queue.clone()), true))
             }
             Parts::Keys { exchange, text, separator, kept, named: _ } => {
-                let key = key(text, separator, kept)?;
+                let key = self.key(text, separator, kept)?;
                 // MQTT clients would take such a topic for a protocol error (MQTT 5.0, 3.3.2.1).
                 if exchange == ExchangeName::TOPIC && key.contains(['+', '#']) {
                     return Err(DestinationError::Wildcard(destination.into()));
@@ -226,7 +234,8 @@ impl Destinations {
                 Ok(Address { exchange, key, declares: None, hides_destination: false })
             }
             Parts::Personal { exchange, text } => {
-                let key = personal_key(&exchange, text)
+                let key = self
+                    .personal_key(&exchange, text)
                     .ok_or_else(|| DestinationError::Whose(destination.into()))??;
                 if key.contains(['+', '#']) {
                     return Err(DestinationError::Wildcard(destination.into()));
@@ -253,15 +262,45 @@ impl Destinations {
                 });
             }
             Parts::Keys { exchange, text, separator, kept, named } => {
-                let levels = key(text, separator, kept)?.split('/').map(level).collect();
+                let levels = self.key(text, separator, kept)?.split('/').map(level).collect();
                 Wanted::Keys { exchange, pattern: KeyPattern::new(levels), named }
             }
             Parts::Personal { exchange, text } => {
-                let levels = key(text, b'/', "")?.split('/').map(level).collect();
+                let levels = self.key(text, b'/', "")?.split('/').map(level).collect();
                 Wanted::Keys { exchange, pattern: KeyPattern::new(levels), named: false }
             }
         };
         Ok(Origin { what, shown_by })
+    }
+
+    /// The key of SEND: with the user first, in the one form that names have. Without a session first, the broker adds the
+    /// sender's own. `None`: there is no name, or nothing behind it.
+    fn personal_key(&self, exchange: &ExchangeName, text: &str) -> Option<Result<String, DestinationError>> {
+        if *exchange == ExchangeName::SESSION && !personal::is_session(personal::split(text).0) {
+            return Some(self.key(text, b'/', ""));
+        }
+        let (owner, rest) = text.split_once('/').filter(|(_, rest)| !rest.is_empty())?;
+        let kept = format!("{}/", personal::read_level(owner)?);
+        Some(self.key(rest, b'/', &kept))
+    }
+
+    /// A key or the text of a pattern, levels parted by `/`.
+    fn key(&self, text: &str, separator: u8, kept: &str) -> Result<String, DestinationError> {
+        let mut key = plain(text)?;
+        if separator != b'/' {
+            key = key.chars().map(|char| swapped(char, separator)).collect();
+        }
+        key.insert_str(0, kept);
+        if key.len() > KEY_BYTES_MAX {
+            return Err(DestinationError::TooLong { what: "key", max: KEY_BYTES_MAX });
+        }
+        if key.len() > self.key_bytes_max {
+            return Err(DestinationError::BeyondLimit { max: self.key_bytes_max });
+        }
+        if key.bytes().filter(|byte| *byte == b'/').count() >= LEVELS_MAX {
+            return Err(DestinationError::TooDeep { max: LEVELS_MAX });
+        }
+        Ok(key)
     }
 
     fn parts<'a>(&'a self, text: &'a str) -> Result<(Parts<'a>, Option<ShownBy>), DestinationError> {
@@ -406,17 +445,6 @@ fn prefixed<'a>(prefix: &'a Prefix, rest: &'a str) -> Result<Parts<'a>, Destinat
     }
 }
 
-/// The key of SEND: with the user first, in the one form that names have. Without a session first, the broker adds the
-/// sender's own. `None`: there is no name, or nothing behind it.
-fn personal_key(exchange: &ExchangeName, text: &str) -> Option<Result<String, DestinationError>> {
-    if *exchange == ExchangeName::SESSION && !personal::is_session(personal::split(text).0) {
-        return Some(key(text, b'/', ""));
-    }
-    let (owner, rest) = text.split_once('/').filter(|(_, rest)| !rest.is_empty())?;
-    let kept = format!("{}/", personal::read_level(owner)?);
-    Some(key(rest, b'/', &kept))
-}
-
 fn exchange(text: &str, invalid: impl Fn() -> DestinationError) -> Result<Parts<'_>, DestinationError> {
     let (exchange, key) = text.split_once('/').unwrap_or((text, ""));
     if exchange.is_empty() || key.contains('/') {
@@ -437,22 +465,6 @@ fn name(text: &str, kept: &str) -> Result<String, DestinationError> {
         return Err(DestinationError::TooLong { what: "name", max: NAME_BYTES_MAX });
     }
     Ok(name)
-}
-
-/// A key or the text of a pattern, levels parted by `/`.
-fn key(text: &str, separator: u8, kept: &str) -> Result<String, DestinationError> {
-    let mut key = plain(text)?;
-    if separator != b'/' {
-        key = key.chars().map(|char| swapped(char, separator)).collect();
-    }
-    key.insert_str(0, kept);
-    if key.len() > KEY_BYTES_MAX {
-        return Err(DestinationError::TooLong { what: "key", max: KEY_BYTES_MAX });
-    }
-    if key.bytes().filter(|byte| *byte == b'/').count() >= LEVELS_MAX {
-        return Err(DestinationError::TooDeep { max: LEVELS_MAX });
-    }
-    Ok(key)
 }
 
 fn swapped(char: char, separator: u8) -> char {
@@ -502,7 +514,7 @@ fn hex_pair(bytes: &[u8]) -> Option<u8> {
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
-/// The inverse of [`key`] and [`name`]: `separator` is `/` where slashes part levels, NUL where nothing does.
+/// The inverse of [`Destinations::key`] and [`name`]: `separator` is `/` where slashes part levels, NUL where nothing does.
 fn write_words(text: &str, separator: u8, escapes: Escapes, buf: &mut BytesMut) {
     let mut rest = text;
     // What ends a line and has no escape in this version is written as `%XX` as well.

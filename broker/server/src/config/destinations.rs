@@ -44,7 +44,13 @@ pub(crate) fn destinations(settings: &Section) -> Result<Destinations, Vec<Confi
             Err(error) => errors.push(ConfigError::new(origin, error.to_string())),
         }
     }
-    if errors.is_empty() { Ok(Destinations::new(prefixes)) } else { Err(errors) }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    // More than a platform can count is no limit.
+    let key_bytes_max =
+        usize::try_from(settings.section("limits").number("topic_bytes")).unwrap_or(usize::MAX);
+    Ok(Destinations::new(prefixes).with_key_bytes_max(key_bytes_max))
 }
 
 fn prefix(text: &str, section: &Section) -> Result<Prefix, String> {

@@ -262,7 +262,13 @@ const MQTT: &[Key] = &[
         "keep_alive_max",
         Type::Seconds { min: 0, max: 65_535, never: false },
         Is("10m"),
-        "The longest keep alive of a 5.0 client; zero is no limit. In 3.x it is not limited.",
+        "The longest keep alive of a 5.0 client; zero is no limit. In 3.x there is `idle_max`.",
+    ),
+    Key::value(
+        "idle_max",
+        Type::Seconds { min: 1, max: 31_536_000, never: true },
+        Is("never"),
+        "How long a client of 3.x may say nothing that asked for no keep alive, or for a longer one than this. Then it is cut off. It          cannot be told, so one that pings less often is cut off as well.",
     ),
     Key::value(
         "session_expiry_max",
@@ -275,12 +281,6 @@ const MQTT: &[Key] = &[
         LIFETIME,
         Is("7d"),
         "How long a session with Clean Session 0 outlives its connection in 3.x.",
-    ),
-    Key::value(
-        "max_topic",
-        Type::Size { min: 1, max: 65_535 },
-        Is("65535B"),
-        "The longest topic name and the longest filter.",
     ),
     Key::value(
         "max_topic_levels",

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -25,6 +26,8 @@ pub(crate) struct Greeting {
     pub(crate) limits: Limits,
     /// What holds, in seconds; 0: no check.
     pub(crate) keep_alive_s: u16,
+    /// What holds instead, if the client asked for more than it may have and cannot be told.
+    pub(crate) idle_max: Option<Duration>,
     /// What the client asked for, before our maximum; raising it from zero later is not allowed (3.14.2.2.2).
     pub(crate) expiry_asked_s: u32,
     expiry_s: u32,
@@ -56,6 +59,7 @@ pub(crate) fn open(
     let greeting = Greeting {
         limits,
         keep_alive_s,
+        idle_max: idle_max(&connect, options),
         expiry_asked_s,
         expiry_s,
         is_keep_alive_lowered,
@@ -99,6 +103,12 @@ fn keep_alive(connect: &Connect, options: &Options) -> (u16, bool) {
     (if is_lowered { max } else { asked }, is_lowered)
 }
 
+/// How long a 3.x client may be silent whatever it asked for, if it asked for more.
+fn idle_max(connect: &Connect, options: &Options) -> Option<Duration> {
+    let asked = Duration::from_secs(connect.keep_alive_s.into());
+    options.idle_max.filter(|max| !connect.version.has_properties() && (asked.is_zero() || asked > *max))
+}
+
 /// What the client asked for, and what it gets, in seconds.
 fn expiry(connect: &Connect, options: &Options) -> (u32, u32) {
     if connect.version.has_properties() {
@@ -112,9 +122,10 @@ fn expiry(connect: &Connect, options: &Options) -> (u32, u32) {
 
 /// The will as the broker keeps it, perhaps for days: on its own, not on the read buffer.
 fn held_will(mut will: Will, options: &Options) -> Result<Box<HeldWill>, Fault> {
-    if !options.takes(&will.topic) {
-        return Err(WILL_TOPIC);
-    }
+    options.check(&will.topic).map_err(|beyond| Fault {
+        reason: Reason::TopicNameInvalid,
+        text: format!("the will: {beyond}").into(),
+    })?;
     let (exchange, key) = convert::place(will.topic, &options.exchange).ok_or(WILL_TOPIC)?;
     if !convert::is_as_announced(will.properties.as_deref(), &will.payload) {
         return Err(WILL_NO_TEXT);
@@ -205,10 +216,7 @@ const EMPTY_ID: Fault = Fault::new(
 );
 const LONG_ID: Fault =
     Fault::new(Reason::ClientIdentifierNotValid, "the client identifier is longer than the broker allows");
-const WILL_TOPIC: Fault = Fault::new(
-    Reason::TopicNameInvalid,
-    "the will's topic is longer or deeper than allowed, or the broker's own",
-);
+const WILL_TOPIC: Fault = Fault::new(Reason::TopicNameInvalid, "the will's topic is the broker's own");
 const WILL_DURABILITY: Fault = Fault::new(
     Reason::ImplementationSpecific,
     "the will's user property x-durability must be disk, os or memory",

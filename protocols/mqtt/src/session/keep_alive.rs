@@ -2,20 +2,24 @@
 
 use std::time::{Duration, Instant};
 
+use crate::reason::{Fault, Reason};
+
 /// When a client was heard last, and how long it may be silent. Hearing it is one store; whoever keeps the timer asks
 /// for the deadline again when the old one has passed.
 #[derive(Debug)]
 pub(crate) struct KeepAlive {
     patience: Option<Duration>,
+    /// Whether it is the broker who has no more patience, not the client who promised to be heard.
+    is_idle_max: bool,
     heard_at: Instant,
 }
 
 impl KeepAlive {
-    /// `interval_s`: seconds, as agreed on; zero turns the check off (3.1.2.10).
-    pub(crate) fn new(interval_s: u16, now: Instant) -> Self {
+    /// `interval_s`: seconds, as agreed on; zero turns the check off (3.1.2.10). `idle_max` holds instead, if it is there.
+    pub(crate) fn new(interval_s: u16, idle_max: Option<Duration>, now: Instant) -> Self {
         let promised = Duration::from_secs(interval_s.into());
-        let patience = (interval_s > 0).then(|| promised * 3 / 2);
-        Self { patience, heard_at: now }
+        let patience = idle_max.or_else(|| (interval_s > 0).then(|| promised * 3 / 2));
+        Self { patience, is_idle_max: idle_max.is_some(), heard_at: now }
     }
 
     /// A packet was read.
@@ -38,7 +42,21 @@ impl KeepAlive {
         }
         deadline <= now
     }
+
+    /// Why a client is given up.
+    pub(crate) fn fault(&self) -> Fault {
+        match self.patience.filter(|_| self.is_idle_max) {
+            Some(max) => Fault {
+                reason: Reason::KeepAliveTimeout,
+                text: format!("silent for the {} s of mqtt.idle_max", max.as_secs()).into(),
+            },
+            None => SILENT,
+        }
+    }
 }
+
+const SILENT: Fault =
+    Fault::new(Reason::KeepAliveTimeout, "[MQTT-3.1.2-22] silent for one and a half times the keep alive");
 
 /// A deadline is noticed within that time, on a busy machine too.
 const LATE_MAX: Duration = Duration::from_secs(1);

@@ -42,7 +42,7 @@ struct Waiting {
 }
 
 /// What is due when the broker has answered.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Due {
     Puback,
     /// For a message that carried its id into `dedup`.
@@ -50,7 +50,7 @@ enum Due {
     /// For a repetition of the message that this submit carried; `None`: in an earlier connection.
     PubrecAgain(Option<Ticket>),
     /// Refused by us already; what is waited for is only its turn.
-    Refused(Qos, Reason, Option<&'static str>),
+    Refused(Qos, Reason, Option<Box<str>>),
 }
 
 impl Incoming {
@@ -86,7 +86,10 @@ impl Incoming {
         let topic = self.aliases.resolve(packet.topic.take(), alias)?;
         let message = message(packet, topic, options);
         match (message, limits.receive_maximum) {
-            (Err(Refused { reason: Reason::TopicNameInvalid, .. }), None) => Err(BEYOND_LIMITS),
+            (Err(Refused { reason: Reason::TopicNameInvalid, why, .. }), None) => Err(Fault {
+                reason: Reason::TopicNameInvalid,
+                text: why.unwrap_or_default().into_string().into(),
+            }),
             (message, _) => self.submit(message, limits, tickets, out),
         }
     }
@@ -192,9 +195,9 @@ impl Incoming {
                 (Packet::Pubrec, Place::Pubrec)
             }
         };
-        let (reason, why) = match (waiting.ack, result) {
-            (Due::Refused(_, reason, why), Ok(_)) => (reason, why.map(str::to_owned)),
-            (Due::PubrecAgain(first), Ok(_)) if !self.dedup.stands(id, first) => {
+        let (reason, why) = match (&waiting.ack, result) {
+            (Due::Refused(_, reason, why), Ok(_)) => (*reason, why.as_deref().map(str::to_owned)),
+            (Due::PubrecAgain(first), Ok(_)) if !self.dedup.stands(id, *first) => {
                 (Reason::UnspecifiedError, None)
             }
             (Due::Puback | Due::Pubrec | Due::PubrecAgain(_), Ok(submitted)) => {
@@ -241,20 +244,21 @@ pub(crate) fn released(id: u16, is_known: bool, limits: &Limits, out: &mut Outbo
 struct Refused {
     delivery: Guarantee,
     reason: Reason,
-    why: Option<&'static str>,
+    why: Option<Box<str>>,
 }
 
 /// The message of a PUBLISH, or the reason why it cannot be one.
 fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<(Message, Guarantee), Refused> {
     let delivery = packet.delivery;
-    let refused = |reason: Reason| Refused { delivery, reason, why: None };
-    if !options.takes(&topic) {
-        return Err(refused(Reason::TopicNameInvalid));
-    }
-    let (exchange, key) =
-        convert::place(topic, &options.exchange).ok_or_else(|| refused(Reason::NotAuthorized))?;
+    let refused = |reason: Reason, why: &str| Refused { delivery, reason, why: Some(why.into()) };
+    options.check(&topic).map_err(|beyond| refused(Reason::TopicNameInvalid, &beyond.to_string()))?;
+    let (exchange, key) = convert::place(topic, &options.exchange).ok_or(Refused {
+        delivery,
+        reason: Reason::NotAuthorized,
+        why: None,
+    })?;
     if !convert::is_as_announced(packet.properties.as_deref(), &packet.payload) {
-        return Err(Refused { delivery, reason: Reason::PayloadFormatInvalid, why: Some(NO_TEXT) });
+        return Err(refused(Reason::PayloadFormatInvalid, NO_TEXT));
     }
     let mut properties = packet.properties;
     let expiry_s = properties.as_ref().and_then(|properties| properties.message_expiry_s);
@@ -263,13 +267,9 @@ fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<(Mess
     let publication = properties
         .as_deref()
         .map_or(Ok(None), convert::publication)
-        .map_err(|why| Refused { delivery, reason: Reason::ImplementationSpecific, why: Some(why) })?;
+        .map_err(|why| refused(Reason::ImplementationSpecific, why))?;
     let said = properties.as_deref().map_or(&[][..], |properties| &properties.headers);
-    convert::durability(said).map_err(|why| Refused {
-        delivery,
-        reason: Reason::ImplementationSpecific,
-        why: Some(why),
-    })?;
+    convert::durability(said).map_err(|why| refused(Reason::ImplementationSpecific, why))?;
     let message = Message {
         exchange,
         key,
@@ -334,8 +334,6 @@ const TOO_MANY: Fault = Fault::new(
     "[MQTT-3.3.4-7] more QoS 1 and QoS 2 messages under way than the Receive Maximum",
 );
 const NO_TEXT: &str = "3.3.2.3.2: the payload is announced as UTF-8, and is not";
-const BEYOND_LIMITS: Fault =
-    Fault::new(Reason::TopicNameInvalid, "the topic name is longer or deeper than the broker allows");
 /// Where a PUBLISH to this topic asks the broker to put its message, for whoever wants to know before.
 ///
 /// # Errors
@@ -343,12 +341,7 @@ const BEYOND_LIMITS: Fault =
 /// Why it would be refused before the broker is asked.
 pub fn address(topic: &str, options: &Options) -> Result<(ExchangeName, RoutingKey), String> {
     let parsed = TopicName::parse(ByteString::from(topic)).map_err(|error| error.to_string())?;
-    if !options.takes(&parsed) {
-        return Err(format!(
-            "the topic has more than {} bytes or {} levels",
-            options.topic_bytes_max, options.topic_levels_max
-        ));
-    }
+    options.check(&parsed).map_err(|beyond| beyond.to_string())?;
     convert::place(parsed, &options.exchange).ok_or_else(|| {
         format!("{topic:?}: clients do not publish there; topics that begin with $ are the broker's own")
     })

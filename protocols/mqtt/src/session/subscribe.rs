@@ -1,5 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
+use std::borrow::Cow;
+
 use bytestring::ByteString;
 use model::grant::Grant;
 use model::name::ShareName;
@@ -36,7 +38,7 @@ struct Waiting {
     id: PacketId,
     slots: Vec<Slot>,
     /// What the client is told of a refusal of ours.
-    why: Option<&'static str>,
+    why: Option<Cow<'static, str>>,
 }
 
 /// What is known of one filter.
@@ -86,7 +88,7 @@ impl Subscriptions {
                     match durability {
                         Ok(level) => source.grant.durability = level,
                         Err(text) => {
-                            why = Some(text);
+                            why = Some(text.into());
                             slots.push(Slot::Refused(Reason::ImplementationSpecific));
                             continue;
                         }
@@ -95,7 +97,7 @@ impl Subscriptions {
                         match &arguments {
                             Ok(arguments) => source.arguments.clone_from(arguments),
                             Err(text) => {
-                                why = Some(*text);
+                                why = Some((*text).into());
                                 slots.push(Slot::Refused(Reason::ImplementationSpecific));
                                 continue;
                             }
@@ -104,7 +106,12 @@ impl Subscriptions {
                     slots.push(Slot::Asked(filter.qos));
                     subscriptions.push(subscription(source, filter.retain_handling));
                 }
-                Err(reason) => slots.push(Slot::Refused(reason)),
+                Err(reason) => {
+                    if let Err(beyond) = options.check_bytes(filter.text.len()) {
+                        why.get_or_insert_with(|| beyond.to_string().into());
+                    }
+                    slots.push(Slot::Refused(reason));
+                }
             }
         }
         let ticket = tickets.next();
@@ -132,7 +139,7 @@ impl Subscriptions {
             return Ok(());
         };
         let mut results = results.into_iter();
-        let mut why = waiting.why.map(str::to_owned);
+        let mut why = waiting.why.map(Cow::into_owned);
         let mut reasons = Vec::with_capacity(waiting.slots.len());
         for slot in waiting.slots {
             reasons.push(match slot {
@@ -240,9 +247,7 @@ impl Subscriptions {
 ///
 /// Why it would be refused before the broker is asked.
 pub fn foresee(filter: &str, options: &Options) -> Result<Source, String> {
-    if filter.len() > options.topic_bytes_max {
-        return Err(format!("the topic filter is longer than {} bytes", options.topic_bytes_max));
-    }
+    options.check_bytes(filter.len()).map_err(|beyond| beyond.to_string())?;
     let parsed = TopicFilter::parse(filter, options.topic_levels_max).map_err(|error| error.to_string())?;
     let share = parsed.share().map(ShareName::new);
     let (exchange, pattern) = convert::source(parsed, &options.exchange).ok_or_else(|| {
@@ -257,7 +262,7 @@ fn parse<'a>(
     limits: &Limits,
     options: &Options,
 ) -> Result<Result<TopicFilter<'a>, Reason>, Fault> {
-    if text.len() > options.topic_bytes_max {
+    if options.check_bytes(text.len()).is_err() {
         return Ok(Err(Reason::TopicFilterInvalid));
     }
     match TopicFilter::parse(text, options.topic_levels_max) {

@@ -159,6 +159,25 @@ fn without_a_keep_alive_there_is_no_deadline_unless_the_server_says_so() {
 }
 
 #[test]
+fn a_3_x_client_that_promised_less_than_it_may_be_silent_is_given_up_after_that() {
+    let deadline_s = |version, keep_alive_s, idle_max| {
+        let options = Options { idle_max, keep_alive_max_s: 0, ..Options::default() };
+        let client = Client::open_with(Connect { keep_alive_s, ..connect(version) }, options);
+        client.session.deadline().map(|deadline| (deadline - client.now).as_secs())
+    };
+    let max = Some(Duration::from_secs(100));
+    for version in [V31, V311] {
+        assert_eq!(deadline_s(version, 0, None), None);
+        assert_eq!(deadline_s(version, 0, max), Some(100));
+        assert_eq!(deadline_s(version, 101, max), Some(100));
+        // What it promised is enough: it has what the specification gives it.
+        assert_eq!(deadline_s(version, 100, max), Some(150));
+        assert_eq!(deadline_s(version, 10, max), Some(15));
+    }
+    assert_eq!(deadline_s(V5, 0, max), None);
+}
+
+#[test]
 fn an_early_call_of_the_timer_does_nothing() {
     let mut client = Client::open_with(Connect { keep_alive_s: 10, ..connect(V5) }, Options::default());
     client.wait(Duration::from_secs(3));

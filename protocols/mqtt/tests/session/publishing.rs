@@ -208,6 +208,26 @@ fn a_topic_beyond_the_limits_is_refused() {
 }
 
 #[test]
+fn who_names_a_topic_that_is_too_long_is_told_the_key_and_the_limit() {
+    let said = "the topic is longer than the 40 bytes of limits.topic_bytes";
+    let options = || Options { topic_bytes_max: 40, ..Options::default() };
+    for (qos, bytes, fits) in [(AtLeastOnce, 40, true), (AtLeastOnce, 41, false), (ExactlyOnce, 41, false)] {
+        let topic = "t".repeat(bytes);
+        let mut client = Client::open_with(connect(V5), options());
+        client.send(Packet::Publish(publish(&topic, qos, 1)));
+        client.submitted(1);
+        let packets = client.packets();
+        let [Packet::Puback(ack) | Packet::Pubrec(ack)] = packets.as_slice() else { panic!("{packets:?}") };
+        let why = ack.properties.as_ref().and_then(|properties| properties.reason_string.as_deref());
+        assert_eq!(why, (!fits).then_some(said));
+        assert_eq!(ack.reason == mqtt::reason::Reason::TopicNameInvalid, !fits);
+        let mut client = Client::open_with(connect(V311), options());
+        client.send(Packet::Publish(publish(&topic, qos, 1)));
+        assert_eq!(client.closed(), (!fits).then_some(said));
+    }
+}
+
+#[test]
 fn no_more_than_the_receive_maximum_is_under_way() {
     // [MQTT-3.3.4-7]. QoS 0 does not count; 3.x has no such limit.
     let options = || Options { receive_maximum: 2, ..Options::default() };

@@ -57,6 +57,12 @@ pub enum DestinationError {
         /// In bytes.
         max: usize,
     },
+    /// Too long for the configuration.
+    #[error("the key of the destination is longer than the {max} bytes of limits.topic_bytes.")]
+    BeyondLimit {
+        /// In bytes.
+        max: usize,
+    },
     /// Too many levels.
     #[error("the destination has more than {max} levels.")]
     TooDeep {
@@ -90,6 +96,7 @@ impl DestinationError {
             Self::Invalid { .. }
             | Self::Whose(_)
             | Self::TooLong { .. }
+            | Self::BeyondLimit { .. }
             | Self::TooDeep { .. }
             | Self::NotText(_)
             | Self::Reserved(_)

@@ -200,6 +200,12 @@ pub(crate) const LIMITS: &[Key] = &[
         "The most subscriptions of one session.",
     ),
     Key::value(
+        "topic_bytes",
+        Type::Size { min: 1, max: 65_535 },
+        Is("65535B"),
+        "The longest topic name and the longest filter of MQTT, and the longest key or pattern of STOMP, which has at most 1024 bytes in          any case.",
+    ),
+    Key::value(
         "user_properties",
         Type::Count { min: 0, max: 65_535 },
         Is("64"),
