@@ -392,8 +392,10 @@ mod tests {
 
     #[test]
     fn the_defaults_of_the_configuration_are_those_of_the_rooms() {
-        let config =
-            Config::load(&ServeArgs::default(), &Surroundings::default()).expect("no configuration is one");
+        // This one is a part of the memory that the machine has.
+        let arguments =
+            ServeArgs { set: vec!["limits.resident_bytes_total=1GiB".to_owned()], ..ServeArgs::default() };
+        let config = Config::load(&arguments, &Surroundings::default()).expect("no configuration is one");
         same(&auth(&config), &auth::Options::default());
         same(&storage(&config, &Arc::default()), &Some(storage::Options::new("duetmq-data")));
         same(&engine(&config), &engine::Options::default());
