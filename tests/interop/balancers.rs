@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use harness::admin::Admin;
 use harness::broker::{Broker, Setup};
 use harness::door::Door;
 use harness::mqtt::version::Version;
 use harness::mqtt::write::Connect;
-use harness::socket::Socket;
-use harness::wait::SOON;
+use harness::socket::{Next, Socket};
+use harness::wait::{SOON, until};
+use serde_json::json;
 
 #[test]
 fn who_comes_by_a_balancer_is_the_client_that_it_names() -> Result<()> {
@@ -88,6 +90,97 @@ fn who_says_no_header_in_time_is_cut_off() -> Result<()> {
     broker.journal().wait_for(&["conn.open", "client=quick"], Duration::from_secs(20))?;
     drop(waits);
     Ok(())
+}
+
+#[test]
+fn an_address_that_is_banned_stays_out_behind_a_balancer_and_nobody_else_does() -> Result<()> {
+    let broker = behind("127.0.0.1", &["--set=auth.anonymous=always"])?;
+    let mut here = came(&broker, "PROXY TCP4 192.0.2.1 198.51.100.1 1 2", "here")?.context("refused")?;
+    let mut other = came(&broker, "PROXY TCP4 192.0.2.2 198.51.100.1 1 2", "other")?.context("refused")?;
+    let ban = |ip: &str| -> Result<()> {
+        let answer = Admin::owner(&broker).ask("POST", "/api/v1/bans", Some(&json!({ "ip": ip })))?;
+        ensure!(answer.status == 201, "{answer:?}");
+        Ok(())
+    };
+    ban("192.0.2.1")?;
+    ensure!(here.closes(SOON)?, "who was there already stays");
+    // The balancer's own address keeps nobody out who comes by it.
+    ban("127.0.0.1")?;
+    for header in [
+        "PROXY TCP4 192.0.2.1 198.51.100.1 3 4",
+        // The same one, as a balancer that listens on IPv6 writes it.
+        "PROXY TCP6 ::ffff:192.0.2.1 ::ffff:198.51.100.1 3 4",
+    ] {
+        ensure!(came(&broker, header, "again")?.is_none(), "{header}: is let in");
+    }
+    broker.journal().wait_for(&["conn.refused", "peer=192.0.2.1:3", "duetmq list bans"], SOON)?;
+    let header = "PROXY TCP4 192.0.2.3 198.51.100.1 1 2";
+    ensure!(came(&broker, header, "third")?.is_some(), "another one stays out");
+    other.write(&[0xc0, 0])?;
+    ensure!(!matches!(other.fill(SOON)?, Next::Closed), "another one had to go");
+    Ok(())
+}
+
+#[test]
+fn who_guesses_behind_a_balancer_is_banned_and_the_balancer_is_not() -> Result<()> {
+    let config = "[limits]\nloopback_free = false\n[ban]\nauth_failures = \"3/1m -> 1h\"\n";
+    let setup = Setup::new().config(config).argument("--set=listener.0.proxy_protocol=127.0.0.1");
+    let broker = setup.argument("--set=auth.anonymous=always").user("ann").start()?;
+    let mut guess = Connect::new(Version::V5, "guess");
+    guess.login = Some(("ann".to_owned(), "wrong".to_owned()));
+    let guess = guess.bytes();
+    for _ in 0..3 {
+        let mut socket = Socket::dial(broker.at(Door::Mqtt))?;
+        socket.write(&[b"PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\n", &guess[..]].concat())?;
+        ensure!(socket.closes(SOON)?, "a guess is let in");
+    }
+    broker.journal().wait_for(&["ban.made", "192.0.2.1", "3 logins failed"], SOON)?;
+    ensure!(came(&broker, "PROXY TCP4 192.0.2.1 198.51.100.1 1 2", "a")?.is_none(), "is let in");
+    ensure!(came(&broker, "PROXY TCP4 192.0.2.2 198.51.100.1 1 2", "b")?.is_some(), "another one stays out");
+    let bans = Admin::owner(&broker).get("/api/v1/bans")?.json()?;
+    let bans = bans["items"].as_array().context("items")?;
+    ensure!(bans.len() == 1 && bans[0]["name"] == "192.0.2.1", "{bans:?}");
+    Ok(())
+}
+
+#[test]
+fn behind_a_balancer_each_client_is_counted_by_its_own_address() -> Result<()> {
+    let config = "[limits]\nloopback_free = false\nconnections_per_ip = 2\n";
+    let setup = Setup::new().config(config).argument("--set=listener.0.proxy_protocol=127.0.0.1");
+    let broker = setup.argument("--set=auth.anonymous=always").start()?;
+    let mut places = Vec::new();
+    // Twice as many as may come from one address, all by one balancer.
+    for address in 1..=2 {
+        for place in 1..=2 {
+            let header = format!("PROXY TCP4 192.0.2.{address} 198.51.100.1 {place} 2");
+            let client = format!("client-{address}-{place}");
+            places.push(came(&broker, &header, &client)?.with_context(|| client)?);
+        }
+    }
+    let third = "PROXY TCP4 192.0.2.1 198.51.100.1 3 2";
+    ensure!(came(&broker, third, "third")?.is_none(), "is let in");
+    broker.journal().wait_for(&["conn.refused", "peer=192.0.2.1:3", "limits.connections_per_ip"], SOON)?;
+    // A place that is given back is there for the next one.
+    drop(places.remove(0));
+    until("a place", SOON, || came(&broker, third, "third").ok()?.map(drop))
+}
+
+/// A client of that name behind such a header, once it is let in; `None`: the connection is closed before it is told anything.
+fn came(broker: &Broker, header: &str, client: &str) -> Result<Option<Socket>> {
+    let mut socket = Socket::dial(broker.at(Door::Mqtt))?;
+    let connect = Connect::new(Version::V5, client).bytes();
+    socket.write(&[header.as_bytes(), b"\r\n", &connect[..]].concat())?;
+    match socket.fill(SOON)? {
+        Next::Some(()) => {
+            // CONNACK.
+            ensure!(socket.buffer.first() == Some(&0x20), "{:?}", socket.buffer);
+            ensure!(socket.buffer.get(3) == Some(&0), "{:?}", socket.buffer);
+            socket.buffer.clear();
+            Ok(Some(socket))
+        }
+        Next::Closed => Ok(None),
+        Next::Silence => anyhow::bail!("{client}: neither let in nor closed"),
+    }
 }
 
 /// With a balancer at these addresses before the door for MQTT.
