@@ -6,6 +6,7 @@ pub mod mqtt_client;
 pub mod mqtt_decode;
 pub mod mqtt_session;
 pub mod mqtt_watch;
+pub mod proxy_header;
 pub mod script;
 pub mod sockjs_frames;
 pub mod stomp_client;
