@@ -39,6 +39,8 @@ pub struct Options {
     pub file: Option<PathBuf>,
     /// Which signed tokens are taken; without it, none is looked at.
     pub jwt: Option<JwtOptions>,
+    /// Whether a listener believes certificates of clients: then there are users that no file knows.
+    pub certificates: bool,
     /// What whoever is let in may do.
     pub rules: Rules,
     /// Who is asked about what those who are in do, in this order.
@@ -52,6 +54,7 @@ impl Default for Options {
             guest_loopback: true,
             file: None,
             jwt: None,
+            certificates: false,
             rules: Rules::default(),
             hooks: Vec::new(),
         }
@@ -303,9 +306,10 @@ impl AccessControl for Guard {
             Some(How::OfThisMachine) => &[],
             Some(How::Password) if user.is_some_and(is_gone) => return Err(GONE),
             Some(How::Password) => &[],
-            // Whoever was there before the broker came back. Where there are tokens, he may have had one.
+            // Whoever was there before the broker came back. Where there are tokens or certificates, he may have had one.
             None => {
-                let is_listed = self.options.file.is_some() && self.tokens.is_none();
+                let Options { file, certificates, .. } = &self.options;
+                let is_listed = file.is_some() && self.tokens.is_none() && !certificates;
                 if is_listed && user.is_some_and(|user| user.as_str().as_bytes() != GUEST && is_gone(user)) {
                     return Err(GONE);
                 }

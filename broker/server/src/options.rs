@@ -41,6 +41,7 @@ pub(crate) fn auth(config: &Config) -> auth::Options {
         guest_loopback: section.truth("guest_loopback"),
         file: section.section("file").text("path").map(PathBuf::from),
         jwt: config.tokens().cloned(),
+        certificates: config.settings().named("tls").iter().any(|(_, tls)| tls.word("client_auth") != "none"),
         rules: config.rules().clone(),
         hooks: config.hooks().to_vec(),
     }

@@ -256,6 +256,21 @@ async fn a_certificate_says_who_it_is_unless_the_client_says_more() {
     assert!(guard.admit(&odd).await.is_err());
 }
 
+/// What he was allowed is not kept across a restart, nor how he came.
+#[test]
+fn whoever_was_there_before_a_restart_is_gone_only_where_the_file_knows_everybody() {
+    let place = Place::new(&["alice"]);
+    let revised = |certificates: bool, user: &str| {
+        let options = Options { file: Some(place.path()), certificates, ..Options::default() };
+        let principal = Principal { user: Some(UserName::new(user)) };
+        Guard::new(options).unwrap().revise(&principal, None, None).map(|_| ())
+    };
+    assert_eq!(revised(false, "alice"), Ok(()));
+    assert_eq!(revised(false, "device-7"), Err(GONE));
+    assert_eq!(revised(true, "alice"), Ok(()));
+    assert_eq!(revised(true, "device-7"), Ok(()));
+}
+
 #[track_caller]
 fn check(
     options: &Options,
