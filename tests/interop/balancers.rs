@@ -50,6 +50,49 @@ fn an_address_behind_a_balancer_is_not_this_machine() -> Result<()> {
 }
 
 #[test]
+fn guest_is_let_in_from_this_machine_alone_by_either_protocol() -> Result<()> {
+    let both = ["--set=listener.1.proxy_protocol=127.0.0.1", "--set=auth.anonymous=always"];
+    let broker = behind("127.0.0.1", &both)?;
+    let _mqtt = knock(&broker, "mqtt", ELSEWHERE)?;
+    broker.journal().wait_for(&["conn.refused", "peer=192.0.2.1:1", GUEST_STAYS_OUT], SOON)?;
+    let _stomp = knock(&broker, "stomp", ELSEWHERE_BY_STOMP)?;
+    broker.journal().wait_for(&["conn.refused", "peer=192.0.2.2:1", "user=guest"], SOON)?;
+    for protocol in ["mqtt", "stomp"] {
+        let _open = knock(&broker, protocol, HERE)?;
+        let proto = format!("proto={protocol}");
+        broker.journal().wait_for(&["conn.open", &proto, "peer=127.0.0.1:", "user=guest"], SOON)?;
+    }
+    // And not even from here where that is said.
+    let closed = behind("127.0.0.1", &[&both[..], &["--set=auth.guest_loopback=false"]].concat())?;
+    for protocol in ["mqtt", "stomp"] {
+        let mut socket = knock(&closed, protocol, HERE)?;
+        ensure!(socket.closes(SOON)?, "{protocol}: guest stays");
+    }
+    closed.journal().wait_for(&["conn.refused", "peer=127.0.0.1:", GUEST_STAYS_OUT], SOON)?;
+    Ok(())
+}
+
+/// As `guest` with the password `guest`, behind that header.
+fn knock(broker: &Broker, protocol: &str, header: &[u8]) -> Result<Socket> {
+    let (door, hello) = if protocol == "mqtt" {
+        let mut connect = Connect::new(Version::V5, "guests");
+        connect.login = Some(("guest".to_owned(), "guest".to_owned()));
+        (Door::Mqtt, connect.bytes())
+    } else {
+        let frame = b"CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0";
+        (Door::Stomp, frame.to_vec())
+    };
+    let mut socket = Socket::dial(broker.at(door))?;
+    socket.write(&[header, &hello].concat())?;
+    Ok(socket)
+}
+
+const HERE: &[u8] = b"PROXY UNKNOWN\r\n";
+const ELSEWHERE: &[u8] = b"PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\n";
+const ELSEWHERE_BY_STOMP: &[u8] = b"PROXY TCP4 192.0.2.2 198.51.100.1 1 2\r\n";
+const GUEST_STAYS_OUT: &str = "guest is let in from this machine alone";
+
+#[test]
 fn who_is_no_balancer_is_refused_and_so_is_what_begins_without_a_header() -> Result<()> {
     let strict = behind("192.0.2.0/24", &[])?;
     let mut socket = Socket::dial(strict.at(Door::Mqtt))?;
