@@ -131,7 +131,7 @@ fn check(broker: &Broker, is_over: bool) -> Result<()> {
     match away.next(QUIET)? {
         Next::Some(Packet::Publish(message)) if !is_over && message.text() == "for a moment" => {}
         Next::Silence => {}
-        other => anyhow::bail!("and then {other:?}"),
+        other @ (Next::Some(_) | Next::Closed) => anyhow::bail!("and then {other:?}"),
     }
     let mut late = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "late")?;
     late.subscribe("kept", 1)?;

@@ -205,7 +205,9 @@ mod tests {
         assert_eq!(bucket.spend(9, 0, start), None);
         assert_eq!(bucket.spend(1, 1000, start), None);
         assert_eq!(bucket.spend(1, 0, start), Some(start + BURST / 10));
-        assert_eq!(bucket.spend(0, 1, start), Some(start + BURST / 1000));
+        // What is owed the longest counts.
+        assert_eq!(bucket.spend(0, 1, start), Some(start + BURST / 10));
+        assert_eq!(bucket.spend(0, 199, start), Some(start + BURST / 5));
     }
 
     #[test]
