@@ -113,7 +113,7 @@ pub struct Destinations {
     /// Longest first, so that `/sub/queue/` is asked before `/sub/`. Always has one for `/topic/`, one for users and one for
     /// sessions.
     prefixes: Vec<Prefix>,
-    /// The longest key that the configuration allows, in bytes; at most [`KEY_BYTES_MAX`] holds anyway.
+    /// The longest key that the configuration allows, in bytes; at most [`KEY_BYTES_MAX`].
     key_bytes_max: usize,
 }
 
@@ -203,7 +203,7 @@ impl Destinations {
     /// The same, but keys and the patterns of SUBSCRIBE have at most so many bytes. More than 1024 changes nothing.
     #[must_use]
     pub fn with_key_bytes_max(self, key_bytes_max: usize) -> Self {
-        Self { key_bytes_max, ..self }
+        Self { key_bytes_max: key_bytes_max.min(KEY_BYTES_MAX), ..self }
     }
 
     /// The exchange and the key that `destination` of SEND names.
