@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use harness::broker::Broker;
+use harness::broker::{Broker, Setup};
 use harness::door::Door;
 use harness::mqtt::Client;
 use harness::mqtt::packet::{Packet, Publish};
@@ -87,6 +87,38 @@ fn a_silent_client_is_cut_after_one_and_a_half_keep_alives() -> Result<()> {
         ensure!((1400..2600).contains(&silence.as_millis()), "{version:?}: cut after {silence:?}");
         ensure!(heir.take()?.text() == "last words of silent", "{version:?}: no will");
     }
+    Ok(())
+}
+
+#[test]
+fn a_client_of_3_x_that_promised_nothing_is_cut_off_after_idle_max() -> Result<()> {
+    let broker = Setup::new().config("[mqtt]\nidle_max = \"2s\"\n").start()?;
+    // 5.0 has a maximum of its own, of which it is told.
+    let (mut told, _) = Client::connect(broker.at(Door::Mqtt), &Connect::new(Version::V5, "told"))?;
+    for version in [Version::V31, Version::V311] {
+        for keep_alive_s in [0, 3, 65_535] {
+            let name = format!("silent-{keep_alive_s}");
+            let mut heir = heir(&broker, Version::V5)?;
+            let mut connect = dying(version, &name);
+            connect.keep_alive_s = keep_alive_s;
+            let (mut silent, _) = Client::connect(broker.at(Door::Mqtt), &connect)?;
+            // Whoever says something stays.
+            for _ in 0..5 {
+                std::thread::sleep(Duration::from_millis(600));
+                silent.send(&PINGREQ)?;
+                ensure!(silent.packet()? == Packet::Pingresp, "no PINGRESP");
+            }
+            let heard = Instant::now();
+            ensure!(silent.closes(Duration::from_secs(10))?, "{version:?} {name}: not cut off");
+            let silence = heard.elapsed();
+            ensure!(silence >= Duration::from_millis(1900), "{version:?} {name}: cut off after {silence:?}");
+            ensure!(heir.take()?.text() == format!("last words of {name}"), "{version:?} {name}: no will");
+            let words = ["conn.close", &name, "by=timeout", "silent for the 2 s of mqtt.idle_max"];
+            broker.journal().wait_for(&words, Duration::from_secs(10))?;
+        }
+    }
+    told.send(&PINGREQ)?;
+    ensure!(told.packet()? == Packet::Pingresp, "5.0 was cut off");
     Ok(())
 }
 
