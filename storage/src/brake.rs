@@ -38,7 +38,7 @@ impl Brake {
         }
     }
 
-    /// So many bytes may be written from now on.
+    /// So many bytes may be written from now on; `u64::MAX`: any, while the follower is held up by something else.
     pub(crate) fn allow(&self, bytes: u64) {
         self.lock().allowed_bytes = bytes;
         self.changed.notify_all();

@@ -96,6 +96,8 @@ impl Follower {
             Err(error) if error.is_unreadable() && !self.stopping.load(Ordering::Relaxed) => {
                 tracing::error!(%error, "store.unreadable: it is tried again");
                 self.tries_again = true;
+                // Acknowledgements do not wait for a disk to be read.
+                self.brake.allow(u64::MAX);
                 Ok(false)
             }
             done => done.map(|()| true),
