@@ -208,7 +208,7 @@ fn what_cannot_be_listed_is_told_with_what_can() -> Result<()> {
         &["list", "clouds"],
         &["list", "sessions", "--where", "kim"],
         &["list", "users", "--to", "chat"],
-        &["list", "users", "--admin", "https://h"],
+        &["list", "users", "--admin", "ftp://h"],
         &["list", "users", "--admin", "h", "-d", "d"],
     ] {
         let done = duetmq(arguments)?;

@@ -201,7 +201,7 @@ pub(super) fn write(inspect: &Inspect) -> Value {
             continue;
         }
         bindings.extend(inspect.bindings_of(&QueueName::new(&view.name)).iter().map(binding::write));
-        queues.push(without(queue::write(&view, usual), "exclusive"));
+        queues.push(without(without(queue::write(&view, usual), "exclusive"), "durability"));
     }
     bindings.sort_by_cached_key(ToString::to_string);
     let bindings: Vec<Value> = bindings.into_iter().map(|one| without(one, "properties_key")).collect();
