@@ -189,9 +189,10 @@ fn perform(
 
 /// Everything that is published reaches everybody: MQTT sessions by their subscriptions, STOMP consumers by a queue or by a
 /// durable subscription. The limits are out of the way: what a full queue does is another matter. All but one: of what waits,
-/// most is let go of and read back.
+/// most is let go of and read back. Whoever publishes while the disk is full waits: nobody is refused for that within a minute.
 const CONFIG: &str = r#"
 [limits]
+hold_max = "1m"
 session_queue_messages = 10000000
 session_queue_bytes = "8GiB"
 resident_messages = 40
