@@ -14,9 +14,10 @@ use model::name::{ClientId, UserName};
 use model::principal::{Credentials, Permissions, Principal, bearer};
 use model::refusal::Refusal;
 use model::rights::Action;
+use transport::files::Stamp;
 use transport::http_client::trust::TrustError;
 
-use crate::file::{FileError, Stamp};
+use crate::file::FileError;
 use crate::hasher::Hasher;
 use crate::jwt::key::KeyError;
 use crate::jwt::{JwtOptions, Tokens, is_token};

@@ -1,10 +1,11 @@
 //! The password file: read with care, replaced as a whole.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+
+use transport::files;
 
 use crate::users::{Users, UsersError, prepared};
 use crate::verifier::Verifier;
@@ -12,33 +13,9 @@ use crate::verifier::Verifier;
 /// Why a password file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// The operating system says no.
-    #[error("{path}: {error}", path = path.display())]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// What it says.
-        error: io::Error,
-    },
-    /// Others than its owner may read or write it.
-    #[error(
-        "{path}: others than its owner may read or write it (mode {mode:04o}); chmod 600 {path}",
-        path = path.display()
-    )]
-    Open {
-        /// Which file.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
-    /// Nobody has so many users, or so long a key.
-    #[error("{path}: larger than {bytes_max} bytes; that is another file than is meant", path = path.display())]
-    Large {
-        /// Which file.
-        path: PathBuf,
-        /// The most that is read.
-        bytes_max: u64,
-    },
+    /// It cannot be read or written, or not be trusted.
+    #[error(transparent)]
+    File(#[from] files::FileError),
     /// It is not text.
     #[error("{path}: not UTF-8", path = .0.display())]
     NotText(PathBuf),
@@ -56,22 +33,6 @@ pub enum FileError {
         path = .0.display()
     )]
     Busy(PathBuf),
-}
-
-/// By which it is seen that a file is another one now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    inode: u64,
-    bytes: u64,
-    modified: Option<SystemTime>,
-}
-
-impl Stamp {
-    /// `None`: there is no such file, or it may not be looked at.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
-        let found = fs::metadata(path).ok()?;
-        Some(Self { inode: found.ino(), bytes: found.len(), modified: found.modified().ok() })
-    }
 }
 
 impl Users {
@@ -92,20 +53,22 @@ impl Users {
     ///
     /// As [`Self::read`], and if the new file cannot be written; then the old one stays.
     pub fn replace(path: &Path, name: &str, verifier: Option<&Verifier>) -> Result<bool, FileError> {
-        let other = |error| FileError::Io { path: path.to_owned(), error };
+        let other = |error| files::FileError::Io { path: path.to_owned(), error };
         let new = path.with_added_extension("new");
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
         let mut file = made.map_err(|error| {
             if error.kind() == io::ErrorKind::AlreadyExists {
                 FileError::Busy(new.clone())
             } else {
-                FileError::Io { path: new.clone(), error }
+                files::FileError::Io { path: new.clone(), error }.into()
             }
         })?;
         let written = (|| {
             let (old, owner) = match text(path) {
                 Ok(text) => (text, Some(fs::metadata(path).map_err(other)?)),
-                Err(FileError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                Err(FileError::File(files::FileError::Io { error, .. }))
+                    if error.kind() == io::ErrorKind::NotFound =>
+                {
                     (String::new(), None)
                 }
                 Err(error) => return Err(error),
@@ -145,19 +108,8 @@ fn text(path: &Path) -> Result<String, FileError> {
 ///
 /// It cannot be read, or not be trusted, or is no text.
 pub(crate) fn read(path: &Path, is_private: bool, bytes_max: u64) -> Result<String, FileError> {
-    let other = |error| FileError::Io { path: path.to_owned(), error };
-    let file = File::open(path).map_err(other)?;
-    let found = file.metadata().map_err(other)?;
-    let mode = found.mode() & 0o7777;
-    if is_private && mode & 0o077 != 0 {
-        return Err(FileError::Open { path: path.to_owned(), mode });
-    }
-    let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(other)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(FileError::Large { path: path.to_owned(), bytes_max });
-    }
-    String::from_utf8(bytes).map_err(|_| FileError::NotText(path.to_owned()))
+    String::from_utf8(files::read(path, is_private, bytes_max)?)
+        .map_err(|_| FileError::NotText(path.to_owned()))
 }
 
 /// The file with another line for that user, and whether there was one.

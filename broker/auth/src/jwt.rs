@@ -9,9 +9,10 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use model::refusal::Refusal;
 use model::time::WallMs;
 use serde_json::{Map, Value};
+use transport::files::Stamp;
 
 use crate::clock::wall_now;
-use crate::file::{Stamp, read};
+use crate::file::read;
 use crate::jwt::claims::{ClaimRules, Shown};
 use crate::jwt::key::{JwtKey, Key, KeyError};
 use crate::jwt::remote::Remote;

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
 use auth::{FileError, Users, Verifier, listed};
+use transport::files;
 
 use crate::arguments::{PasswdAction, PasswdArgs, ServeArgs};
 use crate::config::{Config, Surroundings};
@@ -78,10 +79,10 @@ fn unknown(name: &str, path: &std::path::Path) -> Failure {
 
 fn cannot(error: &FileError) -> Failure {
     let code = match error {
-        FileError::Io { .. } | FileError::Busy(_) => Code::Other,
-        FileError::Open { .. } | FileError::Large { .. } | FileError::NotText(_) | FileError::Line { .. } => {
-            Code::Usage
-        }
+        FileError::File(files::FileError::Io { .. }) | FileError::Busy(_) => Code::Other,
+        FileError::File(files::FileError::Open { .. } | files::FileError::Large { .. })
+        | FileError::NotText(_)
+        | FileError::Line { .. } => Code::Usage,
     };
     Failure::new(code, error.to_string())
 }

@@ -1,14 +1,14 @@
 //! Watch: files of users, keys and rules, read again when they change
 
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use auth::{Guard, Rule};
 use engine::Broker;
 use model::name::ExchangeName;
 use tokio::task::spawn_blocking;
+use transport::files::Stamp;
 
 use crate::config::{Config, ConfigError, acl};
 
@@ -25,9 +25,6 @@ struct RulesFile {
     plain: ExchangeName,
     stamp: Option<Stamp>,
 }
-
-/// By which it is seen that a file is another one now.
-type Stamp = (u64, u64, Option<SystemTime>);
 
 /// What reading the rules again came to; `None`: they are the same.
 type Reread = Option<Result<Arc<[Rule]>, Vec<ConfigError>>>;
@@ -98,8 +95,7 @@ impl Watch {
 
 impl RulesFile {
     fn reread(mut self) -> (Self, Reread) {
-        let stamp =
-            std::fs::metadata(&self.path).ok().map(|found| (found.ino(), found.len(), found.modified().ok()));
+        let stamp = Stamp::of(&self.path);
         if stamp == self.stamp && stamp.is_some() {
             return (self, None);
         }

@@ -12,6 +12,8 @@ pub mod proxy_protocol;
 
 pub mod stream;
 
+pub mod files;
+
 pub mod tls;
 
 pub mod http;

@@ -10,8 +10,9 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
+use crate::files::Stamp;
 use crate::tls::certificate::{Certificate, Naming};
-use crate::tls::pem::{PemError, Stamp, certificates, private_key};
+use crate::tls::pem::{PemError, certificates, private_key};
 
 pub mod pem;
 

@@ -4,6 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use transport::files;
 
 use super::*;
 use crate::verifier::{ITERATIONS_MIN, Verifier};
@@ -121,7 +122,10 @@ async fn a_file_that_changes_is_read_again_and_one_that_breaks_is_not() {
     assert!(matches!(guard.refresh(), Some(Err(GuardError::File(FileError::Line { .. })))));
     assert!(guard.refresh().is_none(), "told once");
     std::fs::remove_file(place.path()).unwrap();
-    assert!(matches!(guard.refresh(), Some(Err(GuardError::File(FileError::Io { .. })))));
+    assert!(matches!(
+        guard.refresh(),
+        Some(Err(GuardError::File(FileError::File(files::FileError::Io { .. }))))
+    ));
     assert!(place.enters(&guard, "bob", "bob!", None).await.is_ok());
 }
 
