@@ -94,7 +94,10 @@ impl Place {
                 Self::Admin { address, trust, login } => {
                     let stream = TcpStream::connect(address).await;
                     let stream = stream.map_err(|error| {
-                        Failure::runtime(format!("no admin listener answers at http://{address}/: {error}"))
+                        let scheme = if trust.is_some() { "https" } else { "http" };
+                        Failure::runtime(format!(
+                            "no admin listener answers at {scheme}://{address}/: {error}"
+                        ))
                     })?;
                     let stream = match trust {
                         Some(trust) => trust
