@@ -46,7 +46,7 @@ pub enum Command {
     Pub(cli::PubArgs),
     /// Subscribe, and print what comes.
     Sub(cli::SubArgs),
-    /// List who is there, who listens to what, and which exchanges, queues and bindings there are.
+    /// List who is there, who listens to what, who is banned, and which exchanges, queues and bindings there are.
     List(cli::ListArgs),
     /// Show one exchange, queue or session, or how much there is of everything.
     Show(cli::ShowArgs),

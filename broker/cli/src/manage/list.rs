@@ -12,7 +12,7 @@ use super::table;
 use super::tell::{end, print};
 use crate::failure::Failure;
 
-/// List who is there, who listens to what, and which exchanges, queues and bindings there are, on a broker that runs.
+/// List who is there, who listens to what, who is banned, and which exchanges, queues and bindings there are, on a broker that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = LIST_EXAMPLES)]
 pub struct ListArgs {
