@@ -196,7 +196,8 @@ impl<'a> Items<'a> {
             | tag::DECLARE_QUEUE_WITH
             | tag::DECLARE_QUEUE_RESTED
             | tag::DECLARE_QUEUE_SINGLE
-            | tag::DECLARE_QUEUE_LEVEL => Change::DeclareQueue(Box::new(read_declared(tag, from)?)),
+            | tag::DECLARE_QUEUE_LEVEL
+            | tag::DECLARE_STREAM => Change::DeclareQueue(Box::new(read_declared(tag, from)?)),
             tag::DELETE_QUEUE => Change::DeleteQueue(QueueId(from.u64()?)),
             tag::BIND => Change::Bind { queue: QueueId(from.u64()?), binding: Box::new(read_binding(from)?) },
             tag::UNBIND => Change::Unbind(Box::new(read_binding_key(from)?)),
@@ -381,6 +382,13 @@ fn read_declared(tag: u8, from: &mut Reader<'_>) -> Result<QueueRecord, RecordEr
             queue.options.arguments = Some(Box::new(arguments));
             queue.rested = from.option(read_rested)?;
         }
+        tag::DECLARE_STREAM => {
+            let arguments = read_queue_arguments(from)?;
+            let (age_max_ms, durability) = (from.option(Reader::u64)?, from.option(read_durability)?);
+            let arguments = QueueArguments { stream: true, age_max_ms, durability, ..arguments };
+            queue.options.arguments = Some(Box::new(arguments));
+            queue.rested = from.option(read_rested)?;
+        }
         _ => {}
     }
     Ok(queue)
@@ -442,6 +450,14 @@ fn put_topology(out: &mut Vec<u8>, change: &Change) {
 
 fn put_declared(out: &mut Vec<u8>, queue: &QueueRecord) {
     let said = queue.options.arguments.as_deref();
+    if let Some(arguments) = said.filter(|said| said.stream) {
+        out.push(tag::DECLARE_STREAM);
+        put_queue(out, queue);
+        put_queue_arguments(out, arguments);
+        put_option(out, arguments.age_max_ms, put_u64);
+        put_option(out, arguments.durability, put_durability);
+        return put_option(out, queue.rested, put_rested);
+    }
     if let Some((arguments, level)) = said.and_then(|said| Some((said, said.durability?))) {
         out.push(tag::DECLARE_QUEUE_LEVEL);
         put_queue(out, queue);
@@ -509,6 +525,7 @@ mod tag {
     pub(super) const DECLARE_EXCHANGE_WITH: u8 = 60;
     pub(super) const BIND_EXCHANGE: u8 = 61;
     pub(super) const UNBIND_EXCHANGE: u8 = 62;
+    pub(super) const DECLARE_STREAM: u8 = 70;
     pub(super) const PUT_BAN: u8 = 75;
     pub(super) const DROP_BAN: u8 = 76;
 }

@@ -226,6 +226,7 @@ impl Play {
             attempts: u32::from(self.is_resuming),
             stage: if is_received { Stage::Received } else { Stage::Published },
             expires_in_ms: (bits & 12 == 12).then(|| u64::from(script.byte()) * 1000),
+            offset: None,
         };
         self.watch.delivers(&delivery, topic);
         delivery

@@ -50,6 +50,7 @@ mod stomp_clients;
 mod stomp_py;
 mod stomp_qos;
 mod stomp_rules;
+mod streams;
 mod system_topics;
 mod table;
 mod takeover;

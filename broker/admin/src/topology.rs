@@ -368,6 +368,8 @@ pub(crate) fn refused(refusal: Refusal) -> Refused {
         | Refusal::Expired { .. }
         | Refusal::NoMethod { .. } => StatusCode::UNAUTHORIZED,
         Refusal::Inequivalent { .. }
+        | Refusal::AtOdds { .. }
+        | Refusal::NoStream(_)
         | Refusal::InUse { .. }
         | Refusal::LimitReached(_)
         | Refusal::Invalid(_) => StatusCode::BAD_REQUEST,

@@ -139,7 +139,7 @@ async fn consume(link: &mut Link) {
         ready_bytes_max: None,
         arguments: None,
     };
-    let consumer = Some(Consumer { id: ConsumerId(1), acknowledges: true, prefetch: None });
+    let consumer = Some(Consumer { id: ConsumerId(1), acknowledges: true, prefetch: None, start: None });
     let queue = Target::Declare(Box::new(QueueDeclaration::from(options)));
     let subscriptions = vec![Subscription { source: None, queue, consumer, retained: Replay::Never }];
     ask(link, Request::Subscribe(Box::new(Subscribe { ticket: Ticket(1), subscriptions })), 1).await;

@@ -18,8 +18,15 @@ pub(crate) enum Demand {
 pub(crate) fn difference(there: &QueueOptions, asked: &QueueOptions, demand: Demand) -> Option<String> {
     let named = match demand {
         Demand::Named(named) => named,
-        Demand::Whole => Named { durable: true, exclusive: true, auto_delete: true, single_active: true },
+        Demand::Whole => {
+            Named { durable: true, exclusive: true, auto_delete: true, single_active: true, stream: true }
+        }
     };
+    let kind = |options: &QueueOptions| if options.is_stream() { "stream" } else { "classic" };
+    let asked_kind = Some(kind(asked)).filter(|_| named.stream);
+    if let Some(difference) = said("x-queue-type", Some(kind(there)), asked_kind) {
+        return Some(difference);
+    }
     let single_active =
         |options: &QueueOptions| options.arguments.as_ref().is_some_and(|arguments| arguments.single_active);
     let flags = [
@@ -48,6 +55,7 @@ fn in_arguments(there: &QueueArguments, asked: &QueueArguments, whole: bool) -> 
     let key = |arguments: &QueueArguments| {
         arguments.dead_letter.as_ref().and_then(|letter| letter.key.as_ref().map(ToString::to_string))
     };
+    let age = |arguments: &QueueArguments| arguments.age_max_ms.map(model::stream::age_text);
     let level = |arguments: &QueueArguments| arguments.durability.map(Durability::as_str);
     said("x-overflow", overflow, asked.overflow.map(Overflow::as_str))
         .or_else(|| same(whole, "x-message-ttl", there.message_ttl_ms, asked.message_ttl_ms))
@@ -57,6 +65,7 @@ fn in_arguments(there: &QueueArguments, asked: &QueueArguments, whole: bool) -> 
         .or_else(|| same(whole, "x-max-priority", there.priority_max, asked.priority_max))
         .or_else(|| same(whole, "x-delivery-limit", there.delivery_limit, asked.delivery_limit))
         .or_else(|| same(whole, "x-durability", level(there), level(asked)))
+        .or_else(|| same(whole, "x-max-age", age(there), age(asked)))
 }
 
 /// What was not said may be anything.

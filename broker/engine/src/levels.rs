@@ -103,10 +103,12 @@ impl Wanted {
         asked.min(granted).min(self.own)
     }
 
-    /// Of the place that such a message takes by that route; `None`: queue or message, or the QoS, is not to last.
+    /// Of the place that such a message takes by that route; `None`: queue or message, or the QoS, is not to last. In a stream
+    /// everything does: what somebody read at an offset must not be another message there after a restart.
     pub(crate) fn by(self, persistent: bool, qos: Qos, route: &Route) -> Option<Durability> {
         let (queue, qos) = (&route.queue, qos.min(route.grant.qos));
-        if !persistent || !queue.options().durable || qos == Qos::AtMostOnce {
+        let is_to_last = queue.is_stream() || (persistent && qos > Qos::AtMostOnce);
+        if !is_to_last || !queue.options().durable {
             return None;
         }
         if qos == Qos::ExactlyOnce && matches!(queue.owner(), Owner::Session(_)) {
@@ -124,9 +126,9 @@ impl Wanted {
         if queue.options().durable { self.at(declared, granted) } else { Durability::Memory }
     }
 
-    /// Whether anything of a message that is to last is written for that place.
-    pub(crate) fn is_written(self, qos: Qos, route: &Route) -> bool {
-        self.by(true, qos, route) > Some(Durability::Memory)
+    /// Whether anything of such a message is written for that place.
+    pub(crate) fn is_written(self, persistent: bool, qos: Qos, route: &Route) -> bool {
+        self.by(persistent, qos, route) > Some(Durability::Memory)
     }
 }
 

@@ -141,8 +141,9 @@ impl Plan {
 
     /// Nothing of it is to happen after all.
     pub(crate) fn give_up(self) {
-        for target in self.targets.iter().filter(|target| target.sequence.is_some()) {
-            target.queue.unreserve(self.message.size_bytes());
+        for target in &self.targets {
+            let Some(sequence) = target.sequence else { continue };
+            target.queue.unreserve(sequence, self.message.size_bytes());
             call_for_feed(&target.queue);
         }
     }
@@ -203,8 +204,8 @@ impl Plan {
         for target in self.targets {
             let Target { queue, sequence, item } = target;
             match sequence {
-                Some(_) if is_for_nobody(&queue, item.qos) => {
-                    queue.unreserve(item.message.size_bytes());
+                Some(sequence) if is_for_nobody(&queue, item.qos) => {
+                    queue.unreserve(sequence, item.message.size_bytes());
                     parts.metrics.messages_dropped.increment();
                 }
                 Some(sequence) => queue.show(sequence, item, parts.vhost.options.resident, wakes),
@@ -402,6 +403,10 @@ fn fill(parts: &Arc<Parts>, queue: &Arc<Queue>, asked: &[u64], found: Found) {
         tracing::error!(queue = name, entries = ?lost, "queue.damaged: what the journal has of them is not delivered");
     }
     give_up_due(parts, queue);
+    if queue.is_stream() {
+        // Another reader may wait elsewhere.
+        fetch(parts, queue);
+    }
 }
 
 /// Messages that were to go elsewhere have come.

@@ -127,8 +127,10 @@ pub(crate) fn publish(
     let has_feed = !retain && targets.iter().any(|route| !route.queue.feed().is_idle());
     let waits = has_feed && replay::ahead(parts, &targets, (&publish.exchange, &publish.key), now, wakes);
     let in_turn = in_turn || waits;
-    let wanted = wanted(parts, &publish);
-    let lasting = publish.persistent && targets.iter().any(|route| wanted.is_written(publish.qos, route));
+    let streams = targets.iter().any(|route| route.queue.is_stream());
+    let wanted = wanted(parts, &publish, streams);
+    let lasting = (publish.persistent || streams)
+        && targets.iter().any(|route| wanted.is_written(publish.persistent, publish.qos, route));
     let message = Arc::new(to_message(publish, client.clone(), ids.next(&parts.numbers), now));
     parts.metrics.messages_received.increment();
     parts.metrics.publish_bytes_received.add(message.payload.len() as u64);
@@ -146,7 +148,7 @@ pub(crate) fn publish(
         }
         return Ok(Published::Shown { routed });
     }
-    let plan = Plan::new(Arc::clone(&message), retain, wanted).must_wait(waits);
+    let plan = Plan::new(Arc::clone(&message), retain, wanted).must_wait(waits || (streams && lasting));
     let plan = reserve_all(plan, parts, &targets)?;
     if is_direct {
         plan.show(parts, wakes);
@@ -165,9 +167,9 @@ fn reserve_all(mut plan: Plan, parts: &Arc<Parts>, targets: &[&Route]) -> Result
     Ok(plan)
 }
 
-/// What is said of it; of what is to outlive nothing, that is not asked.
-fn wanted(parts: &Parts, publish: &Publish) -> Wanted {
-    if !publish.persistent {
+/// What is said of it; of what is to outlive nothing, that is not asked, unless it goes to `streams`.
+fn wanted(parts: &Parts, publish: &Publish, streams: bool) -> Wanted {
+    if !publish.persistent && !streams {
         return Wanted::default();
     }
     let Publish { exchange, key, properties, .. } = publish;

@@ -45,8 +45,7 @@ pub(crate) fn recover(
             }
         };
         let usual_limit = parts.vhost.options.redeliveries_max;
-        let queue = restore_queue(queue, owner, sent_through, usual_limit);
-        queue.join(&parts.vhost.options.pool);
+        let queue = restore_queue(parts, queue, owner, sent_through, usual_limit);
         router.insert_queue(Arc::clone(&queue));
         expiry::watch(parts, &queue);
         expiry::watch_unused(parts, &queue);
@@ -98,13 +97,19 @@ pub(crate) fn recover(
 
 /// `sent_through`: how far it had been sent, if somebody noted that at the end of the last life.
 fn restore_queue(
-    recovered: RecoveredQueue,
+    parts: &Parts,
+    mut recovered: RecoveredQueue,
     owner: Owner,
     sent_through: Option<u64>,
     usual_limit: Option<u32>,
 ) -> Arc<Queue> {
     let QueueRecord { id, options, rested: _ } = recovered.record;
     let queue = Queue::with_delivery_limit(id, options, owner, usual_limit);
+    queue.join(&parts.vhost.options.pool);
+    queue.keep(parts.vhost.options.resident);
+    if queue.is_stream() {
+        recovered.unread.sort_unstable_by_key(|entry| entry.sequence);
+    }
     queue.set_next_sequence(recovered.next_sequence);
     // What was sent before the broker died, nobody knows: so all of it may have been.
     let sent_through = sent_through.unwrap_or(recovered.next_sequence.saturating_sub(1));

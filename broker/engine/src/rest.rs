@@ -14,7 +14,7 @@ pub(crate) fn note(parts: &Parts) {
     let life = parts.numbers.incarnation();
     for queue in parts.vhost.router.queues() {
         let lasts = queue.options().durable && *queue.owner() == Owner::Nobody;
-        if !lasts || queue.stats().ready == 0 {
+        if !lasts || queue.is_stream() || queue.stats().ready == 0 {
             continue;
         }
         let rested = Some(Rested { life, sent_through: queue.sent_through() });

@@ -28,6 +28,7 @@ pub(crate) fn settle(
             expiry::watch(parts, &consumer.queue);
         }
         Settled::Dead(dead) => return Some(dead),
+        Settled::Read => parts.metrics.messages_acked.increment(),
         Settled::Removed { durable, message: _ } => {
             match settle.outcome {
                 Outcome::Accepted | Outcome::Received => parts.metrics.messages_acked.increment(),

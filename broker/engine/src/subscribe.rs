@@ -199,7 +199,17 @@ impl Subscriber<'_> {
         let settles = if consumer.acknowledges { Settles::Always } else { Settles::BySending };
         let options =
             ConsumerOptions { id: consumer.id, settles, prefetch: consumer.prefetch, link: self.link };
-        let key = queue.attach(options, &self.mailbox.readiness, wakes)?;
+        let readiness = &self.mailbox.readiness;
+        if queue.is_stream() && consumer.acknowledges && consumer.prefetch.is_none() {
+            // It would have all of a stream on loan.
+            return Err(Refusal::Invalid(
+                "a stream whose messages are acknowledged is read with prefetch-count; say how many may be under way, or ack:auto",
+            ));
+        }
+        let key = match consumer.start {
+            Some(start) => queue.attach_at(start, options, readiness, wakes)?,
+            None => queue.attach(options, readiness, wakes)?,
+        };
         self.consumers.insert(consumer.id, Attached { queue: Arc::clone(queue), key });
         Ok(())
     }

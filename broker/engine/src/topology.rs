@@ -34,6 +34,7 @@ pub(crate) fn declare_queue(
 ) -> Result<(Arc<Queue>, bool), Refusal> {
     let mut declaration = declaration.into();
     let QueueDeclaration { options, named } = &mut declaration;
+    let possible = check_possible(options);
     // Without a store nothing lasts, and a queue that says otherwise would only cost.
     options.durable &= parts.durable.is_persistent();
     // Nearly every time it exists: a SEND to `/queue/…` declares with each message.
@@ -42,6 +43,7 @@ pub(crate) fn declare_queue(
         expiry::watch_unused(parts, &queue);
         return Ok((queue, false));
     }
+    possible?;
     check_name(&options.name, &owner)?;
     make_queue(parts, declaration, owner)
 }
@@ -70,7 +72,14 @@ pub(crate) fn check_common(options: &QueueOptions) -> Result<(), Refusal> {
     if options.name.as_str().is_empty() {
         return Err(Refusal::Invalid("a queue needs a name"));
     }
-    Ok(())
+    check_possible(options)
+}
+
+/// Whether there can be a queue like that.
+fn check_possible(options: &QueueOptions) -> Result<(), Refusal> {
+    options
+        .at_odds()
+        .map_or(Ok(()), |(argument, why)| Err(Refusal::AtOdds { queue: options.name.clone(), argument, why }))
 }
 
 /// The queue that is to be like this in all, if it exists; if not, it may be made.
@@ -131,6 +140,7 @@ pub(crate) fn new_queue(parts: &Parts, options: QueueOptions, owner: Owner) -> A
     let limits = &parts.vhost.options;
     let queue = Queue::with_delivery_limit(parts.numbers.queue(), options, owner, limits.redeliveries_max);
     queue.join(&limits.pool);
+    queue.keep(limits.resident);
     queue
 }
 
@@ -155,6 +165,9 @@ pub(crate) fn common(parts: &Parts, name: &QueueName) -> Result<Arc<Queue>, Refu
 
 /// The options of a queue that is about to be made: what was left out is filled in.
 fn completed(options: QueueOptions, owner: &Owner, limits: &Options) -> QueueOptions {
+    if options.is_stream() {
+        return completed_stream(options, limits);
+    }
     let (messages, bytes) = match owner {
         Owner::Session(_) | Owner::Link(_) => {
             (limits.session_queue_messages_max, limits.session_queue_bytes_max)
@@ -180,6 +193,16 @@ fn completed(options: QueueOptions, owner: &Owner, limits: &Options) -> QueueOpt
     options.ready_max.get_or_insert(messages);
     options.ready_bytes_max.get_or_insert(bytes);
     options
+}
+
+/// The same of a stream: what was said limits it, and if nothing was, as much as a queue may hold; in bytes it always has a limit.
+fn completed_stream(mut options: QueueOptions, limits: &Options) -> QueueOptions {
+    let has_age = options.arguments.as_ref().is_some_and(|arguments| arguments.age_max_ms.is_some());
+    if !has_age && options.ready_bytes_max.is_none() {
+        options.ready_max.get_or_insert(limits.queue_messages_max);
+    }
+    options.ready_bytes_max.get_or_insert(limits.queue_bytes_max);
+    options.with(|arguments| arguments.overflow = Some(Overflow::DropHead))
 }
 
 /// Whether a queue that exists will do for who asks for it. Whatever was asked for in so many words must be so; nobody can

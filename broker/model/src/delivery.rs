@@ -34,6 +34,8 @@ pub struct Delivery {
     pub stage: Stage,
     /// What is left of its time when it is taken, in milliseconds; `None` where it has no end (MQTT 5.0, 3.3.2.3.3).
     pub expires_in_ms: Option<u64>,
+    /// Where it stands in the stream that it was read from; `None`: it was taken from a queue.
+    pub offset: Option<u64>,
 }
 
 /// How far a delivery at QoS 2 has come (MQTT 5.0, 4.3.3).

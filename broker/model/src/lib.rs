@@ -27,5 +27,6 @@ pub mod request;
 pub mod rights;
 pub mod session;
 pub mod shard;
+pub mod stream;
 pub mod time;
 pub mod wire_cache;

@@ -105,6 +105,47 @@ pub struct QueueArguments {
     pub single_active: bool,
     /// `x-durability`: what its messages outlive, where they are to outlive anything and do not ask for less.
     pub durability: Option<Durability>,
+    /// `x-queue-type: stream`: it is read, and nothing is taken from it. All that comes into one that lasts is to last.
+    pub stream: bool,
+    /// `x-max-age`, of a stream: how long an entry stays, in milliseconds. `None`: as long as there is room.
+    pub age_max_ms: Option<u64>,
+}
+
+impl QueueOptions {
+    /// Whether it is a stream.
+    pub fn is_stream(&self) -> bool {
+        self.arguments.as_ref().is_some_and(|arguments| arguments.stream)
+    }
+
+    /// What is asked of it that a stream does not have, or that nothing but a stream has: as its argument is called, and why.
+    pub fn at_odds(&self) -> Option<(&'static str, &'static str)> {
+        let arguments = self.arguments.as_deref()?;
+        if !arguments.stream {
+            let why =
+                "only a stream lets go of messages by their age; say x-queue-type:stream, or x-message-ttl";
+            return arguments.age_max_ms.map(|_| ("x-max-age", why));
+        }
+        let [read, limits] = [
+            "a stream is read, and nothing is taken from it; leave it out",
+            "a stream lets go of what is oldest: x-max-age, x-max-length-bytes and x-max-length say when; leave it out",
+        ];
+        let has_overflow = arguments.overflow.is_some_and(|overflow| overflow != Overflow::DropHead);
+        [
+            ("durable", !self.durable, "a stream lasts; leave it out"),
+            ("exclusive", self.exclusive, "a stream is for many readers; leave it out"),
+            ("auto-delete", self.auto_delete, "a stream stays when its readers go; leave it out"),
+            ("x-message-ttl", arguments.message_ttl_ms.is_some(), limits),
+            ("x-expires", arguments.expires_ms.is_some(), limits),
+            ("x-overflow", has_overflow, limits),
+            ("x-dead-letter-exchange", arguments.dead_letter.is_some(), read),
+            ("x-max-priority", arguments.priority_max.is_some(), read),
+            ("x-delivery-limit", arguments.delivery_limit.is_some(), read),
+            ("x-single-active-consumer", arguments.single_active, read),
+        ]
+        .into_iter()
+        .find(|(_, is, _)| *is)
+        .map(|(name, _, why)| (name, why))
+    }
 }
 
 /// What happens when one more message than a queue may hold comes.
@@ -168,6 +209,8 @@ pub struct Named {
     pub auto_delete: bool,
     /// `x-single-active-consumer`
     pub single_active: bool,
+    /// `x-queue-type`
+    pub stream: bool,
 }
 
 /// A line from an exchange to a queue.

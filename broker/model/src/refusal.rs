@@ -98,6 +98,21 @@ pub enum Refusal {
         /// Which option, what it is, what was asked for.
         difference: String,
     },
+    /// Something was asked of a queue that such a queue does not have.
+    #[error("queue {queue:?} cannot have {argument}: {why}")]
+    AtOdds {
+        /// The queue.
+        queue: QueueName,
+        /// What was asked for, as RabbitMQ calls it.
+        argument: &'static str,
+        /// Why not, and what to do.
+        why: &'static str,
+    },
+    /// A stream was to be read that is none.
+    #[error(
+        "queue {0:?} is no stream, and only streams are read from an offset; leave out x-stream-offset, or declare it with x-queue-type:stream"
+    )]
+    NoStream(QueueName),
     /// A limit of the broker is reached.
     #[error("limit reached: {0}")]
     LimitReached(&'static str),

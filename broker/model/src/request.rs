@@ -11,6 +11,7 @@ use crate::principal::Credentials;
 use crate::properties::Properties;
 use crate::qos::Qos;
 use crate::queue::{Binding, HeaderMatch, QueueDeclaration};
+use crate::stream::Start;
 
 /// Pairs an answer with its question. Chosen by the session; the broker only hands it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -227,6 +228,8 @@ pub struct Consumer {
     pub acknowledges: bool,
     /// The most deliveries that may be unsettled; `None`: no limit of its own. Means nothing without acknowledgements.
     pub prefetch: Option<u32>,
+    /// From where on it reads a stream; `None`: what is usual, which is what comes from now on.
+    pub start: Option<Start>,
 }
 
 /// Whether a new subscription wants the retained messages that match.

@@ -1,35 +1,39 @@
 //! Push, take, settle: one short lock.
 
 pub(crate) mod absent;
+pub(crate) mod book;
+mod bring;
 pub(crate) mod consumers;
 pub(crate) mod dead;
 pub(crate) mod feed;
+mod lend;
 pub(crate) mod limits;
 pub(crate) mod owner;
+pub(crate) mod page;
 pub(crate) mod pool;
+pub(crate) mod readers;
 pub(crate) mod ready;
 pub(crate) mod report;
+pub(crate) mod stream;
 pub(crate) mod unacked;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::change::Place;
-use model::delivery::{DeliveryTag, Outcome, Stage};
 use model::name::{ConsumerId, QueueId};
 use model::queue::{Overflow, QueueArguments, QueueOptions};
-use model::refusal::Refusal;
 use model::time::WallMs;
 
-use crate::queue::absent::Brief;
-use crate::queue::consumers::{Consumer, ConsumerKey, ConsumerOptions, Consumers};
+use crate::queue::consumers::Consumers;
 use crate::queue::dead::{Cause, Dead, DeadLetters};
 use crate::queue::feed::Feed;
 use crate::queue::limits::{Full, Limits, Waiting};
 use crate::queue::owner::Owner;
 use crate::queue::pool::{Pool, Resident};
-use crate::queue::ready::{Entry, Gone, Item, Ready, Rules, Unfit};
-use crate::queue::report::{QueueStats, Settled, Taken};
+use crate::queue::ready::{Entry, Gone, Item, Ready, Rules};
+use crate::queue::report::{QueueStats, StreamEnds, Taken};
+use crate::queue::stream::Stream;
 use crate::wake::{Readiness, Wakes};
 
 /// Messages that wait for consumers, in the order of their sequence numbers, and those on loan to them.
@@ -53,6 +57,8 @@ pub struct Queue {
     expiry_asked: AtomicU64,
     /// What has still to come into it of retained messages.
     feed: Feed,
+    /// What is in it, if it is a stream; then nothing is in `state`.
+    stream: Option<Box<Stream>>,
     state: Mutex<State>,
 }
 
@@ -84,13 +90,18 @@ impl Queue {
     ) -> Arc<Self> {
         let arguments = options.arguments.as_deref();
         // One that belongs to a client loses what is too much, or one slow client could hold up all publishers.
-        let usual = if owner == Owner::Nobody { Overflow::RejectPublish } else { Overflow::DropNew };
+        let usual = match owner {
+            Owner::Nobody if options.is_stream() => Overflow::DropHead,
+            Owner::Nobody => Overflow::RejectPublish,
+            Owner::Session(_) | Owner::Link(_) => Overflow::DropNew,
+        };
         let overflow = arguments.and_then(|arguments| arguments.overflow).unwrap_or(usual);
         let to = arguments.and_then(|arguments| arguments.dead_letter.clone());
         let dead_letters = to.map(|to| Arc::new(DeadLetters { queue: options.name.clone(), to }));
         let ready = Ready::new(Rules::of(arguments, usual_limit));
         let consumers = Consumers::new(arguments.is_some_and(|arguments| arguments.single_active));
         let state = Mutex::new(State { ready, consumers, ..State::default() });
+        let stream = options.is_stream().then(|| Box::new(Stream::new(id, &options)));
         Arc::new(Self {
             id,
             options,
@@ -102,13 +113,34 @@ impl Queue {
             expires_first: AtomicU64::new(u64::MAX),
             expiry_asked: AtomicU64::new(u64::MAX),
             feed: Feed::default(),
+            stream,
             state,
         })
     }
 
     /// What it holds in memory counts as part of that from now on.
     pub fn join(&self, pool: &Arc<Pool>) {
-        self.lock().ready.join(pool);
+        match &self.stream {
+            Some(stream) => stream.join(pool),
+            None => self.lock().ready.join(pool),
+        }
+    }
+
+    /// So much of it is held in memory, if it is a stream; of another queue, [`Self::show`] is told.
+    pub fn keep(&self, resident: Resident) {
+        if let Some(stream) = &self.stream {
+            stream.keep(resident);
+        }
+    }
+
+    /// How far it reaches, if it is a stream.
+    pub fn stream_ends(&self) -> Option<StreamEnds> {
+        self.stream.as_ref().map(|stream| stream.ends())
+    }
+
+    /// Whether it is a stream.
+    pub const fn is_stream(&self) -> bool {
+        self.stream.is_some()
     }
 
     /// What happens to a message that is one too many.
@@ -170,6 +202,9 @@ impl Queue {
     ///
     /// If a limit is reached; no number is used up.
     pub fn reserve(&self, bytes: usize) -> Result<u64, Full> {
+        if let Some(stream) = &self.stream {
+            return Ok(stream.reserve(bytes));
+        }
         let mut state = self.lock();
         self.check(&state, bytes)?;
         state.limits.reserve(bytes);
@@ -177,14 +212,20 @@ impl Queue {
         Ok(state.sequence)
     }
 
-    /// The reserved entry of that size will not come. Its number stays unused.
-    pub fn unreserve(&self, bytes: usize) {
-        self.lock().limits.unreserve(bytes);
+    /// The reserved entry of that number and size will not come. Its number stays unused.
+    pub fn unreserve(&self, sequence: u64, bytes: usize) {
+        match &self.stream {
+            Some(stream) => stream.unreserve(sequence, &mut Wakes::default()),
+            None => self.lock().limits.unreserve(bytes),
+        }
     }
 
     /// A reserved entry is durable and may be taken. `reserve` must have been asked for its [`model::message::Message::size_bytes`].
     /// If it is in the journal and more waits than may be `resident`, or the pool is full, the message is let go.
     pub fn show(&self, sequence: u64, item: Item, resident: Resident, wakes: &mut Wakes) {
+        if let Some(stream) = &self.stream {
+            return stream.show(sequence, item, wakes);
+        }
         let mut state = self.lock();
         state.limits.unreserve(item.message.size_bytes());
         state.add(Entry { sequence, item }, resident, wakes);
@@ -197,6 +238,10 @@ impl Queue {
     ///
     /// If a limit is reached: the message is not in the queue.
     pub fn push(&self, item: Item, wakes: &mut Wakes) -> Result<(), Full> {
+        if let Some(stream) = &self.stream {
+            stream.push(item, wakes);
+            return Ok(());
+        }
         let mut state = self.lock();
         self.check(&state, item.message.size_bytes())?;
         state.sequence += 1;
@@ -206,64 +251,11 @@ impl Queue {
         Ok(())
     }
 
-    /// Puts back what was there before the broker stopped, in any order and beyond any limit, before the first consumer.
-    pub fn restore(&self, sequence: u64, item: Item) {
-        let mut state = self.lock();
-        state.sequence = state.sequence.max(sequence);
-        state.ready.insert(Entry { sequence, item });
-        self.note_expiry(&state);
-    }
-
-    /// The same for an entry without its message.
-    pub fn restore_absent(&self, sequence: u64, brief: Brief) {
-        let mut state = self.lock();
-        state.sequence = state.sequence.max(sequence);
-        state.ready.restore(sequence, brief);
-        self.note_expiry(&state);
-    }
-
-    /// The numbers of the entries whose messages are to be brought now, if any are: [`Self::fill`] or
-    /// [`Self::fetch_failed`] must follow, and until then there are no others. To be asked when [`Taken::absent`] says so. At
-    /// most `messages_max`, and, but for one message, `bytes_max`.
-    pub fn begin_fetch(&self, messages_max: usize, bytes_max: u64) -> Option<Vec<u64>> {
-        let mut state = self.lock();
-        if !state.ready.is_hungry() {
-            return None;
-        }
-        Some(state.ready.absent_mut()?.fetch(messages_max.max(1), bytes_max))
-    }
-
-    /// What was found of those that were `asked` for. Returns which of them wait and were not found: they are gone from
-    /// the queue.
-    pub fn fill(&self, asked: &[u64], found: Vec<(u64, Item)>, wakes: &mut Wakes) -> Vec<u64> {
-        let mut state = self.lock();
-        let entries = found.into_iter().map(|(sequence, item)| Entry { sequence, item });
-        state.ready.fill(entries.collect());
-        let lost = asked.iter().copied().filter(|one| state.ready.remove_absent(*one).is_some()).collect();
-        if let Some(absent) = state.ready.absent_mut() {
-            absent.fetching = false;
-        }
-        self.note_expiry(&state);
-        state.offer(wakes);
-        lost
-    }
-
-    /// They did not come this time. Whoever consumes is called, and asks again.
-    pub fn fetch_failed(&self, wakes: &mut Wakes) {
-        let mut state = self.lock();
-        if let Some(absent) = state.ready.absent_mut() {
-            absent.fetching = false;
-        }
-        state.offer(wakes);
-    }
-
-    /// Whether something waits to go elsewhere until its message has come.
-    pub fn has_due(&self) -> bool {
-        self.lock().ready.absent().is_some_and(|absent| !absent.due.is_empty())
-    }
-
     /// The next entry gets at least this number: those below were used in an earlier life.
     pub fn set_next_sequence(&self, next: u64) {
+        if let Some(stream) = &self.stream {
+            return stream.set_next_sequence(next);
+        }
         let mut state = self.lock();
         state.sequence = state.sequence.max(next.saturating_sub(1));
     }
@@ -280,110 +272,6 @@ impl Queue {
         state.sent_through = state.sent_through.max(sequence);
     }
 
-    /// Lets a consumer take. It is marked at once if something waits.
-    ///
-    /// # Errors
-    ///
-    /// If the queue is exclusive to another link, or was deleted.
-    pub fn attach(
-        &self,
-        consumer: ConsumerOptions,
-        readiness: &Arc<Readiness>,
-        wakes: &mut Wakes,
-    ) -> Result<ConsumerKey, Refusal> {
-        if matches!(self.owner, Owner::Link(link) if link != consumer.link) {
-            return Err(Refusal::Exclusive(self.options.name.clone()));
-        }
-        let mut state = self.lock();
-        if state.closed {
-            return Err(Refusal::NoQueue(self.options.name.clone()));
-        }
-        let key = state.consumers.attach(consumer, Arc::clone(readiness));
-        self.attached.store(state.consumers.len(), Ordering::Relaxed);
-        state.offer(wakes);
-        if self.feed.is_open() {
-            // Who takes sees to it that there is something.
-            state.consumers.call_all(wakes);
-        }
-        Ok(key)
-    }
-
-    /// The consumer takes no more. What it had not settled waits again, in its old place and counted as one more
-    /// attempt. Returns how many consumers are left.
-    pub fn detach(&self, key: ConsumerKey, wakes: &mut Wakes) -> usize {
-        let mut state = self.lock();
-        if let Some(gone) = state.consumers.detach(key) {
-            self.attached.store(state.consumers.len(), Ordering::Relaxed);
-            // Newest first, so that each finds its place at the front.
-            for entry in gone.unacked.into_newest_first() {
-                state.ready.insert(entry.again());
-            }
-            self.note_expiry(&state);
-            state.offer(wakes);
-        }
-        state.consumers.len()
-    }
-
-    /// Takes up to `max` entries for that consumer, oldest first, within its prefetch and, where others compete, its
-    /// share. Returns whether it could take more now; if not, it is marked again once it can.
-    pub fn take(&self, key: ConsumerKey, max: usize, now: WallMs, out: &mut Taken) -> bool {
-        // Dropped, and with it used, after the lock.
-        let mut wakes = Wakes::default();
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let wanted = state.consumers.allowance(key).min(max);
-        let Some(consumer) = state.consumers.get_mut(key) else { return false };
-        let mut taken = 0;
-        while taken < wanted {
-            let Some(entry) = state.ready.pop() else { break };
-            match state.ready.unfit(&entry.item, now) {
-                None => {
-                    taken += 1;
-                    state.sent_through = state.sent_through.max(entry.sequence);
-                    self.lend(consumer, entry, now, out);
-                }
-                Some(Unfit::Expired) => self.give_up(entry, Cause::Expired, out),
-                Some(Unfit::TooOften) => self.give_up(entry, Cause::DeliveryLimit, out),
-            }
-        }
-        let waiting = state.ready.available();
-        out.absent |= state.ready.is_hungry();
-        state.consumers.took(key, taken, waiting, &mut wakes)
-    }
-
-    /// Settles a delivery of that consumer.
-    pub fn settle(&self, key: ConsumerKey, tag: DeliveryTag, outcome: Outcome, wakes: &mut Wakes) -> Settled {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let Some(consumer) = state.consumers.get_mut(key) else { return Settled::Unknown };
-        let place = Place { queue: self.id, sequence: tag.0 };
-        if outcome == Outcome::Received {
-            let Some(item) = consumer.unacked.get_mut(tag.0) else { return Settled::Unknown };
-            item.stage = Stage::Received;
-            return Settled::Received { durable: item.durable.then_some(place) };
-        }
-        let Some(item) = consumer.unacked.take(tag.0) else { return Settled::Unknown };
-        let settled = match outcome {
-            Outcome::Requeued => {
-                state.ready.insert(Entry { sequence: tag.0, item }.again());
-                self.note_expiry(state);
-                Settled::Requeued
-            }
-            Outcome::Rejected if let Some(from) = &self.dead_letters => Settled::Dead(Dead {
-                from: Arc::clone(from),
-                place: item.durable.then_some(place),
-                message: item.message,
-                cause: Cause::Rejected,
-            }),
-            Outcome::Accepted | Outcome::Rejected | Outcome::Received => {
-                Settled::Removed { durable: item.durable.then_some(place), message: item.message }
-            }
-        };
-        state.consumers.freed(key);
-        state.offer(wakes);
-        settled
-    }
-
     /// The queue is deleted: returns whose consumers to tell. From now on it drops whatever comes and holds nothing.
     pub fn close(&self) -> Vec<(Arc<Readiness>, ConsumerId)> {
         self.close_if(|_| true).unwrap_or_default()
@@ -394,6 +282,12 @@ impl Queue {
         &self,
         may: impl FnOnce(QueueStats) -> bool,
     ) -> Option<Vec<(Arc<Readiness>, ConsumerId)>> {
+        if let Some(stream) = &self.stream {
+            let readers = stream.close_if(may)?;
+            self.attached.store(0, Ordering::Relaxed);
+            self.feed.close();
+            return Some(readers);
+        }
         let state = {
             let mut state = self.lock();
             let (on_the_way, _) = state.limits.reserved();
@@ -413,6 +307,9 @@ impl Queue {
     /// Drops so much of what waits, first come first, but nothing that is on loan, that its client has begun to receive, or that
     /// is on its way to the disk. Returns how many messages that were, and the places whose removal is to be journalled.
     pub fn purge(&self, most: usize) -> (usize, Vec<Place>) {
+        if let Some(stream) = &self.stream {
+            return stream.purge(most);
+        }
         let gone = {
             let mut state = self.lock();
             let gone = state.ready.take_first(most);
@@ -428,6 +325,9 @@ impl Queue {
     pub fn trim(&self, out: &mut Taken) {
         if self.overflow != Overflow::DropHead {
             return;
+        }
+        if let Some(stream) = &self.stream {
+            return stream.trim(out);
         }
         let mut gone = Vec::new();
         {
@@ -450,7 +350,10 @@ impl Queue {
     /// When to call [`Self::expire`], if that is sooner than what was said before; or `None`. To be asked whenever an entry
     /// came in or came back.
     pub fn ask_expiry(&self) -> Option<WallMs> {
-        let first = self.expires_first.load(Ordering::Acquire);
+        let first = match &self.stream {
+            Some(stream) => stream.expires_first(),
+            None => self.expires_first.load(Ordering::Acquire),
+        };
         if first >= self.expiry_asked.load(Ordering::Acquire) {
             return None;
         }
@@ -460,6 +363,10 @@ impl Queue {
     /// Drops what has expired without waiting for somebody to take it. Costs nothing while nothing can have. Whoever was to
     /// call it has done so: [`Self::ask_expiry`] says when to come again.
     pub fn expire(&self, now: WallMs, out: &mut Taken) {
+        if let Some(stream) = &self.stream {
+            self.expiry_asked.store(u64::MAX, Ordering::Release);
+            return stream.expire(now, out);
+        }
         let gone = {
             let mut state = self.lock();
             let gone = state.ready.expire(now, self.dead_letters.is_some());
@@ -477,11 +384,18 @@ impl Queue {
 
     /// Has all its consumers come, though there may be nothing to take: they are to see to its [`Self::feed`].
     pub fn call_consumers(&self, wakes: &mut Wakes) {
-        self.lock().consumers.call_all(wakes);
+        match &self.stream {
+            Some(stream) => stream.call_readers(wakes),
+            None => self.lock().consumers.call_all(wakes),
+        }
     }
 
     /// What waits in it, and what is on its way into it.
     pub fn waiting(&self) -> Waiting {
+        if let Some(stream) = &self.stream {
+            let (ready, messages, bytes) = stream.waiting();
+            return Waiting { ready, messages, bytes };
+        }
         let state = self.lock();
         let (ready, bytes) = (state.ready.len() as u64, state.ready.bytes());
         let (reserved, reserved_bytes) = state.limits.reserved();
@@ -490,23 +404,10 @@ impl Queue {
 
     /// How much is in it now.
     pub fn stats(&self) -> QueueStats {
-        self.lock().stats()
-    }
-
-    /// Makes a delivery of an entry, and a loan of it if it waits to be settled.
-    fn lend(&self, consumer: &mut Consumer, entry: Entry, now: WallMs, out: &mut Taken) {
-        let waits = consumer.options.settles.waits(entry.item.qos);
-        let sequence = entry.sequence;
-        let item = if waits {
-            let item = entry.item.clone();
-            consumer.unacked.lend(entry);
-            item
-        } else {
-            out.removed.extend(self.durable_place(&entry));
-            entry.item
-        };
-        let tag = DeliveryTag(if waits { sequence } else { 0 });
-        out.deliveries.push(item.into_delivery(consumer.options.id, tag, now));
+        match &self.stream {
+            Some(stream) => stream.stats(),
+            None => self.lock().stats(),
+        }
     }
 
     /// To be called under the lock when an entry joined those that wait.

@@ -13,6 +13,7 @@ use model::personal;
 use model::properties::{Properties, ReplyTo};
 use model::queue::{HeaderMatch, MatchMode};
 use model::refusal::Refusal;
+use model::stream::Start;
 
 use crate::codec::wire::FIELD_BYTES_MAX;
 use crate::packet::{self, SubscriptionId};
@@ -86,8 +87,8 @@ pub(crate) fn source(filter: TopicFilter<'_>, plain: &ExchangeName) -> Option<(E
             let exchange = if is(first, USER_LEVEL) { ExchangeName::USER } else { ExchangeName::SESSION };
             (!rest.is_empty()).then(|| (exchange, KeyPattern::new(rest.to_vec())))
         }
-        // Queues are consumed by name through another door; the default exchange has no bindings.
-        [first, ..] if is(first, EXCHANGE_LEVEL) || is(first, QUEUE_LEVEL) => None,
+        // Queues are consumed by name through another door, and streams are read; the default exchange has no bindings.
+        [first, ..] if [EXCHANGE_LEVEL, QUEUE_LEVEL, STREAM_LEVEL].iter().any(|own| is(first, own)) => None,
         [Level::Literal(first), ..] if first.starts_with('$') => {
             Some((ExchangeName::TOPIC, KeyPattern::new(filter.into_levels())))
         }
@@ -107,7 +108,7 @@ pub(crate) fn arguments(user: &[(ByteString, ByteString)]) -> Result<HeaderMatch
         .ok_or("the user property x-match must be all, any, all-with-x or any-with-x")?;
     let mut wanted: Vec<(ByteString, Option<ByteString>)> = Vec::new();
     for (name, value) in user {
-        let is_ours = [X_MATCH, Durability::HEADER].contains(&&**name);
+        let is_ours = [X_MATCH, Durability::HEADER, Start::HEADER].contains(&&**name);
         if !is_ours && !wanted.iter().any(|(known, _)| known == name) {
             // On their own, not on the read buffer.
             let copy = |text: &ByteString| ByteString::from(&**text);
@@ -198,7 +199,8 @@ pub(crate) fn properties_out(
     let has_none = from.is_none()
         && alias.is_none()
         && delivery.subscription_ids.is_empty()
-        && delivery.expires_in_ms.is_none();
+        && delivery.expires_in_ms.is_none()
+        && delivery.offset.is_none();
     if has_none {
         return None;
     }
@@ -218,8 +220,13 @@ pub(crate) fn properties_out(
         properties.response_topic = from.reply_to.as_ref().and_then(|to| response_topic(to, plain));
         properties.correlation_data = from.correlation.clone().filter(|bytes| bytes.len() <= FIELD_BYTES_MAX);
         let fits = |header: &&(ByteString, ByteString)| is_field(&header.0) && is_field(&header.1);
-        properties.user = from.headers.iter().filter(fits).cloned().collect();
+        // Whoever reads a stream gets the offset that it stands at, not one that it had somewhere else.
+        let is_own =
+            |header: &&(ByteString, ByteString)| delivery.offset.is_none() || &*header.0 != Start::HEADER;
+        properties.user = from.headers.iter().filter(fits).filter(is_own).cloned().collect();
     }
+    let offset = delivery.offset.map(|offset| (Start::HEADER.into(), offset.to_string().into()));
+    properties.user.extend(offset);
     Some(properties)
 }
 
@@ -268,9 +275,12 @@ pub(crate) fn reason(refusal: &Refusal, place: Place) -> Reason {
         Refusal::Busy(_) => Reason::ServerBusy,
         Refusal::ShuttingDown if place == Place::Connack => Reason::ServerUnavailable,
         Refusal::ShuttingDown => Reason::ServerShuttingDown,
-        Refusal::Inequivalent { .. } | Refusal::InUse { .. } | Refusal::NoVhost(_) | Refusal::Invalid(_) => {
-            Reason::ImplementationSpecific
-        }
+        Refusal::Inequivalent { .. }
+        | Refusal::AtOdds { .. }
+        | Refusal::NoStream(_)
+        | Refusal::InUse { .. }
+        | Refusal::NoVhost(_)
+        | Refusal::Invalid(_) => Reason::ImplementationSpecific,
     };
     if wanted.may_stand_in(place) { wanted } else { Reason::UnspecifiedError }
 }
@@ -285,6 +295,9 @@ const SESSION_LEVEL: &str = "$session";
 const SESSION: &str = "$session/";
 const QUEUE_LEVEL: &str = "$queue";
 const QUEUE: &str = "$queue/";
+const STREAM_LEVEL: &str = "$stream";
+/// What the filters begin with that name a stream.
+pub(crate) const STREAM: &str = "$stream/";
 
 #[cfg(test)]
 mod tests {

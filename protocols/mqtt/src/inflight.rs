@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU16;
 
 use model::delivery::DeliveryTag;
+use model::name::ConsumerId;
 
 use crate::packet::PacketId;
 
@@ -16,8 +17,17 @@ pub(crate) struct Inflight {
 
 #[derive(Debug, Clone, Copy)]
 struct Flight {
-    tag: DeliveryTag,
+    lent: Lent,
     stage: Stage,
+}
+
+/// A delivery, as the broker knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lent {
+    /// Whose: the session's own, or one that reads a stream.
+    pub(crate) consumer: ConsumerId,
+    /// Which.
+    pub(crate) tag: DeliveryTag,
 }
 
 /// How far a delivery has come (4.3.2, 4.3.3).
@@ -50,9 +60,9 @@ pub(crate) enum Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Done; the id is free.
-    Accept(DeliveryTag),
+    Accept(Lent),
     /// The client has it; PUBREL follows once that is durable.
-    Receive(DeliveryTag),
+    Receive(Lent),
     /// It is known to be durable: PUBREL, again.
     Pubrel,
     /// It came too early or twice.
@@ -78,8 +88,16 @@ impl Inflight {
         self.flights.contains_key(&id)
     }
 
-    pub(crate) fn start(&mut self, id: PacketId, tag: DeliveryTag, stage: Stage) {
-        self.flights.insert(id, Flight { tag, stage });
+    pub(crate) fn start(&mut self, id: PacketId, lent: Lent, stage: Stage) {
+        self.flights.insert(id, Flight { lent, stage });
+    }
+
+    /// An id for a delivery that has none for ever, behind the last one of these: far from those that the session's own
+    /// deliveries begin with, which would wait for it.
+    pub(crate) fn free_id(&self, last: u16) -> PacketId {
+        let below = (1..last).rev().chain((last.max(1)..=u16::MAX).rev());
+        let all = below.filter_map(NonZeroU16::new).map(PacketId);
+        all.into_iter().find(|id| !self.is_busy(*id)).unwrap_or(PacketId(NonZeroU16::MAX))
     }
 
     /// Takes a delivery one step further.
@@ -87,17 +105,17 @@ impl Inflight {
         let Some(flight) = self.flights.get_mut(&id) else {
             return Step::Unknown;
         };
-        let tag = flight.tag;
+        let lent = flight.lent;
         match (flight.stage, answer) {
             (Stage::Puback, Answer::Puback)
             | (Stage::Pubrec, Answer::PubrecError)
             | (Stage::Pubcomp, Answer::Pubcomp) => {
                 self.flights.remove(&id);
-                Step::Accept(tag)
+                Step::Accept(lent)
             }
             (Stage::Pubrec, Answer::Pubrec) => {
                 flight.stage = Stage::Receiving;
-                Step::Receive(tag)
+                Step::Receive(lent)
             }
             // A 3.x client may repeat its PUBREC; the answer stays the same.
             (Stage::Pubcomp, Answer::Pubrec) => Step::Pubrel,
@@ -136,21 +154,36 @@ mod tests {
     fn each_stage_has_its_answer() {
         // 4.3.2, 4.3.3
         let tag = DeliveryTag(7);
+        let lent = Lent { consumer: ConsumerId::SESSION, tag };
         let check = |stage: Stage, answer: Answer, expected: Step| {
             let mut inflight = Inflight::default();
-            inflight.start(Inflight::id_of(tag), tag, stage);
+            inflight.start(Inflight::id_of(tag), lent, stage);
             assert_eq!(inflight.answered(Inflight::id_of(tag), answer), expected, "{stage:?} {answer:?}");
         };
-        check(Stage::Puback, Answer::Puback, Step::Accept(tag));
+        check(Stage::Puback, Answer::Puback, Step::Accept(lent));
         check(Stage::Puback, Answer::Pubrec, Step::Violation);
-        check(Stage::Pubrec, Answer::Pubrec, Step::Receive(tag));
-        check(Stage::Pubrec, Answer::PubrecError, Step::Accept(tag));
+        check(Stage::Pubrec, Answer::Pubrec, Step::Receive(lent));
+        check(Stage::Pubrec, Answer::PubrecError, Step::Accept(lent));
         check(Stage::Pubrec, Answer::Pubcomp, Step::Ignore);
         check(Stage::Pubrec, Answer::Puback, Step::Violation);
         check(Stage::Receiving, Answer::Pubrec, Step::Ignore);
         check(Stage::Pubcomp, Answer::Pubrec, Step::Pubrel);
-        check(Stage::Pubcomp, Answer::Pubcomp, Step::Accept(tag));
+        check(Stage::Pubcomp, Answer::Pubcomp, Step::Accept(lent));
         let mut none = Inflight::default();
         assert_eq!(none.answered(Inflight::id_of(tag), Answer::Puback), Step::Unknown);
+    }
+
+    #[test]
+    fn an_id_that_is_free_is_found_from_the_top_down() {
+        let mut inflight = Inflight::default();
+        let lent = Lent { consumer: ConsumerId(1), tag: DeliveryTag(1) };
+        let mut last = 0;
+        for expected in [65_535, 65_534, 65_533] {
+            let id = inflight.free_id(last);
+            assert_eq!(id.get(), expected);
+            inflight.start(id, lent, Stage::Puback);
+            last = id.get();
+        }
+        assert_eq!((inflight.free_id(2).get(), inflight.free_id(1).get()), (1, 65_532));
     }
 }

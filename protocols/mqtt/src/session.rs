@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use model::delivery::Delivery;
 use model::event::{Ending, Event, Farewell, Opened};
+use model::name::ConsumerId;
 use model::outbox::{By, Outbox};
 use model::refusal::Refusal;
 use model::request::{Close, Proceed, Request};
@@ -32,6 +33,7 @@ mod keep_alive;
 mod publish;
 mod reauth;
 mod reply;
+mod streams;
 mod subscribe;
 mod ticket;
 
@@ -281,7 +283,9 @@ impl model::session::Session for Session {
 
     fn deliver(&mut self, deliveries: &mut Vec<Delivery>, _: Instant, out: &mut Outbox) {
         match &mut self.phase {
-            Phase::Open(open) => open.outgoing.deliver(deliveries, &open.limits, out),
+            Phase::Open(open) => {
+                open.outgoing.deliver(deliveries, open.subscriptions.streams(), &open.limits, out);
+            }
             Phase::Awaiting(_) | Phase::Opening(..) | Phase::Challenged(..) | Phase::Closed => {
                 deliveries.clear();
             }
@@ -431,9 +435,13 @@ impl Open {
                 publish::released(id, known, limits, out);
                 Ok(())
             }
-            Event::ConsumerCancelled(_) => Err(QUEUE_GONE),
-            // A session has one consumer, and what is taken back of it are bindings.
-            Event::Revoked { consumer: _, refusal: _ } => Ok(()),
+            Event::ConsumerCancelled(ConsumerId::SESSION) => Err(QUEUE_GONE),
+            Event::ConsumerCancelled(_) => Err(STREAM_GONE),
+            // Of the session's own consumer, what is taken back are bindings.
+            Event::Revoked { consumer, refusal: _ } => {
+                self.subscriptions.revoked(consumer);
+                Ok(())
+            }
             Event::Closing(Farewell::ShuttingDown) => {
                 Err(options.at_shutdown().unwrap_or_else(|| good_bye(Farewell::ShuttingDown)))
             }
@@ -499,5 +507,9 @@ const CONNECT_TIMEOUT: Fault =
     Fault::new(Reason::UnspecifiedError, "3.1.4: no CONNECT within the time for it");
 const EXPIRY_RAISED: Fault =
     Fault::new(Reason::ProtocolError, "3.14.2.2.2: DISCONNECT raises the session expiry from zero");
+const STREAM_GONE: Fault = Fault::new(
+    Reason::AdministrativeAction,
+    "a stream that the client reads was deleted by an administrator",
+);
 const QUEUE_GONE: Fault =
     Fault::new(Reason::AdministrativeAction, "the session's queue was deleted by an administrator");

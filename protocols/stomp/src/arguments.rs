@@ -4,6 +4,7 @@ use model::durability::Durability;
 use model::key::RoutingKey;
 use model::name::{ExchangeName, QueueName};
 use model::queue::{DeadLetter, Named, Overflow, QueueArguments, QueueDeclaration, QueueOptions};
+use model::stream::{self, Start};
 
 use crate::header_error::HeaderError;
 use crate::headers::Headers;
@@ -11,23 +12,44 @@ use crate::headers::Headers;
 /// Whether a header is about the queue that SEND or SUBSCRIBE may make, and so is no part of a message or a binding.
 pub(crate) fn is_about_a_queue(name: &str) -> bool {
     match name.strip_prefix("x-") {
-        Some(rest) => ARGUMENTS.contains(&rest) || UNSUPPORTED.contains(&name),
+        Some(rest) => ARGUMENTS.contains(&rest) || UNSUPPORTED.contains(&name) || name == Start::HEADER,
         None => matches!(name, "durable" | "auto-delete" | "exclusive" | "selector"),
     }
 }
 
-/// Refuses what would otherwise be ignored in silence. `x-queue-type` may say what every queue here is anyway.
+/// Refuses what would otherwise be ignored in silence.
 ///
 /// # Errors
 ///
 /// One of those headers is there.
 pub(crate) fn refuse_unsupported(headers: &Headers) -> Result<(), HeaderError> {
-    if let Some(kind) = headers.get("x-queue-type").filter(|kind| &***kind != "classic") {
-        let expected = "classic: this broker has no quorum queues and no streams";
-        return Err(HeaderError::value("x-queue-type", kind, expected));
+    if let Some(kind) = headers.get("x-queue-type") {
+        is_stream(kind)?;
     }
     let asked = UNSUPPORTED.into_iter().find(|name| headers.get(name).is_some());
     asked.map_or(Ok(()), |name| Err(HeaderError::Unsupported(name)))
+}
+
+fn is_stream(kind: &str) -> Result<bool, HeaderError> {
+    match kind {
+        "classic" => Ok(false),
+        "stream" => Ok(true),
+        other => {
+            let expected = "classic or stream: this broker has no quorum queues";
+            Err(HeaderError::value("x-queue-type", other, expected))
+        }
+    }
+}
+
+/// From where on SUBSCRIBE reads a stream, if it says so.
+///
+/// # Errors
+///
+/// The header has a value that means nothing.
+pub(crate) fn start(headers: &Headers) -> Result<Option<Start>, HeaderError> {
+    let Some(text) = headers.get(Start::HEADER) else { return Ok(None) };
+    let start = Start::parse(text);
+    start.map(Some).ok_or_else(|| HeaderError::value(Start::HEADER, text, Start::EXPECTED))
 }
 
 /// The queue of that name that SUBSCRIBE to `/queue/…` makes: durable and shared, unless its headers say
@@ -62,7 +84,10 @@ pub(crate) fn subscription_queue(
 ) -> Result<QueueDeclaration, HeaderError> {
     let mut asked = Asked::read(headers)?;
     let (exclusive, auto_delete) = (asked.exclusive, asked.auto_delete);
-    let durable = is_durable(headers);
+    // Of streams, nothing else can be.
+    let stream = asked.arguments.stream;
+    let durable = is_durable(headers) || (stream && asked.durable.is_none());
+    let auto_delete = auto_delete.or(stream.then_some(false));
     Ok(asked.declaration(name, durable, exclusive.unwrap_or(false), auto_delete.unwrap_or(true)))
 }
 
@@ -94,6 +119,7 @@ struct Asked {
     exclusive: Option<bool>,
     auto_delete: Option<bool>,
     single_active: Option<bool>,
+    stream: Option<bool>,
     ready_max: Option<u64>,
     ready_bytes_max: Option<u64>,
     arguments: QueueArguments,
@@ -145,6 +171,15 @@ impl Asked {
                 let max = u8::try_from(bounded("x-max-priority", value, 0..=255)?);
                 arguments.priority_max = max.ok().filter(|max| *max > 0);
             }
+            "x-queue-type" => {
+                arguments.stream = is_stream(value)?;
+                self.stream = Some(arguments.stream);
+            }
+            "x-max-age" => {
+                let age = stream::parse_age(value);
+                let age = age.ok_or_else(|| HeaderError::value("x-max-age", value, stream::AGE_EXPECTED))?;
+                arguments.age_max_ms = Some(age);
+            }
             Durability::HEADER => arguments.durability = Some(durability(value)?),
             "x-delivery-limit" => {
                 let limit = bounded("x-delivery-limit", value, 0..=u32::MAX.into())?;
@@ -194,6 +229,7 @@ impl Asked {
             exclusive: self.exclusive.is_some(),
             auto_delete: self.auto_delete.is_some(),
             single_active: self.single_active.is_some(),
+            stream: self.stream.is_some(),
         };
         let arguments = std::mem::take(&mut self.arguments);
         QueueDeclaration { options: options.with(|all| *all = arguments), named }
@@ -245,7 +281,7 @@ fn check_name(name: &'static str, value: &str) -> Result<(), HeaderError> {
 }
 
 /// What can be asked of a queue, without the `x-`.
-const ARGUMENTS: [&str; 12] = [
+const ARGUMENTS: [&str; 13] = [
     "message-ttl",
     "expires",
     "max-length",
@@ -258,10 +294,19 @@ const ARGUMENTS: [&str; 12] = [
     "single-active-consumer",
     "durability",
     "queue-type",
+    "max-age",
 ];
 
 /// What RabbitMQ does for a queue or a subscription, and we do not.
-const UNSUPPORTED: [&str; 2] = ["x-queue-mode", "selector"];
+const UNSUPPORTED: [&str; 7] = [
+    "x-queue-mode",
+    "selector",
+    "x-stream-max-segment-size-bytes",
+    "x-initial-cluster-size",
+    "x-queue-leader-locator",
+    "x-stream-filter",
+    "x-stream-match-unfiltered",
+];
 
 /// The longest time, in milliseconds: RabbitMQ's.
 const MS_MAX: u64 = u32::MAX as u64;

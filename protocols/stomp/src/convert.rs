@@ -11,6 +11,7 @@ use model::name::{ExchangeName, PublicationId, QueueName};
 use model::properties::{Properties, ReplyTo};
 use model::qos::Qos;
 use model::queue::{HeaderMatch, MatchMode};
+use model::stream::Start;
 
 use crate::arguments::{durability, is_about_a_queue};
 use crate::destination::{Address, DestinationError, Destinations, TEMPORARY_PREFIX};
@@ -296,7 +297,7 @@ const OURS: [&str; 9] = [
 const SENT_TO: &str = "x-destination";
 
 /// The headers of MESSAGE that we write from properties.
-const OF_MESSAGE: [&str; 8] = [
+const OF_MESSAGE: [&str; 9] = [
     "content-type",
     "correlation-id",
     "reply-to",
@@ -305,6 +306,7 @@ const OF_MESSAGE: [&str; 8] = [
     "expiration",
     "retain",
     "x-delivery-count",
+    Start::HEADER,
 ];
 
 /// The headers of SUBSCRIBE that mean something by themselves: all others are arguments of the binding.

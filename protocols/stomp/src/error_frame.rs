@@ -221,6 +221,8 @@ impl From<&Refusal> for Fault {
             Refusal::Inequivalent { .. } => {
                 ("precondition_failed", "Ask for the same options, or delete it first.")
             }
+            Refusal::AtOdds { .. } => ("precondition_failed", "Leave the header out."),
+            Refusal::NoStream(_) => ("precondition_failed", "Check the name, or declare it as a stream."),
             Refusal::LimitReached(_) => {
                 ("resource_error", "Use less, or raise the limit in the configuration.")
             }

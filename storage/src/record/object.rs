@@ -154,7 +154,7 @@ pub(crate) fn read_rested(from: &mut Reader<'_>) -> Result<Rested, RecordError> 
     Ok(Rested { life: Incarnation(from.u32()?), sent_through: from.u64()? })
 }
 
-/// The arguments of a queue, but whether one consumer takes all, and its durability: the tag says that.
+/// The arguments of a queue, but whether one consumer takes all, its durability, and what only streams have: the tag says that.
 pub(crate) fn put_queue_arguments(out: &mut Vec<u8>, arguments: &QueueArguments) {
     let QueueArguments {
         message_ttl_ms,
@@ -165,6 +165,8 @@ pub(crate) fn put_queue_arguments(out: &mut Vec<u8>, arguments: &QueueArguments)
         delivery_limit,
         single_active: _,
         durability: _,
+        stream: _,
+        age_max_ms: _,
     } = arguments;
     put_option(out, *message_ttl_ms, put_u64);
     put_option(out, *expires_ms, put_u64);
@@ -205,6 +207,8 @@ pub(crate) fn read_queue_arguments(from: &mut Reader<'_>) -> Result<QueueArgumen
         delivery_limit: from.option(Reader::u32)?,
         single_active: false,
         durability: None,
+        stream: false,
+        age_max_ms: None,
     })
 }
 

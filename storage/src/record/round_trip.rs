@@ -317,10 +317,11 @@ fn queue_arguments() -> impl Strategy<Value = QueueArguments> {
         vec![Overflow::DropHead, Overflow::RejectPublish, Overflow::RejectPublishDlx, Overflow::DropNew];
     let dead_letter = (exchange_name(), of(text()))
         .prop_map(|(exchange, key)| DeadLetter { exchange, key: key.map(RoutingKey::new) });
-    let rest = any::<(Option<u64>, Option<u64>, Option<u8>, Option<u32>, bool)>();
+    let rest = any::<(Option<u64>, Option<u64>, Option<u8>, Option<u32>, bool, bool, Option<u64>)>();
     let all = (of(select(overflows)), of(dead_letter), of(durability()), rest);
     all.prop_map(|(overflow, dead_letter, durability, rest)| {
-        let (message_ttl_ms, expires_ms, priority_max, delivery_limit, single_active) = rest;
+        let (message_ttl_ms, expires_ms, priority_max, delivery_limit, single_active, stream, age_max_ms) =
+            rest;
         QueueArguments {
             message_ttl_ms,
             expires_ms,
@@ -328,8 +329,10 @@ fn queue_arguments() -> impl Strategy<Value = QueueArguments> {
             dead_letter,
             priority_max,
             delivery_limit,
-            single_active,
+            single_active: single_active && !stream,
             durability,
+            stream,
+            age_max_ms: age_max_ms.filter(|_| stream),
         }
     })
 }

@@ -5,6 +5,7 @@ use model::durability::Durability;
 use model::key::RoutingKey;
 use model::name::{ExchangeName, QueueName};
 use model::queue::{DeadLetter, Overflow, QueueArguments, QueueOptions};
+use model::stream;
 use serde_json::{Map, Value, json};
 
 use super::arguments::{Fields, checked};
@@ -21,11 +22,7 @@ pub(crate) fn read(name: &str, body: &Value) -> Result<QueueOptions, String> {
     }
     let mut fields = Fields::of("queue", Some(body))?;
     let mut asked = Fields::of("queue.arguments", fields.take("arguments").as_ref())?;
-    for kind in [fields.text("type")?, asked.text("x-queue-type")?].into_iter().flatten() {
-        if !["classic", "default"].contains(&kind.as_str()) {
-            return Err(format!("the type of the queue is {kind:?}; there are classic queues alone"));
-        }
-    }
+    let stream = is_stream(fields.text("type")?, asked.text("x-queue-type")?)?;
     let durable = fields.truth("durable", true)?;
     let auto_delete = fields.truth("auto_delete", false)?;
     if fields.truth("exclusive", false)? {
@@ -33,7 +30,7 @@ pub(crate) fn read(name: &str, body: &Value) -> Result<QueueOptions, String> {
     }
     let ready_max = asked.number("x-max-length", 0..=u64::MAX)?;
     let ready_bytes_max = asked.number("x-max-length-bytes", 0..=u64::MAX)?;
-    let arguments = arguments(&mut asked)?;
+    let arguments = QueueArguments { stream, ..arguments(&mut asked)? };
     asked.end(ARGUMENTS)?;
     fields.pass_over(&["name", "vhost", "node", "user_who_performed_action"]);
     fields.end(&["durable", "auto_delete", "arguments"])?;
@@ -47,6 +44,21 @@ pub(crate) fn read(name: &str, body: &Value) -> Result<QueueOptions, String> {
         arguments: None,
     };
     Ok(options.with(|all| *all = arguments))
+}
+
+/// What the two places say that may say it.
+fn is_stream(field: Option<String>, argument: Option<String>) -> Result<bool, String> {
+    let read = |kind: String| match kind.as_str() {
+        "classic" | "default" => Ok(false),
+        "stream" => Ok(true),
+        other => Err(format!("the type of the queue is {other:?}; there are classic queues and streams")),
+    };
+    match (field.map(read).transpose()?, argument.map(read).transpose()?) {
+        (Some(one), Some(other)) if one != other => {
+            Err("type and arguments.x-queue-type say different things of the queue".to_owned())
+        }
+        (one, other) => Ok(one.or(other).unwrap_or(false)),
+    }
 }
 
 fn arguments(asked: &mut Fields) -> Result<QueueArguments, String> {
@@ -72,6 +84,11 @@ fn arguments(asked: &mut Fields) -> Result<QueueArguments, String> {
             )
         }
     };
+    let age = asked.text("x-max-age")?;
+    let age_max_ms = age.map(|text| {
+        let ms = stream::parse_age(&text);
+        ms.ok_or_else(|| format!("x-max-age is {text:?}: {} is wanted", stream::AGE_EXPECTED))
+    });
     if let Some(mode) = asked.text("x-queue-mode")?
         && mode != "default"
     {
@@ -86,6 +103,8 @@ fn arguments(asked: &mut Fields) -> Result<QueueArguments, String> {
         delivery_limit: delivery_limit.and_then(|limit| u32::try_from(limit).ok()),
         single_active: asked.truth("x-single-active-consumer", false)?,
         durability,
+        stream: false,
+        age_max_ms: age_max_ms.transpose()?,
     })
 }
 
@@ -112,7 +131,7 @@ pub(crate) fn write(view: &QueueView, usual: (u64, u64)) -> Value {
     json!({
         "name": view.name,
         "vhost": "/",
-        "type": "classic",
+        "type": view.kind,
         "durable": view.durable,
         "auto_delete": view.auto_delete,
         "exclusive": view.exclusive,
@@ -131,9 +150,13 @@ fn written(view: &QueueView, usual: (u64, u64)) -> Map<String, Value> {
     let length = view.max_length.filter(|max| *max != usual.0);
     let bytes = view.max_length_bytes.filter(|max| *max != usual.1);
     // What a queue does of which nothing was said; with a limit, that would mean another thing.
-    let is_usual = view.overflow == Overflow::RejectPublish.as_str() && length.is_none() && bytes.is_none();
+    let is_stream = view.kind == "stream";
+    let is_usual = is_stream
+        || (view.overflow == Overflow::RejectPublish.as_str() && length.is_none() && bytes.is_none());
     put("x-max-length", length.map(Value::from));
     put("x-max-length-bytes", bytes.map(Value::from));
+    put("x-queue-type", is_stream.then_some(Value::from("stream")));
+    put("x-max-age", view.max_age_ms.map(|ms| Value::from(stream::age_text(ms))));
     put("x-overflow", (!is_usual).then(|| Value::from(view.overflow)));
     put("x-message-ttl", view.message_ttl_ms.map(Value::from));
     put("x-expires", view.expires_ms.map(Value::from));
@@ -161,6 +184,7 @@ const ARGUMENTS: &[&str] = &[
     Durability::HEADER,
     "x-queue-type",
     "x-queue-mode",
+    "x-max-age",
 ];
 
 /// The longest time, in milliseconds: RabbitMQ's.
@@ -194,6 +218,24 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_written_as_it_is_read() {
+        let body = json!({"x-queue-type": "stream", "x-max-age": "7D", "x-max-length-bytes": 1000});
+        let options = read("s", &json!({ "arguments": body })).unwrap();
+        let arguments = options.arguments.as_ref().unwrap();
+        assert_eq!((arguments.stream, arguments.age_max_ms), (true, Some(7 * 86_400_000)));
+        let view = QueueView {
+            kind: "stream",
+            max_length_bytes: Some(1000),
+            max_age_ms: arguments.age_max_ms,
+            overflow: "drop-head",
+            ..QueueView::default()
+        };
+        let written = write(&view, (1_000_000, 1 << 30));
+        assert_eq!((&written["type"], &written["arguments"]), (&json!("stream"), &body));
+        assert!(read("s", &json!({"type": "stream"})).unwrap().is_stream());
+    }
+
+    #[test]
     fn limits_that_are_the_brokers_own_are_not_said_and_then_neither_is_what_goes_without_saying() {
         let usual = (1_000_000, 1 << 30);
         let view = QueueView {
@@ -212,7 +254,8 @@ mod tests {
     fn what_is_not_understood_is_refused_by_name() {
         for (body, word) in [
             (json!({"arguments": {"x-queue-type": "quorum"}}), "quorum"),
-            (json!({"type": "stream"}), "stream"),
+            (json!({"type": "stream", "arguments": {"x-queue-type": "classic"}}), "different"),
+            (json!({"arguments": {"x-max-age": "week"}}), "7D"),
             (json!({"exclusive": true}), "exclusive"),
             (json!({"arguments": {"x-max-length": -1}}), "x-max-length"),
             (json!({"arguments": {"x-max-length": "5"}}), "x-max-length"),

@@ -33,6 +33,8 @@ pub struct ExchangeView {
 pub struct QueueView {
     /// The name.
     pub name: String,
+    /// `classic`, from which messages are taken, or `stream`, which is read.
+    pub kind: &'static str,
     /// Survives a restart, with its persistent messages.
     pub durable: bool,
     /// Belongs to one connection or one session.
@@ -51,6 +53,16 @@ pub struct QueueView {
     pub message_ttl_ms: Option<u64>,
     /// How long it stays without being used, in milliseconds.
     pub expires_ms: Option<u64>,
+    /// Of a stream: how long an entry stays, in milliseconds.
+    pub max_age_ms: Option<u64>,
+    /// Of a stream in which there is something: the offset of its oldest entry.
+    pub first_offset: Option<u64>,
+    /// The same of the newest.
+    pub last_offset: Option<u64>,
+    /// When the oldest came in, in milliseconds since 1970: to a part in 32 of how long entries stay.
+    pub first_at_ms: Option<u64>,
+    /// When the newest came in.
+    pub last_at_ms: Option<u64>,
     /// Where what it gives up goes.
     pub dead_letter_exchange: Option<String>,
     /// With which key, as RabbitMQ writes it.
@@ -113,8 +125,10 @@ impl QueueView {
         let none = QueueArguments::default();
         let arguments = queue.arguments().unwrap_or(&none);
         let dead_letter = arguments.dead_letter.as_ref();
+        let ends = queue.stream_ends().and_then(|stream| stream.ends);
         Self {
             name: options.name.to_string(),
+            kind: if queue.is_stream() { "stream" } else { "classic" },
             durable: options.durable,
             exclusive: options.exclusive,
             auto_delete: options.auto_delete,
@@ -127,6 +141,11 @@ impl QueueView {
             overflow: queue.overflow().as_str(),
             message_ttl_ms: arguments.message_ttl_ms,
             expires_ms: arguments.expires_ms,
+            max_age_ms: arguments.age_max_ms,
+            first_offset: ends.map(|[(first, _), _]| first),
+            last_offset: ends.map(|[_, (last, _)]| last),
+            first_at_ms: ends.map(|[(_, at), _]| at.0),
+            last_at_ms: ends.map(|[_, (_, at)]| at.0),
             dead_letter_exchange: dead_letter.map(|letter| letter.exchange.to_string()),
             dead_letter_key: dead_letter
                 .and_then(|letter| Some((letter.key.as_ref()?, letter.exchange.as_str().is_empty())))

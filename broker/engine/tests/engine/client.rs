@@ -178,7 +178,7 @@ impl Client {
 
     /// Consumes a queue as it is, or makes it.
     pub(crate) async fn consume(&mut self, id: u32, queue: Target) -> Result<Qos, Refusal> {
-        let consumer = Consumer { id: ConsumerId(id), acknowledges: false, prefetch: None };
+        let consumer = Consumer { id: ConsumerId(id), acknowledges: false, prefetch: None, start: None };
         let retained = Replay::Never;
         self.subscribe_to(Subscription { source: None, queue, consumer: Some(consumer), retained }).await
     }
@@ -205,7 +205,7 @@ impl Client {
             grant: Grant { qos: Qos::AtLeastOnce, ..Grant::default() },
         };
         let has_session = self.opened.client.is_some();
-        let consumer = Consumer { id: ConsumerId(9), acknowledges: false, prefetch: None };
+        let consumer = Consumer { id: ConsumerId(9), acknowledges: false, prefetch: None, start: None };
         self.subscribe_to(Subscription {
             source: Some(source),
             queue: if has_session { Target::Session } else { Target::Private },

@@ -185,7 +185,7 @@ async fn a_hook_is_told_what_a_client_wants_no_more() {
     client.ask(unsubscribe("rewrite/b"));
     assert!(matches!(client.event().await, Event::Unsubscribed { .. }));
     let mut other = Client::connect(&broker).await;
-    let consumer = Consumer { id: ConsumerId(1), acknowledges: false, prefetch: None };
+    let consumer = Consumer { id: ConsumerId(1), acknowledges: false, prefetch: None, start: None };
     let private = Subscription { queue: Target::Private, consumer: Some(consumer), ..subscription("c") };
     other.subscribe_to(private).await.unwrap();
     other.delete(1).await;

@@ -64,7 +64,7 @@ async fn a_subscription_without_a_session_gets_all_as_well() {
     retain(&broker, 0..300).await;
     for (acknowledges, prefetch) in [(false, None), (true, None), (true, Some(1))] {
         let mut sub = Client::connect(&broker).await;
-        let consumer = Some(Consumer { id: ConsumerId(7), acknowledges, prefetch });
+        let consumer = Some(Consumer { id: ConsumerId(7), acknowledges, prefetch, start: None });
         let (source, queue) = (Some(source(Qos::AtLeastOnce, None)), Target::Private);
         let subscription = Subscription { source, queue, consumer, retained: Replay::IfNew };
         sub.subscribe_to(subscription).await.unwrap();

@@ -157,7 +157,7 @@ async fn a_name_in_a_subscription_is_refused_and_never_another_users() {
     let subscription = Subscription {
         source: Some(source),
         queue: Target::Declare(Box::new(options.into())),
-        consumer: Some(Consumer { id: ConsumerId(1), acknowledges: false, prefetch: None }),
+        consumer: Some(Consumer { id: ConsumerId(1), acknowledges: false, prefetch: None, start: None }),
         retained: Replay::Never,
     };
     assert!(matches!(kim.subscribe_to(subscription).await, Err(Refusal::Invalid(_))));

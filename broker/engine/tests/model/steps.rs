@@ -148,6 +148,7 @@ impl World {
             id: ConsumerId(id),
             acknowledges,
             prefetch: consumer.prefetch.map(|prefetch| prefetch as u32),
+            start: None,
         };
         let name = format!("own{id}");
         let (queue, target, source, allowed) = if dice.once_in(4) {

@@ -364,7 +364,7 @@ impl World {
         }
         let (at, id) = (self.connect(), self.next());
         let consumer = Consumer { id, acknowledges: true, prefetch: None };
-        let asked = request::Consumer { id: ConsumerId(id), acknowledges: true, prefetch: None };
+        let asked = request::Consumer { id: ConsumerId(id), acknowledges: true, prefetch: None, start: None };
         let queue = Target::Existing(QueueName::new(name));
         let subscription =
             Subscription { source: None, queue, consumer: Some(asked), retained: Replay::Never };

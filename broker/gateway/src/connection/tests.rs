@@ -422,7 +422,7 @@ fn say(out: &mut Outbox, line: &str) {
 
 fn consume() -> Request {
     let queue = Target::Declare(Box::new(lines().into()));
-    let consumer = Consumer { id: ConsumerId(1), acknowledges: false, prefetch: None };
+    let consumer = Consumer { id: ConsumerId(1), acknowledges: false, prefetch: None, start: None };
     let subscription =
         Subscription { source: None, queue, consumer: Some(consumer), retained: Replay::Never };
     Request::Subscribe(Box::new(Subscribe { ticket: Ticket(1), subscriptions: vec![subscription] }))

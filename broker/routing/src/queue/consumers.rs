@@ -53,8 +53,8 @@ impl Settles {
 /// Names a consumer within its queue. Never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConsumerKey {
-    slot: u32,
-    generation: u32,
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
 }
 
 /// One that takes.

@@ -51,6 +51,7 @@ impl Item {
             stage: self.stage,
             expires_in_ms: self.message.expires_at.map(left),
             message: self.message,
+            offset: None,
         }
     }
 

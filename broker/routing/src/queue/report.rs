@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::change::Place;
 use model::delivery::Delivery;
 use model::message::Message;
+use model::time::WallMs;
 
 use crate::queue::dead::Dead;
 
@@ -47,6 +48,17 @@ pub enum Settled {
     },
     /// The entry waits again.
     Requeued,
+    /// It was read from a stream, where it stays.
+    Read,
+}
+
+/// How far a stream reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamEnds {
+    /// Offset of its oldest entry and of its newest, and when they came in; `None`: it is empty.
+    pub ends: Option<[(u64, WallMs); 2]>,
+    /// What comes next gets this offset, or a higher one.
+    pub next: u64,
 }
 
 /// How much is in a queue.

@@ -7,9 +7,11 @@ use model::delivery::{Delivery, DeliveryTag, Outcome, Stage};
 use model::message::Message;
 use model::name::{ConsumerId, QueueId};
 use model::qos::Qos;
+use model::refusal::Refusal;
 
 use super::*;
-use crate::queue::consumers::Settles;
+use crate::queue::consumers::{ConsumerKey, ConsumerOptions, Settles};
+use crate::queue::report::Settled;
 use crate::testing::{item, message, options, queue};
 
 const NOW: WallMs = WallMs(1_000);
@@ -163,7 +165,7 @@ fn limits_count_what_waits_and_what_is_on_its_way_to_the_disk() {
     queue.push(item("1"), &mut Wakes::default()).unwrap();
     queue.push(item("1"), &mut Wakes::default()).unwrap();
     assert_eq!(queue.reserve(1), Err(messages));
-    queue.unreserve(6);
+    queue.unreserve(1, 6);
     queue.push(item("123456"), &mut Wakes::default()).unwrap();
     assert_eq!(queue.push(item("1"), &mut Wakes::default()), Err(messages));
     // On loan is not waiting.
@@ -186,7 +188,7 @@ fn what_is_restored_comes_in_order_and_numbers_go_on_behind_it() {
     assert_eq!(taken, [3, 5, 7]);
     assert_eq!(queue.reserve(0), Ok(8));
     queue.set_next_sequence(20);
-    queue.unreserve(0);
+    queue.unreserve(8, 0);
     assert_eq!(queue.reserve(0), Ok(20));
 }
 

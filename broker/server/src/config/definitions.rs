@@ -85,20 +85,25 @@ fn exchange(section: &Section) -> ExchangeOptions {
 }
 
 fn queue(section: &Section) -> Result<QueueOptions, ConfigError> {
-    let overflow = match section.word("overflow") {
-        "drop-head" => Overflow::DropHead,
-        "reject-publish-dlx" => Overflow::RejectPublishDlx,
-        _ => Overflow::RejectPublish,
+    let stream = section.word("type") == "stream";
+    let overflow = match section.text("overflow") {
+        Some("drop-head") => Some(Overflow::DropHead),
+        Some("reject-publish-dlx") => Some(Overflow::RejectPublishDlx),
+        Some(_) => Some(Overflow::RejectPublish),
+        // Of streams there is one way, which goes without saying.
+        None => (!stream).then_some(Overflow::RejectPublish),
     };
     let arguments = QueueArguments {
         message_ttl_ms: section.number_if_set("message_ttl"),
         expires_ms: section.number_if_set("expires"),
-        overflow: Some(overflow),
+        overflow,
         dead_letter: dead_letter(section)?,
         priority_max: section.number_if_set("max_priority").and_then(|max| max.try_into().ok()),
         delivery_limit: section.number_if_set("delivery_limit").and_then(|limit| limit.try_into().ok()),
         single_active: section.truth("single_active_consumer"),
         durability: section.text("durability").and_then(Durability::named),
+        stream,
+        age_max_ms: section.number_if_set("max_age"),
     };
     Ok(QueueOptions {
         name: QueueName::new(section.word("name")),

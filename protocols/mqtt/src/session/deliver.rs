@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::delivery::{Delivery, DeliveryTag, Outcome, Stage as Reached};
 use model::event::Submitted;
-use model::name::{ConsumerId, ExchangeName};
+use model::name::ExchangeName;
 use model::outbox::{Outbox, Wire};
 use model::qos::Qos;
 use model::refusal::Refusal;
@@ -17,11 +17,12 @@ use smallvec::smallvec;
 use crate::alias::{Alias, AliasesOut};
 use crate::codec::publish::{Outgoing as Form, Shared};
 use crate::convert;
-use crate::inflight::{Answer, Inflight, Stage, Step};
+use crate::inflight::{Answer, Inflight, Lent, Stage, Step};
 use crate::limits::Limits;
 use crate::packet::{Ack, Guarantee, Packet, PacketId};
 use crate::reason::{Fault, Place, Reason};
 use crate::session::reply;
+use crate::session::streams::Streams;
 use crate::session::ticket::{QUIET, Tickets};
 use crate::version::Version;
 
@@ -36,6 +37,8 @@ pub(crate) struct Outgoing {
     held: VecDeque<Delivery>,
     /// PUBRECs on their way to the disk, in order; PUBREL follows.
     receiving: VecDeque<(Ticket, PacketId)>,
+    /// The id of the last delivery from a stream: those are found as they are needed.
+    last_id: u16,
 }
 
 impl Outgoing {
@@ -46,6 +49,7 @@ impl Outgoing {
             inflight: Inflight::default(),
             held: VecDeque::new(),
             receiving: VecDeque::new(),
+            last_id: 0,
         }
     }
 
@@ -55,8 +59,17 @@ impl Outgoing {
     }
 
     /// Sends all of `deliveries`, or keeps them until their packet id is free.
-    pub(crate) fn deliver(&mut self, deliveries: &mut Vec<Delivery>, limits: &Limits, out: &mut Outbox) {
-        for delivery in deliveries.drain(..) {
+    pub(crate) fn deliver(
+        &mut self,
+        deliveries: &mut Vec<Delivery>,
+        streams: &Streams,
+        limits: &Limits,
+        out: &mut Outbox,
+    ) {
+        for mut delivery in deliveries.drain(..) {
+            if delivery.offset.is_some() && !streams.prepare(&mut delivery) {
+                continue;
+            }
             if self.held.is_empty() {
                 self.send_or_hold(delivery, limits, out);
             } else {
@@ -69,32 +82,45 @@ impl Outgoing {
         if delivery.qos == Qos::AtMostOnce {
             // One that cannot be sent is gone.
             self.write(&delivery, Guarantee::AtMostOnce, limits, &mut out.wire);
+            if delivery.tag != NOTHING_TO_SETTLE {
+                settle(lent(&delivery), Outcome::Accepted, out);
+            }
             return;
         }
-        let id = Inflight::id_of(delivery.tag);
+        let id = self.id_for(&delivery);
         if self.inflight.is_busy(id) {
             self.held.push_back(delivery);
             return;
         }
         if delivery.qos == Qos::ExactlyOnce && delivery.stage == Reached::Received {
             // [MQTT-4.3.3-6]: PUBLISH never again, PUBREL always.
-            self.inflight.start(id, delivery.tag, Stage::Pubcomp);
+            self.inflight.start(id, lent(&delivery), Stage::Pubcomp);
             reply::send(limits, Packet::Pubrel(Ack::success(id)), &mut out.wire);
             return;
         }
         if self.write(&delivery, Guarantee::new(delivery.qos, id), limits, &mut out.wire) {
             let stage = if delivery.qos == Qos::ExactlyOnce { Stage::Pubrec } else { Stage::Puback };
-            self.inflight.start(id, delivery.tag, stage);
+            self.inflight.start(id, lent(&delivery), stage);
         } else {
             // [MQTT-3.1.2-25]: as if it had been sent and acknowledged.
-            settle(delivery.tag, Outcome::Accepted, out);
+            settle(lent(&delivery), Outcome::Accepted, out);
         }
+    }
+
+    fn id_for(&mut self, delivery: &Delivery) -> PacketId {
+        if delivery.offset.is_none() {
+            return Inflight::id_of(delivery.tag);
+        }
+        let id = self.inflight.free_id(self.last_id);
+        self.last_id = id.get();
+        id
     }
 
     /// Sends what was held, as far as ids are free.
     fn resume(&mut self, limits: &Limits, out: &mut Outbox) {
         let is_free = |inflight: &Inflight, delivery: &Delivery| {
-            delivery.qos == Qos::AtMostOnce || !inflight.is_busy(Inflight::id_of(delivery.tag))
+            let needs_none = delivery.qos == Qos::AtMostOnce || delivery.offset.is_some();
+            needs_none || !inflight.is_busy(Inflight::id_of(delivery.tag))
         };
         while self.held.front().is_some_and(|delivery| is_free(&self.inflight, delivery)) {
             if let Some(delivery) = self.held.pop_front() {
@@ -162,7 +188,8 @@ impl Outgoing {
             Version::V5 => {
                 let is_own = !self.aliases.is_empty()
                     || !delivery.subscription_ids.is_empty()
-                    || delivery.expires_in_ms.is_some();
+                    || delivery.expires_in_ms.is_some()
+                    || delivery.offset.is_some();
                 (!is_own).then_some(Dialect::Mqtt5)
             }
         }
@@ -182,15 +209,15 @@ impl Outgoing {
         out: &mut Outbox,
     ) -> Result<(), Fault> {
         match self.inflight.answered(id, answer) {
-            Step::Accept(tag) => {
-                settle(tag, Outcome::Accepted, out);
+            Step::Accept(lent) => {
+                settle(lent, Outcome::Accepted, out);
                 self.resume(limits, out);
             }
-            Step::Receive(tag) => {
+            Step::Receive(lent) => {
                 // [MQTT-4.3.3-6] holds over a restart too: PUBREL waits until this is durable.
                 let ticket = tickets.next();
                 self.receiving.push_back((ticket, id));
-                out.requests.push(submit(ticket, true, tag, Outcome::Received));
+                out.requests.push(submit(ticket, true, lent, Outcome::Received));
             }
             Step::Pubrel => reply::ack(limits, Packet::Pubrel, id, Reason::Success, None, &mut out.wire),
             // 4.3.3: the client is told to let go of an id that we do not know; in 3.x without saying why.
@@ -249,14 +276,20 @@ fn encode_shared(delivery: &Delivery, version: Version, plain: &ExchangeName) ->
     form.to_shared()
 }
 
-fn settle(tag: DeliveryTag, outcome: Outcome, out: &mut Outbox) {
-    out.requests.push(submit(QUIET, false, tag, outcome));
+const fn lent(delivery: &Delivery) -> Lent {
+    Lent { consumer: delivery.consumer, tag: delivery.tag }
 }
 
-fn submit(ticket: Ticket, answer: bool, tag: DeliveryTag, outcome: Outcome) -> Request {
-    let settle = Settle { consumer: ConsumerId::SESSION, tag, outcome };
+fn settle(lent: Lent, outcome: Outcome, out: &mut Outbox) {
+    out.requests.push(submit(QUIET, false, lent, outcome));
+}
+
+fn submit(ticket: Ticket, answer: bool, lent: Lent, outcome: Outcome) -> Request {
+    let Lent { consumer, tag } = lent;
+    let settle = Settle { consumer, tag, outcome };
     Request::Submit(Submit { ticket, answer, operations: smallvec![Operation::Settle(settle)] })
 }
 
+const NOTHING_TO_SETTLE: DeliveryTag = DeliveryTag(0);
 const WRONG_ACK: Fault =
     Fault::new(Reason::ProtocolError, "4.3: an acknowledgement that belongs to another QoS than the message");

@@ -314,6 +314,8 @@ fn acknowledged(refusal: &Refusal, limits: &Limits, place: Place) -> Result<Reas
         | Refusal::InUse { .. }
         | Refusal::Exclusive(_)
         | Refusal::Inequivalent { .. }
+        | Refusal::AtOdds { .. }
+        | Refusal::NoStream(_)
         | Refusal::LimitReached(_)
         | Refusal::Busy(_)
         | Refusal::Banned { .. }

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use bytestring::ByteString;
+use model::durability::Durability;
 use model::grant::Grant;
-use model::name::ShareName;
+use model::name::{ConsumerId, ShareName};
 use model::outbox::Outbox;
 use model::qos::Qos;
 use model::queue::HeaderMatch;
@@ -13,6 +14,7 @@ use model::request::{
     Replay, Request, Source, Subscribe as Ask, Subscription, Target, Ticket, Unsubscribe as AskNot,
     Unsubscription,
 };
+use model::stream::Start;
 use smallvec::SmallVec;
 
 use crate::convert;
@@ -20,6 +22,7 @@ use crate::limits::{Limits, Options};
 use crate::packet::{Filter, Packet, PacketId, Properties, RetainHandling, Suback, Subscribe, Unsubscribe};
 use crate::reason::{Fault, Place, Reason};
 use crate::session::reply;
+use crate::session::streams::{self, Streams, Wanted};
 use crate::session::ticket::Tickets;
 use crate::topic::{FilterError, TopicFilter};
 use crate::version::Version;
@@ -28,6 +31,7 @@ use crate::version::Version;
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     waiting: Vec<Waiting>,
+    streams: Streams,
 }
 
 /// A SUBACK or an UNSUBACK in the making: one slot per filter, in the order of the filters [MQTT-3.9.3-1],
@@ -46,6 +50,8 @@ struct Waiting {
 enum Slot {
     /// The broker will say; the QoS that was asked for.
     Asked(Qos),
+    /// The same of a stream, by who reads it, and with the QoS that is granted.
+    Reads(ConsumerId, Qos),
     /// Refused by us.
     Refused(Reason),
 }
@@ -54,6 +60,16 @@ impl Subscriptions {
     /// Whether so many requests are unanswered that reading on would only make it more.
     pub(crate) fn is_full(&self) -> bool {
         self.waiting.len() >= WAITING_MAX
+    }
+
+    /// What the client reads of streams.
+    pub(crate) const fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    /// What that one got is denied by now.
+    pub(crate) fn revoked(&mut self, consumer: ConsumerId) {
+        self.streams.forget(consumer);
     }
 
     /// A SUBSCRIBE came in.
@@ -71,48 +87,28 @@ impl Subscriptions {
     ) -> Result<(), Fault> {
         let is_too_much = packet.filters.len() > options.subscriptions_per_packet;
         let mut slots = Vec::with_capacity(packet.filters.len());
-        let mut subscriptions = Vec::new();
-        let user = packet.properties.as_deref().map_or(&[][..], |properties| &properties.user);
-        let arguments = convert::arguments(user);
-        let durability = convert::durability(user);
-        let mut why = None;
+        let mut asking = Asking::new(packet, limits, options);
         for filter in &packet.filters {
-            let source = if is_too_much {
+            let slot = if is_too_much {
                 Err(Reason::QuotaExceeded)
             } else {
-                parse(&filter.text, limits, options)?
-                    .and_then(|parsed| source(parsed, filter, packet.properties.as_deref(), limits, options))
+                match parse(&filter.text, limits, options)? {
+                    Ok(parsed) => asking.ask(parsed, filter, &mut self.streams),
+                    Err(reason) => Err(reason),
+                }
             };
-            match source {
-                Ok(mut source) => {
-                    match durability {
-                        Ok(level) => source.grant.durability = level,
-                        Err(text) => {
-                            why = Some(text.into());
-                            slots.push(Slot::Refused(Reason::ImplementationSpecific));
-                            continue;
-                        }
-                    }
-                    if convert::has_arguments(&source.exchange, &options.exchange) {
-                        match &arguments {
-                            Ok(arguments) => source.arguments.clone_from(arguments),
-                            Err(text) => {
-                                why = Some((*text).into());
-                                slots.push(Slot::Refused(Reason::ImplementationSpecific));
-                                continue;
-                            }
-                        }
-                    }
-                    slots.push(Slot::Asked(filter.qos));
-                    subscriptions.push(subscription(source, filter.retain_handling));
+            slots.push(slot.unwrap_or_else(|reason| {
+                if let Err(beyond) = options.check_bytes(filter.text.len()) {
+                    asking.why.get_or_insert_with(|| beyond.to_string().into());
                 }
-                Err(reason) => {
-                    if let Err(beyond) = options.check_bytes(filter.text.len()) {
-                        why.get_or_insert_with(|| beyond.to_string().into());
-                    }
-                    slots.push(Slot::Refused(reason));
-                }
-            }
+                Slot::Refused(reason)
+            }));
+        }
+        let Asking { subscriptions, over, why, .. } = asking;
+        if !over.is_empty() {
+            // Nobody waits for the answer: what begins in its place is answered.
+            let ticket = tickets.next();
+            out.requests.push(Request::Unsubscribe(Box::new(AskNot { ticket, subscriptions: over })));
         }
         let ticket = tickets.next();
         self.waiting.push(Waiting { ticket, id: packet.id, slots, why });
@@ -154,6 +150,16 @@ impl Subscriptions {
                     }
                     None => Reason::UnspecifiedError,
                 },
+                Slot::Reads(consumer, qos) => match results.next() {
+                    Some(Ok(_)) => granted(qos),
+                    Some(Err(refusal)) => {
+                        self.streams.forget(consumer);
+                        let reason = refused(&refusal, qos, limits)?;
+                        why.get_or_insert_with(|| refusal.to_string());
+                        reason
+                    }
+                    None => Reason::UnspecifiedError,
+                },
             });
         }
         let properties = why.filter(|_| limits.may_explain).map(reply::explained);
@@ -177,16 +183,24 @@ impl Subscriptions {
         let mut subscriptions = Vec::new();
         for text in &packet.filters {
             let parsed = parse(text, limits, options)?;
-            let binding = parsed.and_then(|parsed| {
-                let share = parsed.share().map(ShareName::new);
-                let (exchange, pattern) =
-                    convert::source(parsed, &options.exchange).ok_or(Reason::TopicFilterInvalid)?;
-                Ok(Unsubscription::Binding { exchange, pattern, share })
+            let stream = Wanted::of(text).filter(|_| parsed.is_ok());
+            let ending = stream.map(|wanted| match wanted.map(|wanted| self.streams.stop(&wanted)) {
+                Ok(Some(ending)) => Ok(ending),
+                Ok(None) => Err(Reason::NoSubscriptionExisted),
+                Err(_) => Err(Reason::TopicFilterInvalid),
             });
-            match binding {
-                Ok(binding) => {
+            let binding = || {
+                parsed.and_then(|parsed| {
+                    let share = parsed.share().map(ShareName::new);
+                    let (exchange, pattern) =
+                        convert::source(parsed, &options.exchange).ok_or(Reason::TopicFilterInvalid)?;
+                    Ok(Unsubscription::Binding { exchange, pattern, share })
+                })
+            };
+            match ending.unwrap_or_else(binding) {
+                Ok(ending) => {
                     slots.push(Slot::Asked(Qos::AtMostOnce));
-                    subscriptions.push(binding);
+                    subscriptions.push(ending);
                 }
                 Err(reason) => slots.push(Slot::Refused(reason)),
             }
@@ -218,7 +232,7 @@ impl Subscriptions {
         let mut existed = existed.into_iter();
         let reasons = waiting.slots.into_iter().map(|slot| match slot {
             Slot::Refused(reason) => reason,
-            Slot::Asked(_) => {
+            Slot::Asked(_) | Slot::Reads(..) => {
                 if existed.next().unwrap_or(false) {
                     Reason::Success
                 } else {
@@ -238,6 +252,94 @@ impl Subscriptions {
             self.waiting = Vec::new();
         }
         Some(waiting)
+    }
+}
+
+/// What the filters of a SUBSCRIBE ask the broker for, one after the other.
+struct Asking<'a> {
+    properties: Option<&'a Properties>,
+    limits: &'a Limits,
+    options: &'a Options,
+    arguments: Result<HeaderMatch, &'static str>,
+    durability: Result<Durability, &'static str>,
+    start: Result<Option<Start>, Cow<'static, str>>,
+    /// What is to begin.
+    subscriptions: Vec<Subscription>,
+    /// What ends before.
+    over: Vec<Unsubscription>,
+    /// Why something is refused.
+    why: Option<Cow<'static, str>>,
+}
+
+impl<'a> Asking<'a> {
+    fn new(packet: &'a Subscribe, limits: &'a Limits, options: &'a Options) -> Self {
+        let properties = packet.properties.as_deref();
+        let user = properties.map_or(&[][..], |properties| &properties.user);
+        Self {
+            properties,
+            limits,
+            options,
+            arguments: convert::arguments(user),
+            durability: convert::durability(user),
+            start: streams::start(user),
+            subscriptions: Vec::new(),
+            over: Vec::new(),
+            why: None,
+        }
+    }
+
+    /// Asks for one; or the reason why not.
+    fn ask(
+        &mut self,
+        parsed: TopicFilter<'_>,
+        filter: &Filter,
+        streams: &mut Streams,
+    ) -> Result<Slot, Reason> {
+        if let Some(wanted) = Wanted::of(&filter.text) {
+            return self.read(wanted, filter, streams);
+        }
+        let mut source = source(parsed, filter, self.properties, self.limits, self.options)?;
+        source.grant.durability = match self.durability {
+            Ok(level) => level,
+            Err(text) => return Err(self.refuse(Reason::ImplementationSpecific, text)),
+        };
+        if convert::has_arguments(&source.exchange, &self.options.exchange) {
+            match &self.arguments {
+                Ok(arguments) => source.arguments.clone_from(arguments),
+                Err(text) => {
+                    let text = *text;
+                    return Err(self.refuse(Reason::ImplementationSpecific, text));
+                }
+            }
+        }
+        self.subscriptions.push(subscription(source, filter.retain_handling));
+        Ok(Slot::Asked(filter.qos))
+    }
+
+    fn read(
+        &mut self,
+        wanted: Result<Wanted<'_>, &'static str>,
+        filter: &Filter,
+        streams: &mut Streams,
+    ) -> Result<Slot, Reason> {
+        let wanted = wanted.map_err(|text| self.refuse(Reason::TopicFilterInvalid, text))?;
+        let start = match &self.start {
+            Ok(start) => *start,
+            Err(text) => {
+                let text = text.clone();
+                return Err(self.refuse(Reason::ImplementationSpecific, text));
+            }
+        };
+        let ids = subscription_ids(self.properties);
+        let (consumer, subscription, over) = streams.read(&wanted, start, filter.qos, ids, self.limits);
+        self.subscriptions.push(subscription);
+        self.over.extend(over);
+        Ok(Slot::Reads(consumer, streams::granted(filter.qos)))
+    }
+
+    fn refuse(&mut self, reason: Reason, text: impl Into<Cow<'static, str>>) -> Reason {
+        self.why = Some(text.into());
+        reason
     }
 }
 
@@ -289,20 +391,20 @@ fn source(
 ) -> Result<Source, Reason> {
     let share = parsed.share().map(ShareName::new);
     let (exchange, pattern) = convert::source(parsed, &options.exchange).ok_or(Reason::TopicFilterInvalid)?;
-    let subscription_ids: SmallVec<[u32; 1]> = properties
-        .into_iter()
-        .flat_map(|properties| &properties.subscription_ids)
-        .map(|id| id.get())
-        .collect();
     let grant = Grant {
         qos: filter.qos,
-        subscription_ids,
+        subscription_ids: subscription_ids(properties),
         // A share has no publisher of its own to leave out [MQTT-3.8.3-4].
         no_local: filter.no_local || (limits.is_bridge && share.is_none()),
         retain_as_published: filter.retain_as_published || limits.is_bridge,
         ..Grant::default()
     };
     Ok(Source { exchange, pattern, arguments: HeaderMatch::default(), share, grant })
+}
+
+fn subscription_ids(properties: Option<&Properties>) -> SmallVec<[u32; 1]> {
+    let all = properties.into_iter().flat_map(|properties| &properties.subscription_ids);
+    all.map(|id| id.get()).collect()
 }
 
 fn subscription(source: Source, retain_handling: RetainHandling) -> Subscription {

@@ -230,6 +230,7 @@ pub(crate) fn deliver(message: Arc<Message>, tag: u64, qos: Qos) -> Delivery {
         attempts: 0,
         stage: Stage::Published,
         expires_in_ms: None,
+        offset: None,
     }
 }
 

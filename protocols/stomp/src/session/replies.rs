@@ -54,7 +54,7 @@ pub(super) fn address(
     };
     let queue = format!("{}{}", QueueName::FOR_REPLIES, unguessable());
     let key = RoutingKey::from(queue.as_str());
-    let consumer = Consumer { id, acknowledges: false, prefetch: None };
+    let consumer = Consumer { id, acknowledges: false, prefetch: None, start: None };
     let target = Target::Replies(QueueName::new(&queue));
     let subscription =
         Subscription { source: None, queue: target, consumer: Some(consumer), retained: Replay::Never };

@@ -15,6 +15,7 @@ use model::refusal::Refusal;
 use model::request::{
     Consumer, Replay, Request, Source, Subscribe, Subscription, Target, Unsubscribe, Unsubscription,
 };
+use model::stream::Start;
 use model::wire_cache::Dialect;
 
 use crate::ack::{AckMode, Name, Shape};
@@ -69,6 +70,7 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
         id,
         acknowledges: mode != AckMode::Auto,
         prefetch: prefetch.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        start: arguments::start(&frame.headers)?,
     };
     let subscription = Subscription { source, queue, consumer: Some(consumer), retained };
     let ticket = online.pending.wait(Online::work(Kind::Subscribe(id), receipts_of(frame), frame));
@@ -288,6 +290,9 @@ pub(super) fn message(online: &mut Online, delivery: &Delivery, out: &mut Outbox
     buf.extend_from_slice(redelivered);
     if delivery.attempts > 0 {
         plain_header(buf, "x-delivery-count", delivery.attempts);
+    }
+    if let Some(offset) = delivery.offset {
+        plain_header(buf, Start::HEADER, offset);
     }
     if let Some(left_ms) = delivery.expires_in_ms {
         plain_header(buf, "expiration", left_ms);

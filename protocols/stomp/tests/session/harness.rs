@@ -276,5 +276,6 @@ pub(crate) fn delivery(consumer: ConsumerId, tag: u64, message: &Arc<Message>) -
         attempts: 0,
         stage: Stage::Published,
         expires_in_ms: None,
+        offset: None,
     }
 }

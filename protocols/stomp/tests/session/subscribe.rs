@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
+use model::delivery::Delivery;
 use model::durability::Durability;
 use model::event::Event;
 use model::key::{KeyPattern, Level};
@@ -9,6 +10,7 @@ use model::queue::{
 };
 use model::refusal::Refusal;
 use model::request::{Replay, Source, Target, Unsubscription};
+use model::stream::Start;
 use stomp::options::Options;
 use stomp::version::Version;
 
@@ -182,17 +184,23 @@ fn queue_arguments_are_read_from_headers() {
         delivery_limit: Some(6),
         single_active: false,
         durability: Some(Durability::Os),
+        stream: false,
+        age_max_ms: None,
     };
+    let named = Named { stream: true, ..Named::default() };
     let wanted = QueueOptions { ready_max: Some(3), ready_bytes_max: Some(4), ..queue("q") };
     let wanted = wanted.with(|all| *all = arguments.clone());
     let mut peer = Peer::online(Version::V1_2);
     peer.feed(&format!("SUBSCRIBE\nid:0\ndestination:/queue/q\n{headers}\n\n\0"));
-    assert_eq!(peer.subscription().1.queue, Target::Declare(Box::new(wanted.clone().into())));
+    assert_eq!(
+        peer.subscription().1.queue,
+        Target::Declare(Box::new(QueueDeclaration { options: wanted.clone(), named }))
+    );
     peer.feed(&format!("SEND\ndestination:/queue/q\n{headers}\n\n\0"));
     let publish = peer.publish();
     // Of SEND it is the message that is to outlive so much, and not all that will come into the queue.
     let wanted = wanted.with(|all| all.durability = None);
-    assert_eq!(publish.declare.as_deref(), Some(&wanted.into()));
+    assert_eq!(publish.declare.as_deref(), Some(&QueueDeclaration { options: wanted, named }));
     let own = [("x-durability".into(), "os".into())];
     assert_eq!(publish.properties.unwrap().headers, own, "all others are no part of the message");
     // A queue of a subscription's own may be bounded as well.
@@ -206,6 +214,31 @@ fn queue_arguments_are_read_from_headers() {
     let Target::Declare(other) = peer.subscription().1.queue else { panic!("a queue") };
     let to = other.options.arguments.unwrap().dead_letter.unwrap();
     assert_eq!((to.exchange, to.key), (ExchangeName::DEFAULT, key("a.b")));
+}
+
+#[test]
+fn a_stream_is_declared_and_read_from_where_a_header_says_and_messages_say_their_offset() {
+    let mut peer = Peer::online(Version::V1_2);
+    let stream = "x-queue-type:stream\nx-max-age:7D\nx-stream-offset:last=50";
+    peer.feed(&format!("SUBSCRIBE\nid:0\ndestination:/queue/s\n{stream}\n\n\0"));
+    let subscription = peer.subscription().1;
+    let consumer = subscription.consumer.unwrap();
+    assert_eq!(consumer.start, Some(Start::Last(50)));
+    let Target::Declare(asked) = subscription.queue else { panic!("a queue") };
+    let arguments = asked.options.arguments.unwrap();
+    assert_eq!((arguments.stream, arguments.age_max_ms), (true, Some(7 * 86_400_000)));
+    let message = topic("a", "x");
+    peer.deliver(vec![Delivery { offset: Some(17), ..delivery(consumer.id, 0, &message) }]);
+    assert_eq!(&**peer.frame().header("x-stream-offset").unwrap(), "17");
+    // One that is bound to keys stays as well.
+    let named = "x-queue-name:n\nx-queue-type:stream";
+    peer.feed(&format!("SUBSCRIBE\nid:1\ndestination:/topic/a\n{named}\n\n\0"));
+    let Target::Declare(asked) = peer.subscription().1.queue else { panic!("a queue") };
+    assert!(asked.options.durable && !asked.options.auto_delete && !asked.options.exclusive);
+    for wrong in ["x-stream-offset:-50", "x-max-age:7", "x-queue-type:quorum", "x-stream-filter:a"] {
+        let frame = format!("SUBSCRIBE\nid:0\ndestination:/queue/s\n{wrong}\n\n\0");
+        assert_eq!(Peer::online(Version::V1_2).refused(&frame), "Invalid header", "{wrong}");
+    }
 }
 
 #[test]

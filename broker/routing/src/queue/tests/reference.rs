@@ -228,7 +228,7 @@ impl Pair {
             }
             Step::Unreserve(at) if !self.reserved.is_empty() => {
                 let (sequence, came) = self.reserved.swap_remove(at.index(self.reserved.len()));
-                self.queue.unreserve(made(&late(came), sequence).message.size_bytes());
+                self.queue.unreserve(sequence, made(&late(came), sequence).message.size_bytes());
             }
             Step::Show(_) | Step::Unreserve(_) => {}
             Step::Attach { settles, prefetch } => {
@@ -424,7 +424,7 @@ impl Pair {
         let expected = held.durable.then_some(Place { queue: QueueId(1), sequence: tag });
         let dies = outcome == Outcome::Rejected && self.arguments.dead_letter.is_some();
         match settled {
-            Settled::Unknown => panic!("{tag} is on loan"),
+            Settled::Unknown | Settled::Read => panic!("{tag} is on loan"),
             Settled::Received { durable } => {
                 assert_eq!((outcome, durable), (Outcome::Received, expected));
                 held.stage = Stage::Received;

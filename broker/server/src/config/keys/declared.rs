@@ -29,6 +29,12 @@ pub(crate) const EXCHANGE: &[Key] = &[
 
 pub(crate) const QUEUE: &[Key] = &[
     Key::value("name", Type::Name, Required, "Its name."),
+    Key::value(
+        "type",
+        Type::OneOf(&["classic", "stream"]),
+        Is("classic"),
+        "Whether messages are taken from it, or read and stay there for other readers (`x-queue-type`).",
+    ),
     Key::value("durable", Type::Truth, Is("true"), "Survives a restart, with its persistent messages."),
     Key::value("auto_delete", Type::Truth, Is("false"), "Goes when its last consumer goes."),
     Key::value(
@@ -44,9 +50,15 @@ pub(crate) const QUEUE: &[Key] = &[
         "The most bytes of keys and payloads that wait in it.",
     ),
     Key::value(
+        "max_age",
+        Type::Duration { min_ms: 1_000, max_ms: 100 * 365 * 86_400_000 },
+        Unset("as long as there is room"),
+        "Of a stream: how long a message stays in it (`x-max-age`).",
+    ),
+    Key::value(
         "overflow",
         Type::OneOf(&["reject-publish", "drop-head", "reject-publish-dlx"]),
-        Is("reject-publish"),
+        Unset("`reject-publish`; a stream: `drop-head`"),
         "What happens when it is full: the publisher is refused, or the oldest message goes (`x-overflow`).",
     ),
     Key::value(
