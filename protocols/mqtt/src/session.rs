@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use model::delivery::Delivery;
@@ -16,7 +16,7 @@ use crate::codec::{self, DecodeError, Rules};
 use crate::convert;
 use crate::inflight::Answer;
 use crate::limits::{Limits, Options};
-use crate::packet::{Connect, Disconnect, Packet};
+use crate::packet::{Connect, Disconnect, Kind, Packet};
 use crate::reason::{Fault, Place, Reason};
 use crate::session::connect::Greeting;
 use crate::session::deliver::Outgoing;
@@ -53,6 +53,8 @@ pub struct Session {
 enum Phase {
     /// CONNECT is due by then.
     Awaiting(Instant),
+    /// What came is no CONNECT to be taken, and by then we say so: of a 5.0 client, in its words, as soon as it is seen that it is one.
+    Refusing(DecodeError, Instant),
     /// CONNECT was passed on; nothing is read until the broker has answered.
     Opening(Box<Greeting>, Instant),
     /// The client was asked to show who it is, and is in by then.
@@ -87,7 +89,7 @@ impl Session {
         Self { options, address, phase: Phase::Awaiting(until) }
     }
 
-    fn greet(&mut self, bytes: &mut BytesMut, until: Instant, out: &mut Outbox) {
+    fn greet(&mut self, bytes: &mut BytesMut, until: Instant, now: Instant, out: &mut Outbox) {
         let rules = self.options.rules(None, self.options.packet_max);
         // Once it is refused, the packet is gone.
         let speaks_five = announces_five(bytes);
@@ -99,6 +101,14 @@ impl Session {
             }
             Ok(Some(_)) => hang_up(&DecodeError::NotConnect.into(), out),
             Err(error) => {
+                let Some(speaks_five) = speaks_five else {
+                    // A fixed header is refused before the version is there. How bytes arrive changes nothing: it is waited for.
+                    // Whoever announces a length that cannot be, and then nothing, has less time than a client that is slow.
+                    let wait_max =
+                        if error == DecodeError::Flags { until } else { until.min(now + VERSION_WAIT) };
+                    self.phase = Phase::Refusing(error, wait_max);
+                    return;
+                };
                 // [MQTT-3.1.4-1]: in 3.x a CONNECT that is none gets no answer.
                 let form = if error == DecodeError::LevelOfMqisdp {
                     Some(Version::V31)
@@ -146,7 +156,11 @@ impl Session {
                 }
                 Phase::Challenged(greeting, until)
             }
-            other @ (Phase::Awaiting(_) | Phase::Challenged(..) | Phase::Open(_) | Phase::Closed) => other,
+            other @ (Phase::Awaiting(_)
+            | Phase::Refusing(..)
+            | Phase::Challenged(..)
+            | Phase::Open(_)
+            | Phase::Closed) => other,
         };
     }
 
@@ -230,9 +244,9 @@ impl Session {
 impl model::session::Session for Session {
     fn receive(&mut self, bytes: &mut BytesMut, now: Instant, out: &mut Outbox) {
         let result = match &mut self.phase {
-            Phase::Awaiting(until) => {
+            Phase::Awaiting(until) | Phase::Refusing(_, until) => {
                 let until = *until;
-                self.greet(bytes, until, out);
+                self.greet(bytes, until, now, out);
                 Ok(())
             }
             Phase::Challenged(..) => {
@@ -261,7 +275,10 @@ impl model::session::Session for Session {
                 Ok(())
             }
             // Nothing can be said before CONNACK but CONNACK [MQTT-3.14.0-1].
-            (Event::Closing(farewell), Phase::Awaiting(_) | Phase::Opening(..) | Phase::Challenged(..)) => {
+            (
+                Event::Closing(farewell),
+                Phase::Awaiting(_) | Phase::Refusing(..) | Phase::Opening(..) | Phase::Challenged(..),
+            ) => {
                 hang_up(&good_bye(farewell), out);
                 Ok(())
             }
@@ -275,7 +292,11 @@ impl model::session::Session for Session {
                 | Event::Reauthenticated(_)
                 | Event::Expires(_)
                 | Event::Closing(_),
-                Phase::Awaiting(_) | Phase::Opening(..) | Phase::Challenged(..) | Phase::Closed,
+                Phase::Awaiting(_)
+                | Phase::Refusing(..)
+                | Phase::Opening(..)
+                | Phase::Challenged(..)
+                | Phase::Closed,
             ) => Ok(()),
         };
         self.conclude(result, out);
@@ -286,22 +307,28 @@ impl model::session::Session for Session {
             Phase::Open(open) => {
                 open.outgoing.deliver(deliveries, open.subscriptions.streams(), &open.limits, out);
             }
-            Phase::Awaiting(_) | Phase::Opening(..) | Phase::Challenged(..) | Phase::Closed => {
-                deliveries.clear();
-            }
+            Phase::Awaiting(_)
+            | Phase::Refusing(..)
+            | Phase::Opening(..)
+            | Phase::Challenged(..)
+            | Phase::Closed => deliveries.clear(),
         }
     }
 
     fn window(&self) -> usize {
         match &self.phase {
             Phase::Open(open) => open.outgoing.window(&open.limits),
-            Phase::Awaiting(_) | Phase::Opening(..) | Phase::Challenged(..) | Phase::Closed => 0,
+            Phase::Awaiting(_)
+            | Phase::Refusing(..)
+            | Phase::Opening(..)
+            | Phase::Challenged(..)
+            | Phase::Closed => 0,
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Awaiting(until) | Phase::Challenged(_, until) => Some(*until),
+            Phase::Awaiting(until) | Phase::Refusing(_, until) | Phase::Challenged(_, until) => Some(*until),
             Phase::Open(open) => {
                 let cut = open.ending.and_then(|ending| ending.until.checked_add(self.options.token_grace));
                 open.keep_alive.deadline().into_iter().chain(cut).min()
@@ -317,13 +344,21 @@ impl model::session::Session for Session {
                 hang_up(&CONNECT_TIMEOUT, out);
                 Ok(())
             }
+            Phase::Refusing(error, until) if *until <= now => {
+                hang_up(&Fault::from(*error), out);
+                Ok(())
+            }
             Phase::Challenged(greeting, until) if *until <= now => {
                 connect::refuse(&greeting.limits, &reauth::UNANSWERED, &self.options, &mut out.wire);
                 hang_up(&reauth::UNANSWERED, out);
                 Ok(())
             }
             Phase::Open(open) => open.expire(&self.options, now),
-            Phase::Awaiting(_) | Phase::Opening(..) | Phase::Challenged(..) | Phase::Closed => Ok(()),
+            Phase::Awaiting(_)
+            | Phase::Refusing(..)
+            | Phase::Opening(..)
+            | Phase::Challenged(..)
+            | Phase::Closed => Ok(()),
         };
         self.conclude(result, out);
     }
@@ -494,14 +529,36 @@ fn good_bye(farewell: Farewell) -> Fault {
     }
 }
 
-/// Whether the bytes start as a CONNECT of 5.0 does, so that its sender understands a reason code.
-fn announces_five(bytes: &[u8]) -> bool {
-    let is_size = |byte: &u8| byte & 0x80 != 0;
-    bytes.split_first().is_some_and(|(first, rest)| {
-        let rest = rest.iter().position(|byte| !is_size(byte)).and_then(|last| rest.get(last + 1..));
-        first >> 4 == 1 && rest.is_some_and(|rest| rest.starts_with(b"\x00\x04MQTT\x05"))
-    })
+/// Whether the bytes start as a CONNECT of 5.0 does, so that its sender understands a reason code; `None` if more are needed to
+/// tell. A length that has no end within its four bytes tells that they do not.
+fn announces_five(bytes: &[u8]) -> Option<bool> {
+    let (first, rest) = bytes.split_first()?;
+    if first >> 4 != Kind::Connect as u8 {
+        return Some(false);
+    }
+    let size = rest.get(..SIZE_BYTES_MAX).unwrap_or(rest);
+    let Some(last) = size.iter().position(|byte| byte & 0x80 == 0) else {
+        return (size.len() == SIZE_BYTES_MAX).then_some(false);
+    };
+    let announced = size.iter().take(last + 1).rev().fold(0, |sum, byte| sum << 7 | usize::from(byte & 0x7f));
+    if announced < FIVE.len() {
+        return Some(false);
+    }
+    let body = rest.get(last + 1..).unwrap_or_default();
+    if body.len() < FIVE.len() && FIVE.starts_with(body) {
+        return None;
+    }
+    Some(body.starts_with(FIVE))
 }
+
+/// The name and the version in a CONNECT of 5.0 (3.1.2.1, 3.1.2.2).
+const FIVE: &[u8] = b"\x00\x04MQTT\x05";
+
+/// The bytes of a remaining length (2.1.4).
+const SIZE_BYTES_MAX: usize = 4;
+
+/// How long the version is waited for of a client whose CONNECT is refused by its length.
+const VERSION_WAIT: Duration = Duration::from_secs(1);
 
 const CONNECT_TIMEOUT: Fault =
     Fault::new(Reason::UnspecifiedError, "3.1.4: no CONNECT within the time for it");

@@ -97,6 +97,59 @@ fn a_stranger_gets_an_answer_it_can_read() {
 }
 
 #[test]
+fn what_a_stranger_is_told_does_not_depend_on_how_its_bytes_arrive() {
+    let told = |pieces: &[&[u8]]| {
+        let mut client = Client::stranger(V5, Options::default());
+        for piece in pieces {
+            if client.closed().is_none() {
+                client.raw(piece);
+            }
+        }
+        let said = client.bytes();
+        (said, client.closed().map(str::to_owned))
+    };
+    for level in [3, 4, 5, 6] {
+        // Wrong flags; a length that is too large, or has a byte too many; a packet that ends before the version.
+        for (first, size) in
+            [(0x13, &[0x0D][..]), (0x10, &[0x80, 0x80, 0x08]), (0x10, &[0x8D, 0x00]), (0x10, &[0x06])]
+        {
+            let connect = [&[first], size, b"\x00\x04MQTT", &[level], b"\x02\x00\x00\x00\x00\x01c"].concat();
+            let at_once = told(&[&connect]);
+            assert!(at_once.1.is_some(), "{connect:02X?}");
+            for cut in 0..connect.len() {
+                let (start, end) = connect.split_at(cut);
+                assert_eq!(told(&[start, end]), at_once, "{connect:02X?}, cut at {cut}");
+            }
+            let bytes: Vec<&[u8]> = connect.chunks(1).collect();
+            assert_eq!(told(&bytes), at_once, "{connect:02X?}, byte by byte");
+        }
+    }
+}
+
+#[test]
+fn whoever_is_refused_by_a_header_and_says_no_more_is_not_waited_for() {
+    let check = |bytes: &[u8], patience: Duration, reason: &str| {
+        let mut client = Client::stranger(V5, Options::default());
+        client.raw(bytes);
+        assert_eq!(client.closed(), None);
+        client.wait(patience - Duration::from_millis(1));
+        client.raw(b"");
+        assert_eq!(client.closed(), None);
+        client.wait(Duration::from_millis(1));
+        assert!(client.closed().is_some_and(|closed| closed.contains(reason)), "{:?}", client.closed());
+        assert!(client.bytes().is_empty());
+    };
+    let second = Duration::from_secs(1);
+    check(b"\x10\xFF\xFF\xFF\x7F", second, "MQTT-3.2.2-15");
+    check(b"\x10\x80\x80\x08\x00\x04MQ", second, "MQTT-3.2.2-15");
+    check(b"\x13", Options::default().connect_timeout, "MQTT-2.1.3-1");
+    // Where no version can follow, nothing is waited for.
+    let mut client = Client::stranger(V5, Options::default());
+    client.raw(b"\x10\xFF\xFF\xFF\xFF");
+    assert!(client.closed().is_some() && client.bytes().is_empty());
+}
+
+#[test]
 fn an_empty_client_id_is_made_up_where_that_makes_sense() {
     // [MQTT-3.1.3-6], [MQTT-3.1.3-7], [MQTT-3.1.3-8 of 3.1.1]
     let check = |version: Version, clean_start: bool, expected: Option<&str>| {
