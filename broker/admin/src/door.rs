@@ -10,10 +10,11 @@ use axum::serve::{IncomingStream, Listener};
 use telemetry::Complaints;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use transport::linger::{Lent, Patience};
 use transport::proxy_protocol::Proxies;
 use transport::stream::Stream;
 use transport::tcp::{self, BindError};
-use transport::tls::acceptor::Acceptor;
+use transport::tls::acceptor::{Acceptor, Unshaken};
 use transport::tls::{Purpose, Tls};
 
 /// Where people and programs come in that look after the broker.
@@ -24,6 +25,7 @@ pub struct Door {
     proxies: Option<Proxies>,
     /// Those that have not shaken hands yet: none of them keeps others waiting.
     entering: JoinSet<Option<(Stream, SocketAddr)>>,
+    patience: Patience,
     complaints: Arc<Complaints>,
 }
 
@@ -40,7 +42,8 @@ impl Door {
     ) -> Result<Self, BindError> {
         let listener = tcp::bind(address)?;
         let tls = tls.map(|tls| Acceptor::new(tls, Purpose::Web));
-        Ok(Self { listener, tls, proxies, entering: JoinSet::new(), complaints: Arc::default() })
+        let patience = Patience::new(LINGERING_MAX);
+        Ok(Self { listener, tls, proxies, entering: JoinSet::new(), patience, complaints: Arc::default() })
     }
 
     /// Where it is, with the port that it has now.
@@ -51,29 +54,34 @@ impl Door {
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
+
+    fn lend(&self, stream: Stream) -> Lent {
+        let patience = self.patience.clone();
+        Lent::new(stream, |stream| part(stream, patience))
+    }
 }
 
 impl Listener for Door {
-    type Io = Stream;
+    type Io = Lent;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Stream, SocketAddr) {
+    async fn accept(&mut self) -> (Lent, SocketAddr) {
         loop {
             let (tls, proxies) = (self.tls.clone(), self.proxies.clone());
             if tls.is_none() && proxies.is_none() {
                 let (stream, address) = next(&self.listener).await;
-                return (stream.into(), address);
+                return (self.lend(stream.into()), address);
             }
             let has_room = self.entering.len() < ENTERING_MAX;
             tokio::select! {
                 Some(entered) = self.entering.join_next() => {
-                    if let Ok(Some(entered)) = entered {
-                        return entered;
+                    if let Ok(Some((stream, address))) = entered {
+                        return (self.lend(stream), address);
                     }
                 }
                 (stream, address) = next(&self.listener), if has_room => {
-                    let complaints = Arc::clone(&self.complaints);
-                    self.entering.spawn(enter(tls, proxies, stream, address, complaints));
+                    let (patience, complaints) = (self.patience.clone(), Arc::clone(&self.complaints));
+                    self.entering.spawn(enter(tls, proxies, stream, address, patience, complaints));
                 }
             }
         }
@@ -103,6 +111,7 @@ async fn enter(
     proxies: Option<Proxies>,
     mut stream: TcpStream,
     mut address: SocketAddr,
+    patience: Patience,
     complaints: Arc<Complaints>,
 ) -> Option<(Stream, SocketAddr)> {
     let refuse = |address: SocketAddr, is_passing_by: bool, reason: &dyn std::fmt::Display| {
@@ -124,11 +133,19 @@ async fn enter(
     let Some(tls) = tls else { return Some((stream.into(), address)) };
     match tls.accept(stream).await {
         Ok(shaken) => Some((shaken.stream, address)),
-        Err(error) => {
+        Err(Unshaken { error, told }) => {
             refuse(address, error.is_passing_by(), &error);
+            if let Some(told) = told {
+                part(told, patience);
+            }
             None
         }
     }
+}
+
+/// Whoever asked last may not have heard the answer. Nobody waits for that: not who comes next, and not who stops the broker.
+fn part(stream: Stream, patience: Patience) {
+    tokio::spawn(async move { patience.linger(stream).await });
 }
 
 /// Where a request comes from.
@@ -143,5 +160,8 @@ impl Connected<IncomingStream<'_, Door>> for CameFrom {
 
 /// How many may be shaking hands; more wait to be accepted.
 const ENTERING_MAX: usize = 256;
+
+/// The most connections that are over and whose clients may not have heard it.
+const LINGERING_MAX: usize = 256;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -18,6 +18,7 @@ use model::session::Session;
 use telemetry::Metrics;
 use tokio::time::Sleep;
 use transport::carrier::Carrier;
+use transport::linger::Patience;
 
 use crate::connection::identity::Identity;
 use crate::pacing::{BACKLOG_WAIT, Load, TURNS_MAX};
@@ -36,6 +37,7 @@ pub(crate) struct Connection {
     /// How fast it publishes, where that has a limit.
     pace: Option<Box<Pace>>,
     metrics: Arc<Metrics>,
+    patience: Patience,
     /// What was read and the session has not taken: the beginning of a packet, or all there is while it waits.
     unread: BytesMut,
     /// What the network would not take. In a box: most sockets take all.
@@ -62,6 +64,7 @@ impl Connection {
         identity: Identity,
         pace: Option<Box<Pace>>,
         metrics: Arc<Metrics>,
+        patience: Patience,
     ) -> Self {
         Self {
             carrier,
@@ -70,6 +73,7 @@ impl Connection {
             identity,
             pace,
             metrics,
+            patience,
             unread: BytesMut::new(),
             unsent: None,
             unflushed: false,
@@ -80,7 +84,8 @@ impl Connection {
         }
     }
 
-    /// Lives until the client leaves, or is made to. What was written last is given two seconds to reach it.
+    /// Lives until the client leaves, or is made to. What was written last is given two seconds to reach it, and then it is waited
+    /// until the client has heard it.
     /// In a box, because a future keeps what it is called with beside what it makes of that.
     pub(crate) async fn run(mut self: Box<Self>) {
         let hangup = poll_fn(|cx| self.poll(cx)).await;
@@ -93,17 +98,17 @@ impl Connection {
         if self.identity.is_in() && hangup.by == By::Broker {
             self.metrics.connections_cut.increment();
         }
-        let Self { mut carrier, mut link, session, unsent, .. } = *self;
-        let mut unsent = unsent.map(|unsent| *unsent).unwrap_or_default();
+        let Self { carrier, mut link, session, unsent, patience, .. } = *self;
+        let unsent = unsent.map(|unsent| *unsent).unwrap_or_default();
         link.end(&hangup);
         // The broker need not wait for a slow good-bye: the client's session is free for its next connection.
         drop(session);
         if link.is_asking() {
             // What it said before is done all the same. Its place is taken until then: nobody gets more of a hook by leaving.
-            tokio::join!(link.finish(), finish(&mut carrier, &mut unsent));
+            tokio::join!(link.finish(), finish(carrier, unsent, &patience));
         } else {
             drop(link);
-            finish(&mut carrier, &mut unsent).await;
+            finish(carrier, unsent, &patience).await;
         }
     }
 
@@ -399,11 +404,17 @@ impl Connection {
     }
 }
 
-/// Writes all that waits, then closes in the transport's own way, for two seconds at most.
-pub(crate) async fn finish(carrier: &mut Carrier, unsent: &mut Wire) {
-    let finished = poll_fn(|cx| writer::poll_finish(carrier, unsent, cx));
-    // Whether the peer heard it or not: it was told, and the connection is over.
-    let _ = tokio::time::timeout(FINISH_MAX, finished).await;
+/// Writes all that waits and closes in the transport's own way, for two seconds at most; then waits until the peer has heard it.
+pub(crate) async fn finish(mut carrier: Carrier, mut unsent: Wire, patience: &Patience) {
+    let finished = poll_fn(|cx| writer::poll_finish(&mut carrier, &mut unsent, cx));
+    let is_said = match tokio::time::timeout(FINISH_MAX, finished).await {
+        Ok(finished) => finished.is_ok(),
+        // It was told. That it does not say good-bye, as the transport has it, is its own affair.
+        Err(_) => unsent.is_empty(),
+    };
+    if is_said && let Some(stream) = carrier.into_stream() {
+        patience.linger(stream).await;
+    }
 }
 
 /// The limit that kept the client from what it asked.

@@ -10,6 +10,7 @@ use telemetry::Metrics;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use transport::linger::Patience;
 use transport::peer::Visitor;
 use transport::sockjs::budget::Budget;
 use transport::tcp::{self, BindError};
@@ -42,11 +43,14 @@ impl Gateway {
         let connections_max = u32::try_from(options.connections_max).unwrap_or(u32::MAX).max(1);
         let room = Arc::new(Semaphore::new(connections_max as usize));
         let budget = Arc::new(Budget::new(options.sockjs_bytes_max));
+        // Those who are on their way out keep a tenth of the places at most from those who come.
+        let patience = Patience::new((connections_max as usize / 10).clamp(1, LINGERING_MAX));
         let complaints = Arc::default();
         let doorman = Doorman::new(options.crowding.clone());
         let rates = Rates::new(options.publish_rates);
         let house =
-            Arc::new(House { broker, mqtt, stomp, metrics, complaints, doorman, rates, room, budget });
+            House { broker, mqtt, stomp, metrics, complaints, doorman, rates, room, budget, patience };
+        let house = Arc::new(house);
         let doors = options.listeners.iter().map(|listener| {
             let socket = tcp::bind(listener.bind)?;
             let reception = Reception::new(Arc::clone(&house), listener);
@@ -189,6 +193,9 @@ const BANNED: &str = "its address is banned (duetmq list bans)";
 const FULL: &str = "there are as many connections as there may be (limits.connections)";
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The most connections that are over and whose clients may not have heard it.
+const LINGERING_MAX: usize = 1024;
 
 /// How long a stop waits for clients to be told.
 const DRAIN_MAX: Duration = Duration::from_secs(5);

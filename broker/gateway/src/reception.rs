@@ -11,19 +11,20 @@ use model::principal::Handshake;
 use model::session::Session;
 use telemetry::{Complaints, Metrics};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use transport::carrier::Carrier;
 use transport::http;
 use transport::http::origins::Origins;
 use transport::http::subprotocol::Protocol;
 use transport::http::upgrade::Routes;
+use transport::linger::{Lent, Patience};
 use transport::peer::{Peer, Transport, Visitor};
 use transport::proxy_protocol::Proxies;
 use transport::sockjs::budget::Budget;
 use transport::sockjs::options::Options as SockJsOptions;
 use transport::sockjs::{Opened, SockJs};
 use transport::stream::Stream;
-use transport::tls::acceptor::{Acceptor, HandshakeError, Shaken};
+use transport::tls::acceptor::{Acceptor, HandshakeError, Shaken, Unshaken};
 use transport::web::{HttpError, Site, serve_http};
 
 use crate::connection::identity::Identity;
@@ -48,6 +49,8 @@ pub(crate) struct House {
     pub(crate) room: Arc<Semaphore>,
     /// What may wait for clients that poll.
     pub(crate) budget: Arc<Budget>,
+    /// For those who have not heard yet that it is over.
+    pub(crate) patience: Patience,
 }
 
 /// How far the end of the gateway has come.
@@ -132,10 +135,16 @@ impl Reception {
             // Whoever has not said yet what he speaks cannot be told anything.
             _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => return None,
         };
-        let Ok(greeted) = greeted else {
-            return self.refuse(&from, "said nothing that could be recognised within 10 s");
+        let (stream, greeting, bytes) = match greeted {
+            Ok(Ok(greeted)) => greeted,
+            Ok(Err(told)) => {
+                if let Some(told) = told {
+                    self.desk.house.patience.linger(told).await;
+                }
+                return None;
+            }
+            Err(_) => return self.refuse(&from, "said nothing that could be recognised within 10 s"),
         };
-        let (stream, greeting, bytes) = greeted?;
         match greeting.service(&self.kind) {
             Ok(Service::Mqtt) => Some(self.desk.tcp(Protocol::Mqtt, stream, from, accepted_at)),
             Ok(Service::Stomp) => Some(self.desk.tcp(Protocol::Stomp, stream, from, accepted_at)),
@@ -143,14 +152,22 @@ impl Reception {
             Err(reason) => {
                 let shown = bytes.get(..SHOWN_BYTES_MAX).unwrap_or(&bytes).escape_ascii();
                 let _: Option<()> = self.refuse(&from, &format!("{reason}; the first bytes are \"{shown}\""));
-                turn_away(Carrier::tcp(stream, &from), greeting).await;
+                turn_away(Carrier::tcp(stream, &from), greeting, &self.desk.house.patience).await;
                 None
             }
         }
     }
 
-    /// The connection behind all that comes before what it is for, and what that begins with; `None` if nothing comes of it.
-    async fn greeted(&self, stream: TcpStream, from: &mut Visitor) -> Option<(Stream, Greeting, Vec<u8>)> {
+    /// The connection behind all that comes before what it is for, and what that begins with.
+    ///
+    /// # Errors
+    ///
+    /// Nothing comes of it; and the connection, where the peer is to hear why.
+    async fn greeted(
+        &self,
+        stream: TcpStream,
+        from: &mut Visitor,
+    ) -> Result<(Stream, Greeting, Vec<u8>), Option<Stream>> {
         let mut stream = match &self.tls {
             None => Stream::Plain(stream),
             Some(tls) => match tls.accept(stream).await {
@@ -158,14 +175,17 @@ impl Reception {
                     from.certificate = name;
                     stream
                 }
-                Err(error) => return self.unshaken(from, &error),
+                Err(Unshaken { error, told }) => {
+                    self.unshaken(from, &error);
+                    return Err(told);
+                }
             },
         };
         from.is_secure = stream.is_secure();
         match stream.look(Greeting::read).await {
-            Ok(Some((greeting, bytes))) => Some((stream, greeting, bytes)),
-            Ok(None) => self.pass_by(from, "closed before it said anything"),
-            Err(error) => self.pass_by(from, &error.to_string()),
+            Ok(Some((greeting, bytes))) => Ok((stream, greeting, bytes)),
+            Ok(None) => Err(self.pass_by(from, "closed before it said anything")),
+            Err(error) => Err(self.pass_by(from, &error.to_string())),
         }
     }
 
@@ -178,10 +198,23 @@ impl Reception {
         let closing = async {
             let _ = stage.wait_for(|stage| *stage >= Stage::Closing).await;
         };
-        let upgraded = match serve_http(stream, from, &self.site, closing).await {
-            Ok(upgraded) => upgraded?,
-            Err(error @ HttpError::Silent) => return self.pass_by(from, &error.to_string()),
-            Err(error) => return self.refuse(from, &error.to_string()),
+        let (give_back, mut given_back) = oneshot::channel();
+        let lent = Lent::new(stream, move |stream| {
+            // It is waited for below.
+            let _ = give_back.send(stream);
+        });
+        let upgraded = match serve_http(lent, from, &self.site, closing).await {
+            Ok(upgraded) => upgraded,
+            Err(error @ HttpError::Silent) => self.pass_by(from, &error.to_string()),
+            Err(error) => self.refuse(from, &error.to_string()),
+        };
+        let Some(upgraded) = upgraded else {
+            // At a stop nobody was told anything: who asks nothing is left without a word.
+            let is_stop = *stage.borrow() >= Stage::Closing;
+            if let (Ok(stream), false) = (given_back.try_recv(), is_stop) {
+                self.desk.house.patience.linger(stream).await;
+            }
+            return None;
         };
         let protocol = upgraded.protocol;
         let handshake = handshake(&upgraded.handshake);
@@ -191,17 +224,17 @@ impl Reception {
         Some(self.desk.start(protocol, carrier, Instant::now(), shown))
     }
 
-    fn unshaken<T>(&self, from: &Visitor, error: &HandshakeError) -> Option<T> {
+    fn unshaken(&self, from: &Visitor, error: &HandshakeError) {
         let metrics = &self.desk.house.metrics;
         metrics.tls_handshakes_failed.increment();
         if error.is_late() {
             metrics.refused_handshakes.increment();
         }
-        if error.is_passing_by() {
+        let _: Option<()> = if error.is_passing_by() {
             self.pass_by(from, &error.to_string())
         } else {
             self.refuse(from, &error.to_string())
-        }
+        };
     }
 
     /// Something that a health check or a scanner does all day.
@@ -255,7 +288,8 @@ impl Desk {
         let complaints = Arc::clone(&house.complaints);
         let identity = Identity::new(link.id(), protocol, peer, Arc::clone(&self.name), complaints);
         let pace = house.rates.pace();
-        Connection::new(carrier, session, link, identity, pace, Arc::clone(&house.metrics))
+        let (metrics, patience) = (Arc::clone(&house.metrics), house.patience.clone());
+        Connection::new(carrier, session, link, identity, pace, metrics, patience)
     }
 }
 
@@ -292,10 +326,10 @@ const fn label(protocol: Protocol, peer: Peer) -> &'static str {
 }
 
 /// Says why not, where whoever is at the other end can read it.
-async fn turn_away(mut carrier: Carrier, greeting: Greeting) {
+async fn turn_away(carrier: Carrier, greeting: Greeting, patience: &Patience) {
     let mut wire = Wire::default();
     wire.buf().extend_from_slice(greeting.good_bye().as_bytes());
-    finish(&mut carrier, &mut wire).await;
+    finish(carrier, wire, patience).await;
 }
 
 fn site(web: &Web, desk: &Arc<Desk>) -> Site {

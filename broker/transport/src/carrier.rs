@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use crate::http::subprotocol::Protocol;
 use crate::http::{Framing, Upgraded};
@@ -120,9 +120,8 @@ impl Carrier {
         }
     }
 
-    /// Says that nothing more will be written, in the transport's own way, and reads on until the peer has closed too:
-    /// a socket that is closed with something unread in it takes what was written last down with it. The caller sets a
-    /// limit to the patience.
+    /// Says that nothing more will be written, in the transport's own way. The caller sets a limit to the patience, and then
+    /// [lingers](crate::linger::Patience::linger) with what [`Self::into_stream`] gives.
     ///
     /// # Errors
     ///
@@ -140,17 +139,17 @@ impl Carrier {
                 stream
             }
         };
-        ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
-        let mut discarded = [0; 4096];
-        while ready!(poll_discard(stream, cx, &mut discarded))? > 0 {}
-        Poll::Ready(Ok(()))
+        Pin::new(stream).poll_shutdown(cx)
     }
-}
 
-fn poll_discard(stream: &mut Stream, cx: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
-    let mut buf = ReadBuf::new(room);
-    ready!(tokio::io::AsyncRead::poll_read(Pin::new(stream), cx, &mut buf))?;
-    Poll::Ready(Ok(buf.filled().len()))
+    /// The connection below, of which nothing more is read or written; `None` where there is none that is the client's alone.
+    pub fn into_stream(self) -> Option<Stream> {
+        match self.kind {
+            Kind::Tcp(stream) => Some(stream),
+            Kind::WebSocket(websocket) => Some(websocket.into_stream()),
+            Kind::SockJs(sockjs) => sockjs.into_stream(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@ pub mod peer;
 
 pub mod tcp;
 
-pub mod proxy_protocol;
-
 pub mod stream;
+
+pub mod linger;
+
+pub mod proxy_protocol;
 
 pub mod files;
 

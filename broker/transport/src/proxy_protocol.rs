@@ -8,6 +8,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::proxy_protocol::networks::Networks;
+use crate::stream::look_at_socket;
 
 pub mod networks;
 
@@ -145,20 +146,12 @@ impl Proxies {
 
 /// The header alone is taken: what is behind it stays where it is.
 async fn receive(stream: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyError> {
-    let mut bytes = vec![0; HEADER_BYTES_MAX];
-    loop {
-        let count = stream.peek(&mut bytes).await.map_err(ProxyError::lost)?;
-        if count == 0 {
-            return Err(ProxyError::Silent);
-        }
-        if let Some(header) = Header::parse(bytes.get(..count).unwrap_or_default())? {
-            let head = bytes.get_mut(..header.length).unwrap_or_default();
-            stream.read_exact(head).await.map_err(ProxyError::lost)?;
-            return Ok(header.client);
-        }
-        // What was peeked at is still there, so the socket stays ready: look again when more had time to come.
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
+    let judge = |bytes: &[u8]| Header::parse(bytes).transpose();
+    let looked = look_at_socket(stream, HEADER_BYTES_MAX, judge).await.map_err(ProxyError::lost)?;
+    let header = looked.ok_or(ProxyError::Silent)??;
+    let mut head = vec![0; header.length];
+    stream.read_exact(&mut head).await.map_err(ProxyError::lost)?;
+    Ok(header.client)
 }
 
 /// Why a connection has no client behind it.
@@ -212,8 +205,6 @@ const HEAD_BYTES: usize = 16;
 
 /// A header with more beside the addresses than anybody sends.
 const HEADER_BYTES_MAX: usize = 4096;
-
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {

@@ -3,10 +3,10 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use rustix::net::RecvFlags;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
@@ -40,6 +40,17 @@ impl Stream {
         matches!(self, Self::Secure(_))
     }
 
+    /// The connection below: of TLS, what was read of it and not decrypted is gone.
+    pub fn into_socket(self) -> TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Secure(secure) => match secure.stream {
+                TlsStream::Server(stream) => stream.into_inner().0,
+                TlsStream::Client(stream) => stream.into_inner().0,
+            },
+        }
+    }
+
     /// Waits until `judge` can tell from the first bytes what it wants to know, and leaves them where they are; returns them
     /// too. `judge` sees at most [`LOOK_BYTES_MAX`], and must know by then. `None` if the peer left before. The caller sets a
     /// limit to the patience.
@@ -49,7 +60,10 @@ impl Stream {
     /// Trouble with the network, or with TLS.
     pub async fn look<T>(&mut self, judge: impl Fn(&[u8]) -> Option<T>) -> io::Result<Option<(T, Vec<u8>)>> {
         match self {
-            Self::Plain(stream) => look_at_socket(stream, judge).await,
+            Self::Plain(stream) => {
+                let judge = |bytes: &[u8]| Some((judge(bytes)?, bytes.to_vec()));
+                look_at_socket(stream, LOOK_BYTES_MAX, judge).await
+            }
             Self::Secure(secure) => loop {
                 if let Some(found) = (!secure.early.is_empty()).then(|| judge(&secure.early)).flatten() {
                     return Ok(Some((found, secure.early.to_vec())));
@@ -67,22 +81,35 @@ impl Stream {
     }
 }
 
-async fn look_at_socket<T>(
-    stream: &TcpStream,
-    judge: impl Fn(&[u8]) -> Option<T>,
-) -> io::Result<Option<(T, Vec<u8>)>> {
+/// Looks at what came, at `bytes_max` of it at most, each time that more has come, until `judge` knows; `None` if the peer has
+/// ended before.
+///
+/// # Errors
+///
+/// Trouble with the network.
+pub(crate) async fn look_at_socket<T>(
+    socket: &TcpStream,
+    bytes_max: usize,
+    mut judge: impl FnMut(&[u8]) -> Option<T>,
+) -> io::Result<Option<T>> {
     loop {
-        let mut bytes = [0; LOOK_BYTES_MAX];
-        let count = stream.peek(&mut bytes).await?;
-        let bytes = bytes.get(..count).unwrap_or_default();
-        if count == 0 {
-            return Ok(None);
+        // Seen before the look: whatever comes behind this end, nothing does.
+        let is_ended = socket.ready(Interest::READABLE).await?.is_read_closed();
+        // What is looked at stays there, and the socket would be ready for ever. That there is nothing to be read yet is what makes
+        // it wait for more.
+        let looked = socket.try_io(Interest::READABLE, || {
+            let mut bytes = vec![0; bytes_max];
+            let (count, _) = rustix::net::recv(socket, bytes.as_mut_slice(), RecvFlags::PEEK)?;
+            match judge(bytes.get(..count).unwrap_or_default()) {
+                Some(found) if count > 0 => Ok(Some(found)),
+                _ if count == 0 || is_ended => Ok(None),
+                _ => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        });
+        match looked {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            looked => return looked,
         }
-        if let Some(found) = judge(bytes) {
-            return Ok(Some((found, bytes.to_vec())));
-        }
-        // What was peeked at is still there, so the socket stays ready: look again when more had time to come.
-        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
@@ -164,5 +191,3 @@ impl AsyncWrite for Stream {
 
 /// How much is looked at, in bytes.
 pub const LOOK_BYTES_MAX: usize = 64;
-
-const LOOK_AGAIN: Duration = Duration::from_millis(20);

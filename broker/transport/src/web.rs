@@ -18,10 +18,10 @@ use crate::http::rejection::Rejection;
 use crate::http::subprotocol::Protocol;
 use crate::http::upgrade::{Grant, Routes, asks_for_upgrade};
 use crate::http::{Framing, Handshake, Upgraded};
+use crate::linger::Lent;
 use crate::peer::Visitor;
 use crate::sockjs::pages::greeting;
 use crate::sockjs::{Reply, SockJs};
-use crate::stream::Stream;
 
 /// All that is served on a listener for HTTP.
 #[derive(Debug)]
@@ -42,13 +42,13 @@ impl Site {
 }
 
 /// Answers what a connection asks, until it becomes a WebSocket, or ends: then there is none. Once `closing` is ready, what
-/// was asked before is still answered, for two seconds.
+/// was asked before is still answered, for two seconds. When the last is said the connection is given back to whoever lent it.
 ///
 /// # Errors
 ///
 /// Why the connection was ended. The client has been told, as far as it can be.
 pub async fn serve_http(
-    stream: Stream,
+    stream: Lent,
     from: &Visitor,
     site: &Site,
     closing: impl Future<Output = ()>,
@@ -84,8 +84,9 @@ pub async fn serve_http(
         (State::Granted(granted), Ok(())) => {
             let Granted { protocol, framing, pending, handshake } = *granted;
             let upgraded = pending.await.map_err(HttpError::Malformed)?;
-            let parts = upgraded.downcast::<TokioIo<Stream>>().map_err(|_| HttpError::Silent)?;
-            let (stream, early): (_, Bytes) = (parts.io.into_inner(), parts.read_buf);
+            let parts = upgraded.downcast::<TokioIo<Lent>>().map_err(|_| HttpError::Silent)?;
+            let stream = parts.io.into_inner().into_stream().ok_or(HttpError::Silent)?;
+            let early: Bytes = parts.read_buf;
             Ok(Some(Upgraded { stream, early, protocol, framing, handshake }))
         }
     }

@@ -137,6 +137,11 @@ impl WebSocket {
         self.stream.get_mut()
     }
 
+    /// The connection below, without what was still to be sent.
+    pub fn into_stream(self) -> Stream {
+        self.stream.into_inner()
+    }
+
     /// Sends the packets of a turn. One that is cut at the end is left for the next turn, unless it is the first.
     fn send_packets(&mut self, mut turn: Bytes) -> io::Result<usize> {
         let mut sent = 0;

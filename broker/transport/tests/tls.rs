@@ -12,8 +12,9 @@ use rcgen::{
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use transport::linger::Patience;
 use transport::stream::Stream;
-use transport::tls::acceptor::{Acceptor, HandshakeError, Shaken};
+use transport::tls::acceptor::{Acceptor, HandshakeError, Shaken, Unshaken};
 use transport::tls::certificate::Naming;
 use transport::tls::{Clients, Options, Purpose, Tls};
 use transport::tls_client::Trust;
@@ -91,7 +92,8 @@ async fn a_handshake_that_does_not_end_is_ended() {
         let (server, mut client) = house.dial().await;
         client.write_all(beginning).await.unwrap();
         let ended = house.acceptor(Purpose::Mqtt).accept(server).await;
-        assert!(matches!(ended, Err(HandshakeError::TimedOut(_))), "{ended:?}");
+        let error = ended.expect_err("no handshake").error;
+        assert!(matches!(error, HandshakeError::TimedOut(_)), "{error:?}");
         let mut rest = Vec::new();
         let _ = client.read_to_end(&mut rest).await;
     }
@@ -111,13 +113,19 @@ async fn what_is_no_handshake_is_told_so_in_the_words_of_http_where_it_speaks_th
     ] {
         let (server, mut client) = house.dial().await;
         let acceptor = house.acceptor(Purpose::Any);
-        let ended = tokio::spawn(async move { acceptor.accept(server).await });
+        let ended = tokio::spawn(async move {
+            let Unshaken { error, told } = acceptor.accept(server).await.expect_err("a refusal");
+            if let Some(told) = told {
+                Patience::new(1).linger(told).await;
+            }
+            error
+        });
         // What is too long is not taken to its end.
         let _ = client.write_all(said).await;
         let _ = client.shutdown().await;
         let mut told = Vec::new();
         let _ = client.read_to_end(&mut told).await;
-        let error = ended.await.unwrap().expect_err("a refusal");
+        let error = ended.await.unwrap();
         let text = String::from_utf8_lossy(&told);
         if said.first() == Some(&0x16) {
             assert!(matches!(error, HandshakeError::Failed(_)), "{error:?}");
@@ -325,7 +333,7 @@ impl House {
         let accepting = tokio::spawn(async move { acceptor.accept(server).await });
         let trust = Trust { authorities: Some(self.folder.path().join("ca.pem")), identity };
         let client = trust.shake(client, "localhost", wanted).await;
-        let server = accepting.await.expect("it works").map_err(|error| error.to_string())?;
+        let server = accepting.await.expect("it works").map_err(|unshaken| unshaken.error.to_string())?;
         Ok((server, client?))
     }
 

@@ -21,6 +21,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
+use transport::linger::Patience;
 use transport::peer::Visitor;
 use transport::tcp;
 
@@ -262,6 +263,7 @@ impl House {
             identity,
             None,
             Arc::clone(&self.metrics),
+            Patience::new(100),
         );
         let run = Box::new(connection).run();
         assert!(size_of_val(&run) <= 128, "{} bytes beside the connection itself", size_of_val(&run));

@@ -164,6 +164,11 @@ impl Framed {
         self.stream.get_mut()
     }
 
+    /// The connection below, without what was still to be sent.
+    pub fn into_stream(self) -> Stream {
+        self.stream.into_inner()
+    }
+
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(cx))?;
         while let Some(Ok(_)) = ready!(Pin::new(&mut self.stream).poll_next(cx)) {}

@@ -137,6 +137,14 @@ impl SockJsStream {
         }
     }
 
+    /// The connection below, if there is one, without what was still to be sent.
+    pub fn into_stream(self) -> Option<Stream> {
+        match self.conversation {
+            Conversation::Polled(_) => None,
+            Conversation::Framed(framed) => Some(framed.into_stream()),
+        }
+    }
+
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<String>>> {
         match &mut self.conversation {
             Conversation::Polled(polled) => polled.poll_recv(cx).map(Ok),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
@@ -30,11 +30,11 @@ impl Acceptor {
     ///
     /// # Errors
     ///
-    /// Why there is no connection any more. The peer was told, as far as TLS has words for it.
-    pub async fn accept(&self, stream: TcpStream) -> Result<Shaken, HandshakeError> {
+    /// Why nothing comes of the connection. The peer was told, as far as TLS has words for it.
+    pub async fn accept(&self, stream: TcpStream) -> Result<Shaken, Unshaken> {
         let wait_max = self.tls.options.handshake_max;
         let shaken = tokio::time::timeout(wait_max, self.shake(stream)).await;
-        shaken.unwrap_or(Err(HandshakeError::TimedOut(wait_max)))
+        shaken.unwrap_or(Err(HandshakeError::TimedOut(wait_max).into()))
     }
 
     /// As whom a certificate names a client, which is verified by now.
@@ -48,7 +48,7 @@ impl Acceptor {
         }
     }
 
-    async fn shake(&self, stream: TcpStream) -> Result<Shaken, HandshakeError> {
+    async fn shake(&self, stream: TcpStream) -> Result<Shaken, Unshaken> {
         let mut stream = Stream::Plain(stream);
         // A record of a handshake begins so, in every version (RFC 8446, 5.1). Text that is none is waited for until it shows
         // what it is.
@@ -58,20 +58,27 @@ impl Acceptor {
             _ => Some(false),
         };
         let begun = stream.look(judge).await.map_err(HandshakeError::Network)?;
-        let Some((is_tls, bytes)) = begun else { return Err(HandshakeError::Silent) };
-        let Stream::Plain(mut stream) = stream else { return Err(HandshakeError::Silent) };
+        let Some((is_tls, bytes)) = begun else { return Err(HandshakeError::Silent.into()) };
         if !is_tls {
-            if METHODS.iter().any(|method| bytes.starts_with(method)) {
-                // Whether it is heard or not.
-                let _ = tokio::time::timeout(GOOD_BYE_MAX, turn_away(&mut stream)).await;
-            }
             let shown = bytes.get(..SHOWN_BYTES_MAX).unwrap_or(&bytes).escape_ascii().to_string();
-            return Err(HandshakeError::NoTls(shown));
+            let error = HandshakeError::NoTls(shown);
+            let speaks_http = METHODS.iter().any(|method| bytes.starts_with(method));
+            let is_told = speaks_http && stream.write_all(NO_TLS.as_bytes()).await.is_ok();
+            return Err(Unshaken { error, told: is_told.then_some(stream) });
         }
         let acceptor = TlsAcceptor::from(self.tls.config(self.purpose));
-        let secure = acceptor.accept(stream).await.map_err(HandshakeError::Failed)?;
-        let name = self.name(secure.get_ref().1.peer_certificates())?;
-        Ok(Shaken { stream: Stream::Secure(Box::new(Secure::new(TlsStream::Server(secure)))), name })
+        let secure = match acceptor.accept(stream.into_socket()).into_fallible().await {
+            Ok(secure) => secure,
+            Err((error, socket)) => {
+                return Err(Unshaken { error: HandshakeError::Failed(error), told: Some(socket.into()) });
+            }
+        };
+        let name = self.name(secure.get_ref().1.peer_certificates());
+        let stream = Stream::Secure(Box::new(Secure::new(TlsStream::Server(secure))));
+        match name {
+            Ok(name) => Ok(Shaken { stream, name }),
+            Err(error) => Err(Unshaken { error, told: Some(stream) }),
+        }
     }
 }
 
@@ -84,14 +91,19 @@ pub struct Shaken {
     pub name: Option<Arc<str>>,
 }
 
-/// Reads on until the peer has closed too: a socket that is closed with something unread in it takes what was written last
-/// down with it.
-async fn turn_away(stream: &mut TcpStream) -> io::Result<()> {
-    stream.write_all(NO_TLS.as_bytes()).await?;
-    stream.shutdown().await?;
-    let mut discarded = [0; 4096];
-    while stream.read(&mut discarded).await? > 0 {}
-    Ok(())
+/// A connection of which nothing comes.
+#[derive(Debug)]
+pub struct Unshaken {
+    /// Why.
+    pub error: HandshakeError,
+    /// The connection, where the peer was told something and should hear it; `None`: it is closed.
+    pub told: Option<Stream>,
+}
+
+impl From<HandshakeError> for Unshaken {
+    fn from(error: HandshakeError) -> Self {
+        Self { error, told: None }
+    }
 }
 
 /// Why a handshake came to nothing.
@@ -140,9 +152,6 @@ const HANDSHAKE: u8 = 22;
 
 /// How much of what a stranger said is shown in the log.
 const SHOWN_BYTES_MAX: usize = 32;
-
-/// How long whoever speaks HTTP may take to hear that this is no place for it.
-const GOOD_BYE_MAX: Duration = Duration::from_secs(1);
 
 /// How requests begin.
 const METHODS: [&[u8]; 7] = [b"GET ", b"POST", b"PUT ", b"HEAD", b"PATC", b"DELE", b"OPTI"];
