@@ -1,12 +1,15 @@
 //! The abuse run: each thing that clients of bad will do, for itself, at a broker that a healthy client uses all the while.
 //!
 //! `cargo test --release -p tests --test pressure abuse -- --nocapture --test-threads 1` prints, of each, how late the healthy
-//! client's messages were, the most memory that the broker took, and the line of the log that names the offender.
+//! client's messages were, the most memory that the broker took, and the line of the log that names the offender. How late is
+//! too late depends on the machine, so a second broker beside the first, which nobody abuses, has a healthy client as well: what
+//! that one waits is the machine's. With `P99_MS=50` the promise itself is asked for, on a machine that does nothing else.
 
 mod connections;
 mod greed;
 mod pulse;
 mod streams;
+mod tls;
 
 use std::fs;
 use std::sync::Arc;
@@ -25,8 +28,8 @@ struct Scene {
     broker: Broker,
     name: &'static str,
     pulse: Pulse,
-    /// Before the abuse: how late the healthy client's messages were, whatever else this machine does.
-    quiet: Duration,
+    /// A broker that nobody abuses, and its healthy client.
+    beside: (Broker, Pulse),
     scale: Scale,
     begun: Instant,
 }
@@ -41,14 +44,14 @@ struct Scale {
 impl Scene {
     /// With this configuration.
     fn new(name: &'static str, config: &str) -> Result<Self> {
-        let broker = Setup::new().config(config).start()?;
-        let quiet = {
-            let pulse = Pulse::new(&broker)?;
-            std::thread::sleep(Duration::from_secs(2));
-            pulse.end()?.p99
-        };
+        Self::with(name, Setup::new().config(config))
+    }
+
+    fn with(name: &'static str, setup: Setup) -> Result<Self> {
+        let (broker, other) = (setup.start()?, Broker::new()?);
         let (pulse, scale) = (Pulse::new(&broker)?, Scale::new(broker.pid().context("a process")?));
-        Ok(Self { broker, name, pulse, quiet, scale, begun: Instant::now() })
+        let pulse_beside = Pulse::new(&other)?;
+        Ok(Self { broker, name, pulse, beside: (other, pulse_beside), scale, begun: Instant::now() })
     }
 
     /// The abuse is over. The healthy client must not have noticed, the broker must not have taken more than that, and the
@@ -57,14 +60,18 @@ impl Scene {
         ensure!(self.broker.is_running(), "{}: the broker died", self.name);
         let line = self.broker.journal().wait_for(named, SOON)?;
         let (rhythm, took) = (self.pulse.end()?, self.begun.elapsed());
+        let beside = self.beside.1.end()?;
         let most = self.scale.end();
         println!(
-            "{}: {took:.1?}, p99 {:.1?} (quiet {:.1?}), {} messages, at most {most} MiB\n    {line}",
-            self.name, rhythm.p99, self.quiet, rhythm.count
+            "{}: {took:.1?}, p99 {:.1?} (beside {:.1?}), {} messages, at most {most} MiB\n    {line}",
+            self.name, rhythm.p99, beside.p99, rhythm.count
         );
         ensure!(most <= memory_mib_max, "{}: {most} MiB, of {memory_mib_max}", self.name);
-        // The promise is 50 ms, on a machine that does nothing else; the tests run on one that does.
-        let gate = Duration::from_millis(250).max(self.quiet * 5);
+        // Whoever is kept waiting by an offender, and not by the machine, waits for as long as that one likes: for seconds.
+        let gate = match std::env::var("P99_MS") {
+            Ok(text) => Duration::from_millis(text.parse().with_context(|| format!("P99_MS={text}"))?),
+            Err(_) => Duration::from_secs(1) + beside.p99 * 10,
+        };
         ensure!(rhythm.p99 < gate, "{}: p99 {:?}, of {gate:?}", self.name, rhythm.p99);
         ensure!(!self.broker.journal().text().contains("panicked"), "{}: something panicked", self.name);
         Ok(())

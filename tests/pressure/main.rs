@@ -2,9 +2,11 @@
 
 mod abuse;
 mod bad_frames;
+mod farewells;
 mod full_disk;
 mod garbage;
 mod healthy;
+mod hello;
 mod machine;
 mod malformed;
 mod memory;

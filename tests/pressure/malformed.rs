@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use harness::broker::{Broker, Setup};
+use harness::certificates::Authority;
 use harness::dice::Dice;
-use harness::door::Door;
+use harness::door::{Door, free_address};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -24,49 +25,96 @@ use crate::malformed::seeds::{Seeds, changed};
 
 #[test]
 fn nothing_that_comes_to_the_door_for_mqtt_breaks_the_broker() -> Result<()> {
-    run(Door::Mqtt, seeds::mqtt()?)
+    run("mqtt", Way::To(Door::Mqtt), seeds::mqtt()?)
 }
 
 #[test]
 fn nothing_that_comes_to_the_door_for_stomp_breaks_the_broker() -> Result<()> {
-    run(Door::Stomp, seeds::stomp()?)
+    run("stomp", Way::To(Door::Stomp), seeds::stomp()?)
 }
 
 #[test]
-fn nothing_that_comes_to_the_door_for_websocket_and_sockjs_breaks_the_broker() -> Result<()> {
-    run(Door::Web, seeds::web()?)
+fn nothing_that_comes_by_websocket_with_mqtt_breaks_the_broker() -> Result<()> {
+    run("websocket, mqtt", Way::To(Door::Web), seeds::websocket_mqtt()?)
+}
+
+#[test]
+fn nothing_that_comes_by_websocket_with_stomp_breaks_the_broker() -> Result<()> {
+    run("websocket, stomp", Way::To(Door::Web), seeds::websocket_stomp()?)
+}
+
+#[test]
+fn nothing_that_comes_by_sockjs_breaks_the_broker() -> Result<()> {
+    run("sockjs", Way::To(Door::Web), seeds::sockjs())
 }
 
 #[test]
 fn nothing_that_comes_to_the_door_for_everything_breaks_the_broker() -> Result<()> {
-    run(Door::Auto, [seeds::mqtt()?, seeds::stomp()?, seeds::web()?].concat())
+    let web = [seeds::websocket_mqtt()?, seeds::websocket_stomp()?, seeds::sockjs()].concat();
+    run("auto", Way::To(Door::Auto), [seeds::mqtt()?, seeds::stomp()?, web].concat())
 }
 
 #[test]
 fn nothing_that_comes_to_the_door_for_people_breaks_the_broker() -> Result<()> {
-    run(Door::Admin, seeds::admin())
+    run("admin", Way::To(Door::Admin), seeds::admin())
 }
 
-fn run(door: Door, seeds: Seeds) -> Result<()> {
+#[test]
+fn nothing_that_comes_in_the_place_of_a_balancer_breaks_the_broker() -> Result<()> {
+    run("proxy", Way::Proxied, seeds::proxied()?)
+}
+
+#[test]
+fn nothing_that_comes_in_the_place_of_a_handshake_breaks_the_broker() -> Result<()> {
+    run("tls", Way::Secure, seeds::tls())
+}
+
+/// To which listener the inputs go.
+enum Way {
+    /// One of those that each broker of a test has.
+    To(Door),
+    /// One for balancers, with MQTT behind them.
+    Proxied,
+    /// One by TLS.
+    Secure,
+}
+
+fn run(name: &str, way: Way, seeds: Seeds) -> Result<()> {
     let inputs = number("INPUTS")?.unwrap_or(1_500);
     let seed = number("SEED")?.unwrap_or(1);
-    let mut broker = Setup::new()
+    let (authority, more) = (Authority::new()?, free_address());
+    let mut setup = Setup::new()
         .argument("--memory")
         .argument("--log-level=warn")
         // So many names as chance can think of are not to be kept; that is what these limits are for.
-        .config("[limits]\nsessions = 1000\nqueues = 1000\nretained = 1000\n[mqtt]\nsession_expiry_v3 = \"10s\"\nsession_expiry_max = \"10s\"\n")
-        .start()?;
+        .config("[limits]\nsessions = 1000\nqueues = 1000\nretained = 1000\n[mqtt]\nsession_expiry_v3 = \"10s\"\nsession_expiry_max = \"10s\"\n");
+    match way {
+        Way::To(_) => {}
+        Way::Proxied => {
+            let last = Door::ALL.len();
+            setup = setup.argument(&format!("--listen=mqtt://{more}"));
+            setup = setup.argument(&format!("--set=listener.{last}.proxy_protocol=127.0.0.1"));
+        }
+        Way::Secure => {
+            let files = authority.server()?;
+            setup = setup.argument(&format!("--listen=mqtts://{more}"));
+            setup = setup.argument(&format!("--set=tls.default.cert={}", files.certificate.display()));
+            setup = setup.argument(&format!("--set=tls.default.key={}", files.key.display()));
+        }
+    }
+    let mut broker = setup.start()?;
     let pair = Pair::new(&broker)?;
-    let (address, begun) = (broker.at(door), Instant::now());
+    let address = if let Way::To(door) = way { broker.at(door) } else { more };
+    let begun = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(throw(address, Arc::new(seeds), inputs, Dice::new(seed)));
-    let closed = done.with_context(|| format!("{door}, SEED={seed}"))?;
-    ensure!(broker.is_running(), "{door}, SEED={seed}: the broker died");
+    let closed = done.with_context(|| format!("{name}, SEED={seed}"))?;
+    ensure!(broker.is_running(), "{name}, SEED={seed}: the broker died");
     pair.part()?;
     let (memory, took) = (resident_mib(&broker)?, begun.elapsed());
-    println!("{door}: {inputs} inputs in {took:.1?}, {closed} connections closed, {memory} MiB, seed {seed}");
-    ensure!(!broker.journal().text().contains("panicked"), "{door}, SEED={seed}: something panicked");
-    ensure!(memory < 400, "{door}, SEED={seed}: the broker holds {memory} MiB");
+    println!("{name}: {inputs} inputs in {took:.1?}, {closed} connections closed, {memory} MiB, seed {seed}");
+    ensure!(!broker.journal().text().contains("panicked"), "{name}, SEED={seed}: something panicked");
+    ensure!(memory < 400, "{name}, SEED={seed}: the broker holds {memory} MiB");
     Ok(())
 }
 

@@ -50,7 +50,7 @@ fn lengths_that_are_announced_and_never_sent_cost_nothing() -> Result<()> {
     let connect = Connect::new(Version::V5, "").bytes();
     let giants: [(Door, Vec<u8>); 6] = [
         // 256 MiB, before the login and after it; and a length of five bytes.
-        (Door::Mqtt, vec![0x10, 0xff, 0xff, 0xff, 0x7f, 0, 4]),
+        (Door::Mqtt, b"\x10\xff\xff\xff\x7f\0\x04MQTT\x05".to_vec()),
         (Door::Mqtt, [&connect[..], &[0x30, 0xff, 0xff, 0xff, 0x7f, 0, 1, b't']].concat()),
         (Door::Mqtt, vec![0x10, 0xff, 0xff, 0xff, 0xff, 0x7f]),
         (Door::Stomp, b"CONNECT\naccept-version:1.2\nhost:/\ncontent-length:4000000000\n\nx".to_vec()),

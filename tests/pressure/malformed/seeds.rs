@@ -10,6 +10,8 @@ use harness::mqtt::property::{CONTENT_TYPE, Property};
 use harness::mqtt::version::Version;
 use harness::mqtt::write::{Connect, DISCONNECT, ack, publish, subscribe, unsubscribe};
 
+use crate::hello::client_hello;
+
 /// Whole conversations, from the client's side.
 pub(crate) type Seeds = Vec<Vec<u8>>;
 
@@ -53,23 +55,20 @@ pub(crate) fn stomp() -> Result<Seeds> {
     Ok(seeds)
 }
 
-pub(crate) fn web() -> Result<Seeds> {
+pub(crate) fn websocket_stomp() -> Result<Seeds> {
+    let head = upgrade("/ws", "v12.stomp, v11.stomp");
+    let frames = |said: Vec<u8>| [&head[..], &framed(1, &said), &framed(8, &[3, 0xe8])].concat();
+    Ok(stomp()?.into_iter().map(frames).collect())
+}
+
+pub(crate) fn websocket_mqtt() -> Result<Seeds> {
+    let head = upgrade("/ws", "mqtt");
+    let frames = |said: Vec<u8>| [&head[..], &framed(2, &said), &framed(9, b"ping")].concat();
+    Ok(mqtt()?.into_iter().map(frames).collect())
+}
+
+pub(crate) fn sockjs() -> Seeds {
     let mut seeds = Vec::new();
-    let upgrade = |path: &str, protocol: &str| {
-        format!(
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             Sec-WebSocket-Protocol: {protocol}\r\nOrigin: http://localhost\r\n\r\n"
-        )
-        .into_bytes()
-    };
-    for said in stomp()? {
-        seeds
-            .push([upgrade("/ws", "v12.stomp, v11.stomp"), framed(1, &said), framed(8, &[3, 0xe8])].concat());
-    }
-    for said in mqtt()? {
-        seeds.push([upgrade("/mqtt", "mqtt"), framed(2, &said), framed(9, b"ping")].concat());
-    }
     let json = r#"["CONNECT\naccept-version:1.2\nhost:/\n\n\u0000"]"#;
     seeds.push([upgrade("/stomp/000/s1/websocket", ""), framed(1, json.as_bytes())].concat());
     for transport in ["xhr", "xhr_send", "xhr_streaming", "jsonp_send", "iframe.html", "info"] {
@@ -84,7 +83,56 @@ pub(crate) fn web() -> Result<Seeds> {
             format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nCookie: JSESSIONID=x\r\n\r\n").into_bytes(),
         );
     }
-    Ok(seeds)
+    seeds
+}
+
+fn upgrade(path: &str, protocol: &str) -> Vec<u8> {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: {protocol}\r\nOrigin: http://localhost\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// Headers of balancers, both versions, with MQTT behind them.
+pub(crate) fn proxied() -> Result<Seeds> {
+    let behind = mqtt()?;
+    let ports = [0, 7, 0, 8];
+    let second = |command: u8, family: u8, addresses: &[u8]| {
+        let block = [addresses, &ports, &[4, 0, 1, 7]].concat();
+        let length = (block.len() as u16).to_be_bytes();
+        [b"\r\n\r\n\0\r\nQUIT\n", &[command, family][..], &length, &block].concat()
+    };
+    let headers = [
+        b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n".to_vec(),
+        b"PROXY TCP6 2001:db8::1 2001:db8::2 1 65535\r\n".to_vec(),
+        b"PROXY UNKNOWN\r\n".to_vec(),
+        second(0x21, 0x11, &[192, 0, 2, 1, 198, 51, 100, 1]),
+        second(0x21, 0x21, &[7; 32]),
+        second(0x20, 0, &[]),
+    ];
+    let mixed = headers.iter().cycle().zip(&behind).map(|(header, said)| [&header[..], said].concat());
+    let mixed = mixed.collect::<Seeds>();
+    Ok([headers.to_vec(), mixed].concat())
+}
+
+/// What begins a handshake, whole and in two records, and what may come behind it.
+pub(crate) fn tls() -> Seeds {
+    let hello = client_hello();
+    let record =
+        |kind: u8, data: &[u8]| [&[kind, 3, 3][..], &(data.len() as u16).to_be_bytes(), data].concat();
+    let message = hello.get(5..).unwrap_or_default();
+    let (one, other) = message.split_at(message.len() / 3);
+    let split = [record(22, one), record(22, other)].concat();
+    // Change cipher spec, an alert, what looks like data, and a Finished that is none.
+    let more =
+        [record(20, &[1]), record(21, &[1, 0]), record(23, &[7; 64]), record(22, &[20, 0, 0, 4, 1, 2, 3, 4])];
+    let mut seeds = vec![hello.clone(), split.clone()];
+    seeds.extend(more.iter().map(|more| [&hello[..], more].concat()));
+    seeds.extend(more.iter().map(|more| [&split[..], more].concat()));
+    seeds.push([hello, more.concat()].concat());
+    seeds
 }
 
 pub(crate) fn admin() -> Seeds {
