@@ -249,7 +249,7 @@ impl State {
             | Change::Forget { .. }
             | Change::RememberPublication { .. }
             | Change::ForgetPublication { .. }
-            | Change::Retain(_)
+            | Change::Retain { .. }
             | Change::Unretain { .. }
             | Change::PutSession(_)
             | Change::DropSession(_)

@@ -63,6 +63,7 @@ pub use recovery::{
     Recovered, RecoveredEntry, RecoveredPublication, RecoveredQueue, RecoveredSession, RecoveryReport,
     UnreadEntry,
 };
+pub use retained::RecoveredRetained;
 pub use space::{Disk, Space};
 pub use statistics::Statistics;
 pub use stepped::Stepped;

@@ -3,6 +3,7 @@
 //! A record is a changeset: a version, a count, and as many items. Numbers are written in as few bytes as they need,
 //! texts with their length before them. There is no checksum in here: a group of records has one (`group`).
 
+pub(crate) mod author;
 pub(crate) mod ban;
 pub(crate) mod message;
 pub(crate) mod object;
@@ -12,6 +13,7 @@ pub(crate) mod wire;
 
 use std::sync::Arc;
 
+use model::author::Author;
 use model::change::{Change, Changeset, Entry, QueueRecord, SessionRecord};
 use model::key::RoutingKey;
 use model::message::Message;
@@ -21,6 +23,7 @@ use model::queue::QueueArguments;
 use model::time::WallMs;
 use smallvec::SmallVec;
 
+use crate::record::author::{put_author, read_author};
 use crate::record::ban::{put_ban, put_subject, read_ban, read_subject};
 use crate::record::message::{
     Gist, put_exchange_name, put_message, read_exchange_name, read_gist, read_message,
@@ -156,14 +159,8 @@ impl<'a> Items<'a> {
                 publisher: PublisherName::new(from.str()?),
                 id: PublicationId::new(from.str()?),
             },
-            tag::RETAIN => {
-                let length = from.fixed_u32()? as usize;
-                Change::Retain(read_message(from.take(length)?)?)
-            }
-            tag::RETAIN_ENQUEUED => {
-                let index = from.u32()? as usize;
-                let body = self.bodies.get(index).ok_or(RecordError::Range)?;
-                Change::Retain(read_message(body)?)
+            tag::RETAIN | tag::RETAIN_ENQUEUED | tag::RETAIN_OF | tag::RETAIN_ENQUEUED_OF => {
+                return self.read_retained(tag).map(Item::Change);
             }
             tag::UNRETAIN => {
                 Change::Unretain { exchange: read_exchange_name(from)?, key: RoutingKey::new(from.text()?) }
@@ -211,6 +208,20 @@ impl<'a> Items<'a> {
         }))
     }
 
+    /// A retained message. Whose it is, older records do not say.
+    fn read_retained(&mut self, tag: u8) -> Result<Change, RecordError> {
+        let body = if matches!(tag, tag::RETAIN_ENQUEUED | tag::RETAIN_ENQUEUED_OF) {
+            let index = self.from.u32()? as usize;
+            self.bodies.get(index).copied().ok_or(RecordError::Range)?
+        } else {
+            let length = self.from.fixed_u32()? as usize;
+            self.from.take(length)?
+        };
+        let is_said = matches!(tag, tag::RETAIN_OF | tag::RETAIN_ENQUEUED_OF);
+        let author = is_said.then(|| read_author(&mut self.from).map(Arc::new)).transpose()?;
+        Ok(Change::Retain { message: read_message(body)?, author })
+    }
+
     fn read_enqueue(&mut self) -> Result<Item<'a>, RecordError> {
         let length = self.from.fixed_u32()? as usize;
         let body = self.from.take(length)?;
@@ -246,7 +257,7 @@ fn put_change(out: &mut Vec<u8>, change: &Change, before: &[Change]) {
         | Change::Forget { .. }
         | Change::RememberPublication { .. }
         | Change::ForgetPublication { .. } => put_id(out, change),
-        Change::Retain(message) => put_retain(out, message, before),
+        Change::Retain { message, author } => put_retain(out, message, author.as_deref(), before),
         Change::Unretain { exchange, key } => {
             out.push(tag::UNRETAIN);
             put_exchange_name(out, exchange);
@@ -303,7 +314,7 @@ fn put_id(out: &mut Vec<u8>, change: &Change) {
         Change::Enqueue { .. }
         | Change::Receive(_)
         | Change::Remove(_)
-        | Change::Retain(_)
+        | Change::Retain { .. }
         | Change::Unretain { .. }
         | Change::PutSession(_)
         | Change::DropSession(_)
@@ -344,20 +355,23 @@ fn put_session_of(out: &mut Vec<u8>, session: &SessionRecord) {
 }
 
 /// The body is written once, also when a message is both waiting and retained.
-fn put_retain(out: &mut Vec<u8>, message: &Arc<Message>, before: &[Change]) {
+fn put_retain(out: &mut Vec<u8>, message: &Arc<Message>, author: Option<&Author>, before: &[Change]) {
     let same = before
         .iter()
         .filter_map(|change| if let Change::Enqueue { message, .. } = change { Some(message) } else { None })
         .position(|enqueued| Arc::ptr_eq(enqueued, message));
+    out.push(match (same, author) {
+        (Some(_), None) => tag::RETAIN_ENQUEUED,
+        (Some(_), Some(_)) => tag::RETAIN_ENQUEUED_OF,
+        (None, None) => tag::RETAIN,
+        (None, Some(_)) => tag::RETAIN_OF,
+    });
     match same {
-        Some(index) => {
-            out.push(tag::RETAIN_ENQUEUED);
-            put_len(out, index);
-        }
-        None => {
-            out.push(tag::RETAIN);
-            put_block(out, |out| put_message(out, message));
-        }
+        Some(index) => put_len(out, index),
+        None => put_block(out, |out| put_message(out, message)),
+    }
+    if let Some(author) = author {
+        put_author(out, author);
     }
 }
 
@@ -439,7 +453,7 @@ fn put_topology(out: &mut Vec<u8>, change: &Change) {
         | Change::Forget { .. }
         | Change::RememberPublication { .. }
         | Change::ForgetPublication { .. }
-        | Change::Retain(_)
+        | Change::Retain { .. }
         | Change::Unretain { .. }
         | Change::PutSession(_)
         | Change::DropSession(_)
@@ -528,4 +542,6 @@ mod tag {
     pub(super) const DECLARE_STREAM: u8 = 70;
     pub(super) const PUT_BAN: u8 = 75;
     pub(super) const DROP_BAN: u8 = 76;
+    pub(super) const RETAIN_OF: u8 = 90;
+    pub(super) const RETAIN_ENQUEUED_OF: u8 = 91;
 }

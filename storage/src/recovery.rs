@@ -30,6 +30,8 @@ use crate::options::Options;
 use crate::position::Position;
 use crate::queues::Live;
 use crate::record::{Item, Items, Note, put_note};
+use crate::retained::RecoveredRetained;
+use crate::retained::RecoveredRetained;
 use crate::segment::{Segment, path_of};
 use crate::space::{fitting, is_scarce};
 use crate::subject::{self, Subject};
@@ -50,7 +52,7 @@ pub struct Recovered {
     /// The sessions that outlive their connections.
     pub sessions: Vec<RecoveredSession>,
     /// The retained messages.
-    pub retained: Vec<Arc<Message>>,
+    pub retained: Vec<RecoveredRetained>,
     /// The ids that publishers gave their messages, in the order they came in.
     pub publications: Vec<RecoveredPublication>,
     /// Who stays out.
@@ -411,7 +413,7 @@ struct Objects {
     exchange_bindings: Vec<ExchangeBinding>,
     sessions: Vec<SessionRecord>,
     unreleased: HashMap<ClientId, Vec<u16>>,
-    retained: Vec<Arc<Message>>,
+    retained: Vec<RecoveredRetained>,
     publications: Vec<RecoveredPublication>,
     bans: Vec<Ban>,
 }
@@ -444,7 +446,7 @@ impl Objects {
             Change::BindExchange(binding) => self.exchange_bindings.push(*binding),
             Change::PutSession(session) => self.sessions.push(*session),
             Change::Remember { client, id } => self.unreleased.entry(client).or_default().push(id),
-            Change::Retain(message) => self.retained.push(message),
+            Change::Retain { message, author } => self.retained.push(RecoveredRetained { message, author }),
             Change::RememberPublication { publisher, id, at } => {
                 self.publications.push(RecoveredPublication { publisher, id, at });
             }

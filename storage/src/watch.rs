@@ -80,7 +80,7 @@ impl Watch {
                 | Change::Forget { .. }
                 | Change::RememberPublication { .. }
                 | Change::ForgetPublication { .. }
-                | Change::Retain(_)
+                | Change::Retain { .. }
                 | Change::Unretain { .. }
                 | Change::PutSession(_)
                 | Change::DeclareExchange(_)
@@ -138,7 +138,7 @@ impl Watch {
             Change::Forget { .. }
             | Change::RememberPublication { .. }
             | Change::ForgetPublication { .. }
-            | Change::Retain(_)
+            | Change::Retain { .. }
             | Change::Unretain { .. }
             | Change::PutSession(_)
             | Change::DropSession(_)

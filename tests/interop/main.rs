@@ -2,6 +2,7 @@
 
 mod acl;
 mod adapter;
+mod authors;
 mod auto;
 mod balancers;
 mod bans;

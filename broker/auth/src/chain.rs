@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use model::access::{AccessControl, Admission, Exchange};
+use model::author::{Author, Footing};
 use model::hook::Hook;
 use model::name::{ClientId, UserName};
 use model::principal::{Credentials, Permissions, Principal, bearer};
@@ -329,6 +330,37 @@ impl AccessControl for Guard {
             Some(basis) => permissions.because(Arc::clone(basis)),
             None => permissions,
         }))
+    }
+
+    fn footing(&self, known: &Permissions) -> Option<Footing> {
+        let how = known.basis()?.downcast_ref::<How>()?;
+        Some(match how {
+            How::Password => Footing::Password,
+            How::Token(rules) if rules.is_empty() => Footing::Token,
+            How::Token(_) => Footing::TokenWithRules,
+            How::OfThisMachine => Footing::Unlisted,
+        })
+    }
+
+    fn permissions_of_author(
+        &self,
+        author: &Author,
+        client: Option<&ClientId>,
+    ) -> Result<Option<Permissions>, Refusal> {
+        let user = author.user.as_ref();
+        let is_gone = |user: &UserName| !self.users().has(user.as_str());
+        let rules = self.rules();
+        let permissions = match author.footing {
+            None => return self.revise(&Principal { user: author.user.clone() }, client, None),
+            Some(Footing::Password) if user.is_some_and(is_gone) => return Err(GONE),
+            Some(Footing::Password | Footing::Token | Footing::Unlisted) => rules.permissions(user, client, &[]),
+            // What his token allowed stands, but for what has been denied him since.
+            Some(Footing::TokenWithRules) => rules.unless_denied(user, client),
+        };
+        match permissions.keep_from_all(Action::Connect) {
+            Some(right) => Err(Refusal::forbidden("connect", "here", right)),
+            None => Ok(Some(permissions)),
+        }
     }
 
     fn begin(&self, method: &str, credentials: &Credentials) -> Result<Box<dyn Exchange>, Refusal> {

@@ -91,6 +91,12 @@ impl Rules {
         Permissions::by(self.rights(user, client, shown))
     }
 
+    /// What the rules leave to this user on that client who brought along others, which nobody knows any more: all that these
+    /// do not deny.
+    pub fn unless_denied(&self, user: Option<&UserName>, client: Option<&ClientId>) -> Permissions {
+        Self { default_allows: true, ..self.clone() }.permissions(user, client, &[])
+    }
+
     /// The same, for whoever asks which rule it is that decides.
     pub fn rights(&self, user: Option<&UserName>, client: Option<&ClientId>, shown: &[Rule]) -> Rights {
         let mut rights = Vec::new();

@@ -12,6 +12,7 @@ use model::refusal::Refusal;
 use storage::{Recovered, Store};
 use telemetry::Metrics;
 
+use crate::authors::Authors;
 use crate::bans::Bans;
 use crate::client::{Arrival, Client};
 use crate::clock;
@@ -55,6 +56,7 @@ impl Broker {
             vhost: Vhost::new(options),
             durable: Durable::new(store),
             numbers: Numbers::new(NodeId::default(), incarnation),
+            authors: Authors::new(Arc::clone(&access)),
             metrics,
         });
         let registry = Registry::new(Arc::clone(&access));

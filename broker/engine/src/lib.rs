@@ -10,6 +10,7 @@ pub mod link;
 pub mod policy;
 
 mod attached;
+mod authors;
 mod bans;
 mod client;
 mod clock;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::author::Author;
 use model::change::{Change, Changeset, Entry, Place};
 use model::delivery::Stage;
 use model::durability::Durability;
@@ -35,6 +36,8 @@ pub(crate) struct Plan {
     copies: Vec<Arc<Message>>,
     /// To be kept as the last one of its key, or to delete that.
     retain: bool,
+    /// Whose it is, if it is kept.
+    author: Option<Arc<Author>>,
     /// Not to be shown before what was handed to the journal by now.
     waits: bool,
     wanted: Wanted,
@@ -53,7 +56,12 @@ impl Plan {
     /// A message without places yet.
     pub(crate) fn new(message: Arc<Message>, retain: bool, wanted: Wanted) -> Self {
         let (targets, copies) = (SmallVec::new(), Vec::new());
-        Self { message, targets, copies, retain, waits: false, wanted, level: None }
+        Self { message, targets, copies, retain, author: None, waits: false, wanted, level: None }
+    }
+
+    /// The same; if it is kept, it is known whose it is.
+    pub(crate) fn by(self, author: Option<Arc<Author>>) -> Self {
+        Self { author, ..self }
     }
 
     /// A retained message for one queue alone, which has kept room for it.
@@ -73,6 +81,7 @@ impl Plan {
             targets: SmallVec::from_buf([target]),
             copies: Vec::new(),
             retain: false,
+            author: None,
             waits: false,
             wanted,
             level,
@@ -174,7 +183,7 @@ impl Plan {
             changeset.changes.push(if self.message.payload.is_empty() {
                 Change::Unretain { exchange: self.message.exchange.clone(), key: self.message.key.clone() }
             } else {
-                Change::Retain(Arc::clone(&self.message))
+                Change::Retain { message: Arc::clone(&self.message), author: self.author.clone() }
             });
         }
     }
@@ -187,7 +196,7 @@ impl Plan {
                 parts.metrics.retained.decrement();
             }
         } else {
-            if retained.set(Arc::clone(&self.message)).is_none() {
+            if retained.set(Arc::clone(&self.message), self.author.clone()).is_none() {
                 parts.metrics.retained.increment();
             }
             if let Some(end) = self.message.expires_at {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
+use model::author::Author;
 use model::key::RoutingKey;
 use model::message::Message;
 use model::name::{ClientId, ExchangeName, PublisherName, QueueName, UserName};
@@ -34,6 +35,8 @@ pub(crate) struct Publisher {
     pub(crate) client: Option<ClientId>,
     /// What it calls itself, where it has no session.
     called: Option<ClientId>,
+    /// For whom the broker publishes, where it does that for somebody.
+    behalf: Option<Arc<Author>>,
     pub(crate) user: Option<UserName>,
     /// Under which name the ids of its publications are remembered.
     pub(crate) name: PublisherName,
@@ -51,12 +54,27 @@ impl Publisher {
         permissions: Permissions,
     ) -> Self {
         let (cache, ids) = (RouteCache::new(), MessageIds::default());
-        Self { link, owned: Vec::new(), client, called: None, user, name, permissions, cache, ids }
+        Self { link, owned: Vec::new(), client, called: None, behalf: None, user, name, permissions, cache, ids }
     }
 
     /// The same, by what it calls itself.
     pub(crate) fn calling(self, called: Option<ClientId>) -> Self {
         Self { called, ..self }
+    }
+
+    /// The same, for him who left that to be published.
+    pub(crate) fn for_author(self, behalf: Option<Arc<Author>>) -> Self {
+        Self { behalf, ..self }
+    }
+
+    /// Whose it is what it has retained; `None`: the broker's own.
+    fn author(&self, parts: &Parts) -> Option<Arc<Author>> {
+        let by_itself = || {
+            self.link?;
+            let permissions = Some(&self.permissions);
+            Some(parts.authors.of(self.user.as_ref(), self.called.as_ref(), permissions))
+        };
+        self.behalf.clone().or_else(by_itself)
     }
 
     /// What it calls itself, where it has no session.
@@ -100,8 +118,10 @@ pub(crate) fn publish(
     if let Some(declaration) = &publish.declare {
         publisher.declare(parts, (**declaration).clone())?;
     }
+    let mut author = None;
     if publish.retain && !publish.payload.is_empty() {
         check_retained(parts, &publish, now)?;
+        author = publisher.author(parts);
     }
     let Publisher { client, called, user, cache, ids, .. } = publisher;
     let sender =
@@ -148,7 +168,7 @@ pub(crate) fn publish(
         }
         return Ok(Published::Shown { routed });
     }
-    let plan = Plan::new(Arc::clone(&message), retain, wanted).must_wait(waits || (streams && lasting));
+    let plan = Plan::new(Arc::clone(&message), retain, wanted).by(author).must_wait(waits || (streams && lasting));
     let plan = reserve_all(plan, parts, &targets)?;
     if is_direct {
         plan.show(parts, wakes);
@@ -210,7 +230,7 @@ pub(crate) fn announce(
     // As with any message that is retained: whoever subscribes meets it once.
     let _retaining = parts.vhost.retaining();
     let message = Arc::new(to_message(publish, None, publisher.ids.next(&parts.numbers), now));
-    parts.vhost.system.set(Arc::clone(&message));
+    parts.vhost.system.set(Arc::clone(&message), None);
     spread(parts, publisher, &message, wakes);
 }
 

@@ -8,7 +8,7 @@ use model::delivery::Stage;
 use model::name::{Incarnation, QueueId};
 use model::refusal::Refusal;
 use routing::{Brief, Item, Owner, Queue};
-use storage::{Recovered, RecoveredPublication, RecoveredQueue, UnreadEntry};
+use storage::{Recovered, RecoveredPublication, RecoveredQueue, RecoveredRetained, UnreadEntry};
 
 use crate::clock;
 use crate::parts::Parts;
@@ -64,11 +64,12 @@ pub(crate) fn recover(
         }
     }
     parts.metrics.retained.add(recovered.retained.len() as u64);
-    for message in recovered.retained {
+    for RecoveredRetained { message, author } in recovered.retained {
         if let Some(end) = message.expires_at {
             expiry::watch_retained(parts, &message.exchange, end);
         }
-        parts.vhost.retained_mut(&message.exchange).set(message);
+        let author = author.map(|author| parts.authors.intern(Arc::unwrap_or_clone(author)));
+        parts.vhost.retained_mut(&message.exchange).set(message, author);
     }
     for RecoveredPublication { publisher, id, at } in recovered.publications {
         parts.vhost.publications.restore(&publisher, id, at);

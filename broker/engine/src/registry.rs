@@ -21,7 +21,7 @@ use crate::mailbox::{Mailbox, Note};
 use crate::numbers;
 use crate::parts::Parts;
 use crate::timers::{Asked, Due};
-use crate::wills::{self, Aftermath};
+use crate::wills::{self, Aftermath, DueWill};
 use crate::{expiry, topology};
 
 /// All sessions of MQTT clients, with a connection or without.
@@ -183,7 +183,7 @@ impl Registry {
         owner: Option<&Principal>,
         known: Option<&Permissions>,
         will: Option<Box<WillRecord>>,
-    ) -> Option<Box<WillRecord>> {
+    ) -> Option<DueWill> {
         wills::still_allowed(parts, &*self.access, owner, known, will?)
     }
 

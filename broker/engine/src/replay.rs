@@ -10,7 +10,7 @@ use model::key::RoutingKey;
 use model::name::ExchangeName;
 use model::request::Source;
 use model::time::WallMs;
-use routing::{Given, Portion, Queue, Route, Wakes};
+use routing::{Given, Held, Portion, Queue, Route, Wakes};
 
 use crate::parts::Parts;
 use crate::plan::{Plan, strictest};
@@ -45,9 +45,12 @@ pub(crate) fn plan(
     let portion = portion(queue)?;
     let mut plans = Vec::new();
     feed.set_under_way(true);
-    feed.next(now, portion, |message, grant| {
+    feed.next(now, portion, |held, grant| {
+        if is_withheld(parts, &held, now) {
+            return Given::Done;
+        }
         let route = Route { queue: Arc::clone(queue), grant: grant.clone(), via: None };
-        match Plan::replay(parts, message, &route) {
+        match Plan::replay(parts, held.message, &route) {
             Ok(plan) => {
                 plan.record(parts, changeset);
                 plans.push(plan);
@@ -127,10 +130,13 @@ pub(crate) fn ahead(
         let _handing_over = queue.feed().handing_over();
         waits |= queue.feed().is_under_way();
         let (mut changeset, mut plans) = (Changeset::default(), Vec::new());
-        queue.feed().ahead(exchange, key, now, |message, grant| {
+        queue.feed().ahead(exchange, key, now, |held, grant| {
+            if is_withheld(parts, &held, now) {
+                return Given::Done;
+            }
             let route = Route { queue: Arc::clone(queue), grant: grant.clone(), via: None };
             // Where there is no room for it, there will be none for the other either.
-            let Ok(plan) = Plan::replay(parts, message, &route) else { return Given::Later };
+            let Ok(plan) = Plan::replay(parts, held.message, &route) else { return Given::Later };
             plan.record(parts, &mut changeset);
             plans.push(plan);
             Given::Done
@@ -150,6 +156,20 @@ pub(crate) fn ahead(
         });
     }
     waits
+}
+
+/// Whether nobody gets that, because whose it is may not publish it any more. It stays where it is: rules that are mended
+/// bring it back.
+fn is_withheld(parts: &Parts, held: &Held, now: WallMs) -> bool {
+    let Err(refusal) = parts.authors.check(held.author.as_ref(), &held.message) else { return false };
+    parts.metrics.retained_withheld.increment();
+    if parts.vhost.may_tell_denied(now) {
+        let user = held.author.as_ref().and_then(|author| author.user.as_ref()).map(tracing::field::display);
+        let client = held.message.publisher.as_ref().map(tracing::field::display);
+        let topic = &held.message.key;
+        tracing::warn!(user, client, %topic, reason = %refusal, "retained.withheld: its author may not publish it any more");
+    }
+    true
 }
 
 /// How much goes into the queue at once. Half of it is left for what is published meanwhile, and while more than a quarter

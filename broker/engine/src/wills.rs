@@ -3,6 +3,7 @@
 use std::sync::{Arc, MutexGuard};
 
 use model::access::AccessControl;
+use model::author::Author;
 use model::change::{Changeset, WillRecord};
 use model::message::Message;
 use model::name::{ClientId, PublisherName};
@@ -24,8 +25,15 @@ use crate::users;
 /// published twice.
 #[derive(Default)]
 pub(crate) struct Aftermath {
-    pub(crate) will: Option<Box<WillRecord>>,
+    pub(crate) will: Option<DueWill>,
     pub(crate) changeset: Changeset,
+}
+
+/// A will that is to be published now, with whose it is.
+pub(crate) struct DueWill {
+    record: Box<WillRecord>,
+    /// Of one that is to be retained: it outlives its owner once more.
+    author: Option<Arc<Author>>,
 }
 
 /// The will as it is kept until then. Whoever may not publish it gets in, but without it being kept would be a trap:
@@ -57,7 +65,7 @@ pub(crate) fn still_allowed(
     owner: Option<&Principal>,
     known: Option<&Permissions>,
     will: Box<WillRecord>,
-) -> Option<Box<WillRecord>> {
+) -> Option<DueWill> {
     let Message { exchange, key, publisher, retain, .. } = &*will.message;
     let standing = owner.map_or(Ok(None), |owner| access.revise(owner, publisher.as_ref(), known));
     let checked = standing.and_then(|permissions| {
@@ -66,7 +74,11 @@ pub(crate) fn still_allowed(
         rights::publish(permissions, (exchange, key), *retain, "publish a will to")
     });
     match checked {
-        Ok(()) => Some(will),
+        Ok(()) => {
+            let owner = owner.filter(|_| *retain);
+            let author = owner.map(|owner| parts.authors.of(owner.user.as_ref(), None, known));
+            Some(DueWill { record: will, author })
+        }
         Err(refusal) => {
             refuse(parts, &will, &refusal);
             None
@@ -84,7 +96,7 @@ fn refuse(parts: &Parts, will: &WillRecord, refusal: &Refusal) {
 
 /// Publishes the will that is due, together with the other changes that belong to the same moment.
 pub(crate) fn settle(parts: &Arc<Parts>, mut aftermath: Aftermath) {
-    let _retaining = retaining(parts, aftermath.will.as_deref());
+    let _retaining = retaining(parts, aftermath.will.as_ref());
     let plan = aftermath.will.take().and_then(|will| plan(parts, &will));
     let Some(plan) = plan else { return parts.durable.commit_soon(aftermath.changeset) };
     plan.record(parts, &mut aftermath.changeset);
@@ -94,12 +106,13 @@ pub(crate) fn settle(parts: &Arc<Parts>, mut aftermath: Aftermath) {
 }
 
 /// What has to be held while such a will is published.
-pub(crate) fn retaining<'a>(parts: &'a Parts, will: Option<&WillRecord>) -> Option<MutexGuard<'a, ()>> {
-    will.is_some_and(|will| will.message.retain).then(|| parts.vhost.retaining())
+pub(crate) fn retaining<'a>(parts: &'a Parts, will: Option<&DueWill>) -> Option<MutexGuard<'a, ()>> {
+    will.is_some_and(|will| will.record.message.retain).then(|| parts.vhost.retaining())
 }
 
 /// The will as a message that takes its places, if there is room for it.
-pub(crate) fn plan(parts: &Arc<Parts>, will: &WillRecord) -> Option<Plan> {
+pub(crate) fn plan(parts: &Arc<Parts>, due: &DueWill) -> Option<Plan> {
+    let will = &due.record;
     let Message { exchange, key, payload, qos, retain, persistent, publisher, properties, .. } =
         &*will.message;
     let publish = Publish {
@@ -115,7 +128,8 @@ pub(crate) fn plan(parts: &Arc<Parts>, will: &WillRecord) -> Option<Plan> {
         publication: None,
         declare: None,
     };
-    let mut publisher = Publisher::new(None, publisher.clone(), None, NOBODY, Permissions::everything());
+    let publisher = Publisher::new(None, publisher.clone(), None, NOBODY, Permissions::everything());
+    let mut publisher = publisher.for_author(due.author.clone());
     let mut wakes = Wakes::default();
     match publish::publish(parts, &mut publisher, publish, true, clock::now(), &mut wakes) {
         Ok(Published::Planned(plan)) => Some(plan),

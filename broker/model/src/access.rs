@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::author::{Author, Footing};
 use crate::hook::Hook;
 use crate::name::ClientId;
 use crate::principal::{Credentials, Permissions, Principal};
@@ -52,6 +53,25 @@ pub trait AccessControl: Send + Sync {
     ) -> Result<Option<Permissions>, Refusal> {
         let _ = known;
         Ok(self.permissions_of(principal, client))
+    }
+
+    /// By what somebody was let in who has these permissions; `None`: that is not known.
+    fn footing(&self, _known: &Permissions) -> Option<Footing> {
+        None
+    }
+
+    /// What the author of something that is kept may do by now, on that client. `None`: it cannot be said without asking him, and
+    /// what he published stands.
+    ///
+    /// # Errors
+    ///
+    /// He would not be let in any more.
+    fn permissions_of_author(
+        &self,
+        author: &Author,
+        client: Option<&ClientId>,
+    ) -> Result<Option<Permissions>, Refusal> {
+        self.revise(&Principal { user: author.user.clone() }, client, None)
     }
 
     /// Who is to be asked about what those who are in do; the same one whenever this is called. By itself nobody is.

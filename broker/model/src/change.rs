@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::author::Author;
 use crate::ban::{Ban, Subject};
 use crate::key::{KeyPattern, RoutingKey};
 use crate::message::Message;
@@ -76,7 +77,12 @@ pub enum Change {
         id: PublicationId,
     },
     /// The last message of its key.
-    Retain(Arc<Message>),
+    Retain {
+        /// The message.
+        message: Arc<Message>,
+        /// Who had it retained; `None`: the broker itself, or it was written before that was kept.
+        author: Option<Arc<Author>>,
+    },
     /// No message is kept for that key any more.
     Unretain {
         /// The exchange.

@@ -5,6 +5,7 @@
 //! [`message::Message`]s, storage keeps [`change::Changeset`]s. There is no clock, no socket, no file and no thread.
 
 pub mod access;
+pub mod author;
 pub mod ban;
 pub mod change;
 pub mod delivery;

@@ -44,7 +44,7 @@ fn keep(what: &str, keys: impl Iterator<Item = String>) -> Retained {
     let retained = Retained::default();
     let before = resident_bytes();
     let start = Instant::now();
-    keys.for_each(|key| drop(retained.set(Arc::new(message(&key)))));
+    keys.for_each(|key| drop(retained.set(Arc::new(message(&key)), None)));
     let count = retained.len();
     let bytes = resident_bytes().saturating_sub(before) / count as u64;
     let took = start.elapsed();

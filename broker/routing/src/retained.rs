@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytestring::ByteString;
 
+use model::author::Author;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::message::Message;
 use model::time::WallMs;
@@ -36,9 +37,14 @@ struct Kept {
     ends: BTreeSet<(WallMs, ByteString)>,
 }
 
-/// A message, and the how-manyeth it was to be kept.
-struct Held {
-    message: Arc<Message>,
+/// A message that is kept, with whose it is.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The message.
+    pub message: Arc<Message>,
+    /// Who had it kept; `None`: the broker itself, or nobody knows.
+    pub author: Option<Arc<Author>>,
+    /// The how-manyeth it was to be kept.
     count: u64,
 }
 
@@ -107,8 +113,8 @@ impl Portion {
 }
 
 impl Retained {
-    /// Keeps a message as the last one of its key; returns the one before.
-    pub fn set(&self, message: Arc<Message>) -> Option<Arc<Message>> {
+    /// Keeps a message as the last one of its key, with whose it is; returns the one before.
+    pub fn set(&self, message: Arc<Message>, author: Option<Arc<Author>>) -> Option<Arc<Message>> {
         let mut kept = self.write();
         kept.bytes += message.size_bytes() as u64;
         kept.count += 1;
@@ -120,7 +126,7 @@ impl Retained {
         if let Some(end) = message.expires_at {
             kept.ends.insert((end, message.key.as_byte_string().clone()));
         }
-        let held = Held { count: kept.count, message };
+        let held = Held { count: kept.count, message, author };
         kept.by_key.insert(held.message.key.as_byte_string().clone(), held);
         old
     }
@@ -142,7 +148,7 @@ impl Retained {
 
     /// Goes on, and adds what it meets in the order of the keys, but for what has expired. It may be nothing, and the walk
     /// not done: the keys of a portion are few, and those that match may be far between.
-    pub fn go_on(&self, walk: &mut Walk, now: WallMs, portion: &mut Portion, out: &mut Vec<Arc<Message>>) {
+    pub fn go_on(&self, walk: &mut Walk, now: WallMs, portion: &mut Portion, out: &mut Vec<Held>) {
         let kept = self.read();
         while let Some(next) = walk.next.take() {
             walk.next = kept.go_on(walk, next, now, portion, out);
@@ -156,18 +162,18 @@ impl Retained {
     pub fn skip(&self, walk: &mut Walk, now: WallMs, keys: usize) -> bool {
         let mut met = Vec::new();
         self.go_on(walk, now, &mut Portion::new(1, u64::MAX, keys), &mut met);
-        let Some(message) = met.pop() else { return false };
-        walk.return_to(&message.key);
+        let Some(held) = met.pop() else { return false };
+        walk.return_to(&held.message.key);
         true
     }
 
     /// What a walk would meet at that key, if it has not come there yet.
-    pub fn ahead(&self, walk: &Walk, key: &RoutingKey, now: WallMs) -> Option<Arc<Message>> {
+    pub fn ahead(&self, walk: &Walk, key: &RoutingKey, now: WallMs) -> Option<Held> {
         walk.next.as_deref().filter(|next| *next <= key.as_str())?;
         let kept = self.read();
         let held = kept.by_key.get(key.as_str()).filter(|held| held.count <= walk.count)?;
         let is_met = !held.message.is_expired(now) && walk.pattern.matches(key);
-        is_met.then(|| Arc::clone(&held.message))
+        is_met.then(|| held.clone())
     }
 
     /// Forgets what has expired, the first of it first and no more than `max`, and returns it. Looks at nothing else.
@@ -229,7 +235,7 @@ impl Kept {
         mut from: String,
         now: WallMs,
         portion: &mut Portion,
-        out: &mut Vec<Arc<Message>>,
+        out: &mut Vec<Held>,
     ) -> Option<String> {
         let mut near = 0;
         for (key, held) in self.by_key.range::<str, _>((Bound::Included(from.as_str()), Bound::Unbounded)) {
@@ -248,7 +254,7 @@ impl Kept {
             match judge(&walk.pattern, key, &mut from) {
                 Verdict::Matches if held.count > walk.count || held.message.is_expired(now) => {}
                 Verdict::Matches if !portion.take(&held.message) => return Some(key.to_string()),
-                Verdict::Matches => out.push(Arc::clone(&held.message)),
+                Verdict::Matches => out.push(held.clone()),
                 Verdict::Differs => {}
                 Verdict::Leaps => near = 0,
                 Verdict::NoMore => return None,
@@ -355,11 +361,11 @@ mod tests {
     #[test]
     fn the_last_message_of_a_key_is_kept() {
         let retained = Retained::default();
-        assert!(retained.set(kept("a/b", None)).is_none());
+        assert!(retained.set(kept("a/b", None), None).is_none());
         let second = kept("a/b", None);
-        assert!(retained.set(Arc::clone(&second)).is_some());
+        assert!(retained.set(Arc::clone(&second), None).is_some());
         assert_eq!((retained.len(), retained.bytes()), (1, second.size_bytes() as u64));
-        assert!(Arc::ptr_eq(&found(&retained, "a/+")[0], &second));
+        assert!(Arc::ptr_eq(&found(&retained, "a/+")[0].message, &second));
         assert!(retained.remove(&RoutingKey::from("a/b")).is_some());
         assert!(retained.remove(&RoutingKey::from("a/b")).is_none());
         assert_eq!((retained.is_empty(), retained.bytes()), (true, 0));
@@ -368,19 +374,19 @@ mod tests {
     #[test]
     fn what_has_expired_is_not_sent() {
         let retained = Retained::default();
-        retained.set(kept("a", Some(NOW)));
-        retained.set(kept("b", Some(WallMs(NOW.0 + 1))));
+        retained.set(kept("a", Some(NOW)), None);
+        retained.set(kept("b", Some(WallMs(NOW.0 + 1))), None);
         assert_eq!(texts(&found(&retained, "#")), ["b"]);
         assert_eq!(retained.expires_first(), Some(NOW));
-        assert_eq!(texts(&retained.expire(NOW, 9)), ["a"]);
-        assert_eq!(texts(&retained.expire(NOW, 9)), [""; 0]);
+        assert_eq!(keys_of(&retained.expire(NOW, 9)), ["a"]);
+        assert_eq!(keys_of(&retained.expire(NOW, 9)), [""; 0]);
         // One that replaces it has an end of its own, or none.
-        retained.set(kept("b", Some(WallMs(NOW.0 + 2))));
-        retained.set(kept("c", Some(WallMs(NOW.0 + 1))));
-        retained.set(kept("c", None));
+        retained.set(kept("b", Some(WallMs(NOW.0 + 2))), None);
+        retained.set(kept("c", Some(WallMs(NOW.0 + 1))), None);
+        retained.set(kept("c", None), None);
         assert_eq!(retained.expires_first(), Some(WallMs(NOW.0 + 2)));
-        assert_eq!(texts(&retained.expire(WallMs(NOW.0 + 9), 0)), [""; 0]);
-        assert_eq!(texts(&retained.expire(WallMs(NOW.0 + 9), 1)), ["b"]);
+        assert_eq!(keys_of(&retained.expire(WallMs(NOW.0 + 9), 0)), [""; 0]);
+        assert_eq!(keys_of(&retained.expire(WallMs(NOW.0 + 9), 1)), ["b"]);
         assert!(retained.remove(&RoutingKey::from("c")).is_some());
         assert_eq!(retained.expires_first(), None);
         assert_eq!((retained.len(), retained.bytes()), (0, 0));
@@ -390,15 +396,15 @@ mod tests {
     fn a_walk_meets_what_was_kept_when_it_began() {
         let retained = Retained::default();
         for key in ["a", "b", "c", "d", "e"] {
-            retained.set(kept(key, None));
+            retained.set(kept(key, None), None);
         }
         let mut walk = retained.walk(&pattern("#"));
         let mut out = Vec::new();
         retained.go_on(&mut walk, NOW, &mut Portion::new(2, u64::MAX, 99), &mut out);
         // Replaced, forgotten and new meanwhile.
-        retained.set(kept("c", None));
+        retained.set(kept("c", None), None);
         retained.remove(&RoutingKey::from("d"));
-        retained.set(kept("f", None));
+        retained.set(kept("f", None), None);
         walk.return_to(&RoutingKey::from("b"));
         retained.go_on(&mut walk, NOW, &mut Portion::new(1, u64::MAX, 99), &mut out);
         assert!(!walk.is_done());
@@ -410,7 +416,7 @@ mod tests {
     fn a_portion_ends_by_messages_bytes_or_keys() {
         let retained = Retained::default();
         for key in ["a", "b", "c", "d", "e", "f"] {
-            retained.set(kept(key, None));
+            retained.set(kept(key, None), None);
         }
         let bytes = kept("a", None).size_bytes() as u64;
         let mut walk = retained.walk(&pattern("#"));
@@ -435,7 +441,7 @@ mod tests {
     fn keys_whose_levels_sort_below_a_slash_are_found() {
         let retained = Retained::default();
         for key in ["a", "a!", "a!/x", "a/x", "a/x!", "a/x/y", "a0", "$SYS/x", "", "/"] {
-            retained.set(kept(key, None));
+            retained.set(kept(key, None), None);
         }
         assert_eq!(texts(&found(&retained, "a/#")), ["a", "a/x", "a/x!", "a/x/y"]);
         assert_eq!(texts(&found(&retained, "+/x")), ["a!/x", "a/x"]);
@@ -455,7 +461,7 @@ mod tests {
         ) {
             let retained = Retained::default();
             for key in &keys {
-                retained.set(kept(key.as_str(), None));
+                retained.set(kept(key.as_str(), None), None);
             }
             let mut expected: Vec<_> = keys.into_iter().filter(|key| pattern.matches(key)).collect();
             expected.sort();
@@ -464,18 +470,18 @@ mod tests {
             for (messages, keys) in [(usize::MAX, usize::MAX), steps] {
                 let portion = Portion::new(messages, u64::MAX, keys);
                 for found in [all(&retained, &pattern, portion), all_skipping(&retained, &pattern, portion)] {
-                    let found: Vec<_> = found.iter().map(|message| message.key.clone()).collect();
+                    let found: Vec<_> = found.iter().map(|held| held.message.key.clone()).collect();
                     prop_assert_eq!(&found, &expected);
                 }
             }
         }
     }
 
-    fn found(retained: &Retained, filter: &str) -> Vec<Arc<Message>> {
+    fn found(retained: &Retained, filter: &str) -> Vec<Held> {
         all(retained, &pattern(filter), Portion::new(usize::MAX, u64::MAX, usize::MAX))
     }
 
-    fn all(retained: &Retained, pattern: &KeyPattern, portion: Portion) -> Vec<Arc<Message>> {
+    fn all(retained: &Retained, pattern: &KeyPattern, portion: Portion) -> Vec<Held> {
         let (mut walk, mut out) = (retained.walk(pattern), Vec::new());
         while !walk.is_done() {
             retained.go_on(&mut walk, NOW, &mut portion.clone(), &mut out);
@@ -483,7 +489,7 @@ mod tests {
         out
     }
 
-    fn all_skipping(retained: &Retained, pattern: &KeyPattern, portion: Portion) -> Vec<Arc<Message>> {
+    fn all_skipping(retained: &Retained, pattern: &KeyPattern, portion: Portion) -> Vec<Held> {
         let (mut walk, mut out) = (retained.walk(pattern), Vec::new());
         while !walk.is_done() {
             if retained.skip(&mut walk, NOW, 2) {
@@ -495,8 +501,12 @@ mod tests {
         out
     }
 
-    fn texts(found: &[Arc<Message>]) -> Vec<&str> {
-        found.iter().map(|message| message.key.as_str()).collect()
+    fn texts(found: &[Held]) -> Vec<&str> {
+        found.iter().map(|held| held.message.key.as_str()).collect()
+    }
+
+    fn keys_of(gone: &[Arc<Message>]) -> Vec<&str> {
+        gone.iter().map(|message| message.key.as_str()).collect()
     }
 
     fn kept(key: &str, expires_at: Option<WallMs>) -> Arc<Message> {

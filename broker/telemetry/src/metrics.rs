@@ -109,6 +109,8 @@ metrics! {
     messages_dead_lettered: Counter,
     /// Messages that no binding wanted.
     messages_unroutable: Counter,
+    /// Retained messages that a subscriber did not get because their authors may not publish them any more.
+    retained_withheld: Counter,
     /// Wills that were not published when they were due, because of a rule or a full queue.
     wills_refused: Counter,
     /// QoS 2 messages that came again and were not routed again.

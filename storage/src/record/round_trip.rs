@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use model::ban::{Author, Ban, Subject};
+use model::author::{Author, Footing};
+use model::ban::{self, Ban, Subject};
 use model::change::{
     BindingKey, Change, Changeset, Entry, Place, QueueRecord, Rested, SessionRecord, WillRecord,
 };
@@ -81,23 +82,11 @@ proptest! {
 
 #[test]
 fn a_message_that_waits_and_is_retained_is_written_once() {
-    let message = Arc::new(Message {
-        id: MessageId::default(),
-        exchange: ExchangeName::TOPIC,
-        key: RoutingKey::from("a"),
-        payload: Bytes::from(vec![7; 1000]),
-        qos: Qos::AtLeastOnce,
-        retain: true,
-        persistent: true,
-        publisher: None,
-        published_at: WallMs(0),
-        expires_at: None,
-        properties: None,
-        wire: WireCache::default(),
-    });
+    let message = plain(&[7; 1000]);
     let changes = [
         Change::Enqueue { message: Arc::clone(&message), entries: SmallVec::new() },
-        Change::Retain(message),
+        Change::Retain { message: Arc::clone(&message), author: None },
+        Change::Retain { message, author: Some(Arc::new(kim())) },
     ];
     let mut record = Vec::new();
     put_changes(&mut record, &changes);
@@ -113,6 +102,16 @@ fn notes_are_read_as_they_were_written() {
         let item = Items::of(&record).unwrap().next().unwrap();
         assert!(matches!(item, Some(Item::Note(read)) if read == note));
     }
+}
+
+#[test]
+fn what_was_retained_before_authors_were_kept_has_none() {
+    let changes = [Change::Retain { message: plain(b"x"), author: None }];
+    let mut record = Vec::new();
+    put_changes(&mut record, &changes);
+    // A version, a count, and the number that such a change has had from the first.
+    assert_eq!(record[..3], [1, 1, 6]);
+    assert_eq!(format!("{changes:?}"), format!("{:?}", read(&record).unwrap().as_slice()));
 }
 
 fn read(record: &[u8]) -> Result<Vec<Change>, RecordError> {
@@ -147,7 +146,8 @@ fn change() -> impl Strategy<Value = Change> {
             publisher: PublisherName::new(&publisher),
             id: PublicationId::new(&id),
         }),
-        message().prop_map(Change::Retain),
+        (message(), of(author()))
+            .prop_map(|(message, author)| Change::Retain { message, author: author.map(Arc::new) }),
         (exchange_name(), text())
             .prop_map(|(exchange, key)| Change::Unretain { exchange, key: RoutingKey::new(key) }),
         session().prop_map(|session| Change::PutSession(Box::new(session))),
@@ -168,8 +168,38 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
+fn author() -> impl Strategy<Value = Author> {
+    let all = [Footing::Password, Footing::Token, Footing::TokenWithRules, Footing::Unlisted];
+    (of(text()), of(text()), of(select(all.to_vec()))).prop_map(|(user, client, footing)| Author {
+        user: user.map(|user| UserName::new(&user)),
+        client: client.map(|client| ClientId::new(&client)),
+        footing,
+    })
+}
+
+fn plain(payload: &[u8]) -> Arc<Message> {
+    Arc::new(Message {
+        id: MessageId::default(),
+        exchange: ExchangeName::TOPIC,
+        key: RoutingKey::from("a"),
+        payload: Bytes::copy_from_slice(payload),
+        qos: Qos::AtLeastOnce,
+        retain: true,
+        persistent: true,
+        publisher: None,
+        published_at: WallMs(0),
+        expires_at: None,
+        properties: None,
+        wire: WireCache::default(),
+    })
+}
+
+fn kim() -> Author {
+    Author { user: Some(UserName::known("kim")), client: None, footing: Some(Footing::Password) }
+}
+
 fn ban() -> impl Strategy<Value = Ban> {
-    let by = select(vec![Author::Hand, Author::Failures, Author::Flapping]);
+    let by = select(vec![ban::Author::Hand, ban::Author::Failures, ban::Author::Flapping]);
     (subject(), of(any::<u64>()), any::<u64>(), by, text()).prop_map(|(subject, until, since, by, reason)| {
         Ban { subject, until: until.map(WallMs), since: WallMs(since), by, reason: reason.to_string().into() }
     })

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::ban::{Author, Ban, Subject};
+use model::author::{Author, Footing};
+use model::ban::{self, Ban, Subject};
 use model::change::{BindingKey, Change, Changeset, Entry, Place, QueueRecord, SessionRecord};
 use model::grant::Grant;
 use model::key::{KeyPattern, RoutingKey};
@@ -97,6 +98,12 @@ pub(crate) fn enqueue(message: &Arc<Message>, places: &[Place]) -> Change {
         message: Arc::clone(message),
         entries: places.iter().map(|place| entry(*place)).collect(),
     }
+}
+
+/// `author`: a user who came in by a password.
+pub(crate) fn retain(message: Arc<Message>, author: Option<&str>) -> Change {
+    let by = |name| Author { user: Some(UserName::new(name)), client: None, footing: Some(Footing::Password) };
+    Change::Retain { message, author: author.map(by).map(Arc::new) }
 }
 
 pub(crate) fn queue_name(id: u64) -> QueueName {
@@ -257,7 +264,7 @@ fn publication(id: u64) -> PublicationId {
 pub(crate) fn banned(client: &str, until: u64) -> Change {
     let subject = Subject::Client(ClientId::new(client));
     let (until, since) = (Some(WallMs(until)), WallMs(7));
-    Change::PutBan(Box::new(Ban { subject, until, since, by: Author::Hand, reason: "it floods".into() }))
+    Change::PutBan(Box::new(Ban { subject, until, since, by: ban::Author::Hand, reason: "it floods".into() }))
 }
 
 pub(crate) fn let_in(client: &str) -> Change {

@@ -11,7 +11,7 @@ use model::qos::Qos;
 use storage::{Options, Recovered, Store, StoreError, check};
 
 use crate::changes::{
-    bind, commit, declare, enqueue, exchange, forget, message, open, options, place, remember, session,
+    bind, commit, declare, enqueue, exchange, forget, message, open, options, place, remember, retain, session,
     without_follower,
 };
 use crate::naive::picture;
@@ -211,7 +211,7 @@ impl Written {
                     2 => vec![session(&client, 1, number as u32)],
                     3 => vec![remember(&client, number as u16)],
                     4 => vec![forget(&client, number as u16 - 1)],
-                    5 => vec![Change::Retain(large), Change::Retain(body)],
+                    5 => vec![retain(large, Some("kim")), retain(body, None)],
                     6 => vec![bind("other", 2, &client, Qos::AtLeastOnce)],
                     7 if number > 300 => vec![Change::DropSession(ClientId::new(&client))],
                     8 if number > 300 => vec![Change::DeleteQueue(QueueId(3))],

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::change::{Change, Entry};
 use model::message::Message;
 use model::queue::ExchangeBinding;
-use storage::{Recovered, RecoveredEntry, RecoveredPublication};
+use storage::{Recovered, RecoveredEntry, RecoveredPublication, RecoveredRetained};
 
 /// The state that changes add up to.
 #[derive(Debug, Default)]
@@ -60,9 +60,9 @@ impl Naive {
                 self.unreleased.remove(&(client.to_string(), *id));
             }
             Change::RememberPublication { .. } | Change::ForgetPublication { .. } => self.publish(change),
-            Change::Retain(message) => {
+            Change::Retain { message, author } => {
                 let key = (message.exchange.to_string(), message.key.to_string());
-                self.retained.insert(key, format!("{message:?}"));
+                self.retained.insert(key, format!("{message:?} by {author:?}"));
             }
             Change::Unretain { exchange, key } => {
                 self.retained.remove(&(exchange.to_string(), key.to_string()));
@@ -124,7 +124,7 @@ impl Naive {
             | Change::Forget { .. }
             | Change::RememberPublication { .. }
             | Change::ForgetPublication { .. }
-            | Change::Retain(_)
+            | Change::Retain { .. }
             | Change::Unretain { .. }
             | Change::PutSession(_)
             | Change::DropSession(_)
@@ -210,7 +210,8 @@ pub(crate) fn picture(recovered: &Recovered) -> Vec<String> {
     for session in &recovered.sessions {
         lines.push(format!("{:?} unreleased {:?}", session.record, session.unreleased));
     }
-    lines.extend(recovered.retained.iter().map(|message| format!("{message:?}")));
+    let by = |RecoveredRetained { message, author }: &RecoveredRetained| format!("{message:?} by {author:?}");
+    lines.extend(recovered.retained.iter().map(by));
     lines.extend(recovered.bans.iter().map(|ban| format!("{ban:?}")));
     assert!(recovered.publications.is_sorted_by_key(|publication| publication.at));
     for RecoveredPublication { publisher, id, at } in &recovered.publications {

@@ -13,7 +13,7 @@ use storage::{Options, Store, Urgency};
 
 use crate::changes::{
     banned, bind, bind_exchange, changeset, commit, copy, declare, enqueue, exchange, forget, let_in,
-    message, open, options, place, remember, sent, session, unbind, unbind_exchange, unsent,
+    message, open, options, place, remember, retain, sent, session, unbind, unbind_exchange, unsent,
     without_follower,
 };
 use crate::naive::{Naive, picture};
@@ -147,7 +147,7 @@ impl Writer {
             35 => unbind_exchange(from, ["sink", "amq.topic"][dice.roll(2) as usize], &key),
             10..14 => remember(&client, dice.roll(20) as u16),
             14..18 => forget(&client, dice.roll(20) as u16),
-            18 => Change::Retain(self.message(dice, &key)),
+            18 => retain(self.message(dice, &key), [None, Some(&*client)][dice.roll(2) as usize]),
             19 => Change::Unretain { exchange: ExchangeName::TOPIC, key: RoutingKey::from(&*key) },
             36 if dice.roll(2) == 0 => banned(&client, dice.roll(1000)),
             36 | 37 => let_in(&client),

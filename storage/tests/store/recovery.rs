@@ -10,7 +10,7 @@ use model::qos::Qos;
 use storage::{Options, Recovered};
 
 use crate::changes::{
-    bind, commit, copy, declare, enqueue, exchange, forget, message, open, options, place, remember, session,
+    bind, commit, copy, declare, enqueue, exchange, forget, message, open, options, place, remember, retain, session,
     without_follower,
 };
 use crate::naive::picture;
@@ -22,7 +22,7 @@ fn entries_of_one_message_share_it() {
     let body = message(1, "k", vec![7; 300]);
     commit(
         &store,
-        [declare(1), declare(2), enqueue(&body, &[place(1, 1), place(2, 1)]), Change::Retain(body)],
+        [declare(1), declare(2), enqueue(&body, &[place(1, 1), place(2, 1)]), retain(body, None)],
     );
     drop(store);
     let (_, recovered) = open(options(home.path()));
@@ -88,14 +88,14 @@ fn a_large_object_is_found_though_sled_has_no_copy_of_it() {
     for clean in [true, false] {
         let directory = home.path().join(clean.to_string());
         let (store, _) = open(options(&directory));
-        commit(&store, [Change::Retain(Arc::clone(&body))]);
+        commit(&store, [retain(Arc::clone(&body), None)]);
         store.close();
         if !clean {
             fs::remove_dir_all(directory.join("state")).unwrap();
         }
         drop(store);
         let (_, recovered) = open(options(&directory));
-        assert_eq!(recovered.retained[0].payload, body.payload);
+        assert_eq!(recovered.retained[0].message.payload, body.payload);
     }
 }
 
@@ -119,7 +119,7 @@ fn everything() -> (tempfile::TempDir, Vec<String>) {
     commit(&store, [bind("x", 1, "a/b", Qos::AtLeastOnce), bind("x", 2, "c", Qos::ExactlyOnce)]);
     for number in 1..=50 {
         let body = message(number, &format!("key/{number}"), vec![1; 100]);
-        commit(&store, [enqueue(&body, &[place(1, number), place(2, number)]), Change::Retain(body)]);
+        commit(&store, [enqueue(&body, &[place(1, number), place(2, number)]), retain(body, Some("kim"))]);
     }
     commit(&store, [Change::Receive(place(1, 5)), Change::Remove(place(1, 6)), Change::Remove(place(2, 50))]);
     drop(store);

@@ -4,9 +4,13 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use model::key::RoutingKey;
+use model::name::ExchangeName;
+use model::rights::RuleName;
 use transport::files;
 
 use super::*;
+use crate::rules::{NOT_AUTHORIZED, Whom};
 use crate::verifier::{ITERATIONS_MIN, Verifier};
 
 const LOCAL: [Option<&str>; 5] =
@@ -136,6 +140,58 @@ fn without_its_file_there_is_no_guard() {
     let options = Options { file: Some(place.path()), ..Options::default() };
     let error = Guard::new(options).err().map(|error| error.to_string()).unwrap();
     assert!(error.starts_with("auth.file.path: ") && error.contains("passwd"), "{error}");
+}
+
+#[test]
+fn an_author_is_judged_by_the_rules_of_now_and_by_how_he_came_in() {
+    let place = Place::new(&["alice"]);
+    let listed = |allows: bool, words: &str| {
+        let actions = words.split(' ').filter_map(Action::parse).collect();
+        let name = RuleName::At(words.into());
+        Rule { allows, actions, places: Vec::new(), whom: Whom::default(), name, code: NOT_AUTHORIZED }
+    };
+    let guard = |rules: &[Rule], default_allows| {
+        let rules = Rules { listed: rules.into(), default_allows, ..Rules::default() };
+        Guard::new(Options { file: Some(place.path()), rules, ..Options::default() }).unwrap()
+    };
+    let may = |guard: &Guard, user: &str, footing| {
+        let author = Author { user: Some(UserName::new(user)), client: None, footing };
+        let permissions = guard.permissions_of_author(&author, None).ok()?.unwrap();
+        let key = RoutingKey::from("a");
+        Some(permissions.keep_from(Action::Publish, &ExchangeName::TOPIC, &key).is_none())
+    };
+    use Footing::{Password, Token, TokenWithRules, Unlisted};
+    let every = [None, Some(Password), Some(Token), Some(TokenWithRules), Some(Unlisted)];
+    let open = guard(&[], true);
+    assert_eq!(every.map(|footing| may(&open, "alice", footing)), [Some(true); 5]);
+    // Whoever had a password and has none now is gone; the others never were listed.
+    let expected = [None, None, Some(true), Some(true), Some(true)];
+    assert_eq!(every.map(|footing| may(&open, "bob", footing)), expected);
+    // What nobody allows: he had it from his token, where that brought rules along.
+    let closed = guard(&[listed(true, "connect")], false);
+    let expected = [Some(false), Some(false), Some(false), Some(true), Some(false)];
+    assert_eq!(every.map(|footing| may(&closed, "alice", footing)), expected);
+    let denied = guard(&[listed(true, "connect"), listed(false, "publish")], false);
+    assert_eq!(every.map(|footing| may(&denied, "alice", footing)), [Some(false); 5]);
+    let shut = guard(&[listed(false, "connect")], true);
+    assert_eq!(every.map(|footing| may(&shut, "alice", footing)), [None; 5]);
+}
+
+#[tokio::test]
+async fn on_what_footing_somebody_came_in_is_known() {
+    let place = Place::new(&["alice"]);
+    let guard = place.guard(true);
+    for (user, footing) in [("alice", Footing::Password), ("guest", Footing::Unlisted)] {
+        let password = if user == "guest" { "guest".to_owned() } else { format!("{user}!") };
+        let credentials = Credentials {
+            user: Some(user.into()),
+            password: Some(Bytes::from(password)),
+            ..Credentials::default()
+        };
+        let (_, permissions) = guard.admit(&credentials).await.unwrap();
+        assert_eq!(guard.footing(&permissions), Some(footing), "{user}");
+    }
+    assert_eq!(guard.footing(&Permissions::everything()), None);
 }
 
 #[test]

@@ -339,7 +339,7 @@ impl Link {
             self.prune(events);
         }
         let opened = Event::Opened(Box::new(opened));
-        let _retaining = wills::retaining(&parts, aftermath.will.as_deref());
+        let _retaining = wills::retaining(&parts, aftermath.will.as_ref());
         let will = aftermath.will.and_then(|will| wills::plan(&parts, &will));
         if aftermath.changeset.is_empty() && will.is_none() {
             return events.push(opened);

@@ -5,6 +5,7 @@
     reason = "a test that meets anything else has failed"
 )]
 
+mod authors;
 mod client;
 mod commands;
 mod due;

@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytestring::ByteString;
 use model::grant::Grant;
 use model::key::{KeyPattern, RoutingKey};
-use model::message::Message;
 use model::name::ExchangeName;
 use model::request::Source;
 use model::time::WallMs;
 
-use crate::retained::{Portion, Retained, Walk};
+use crate::retained::{Held, Portion, Retained, Walk};
 
 /// What a queue has still to get of retained messages: a walk for each new subscription. It comes in portions, as the queue
 /// has room for it, and goes with the queue.
@@ -131,18 +130,18 @@ impl Feed {
         &self,
         now: WallMs,
         mut portion: Portion,
-        mut give: impl FnMut(Arc<Message>, &Grant) -> Given,
+        mut give: impl FnMut(Held, &Grant) -> Given,
     ) {
         let mut replays = self.lock();
         let mut found = Vec::new();
         while let Some(one) = replays.front_mut() {
             one.retained.go_on(&mut one.walk, now, &mut portion, &mut found);
-            for message in found.drain(..) {
-                let key = message.key.clone();
+            for held in found.drain(..) {
+                let key = held.message.key.clone();
                 if !one.early.is_empty() && one.early.remove(key.as_byte_string()) {
                     continue;
                 }
-                if give(message, &one.source.grant) == Given::Later {
+                if give(held, &one.source.grant) == Given::Later {
                     return one.walk.return_to(&key);
                 }
             }
@@ -167,16 +166,16 @@ impl Feed {
         exchange: &ExchangeName,
         key: &RoutingKey,
         now: WallMs,
-        mut give: impl FnMut(Arc<Message>, &Grant) -> Given,
+        mut give: impl FnMut(Held, &Grant) -> Given,
     ) {
         let mut replays = self.lock();
         for one in replays.iter_mut().filter(|one| one.source.exchange == *exchange) {
             if one.early.len() >= EARLY_MAX || one.early.contains(key.as_str()) {
                 continue;
             }
-            let Some(message) = one.retained.ahead(&one.walk, key, now) else { continue };
-            let text = message.key.as_byte_string().clone();
-            if give(message, &one.source.grant) == Given::Done {
+            let Some(held) = one.retained.ahead(&one.walk, key, now) else { continue };
+            let text = held.message.key.as_byte_string().clone();
+            if give(held, &one.source.grant) == Given::Done {
                 one.early.insert(text);
             }
         }
