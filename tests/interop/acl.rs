@@ -13,6 +13,10 @@ use harness::token::{config, now_s, signed};
 use harness::wait::SOON;
 use serde_json::json;
 
+/// Everything to everybody, what the broker says of itself, too.
+pub(crate) const OPEN: &str =
+    "[[rule]]\nallow = [\"connect\", \"publish\", \"retain\", \"subscribe\", \"consume\", \"configure\"]\n";
+
 const RULES: &str = r#"[[group]]
 name = "staff"
 users = ["sam", "guest"]
@@ -223,13 +227,30 @@ fn a_token_brings_rules_along() -> Result<()> {
 }
 
 #[test]
-fn events_are_told_to_those_alone_whom_a_rule_allows() -> Result<()> {
+fn what_the_broker_says_of_itself_is_told_to_those_alone_whom_a_rule_allows() -> Result<()> {
+    let topics = ["$events/#", "$events/client/+", "$SYS/#", "$SYS/broker/uptime"];
+    let subscribed = |broker: &Broker| -> Result<Vec<u8>> {
+        let mut client = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "curious")?;
+        ensure!(client.subscribe("#", 1)? == [1]);
+        let mut codes = Vec::new();
+        for filter in topics {
+            codes.extend(client.subscribe(filter, 0)?);
+        }
+        Ok(codes)
+    };
     let broker = Broker::new()?;
-    let mut client = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "curious")?;
-    ensure!(
-        client.subscribe("$events/#", 1)? == [0x87] && client.subscribe("$events/client/+", 1)? == [0x87]
-    );
-    ensure!(client.subscribe("$SYS/#", 0)? == [0] && client.subscribe("#", 1)? == [1]);
+    ensure!(subscribed(&broker)? == [0x87; 4]);
+    for (topic, tree) in [("/topic/$SYS.broker.uptime", "$SYS"), ("/topic/$events.#", "$events")] {
+        let mut client = Stomp::new(broker.at(Door::Stomp))?;
+        client.send(&Frame::new("SUBSCRIBE").with("id", "0").with("destination", topic))?;
+        let error = client.expect("ERROR")?.text();
+        ensure!(error.contains(&format!("{tree} is for those whom a rule of acl.file allows")), "{error}");
+    }
+    let allowed = "[[rule]]\nallow = [\"subscribe\"]\ntopics = [\"$SYS/#\"]\n";
+    let some = Setup::new().acl(allowed).argument("--set").argument("acl.default=allow").start()?;
+    ensure!(subscribed(&some)? == [0x87, 0x87, 0, 0]);
+    ensure!(subscribed(&Setup::new().acl(OPEN).start()?)? == [0; 4]);
+    ensure!(subscribed(&Setup::new().argument("--dev").start()?)? == [0; 4]);
     Ok(())
 }
 

@@ -15,8 +15,7 @@ use harness::token::{SECRET, config, now_s, signed};
 use harness::wait::{SOON, until};
 use serde_json::json;
 
-const ALL: &str =
-    "[[rule]]\nallow = [\"connect\", \"publish\", \"retain\", \"subscribe\", \"consume\", \"configure\"]\n";
+use crate::acl::OPEN as ALL;
 
 #[test]
 fn what_its_author_may_not_publish_any_more_is_not_delivered() -> Result<()> {

@@ -13,6 +13,8 @@ use harness::mqtt::write::{ack, publish};
 use harness::socket::Next;
 use harness::stomp::{Client as Stomp, Frame};
 
+use crate::acl::OPEN;
+
 #[test]
 fn what_is_left_of_its_time_crosses_both_ways() -> Result<()> {
     let broker = Broker::new()?;
@@ -115,7 +117,7 @@ fn every_name_is_the_same_place_in_both_protocols() -> Result<()> {
 #[test]
 fn topics_of_the_broker_are_out_of_reach_of_wildcards_and_of_send() -> Result<()> {
     // [MQTT-4.7.2-1]; RabbitMQ delivers them to `#`. The broker is told to say nothing of itself, so that the lie would be seen.
-    let broker = Setup::new().config("[node]\nsys_interval = \"0s\"\n").start()?;
+    let broker = Setup::new().acl(OPEN).config("[node]\nsys_interval = \"0s\"\n").start()?;
     let mut stomp = Stomp::new(broker.at(Door::Stomp))?;
     stomp.subscribe("0", "/topic/#", "auto")?;
     stomp.subscribe("1", "/topic/*.direct.x", "auto")?;

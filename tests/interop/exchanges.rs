@@ -15,6 +15,7 @@ use harness::socket::Next;
 use harness::stomp::{Client as Stomp, Frame};
 use harness::wait::SOON;
 
+use crate::acl::OPEN;
 use crate::exchanges_setup::{CONFIG, QUEUES, WAYS, WAYS_QUEUES};
 
 #[test]
@@ -133,7 +134,7 @@ fn a_message_goes_from_exchange_to_exchange_and_to_an_alternate() -> Result<()> 
 #[test]
 fn an_mqtt_client_is_told_a_topic_that_it_subscribed_to_however_the_message_came() -> Result<()> {
     // [MQTT-3.3.2-3]
-    let broker = Setup::new().config(WAYS).start()?;
+    let broker = Setup::new().acl(OPEN).config(WAYS).start()?;
     let mut plain = Mqtt::clean(broker.at(Door::Mqtt), Version::V311, "plain")?;
     plain.subscribe("m/#", 1)?;
     let mut shared = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "shared")?;

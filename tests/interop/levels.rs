@@ -17,6 +17,8 @@ use harness::socket::Next;
 use harness::stomp::{Client, Frame};
 use harness::wait::{SOON, until};
 
+use crate::acl::OPEN;
+
 #[test]
 fn what_is_acknowledged_below_disk_outlives_kill_minus_nine_if_it_is_os_and_is_never_written_if_it_is_memory()
 -> Result<()> {
@@ -286,7 +288,7 @@ fn a_header_or_user_property_durability_is_an_applications_own_and_passes_as_any
 
 #[test]
 fn the_level_is_seen_wherever_one_looks() -> Result<()> {
-    let broker = Setup::new().config(&format!("[durability]\nlevel = \"os\"\n{CONFIG}")).start()?;
+    let broker = Setup::new().acl(OPEN).config(&format!("[durability]\nlevel = \"os\"\n{CONFIG}")).start()?;
     let admin = Admin::owner(&broker);
     for (queue, level, declared) in
         [("plain", "os", None), ("os", "os", Some("os")), ("memory", "memory", Some("memory"))]

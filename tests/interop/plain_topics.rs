@@ -12,6 +12,8 @@ use harness::mqtt::write::Connect;
 use harness::socket::Next;
 use harness::stomp::Client as Stomp;
 
+use crate::acl::OPEN;
+
 const CONFIG: &str = "[routing]\nmqtt_exchange = \"mqtt\"\n";
 
 #[test]
@@ -70,7 +72,7 @@ fn a_binding_joins_the_topics_of_both_protocols() -> Result<()> {
 
 #[test]
 fn what_is_retained_wills_and_the_topics_of_the_broker_go_on() -> Result<()> {
-    let broker = Setup::new().config(CONFIG).start()?;
+    let broker = Setup::new().acl(OPEN).config(CONFIG).start()?;
     let mut watcher = client(&broker, Version::V5, "watcher")?;
     watcher.subscribe("gone/#", 1)?;
     let will = Publish { retain: true, ..Publish::new("gone/dying", b"will", 1) };

@@ -11,9 +11,7 @@ use harness::stomp::{Client as Stomp, Frame};
 use harness::websocket::{WebSocket, upgrade};
 use serde_json::Value;
 
-/// What happens to clients is told to nobody unless a rule allows it.
-const OPEN: &str =
-    "[[rule]]\nallow = [\"connect\", \"publish\", \"retain\", \"subscribe\", \"consume\", \"configure\"]\n";
+use crate::acl::OPEN;
 
 #[test]
 fn each_end_of_an_mqtt_connection_is_told_once_with_by_whom() -> Result<()> {

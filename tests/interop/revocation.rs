@@ -17,8 +17,7 @@ use harness::stomp::{Client as Stomp, Frame};
 use harness::token::{config, token};
 use harness::wait::SOON;
 
-const ALL: &str =
-    "[[rule]]\nallow = [\"connect\", \"publish\", \"retain\", \"subscribe\", \"consume\", \"configure\"]\n";
+use crate::acl::OPEN as ALL;
 
 #[test]
 fn a_changed_rule_takes_effect_on_open_connections() -> Result<()> {

@@ -13,6 +13,8 @@ use harness::mqtt::write::{ack, publish};
 use harness::socket::Next;
 use harness::stomp::Client as Stomp;
 
+use crate::acl::OPEN;
+
 #[test]
 fn a_subscriber_gets_mosquittos_names_at_once_and_changes_later() -> Result<()> {
     let broker = talkative()?;
@@ -93,7 +95,7 @@ fn stomp_hears_it_too_and_zero_turns_it_off() -> Result<()> {
     let message = stomp.expect("MESSAGE")?;
     ensure!(message.header("destination") == Some("/topic/$SYS.broker.uptime"), "{message:?}");
     ensure!(message.text().ends_with(" seconds"), "{message:?}");
-    let silent = Setup::new().config("[node]\nsys_interval = \"0s\"\n").start()?;
+    let silent = Setup::new().acl(OPEN).config("[node]\nsys_interval = \"0s\"\n").start()?;
     let mut client = Client::clean(silent.at(Door::Mqtt), Version::V311, "client")?;
     client.subscribe("$SYS/#", 0)?;
     ensure!(client.next(Duration::from_millis(1500))? == Next::Silence, "it says something");
@@ -101,7 +103,7 @@ fn stomp_hears_it_too_and_zero_turns_it_off() -> Result<()> {
 }
 
 fn talkative() -> Result<Broker> {
-    Setup::new().config("[node]\nsys_interval = \"1s\"\n").start()
+    Setup::new().acl(OPEN).config("[node]\nsys_interval = \"1s\"\n").start()
 }
 
 const NAMES: &[&str] = &[

@@ -1,7 +1,8 @@
 //! `duetmq acl test`: who may do what, and by which rule.
 
 use anyhow::{Result, ensure};
-use serde_json::Value;
+use harness::token::{SECRET, now_s, signed};
+use serde_json::{Value, json};
 
 use crate::run::duetmq_with;
 
@@ -70,5 +71,48 @@ fn acl_test_names_the_rule_that_decides() -> Result<()> {
     std::fs::write(&rules, "[[rule]]\nallow = [\"all\"]\n")?;
     let told = duetmq_with(&["acl", "test", "kim", "connect", "--config", &config], &[], "")?;
     ensure!(told.code == Some(2) && told.error.contains("acl.toml:2"), "{told:?}");
+    Ok(())
+}
+
+#[test]
+fn acl_test_knows_the_rules_of_a_token() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (config, file) = (folder.path().join("duetmq.toml"), folder.path().join("kim.jwt"));
+    std::fs::write(&config, harness::token::config("acl_claim = \"acl\"\n"))?;
+    let config = config.display().to_string();
+    let acl = json!([{"allow": ["connect", "publish"], "topics": ["a/%u/#"]}]);
+    let claims = |ends_in_s: i64| json!({"sub": "kim", "exp": now_s().saturating_add_signed(ends_in_s), "acl": acl});
+    let ask = |question: &[&str], stdin: &str| {
+        duetmq_with(&[&["acl", "test", "--config", &config][..], question].concat(), &[], stdin)
+    };
+    let good = signed(&claims(600), SECRET);
+    std::fs::write(&file, format!("{good}\n"))?;
+    let file = file.display().to_string();
+    let rule = "rule 1 of the token's acl";
+    for user in ["-", "kim"] {
+        let told = ask(&[user, "publish", "a/kim/x", "--token", &file], "")?;
+        ensure!(told.code == Some(0) && told.out == format!("allowed  {rule}\n"), "{told:?}");
+        let told = ask(&[user, "publish", "a/lee/x", "--token", "-", "--json"], &good)?;
+        let said: Value = serde_json::from_str(&told.out)?;
+        ensure!(told.code == Some(5) && said["user"] == "kim" && said["rule"] == "acl.default", "{told:?}");
+    }
+    let told = ask(&["lee", "publish", "a/kim/x", "--token", &file], "")?;
+    ensure!(told.code == Some(2) && told.error.contains("names kim"), "{told:?}");
+    // Who would not be let in may do nothing, whatever his token says.
+    for (token, why) in [
+        (signed(&claims(-600), SECRET), "expired"),
+        (signed(&claims(600), "another secret that is as long as it has to be"), "its signature is wrong"),
+        ("no token".to_owned(), "no signed token"),
+    ] {
+        let told = ask(&["-", "publish", "a/kim/x", "--token", "-"], &token)?;
+        ensure!(told.code == Some(5) && told.out.starts_with("denied  ") && told.out.contains(why), "{told:?}");
+    }
+    let claim = acl.to_string();
+    let told = ask(&["lee", "publish", "a/lee/x", "--claim", &claim], "")?;
+    ensure!(told.code == Some(0) && told.out == format!("allowed  {rule}\n"), "{told:?}");
+    for wrong in ["{", "[\"all\"]"] {
+        let told = ask(&["lee", "publish", "a/lee/x", "--claim", wrong], "")?;
+        ensure!(told.code == Some(2) && told.error.contains("--claim"), "{told:?}");
+    }
     Ok(())
 }

@@ -156,6 +156,16 @@ impl Tokens {
     }
 }
 
+/// Who would be let in now by that token, for whoever asks without a broker. Lists of keys on other servers are not fetched.
+///
+/// # Errors
+///
+/// A key cannot be used, or why the token is refused.
+pub fn shown(options: &JwtOptions, token: &str) -> Result<Shown, String> {
+    let tokens = Tokens::new(options.clone()).map_err(|(place, error)| format!("{place}: {error}"))?;
+    tokens.check(token.trim(), wall_now()).map_err(|refusal| refusal.to_string())
+}
+
 /// What a token says of its signature. Nothing is believed: it only chooses among keys that are each for one algorithm.
 struct Header {
     algorithm: Algorithm,

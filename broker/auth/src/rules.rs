@@ -1,12 +1,12 @@
 //! Rules: what is allowed and denied to whom, and in which order that is asked
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use model::key::{KeyPattern, Level};
 use model::name::{ClientId, ExchangeName, UserName};
 use model::principal::Permissions;
-use model::rights::{Actions, Area, Right, Rights, RuleName};
+use model::rights::{Action, Actions, Area, Right, Rights, RuleName};
 
 use crate::place::Place;
 
@@ -70,13 +70,13 @@ pub struct Rules {
     pub listed: Arc<[Rule]>,
     /// Whether what no rule speaks of is allowed.
     pub default_allows: bool,
-    /// Whether what happens to clients is told to whoever may subscribe to all else, too.
-    pub tells_events: bool,
+    /// Whether what the broker says of itself, and of what happens to clients, is told to whoever may subscribe to all else, too.
+    pub tells_of_itself: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { denied: Arc::default(), listed: Arc::default(), default_allows: true, tells_events: false }
+        Self { denied: Arc::default(), listed: Arc::default(), default_allows: true, tells_of_itself: false }
     }
 }
 
@@ -88,6 +88,10 @@ impl Rules {
         client: Option<&ClientId>,
         shown: &[Rule],
     ) -> Permissions {
+        if self.default_allows && self.denied.is_empty() && self.listed.is_empty() && shown.is_empty() {
+            // Where there are no rules, all clients share what is left.
+            return if self.tells_of_itself { Permissions::everything() } else { UNRULED.clone() };
+        }
         Permissions::by(self.rights(user, client, shown))
     }
 
@@ -115,8 +119,8 @@ impl Rules {
             let areas = rule.places.iter().filter_map(|place| place.for_whom(user, client, rule.allows));
             rights.extend(areas.map(|area| right(Some(area))));
         }
-        if self.default_allows && !self.tells_events {
-            rights.push(events());
+        if self.default_allows && !self.tells_of_itself {
+            rights.extend(OWN.map(untold));
         }
         let last = Right {
             allows: self.default_allows,
@@ -129,17 +133,26 @@ impl Rules {
     }
 }
 
-/// Who comes, who leaves and who listens to what is nobody's business, unless a rule says so.
-fn events() -> Right {
-    let levels = vec![Level::Literal("$events".into()), Level::Many];
+/// How the broker is, who comes, who leaves and who listens to what is nobody's business, unless a rule says so.
+fn untold(tree: &str) -> Right {
     Right {
         allows: false,
-        actions: Actions::default().with(model::rights::Action::Subscribe),
-        area: Some(Area { exchange: ExchangeName::TOPIC, pattern: KeyPattern::new(levels) }),
-        name: RuleName::At("$events is for those whom a rule of acl.file allows to subscribe to it".into()),
+        actions: Actions::default().with(Action::Subscribe),
+        area: Some(Area {
+            exchange: ExchangeName::TOPIC,
+            pattern: KeyPattern::new(vec![Level::Literal(tree.into()), Level::Many]),
+        }),
+        name: RuleName::At(format!("{tree} is for those whom a rule of acl.file allows to subscribe to it").into()),
         code: NOT_AUTHORIZED,
     }
 }
+
+/// What everybody may do where there is no rule.
+static UNRULED: LazyLock<Permissions> =
+    LazyLock::new(|| Permissions::by(Rules::default().rights(None, None, &[])));
+
+/// Where the broker says something of itself.
+const OWN: [&str; 2] = ["$SYS", "$events"];
 
 /// MQTT 5.0, 2.4: Not authorized.
 pub const NOT_AUTHORIZED: u8 = 0x87;
@@ -147,7 +160,6 @@ pub const NOT_AUTHORIZED: u8 = 0x87;
 #[cfg(test)]
 mod tests {
     use model::key::RoutingKey;
-    use model::rights::Action;
 
     use super::*;
 
@@ -205,6 +217,31 @@ mod tests {
         // No such name: a rule about it says nothing.
         let place = Place::parse("a/%u", &ExchangeName::TOPIC).unwrap();
         assert_eq!(place.for_whom(None, None, false), None);
+    }
+
+    #[test]
+    fn what_the_broker_says_of_itself_is_for_those_whom_a_rule_allows_it() {
+        let topics = ["$SYS/broker/uptime", "$events/client/connected", "$SYS", "a"];
+        let may = |rules: &Rules| {
+            let permissions = rules.permissions(None, None, &[]);
+            topics.map(|topic| {
+                let key = RoutingKey::from(topic);
+                permissions.keep_from(Action::Subscribe, &ExchangeName::TOPIC, &key).is_none()
+            })
+        };
+        assert_eq!(may(&Rules::default()), [false, false, false, true]);
+        assert_eq!(may(&Rules { tells_of_itself: true, ..Rules::default() }), [true; 4]);
+        // The same where there are rules, about something else or about that.
+        let other = Rules { denied: [rule("x", None, None)].into(), ..Rules::default() };
+        assert_eq!(may(&other), [false, false, false, true]);
+        let allowed = |filter: &str| {
+            let place = Place::parse(filter, &ExchangeName::TOPIC).unwrap();
+            let actions = Actions::default().with(Action::Subscribe);
+            let allow = Rule { allows: true, actions, places: vec![place], ..rule("x", None, None) };
+            may(&Rules { listed: [allow].into(), ..Rules::default() })
+        };
+        assert_eq!(allowed("$SYS/#"), [true, false, true, true]);
+        assert_eq!(allowed("#"), [false, false, false, true]);
     }
 
     fn rule(key: &str, user: Option<&str>, client: Option<&str>) -> Rule {

@@ -142,7 +142,7 @@ impl Sheet {
             code: NOT_AUTHORIZED,
         };
         let listed = self.lines.iter().map(rule).collect();
-        Rules { listed, default_allows: self.default_allows, tells_events: true, ..Rules::default() }
+        Rules { listed, default_allows: self.default_allows, tells_of_itself: true, ..Rules::default() }
     }
 
     /// From the first line to the last, key by key.

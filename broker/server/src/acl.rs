@@ -1,8 +1,11 @@
 //! Acl: who may do what, and which rule it is that decides, asked of the files alone
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
 
-use auth::Place;
+use auth::{Place, Rule};
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::name::{ClientId, ExchangeName, UserName};
 use model::reach::Reach;
@@ -25,11 +28,15 @@ pub fn run(arguments: &AclArgs, around: &Surroundings) -> Result<bool, Failure> 
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::new(Code::Usage, lines.join("\n"))
     })?;
-    let answer = answer(question, &config).map_err(|text| Failure::new(Code::Usage, text))?;
+    let asked = Asked::new(question, &config).map_err(|text| Failure::new(Code::Usage, text))?;
+    let answer = match &asked.refused {
+        Some(why) => Answer { decision: DENIED, rule: why.clone() },
+        None => answer(question, &asked, &config).map_err(|text| Failure::new(Code::Usage, text))?,
+    };
     let file = config.acl().map(|path| path.display().to_string());
     let text = if question.json {
         let told = json!({
-            "user": user(question), "client": question.client, "action": question.action, "topic": question.topic,
+            "user": asked.user.as_ref().map(UserName::as_str), "client": question.client, "action": question.action, "topic": question.topic,
             "decision": answer.decision, "rule": answer.rule, "file": file,
         });
         format!("{told}\n")
@@ -51,16 +58,52 @@ const ALLOWED: &str = "allowed";
 const PARTLY: &str = "partly";
 const DENIED: &str = "denied";
 
-/// `-` is nobody by name.
-fn user(question: &AclTestArgs) -> Option<&str> {
-    (question.user != "-").then_some(&*question.user)
+/// Who it is, and what he brings along.
+#[derive(Default)]
+struct Asked {
+    /// `None`: nobody by name.
+    user: Option<UserName>,
+    rules: Arc<[Rule]>,
+    /// Why he would not even be let in by his token.
+    refused: Option<String>,
 }
 
-fn answer(question: &AclTestArgs, config: &Config) -> Result<Answer, String> {
+impl Asked {
+    fn new(question: &AclTestArgs, config: &Config) -> Result<Self, String> {
+        let user = (question.user != "-").then(|| UserName::new(&question.user));
+        let without = "no keys for tokens: write [[auth.jwt.key]] or [[auth.jwt.jwks]]";
+        let tokens = || config.tokens().ok_or(without);
+        if let Some(claim) = &question.claim {
+            let rules = tokens()?.claims.claimed(claim).map_err(|why| format!("--claim: {why}"))?;
+            return Ok(Self { user, rules, refused: None });
+        }
+        let Some(path) = &question.token else { return Ok(Self { user, ..Self::default() }) };
+        let token = read(path).map_err(|error| format!("--token {}: {error}", path.display()))?;
+        match auth::shown(tokens()?, &token) {
+            Ok(shown) if user.as_ref().is_some_and(|user| *user != shown.user) => {
+                Err(format!("the token names {}; say that, or -", shown.user))
+            }
+            Ok(shown) => Ok(Self { user: Some(shown.user), rules: shown.rules, refused: None }),
+            Err(why) => Ok(Self { user, refused: Some(why), ..Self::default() }),
+        }
+    }
+}
+
+/// A token has 16 KiB at most; what is longer is none, and need not be read.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let from: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+    from.take(READ_BYTES_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+const READ_BYTES_MAX: u64 = 64 << 10;
+
+fn answer(question: &AclTestArgs, asked: &Asked, config: &Config) -> Result<Answer, String> {
     let action = Action::parse(&question.action).ok_or("there is no such action")?;
-    let user = user(question).map(UserName::new);
     let client = question.client.as_deref().map(ClientId::new);
-    let rights = config.rules().rights(user.as_ref(), client.as_ref(), &[]);
+    let rights = config.rules().rights(asked.user.as_ref(), client.as_ref(), &asked.rules);
     let Some(topic) = &question.topic else {
         let is_connect = action == Action::Connect;
         return is_connect.then(|| by(rights.of_action(action))).ok_or_else(|| {

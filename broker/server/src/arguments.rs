@@ -158,15 +158,14 @@ pub struct AclArgs {
 /// What to do with rules. No broker is asked: the configuration and the file of rules are read as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum AclAction {
-    /// Whether a user may do something, and by which rule. Rules that a token brings along are not known here, and exchanges are
-    /// taken for topic exchanges.
+    /// Whether a user may do something, and by which rule. Exchanges are taken for topic exchanges.
     Test(AclTestArgs),
 }
 
 /// Who may do what?
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct AclTestArgs {
-    /// The user; `-` is nobody by name.
+    /// The user; `-` is nobody by name, or whoever the token names.
     pub user: String,
     /// What he would do.
     #[arg(value_parser = ["connect", "publish", "retain", "subscribe", "consume", "configure"])]
@@ -176,6 +175,12 @@ pub struct AclTestArgs {
     /// The client that he would do it with.
     #[arg(long, value_name = "ID")]
     pub client: Option<String>,
+    /// The signed token that he would show, in a file, or `-` for stdin: with its rules. Lists of keys at a URL are not fetched.
+    #[arg(long, value_name = "FILE", conflicts_with = "claim")]
+    pub token: Option<PathBuf>,
+    /// The rules that his token would bring along, as auth.jwt.acl_claim has them.
+    #[arg(long, value_name = "JSON")]
+    pub claim: Option<String>,
     /// For programs: an object.
     #[arg(long)]
     pub json: bool,
@@ -247,6 +252,8 @@ Examples:
   duetmq acl test kim subscribe 'room/#'      partly  acl.toml:14: what it denies is left out of what comes
   duetmq acl test kim publish a/b --client phone --json
   duetmq acl test - connect                   somebody without a user name
+  duetmq acl test - publish a/b --token kim.jwt         whoever that token names, with the rules that it brings along
+  duetmq acl test kim publish a/kim/x --claim '[{"allow": ["publish"], "topics": ["a/%u/#"]}]'
 
 Exit codes: 0 allowed, or partly; 2 usage, or a file that cannot be used; 5 denied.";
 

@@ -32,11 +32,13 @@ pub struct ClaimRules {
 
 /// Who showed a token, and for how long it is good.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Shown {
-    pub(crate) user: UserName,
-    pub(crate) term: Term,
+pub struct Shown {
+    /// Whom it names.
+    pub user: UserName,
+    /// Until when.
+    pub term: Term,
     /// The rules that it brings along.
-    pub(crate) rules: Arc<[Rule]>,
+    pub rules: Arc<[Rule]>,
 }
 
 impl ClaimRules {
@@ -84,6 +86,18 @@ impl ClaimRules {
             Some(one) if is_us(one) => Ok(()),
             Some(_) | None => Err(AUDIENCE),
         }
+    }
+
+    /// The rules of a claim, as a token would bring it along.
+    ///
+    /// # Errors
+    ///
+    /// It is none, or tokens bring none.
+    pub fn claimed(&self, text: &str) -> Result<Arc<[Rule]>, String> {
+        let (claim, plain) =
+            self.rules.as_ref().ok_or("auth.jwt.acl_claim is not set: tokens bring no rules")?;
+        let value = serde_json::from_str(text).map_err(|error| format!("no JSON: {error}"))?;
+        claimed::read(claim, Some(&value), plain).map(Into::into).ok_or_else(|| RULES.to_string())
     }
 
     fn rules(&self, claims: &Map<String, Value>) -> Result<Arc<[Rule]>, Refusal> {

@@ -41,9 +41,9 @@ pub(crate) fn rules(settings: &Section) -> Result<Rules, Vec<ConfigError>> {
     });
     let is_ruled = file.is_some() || settings.section("auth").section("jwt").text("acl_claim").is_some();
     let default_allows = acl.text("default").map_or(!is_ruled, |word| word == "allow");
-    let tells_events = settings.section("node").truth("dev");
+    let tells_of_itself = settings.section("node").truth("dev");
     if errors.is_empty() {
-        Ok(Rules { denied: rules.into(), listed: listed.unwrap_or_default(), default_allows, tells_events })
+        Ok(Rules { denied: rules.into(), listed: listed.unwrap_or_default(), default_allows, tells_of_itself })
     } else {
         Err(errors)
     }
