@@ -1,7 +1,7 @@
 //! Who stays out: by hand, or because logins failed or a client came too often; at once, for as long as was said, and after
 //! a restart.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use anyhow::{Context, Result, ensure};
@@ -86,14 +86,38 @@ fn an_address_that_is_banned_is_closed_at_every_door_before_it_says_anything() -
     let made = ban(&broker, json!({ "ip": "127.0.0.1" }))?;
     ensure!(made["kicked"] == 1, "{made}");
     ensure!(here.frame()?.command == "ERROR" && here.closes(SOON)?, "STOMP stays");
-    for door in [Door::Mqtt, Door::Stomp, Door::Web, Door::Auto] {
+    for door in [Door::Mqtt, Door::Stomp, Door::Web, Door::Auto, Door::Admin] {
         let mut socket = TcpStream::connect(broker.at(door))?;
         socket.set_read_timeout(Some(SOON))?;
         ensure!(socket.read(&mut [0])? == 0, "{door:?}: it is told something");
     }
     let refused = page(&broker)?.value("duetmq_connections_refused_total", &[("limit", "ban")]);
-    ensure!(refused == Some(4.0), "{refused:?}");
-    broker.journal().wait_for(&["conn.refused", "duetmq list bans", "peer=127.0.0.1"], SOON)?;
+    ensure!(refused == Some(5.0), "{refused:?}");
+    for event in ["conn.refused", "admin.closed"] {
+        broker.journal().wait_for(&[event, "duetmq list bans", "peer=127.0.0.1"], SOON)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn who_is_banned_does_not_look_after_the_broker_either() -> Result<()> {
+    let config = "[[admin.user]]\nname = \"ann\"\ntag = \"administrator\"\n";
+    let broker = Setup::new().config(config).user("ann").start()?;
+    let ann = Admin::user(&broker, "ann", "ann");
+    ensure!(ann.get("/api/v1/bans")?.status == 200, "she is not let in");
+    ban(&broker, json!({ "user": "ann", "reason": "she left" }))?;
+    let answer = ann.get("/api/v1/bans")?;
+    ensure!(answer.status == 403 && answer.reason().contains("she left"), "{answer:?}");
+    // A connection that was there before the ban of its address is not asked by, but for what nobody has to log in for.
+    Admin::owner(&broker).ask("DELETE", "/api/v1/bans/user/ann", None)?;
+    let mut open = TcpStream::connect(broker.at(Door::Admin))?;
+    open.set_read_timeout(Some(SOON))?;
+    ban(&broker, json!({ "ip": "127.0.0.1" }))?;
+    let request = "GET /api/v1/bans HTTP/1.1\r\nhost: localhost\r\nauthorization: Basic YW5uOmFubg==\r\n\r\n";
+    open.write_all(request.as_bytes())?;
+    let mut head = [0; 12];
+    open.read_exact(&mut head)?;
+    ensure!(head == *b"HTTP/1.1 403", "{}", String::from_utf8_lossy(&head));
     Ok(())
 }
 
@@ -236,5 +260,5 @@ fn connack(broker: &Broker, connect: &Connect) -> Result<u8> {
 }
 
 fn page(broker: &Broker) -> Result<Page> {
-    Page::parse(&Admin::nobody(broker).get("/metrics")?.body)
+    Page::parse(&Admin::owner(broker).get("/metrics")?.body)
 }

@@ -51,6 +51,7 @@ pub async fn serve(
     broker: Broker,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let door = door.guarded_by(broker.clone());
     let service = routes(&options, broker).into_make_service_with_connect_info::<CameFrom>();
     let (stopping, stopped) = oneshot::channel();
     let answer = axum::serve(door, service).with_graceful_shutdown(told(shutdown, stopping));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
+use engine::Broker;
 use telemetry::Complaints;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -18,7 +19,6 @@ use transport::tls::acceptor::{Acceptor, Unshaken};
 use transport::tls::{Purpose, Tls};
 
 /// Where people and programs come in that look after the broker.
-#[derive(Debug)]
 pub struct Door {
     listener: TcpListener,
     tls: Option<Acceptor>,
@@ -27,6 +27,8 @@ pub struct Door {
     entering: JoinSet<Option<(Stream, SocketAddr)>>,
     patience: Patience,
     complaints: Arc<Complaints>,
+    /// Who knows which addresses stay out.
+    broker: Option<Broker>,
 }
 
 impl Door {
@@ -43,7 +45,13 @@ impl Door {
         let listener = tcp::bind(address)?;
         let tls = tls.map(|tls| Acceptor::new(tls, Purpose::Web));
         let patience = Patience::new(LINGERING_MAX);
-        Ok(Self { listener, tls, proxies, entering: JoinSet::new(), patience, complaints: Arc::default() })
+        let (entering, complaints) = (JoinSet::new(), Arc::default());
+        Ok(Self { listener, tls, proxies, entering, patience, complaints, broker: None })
+    }
+
+    /// Whoever comes from an address that `broker` keeps out is closed, as at every other door.
+    pub(crate) fn guarded_by(self, broker: Broker) -> Self {
+        Self { broker: Some(broker), ..self }
     }
 
     /// Where it is, with the port that it has now.
@@ -70,6 +78,9 @@ impl Listener for Door {
             let (tls, proxies) = (self.tls.clone(), self.proxies.clone());
             if tls.is_none() && proxies.is_none() {
                 let (stream, address) = next(&self.listener).await;
+                if is_kept_out(self.broker.as_ref(), address, &self.complaints) {
+                    continue;
+                }
                 return (self.lend(stream.into()), address);
             }
             let has_room = self.entering.len() < ENTERING_MAX;
@@ -80,8 +91,9 @@ impl Listener for Door {
                     }
                 }
                 (stream, address) = next(&self.listener), if has_room => {
-                    let (patience, complaints) = (self.patience.clone(), Arc::clone(&self.complaints));
-                    self.entering.spawn(enter(tls, proxies, stream, address, patience, complaints));
+                    let (broker, patience) = (self.broker.clone(), self.patience.clone());
+                    let complaints = Arc::clone(&self.complaints);
+                    self.entering.spawn(enter(tls, proxies, broker, stream, address, patience, complaints));
                 }
             }
         }
@@ -109,6 +121,7 @@ async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 async fn enter(
     tls: Option<Acceptor>,
     proxies: Option<Proxies>,
+    broker: Option<Broker>,
     mut stream: TcpStream,
     mut address: SocketAddr,
     patience: Patience,
@@ -130,6 +143,9 @@ async fn enter(
             }
         }
     }
+    if is_kept_out(broker.as_ref(), address, &complaints) {
+        return None;
+    }
     let Some(tls) = tls else { return Some((stream.into(), address)) };
     match tls.accept(stream).await {
         Ok(shaken) => Some((shaken.stream, address)),
@@ -148,6 +164,16 @@ fn part(stream: Stream, patience: Patience) {
     tokio::spawn(async move { patience.linger(stream).await });
 }
 
+/// Whether whoever comes from there stays out; then the log knows.
+fn is_kept_out(broker: Option<&Broker>, address: SocketAddr, complaints: &Complaints) -> bool {
+    let Some(broker) = broker.filter(|broker| broker.keeps_out(address.ip())) else { return false };
+    broker.count_kept_out();
+    if let Some(withheld) = complaints.may_complain(Instant::now()) {
+        tracing::warn!(peer = %address, reason = BANNED, withheld, "admin.closed");
+    }
+    true
+}
+
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CameFrom(pub(crate) SocketAddr);
@@ -157,6 +183,8 @@ impl Connected<IncomingStream<'_, Door>> for CameFrom {
         Self(*stream.remote_addr())
     }
 }
+
+const BANNED: &str = "its address is banned (duetmq list bans)";
 
 /// How many may be shaking hands; more wait to be accepted.
 const ENTERING_MAX: usize = 256;

@@ -71,6 +71,10 @@ impl Gate {
         })?;
         credentials.address = Some(from);
         let Inner { broker, failures, .. } = &*self.0;
+        // On a connection that was there before.
+        if broker.keeps_out(from) {
+            return Err(Refused::new(StatusCode::FORBIDDEN, "your address is banned"));
+        }
         if failures.turn(from).await == Err(Crowded) {
             return Err(Refused::new(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -81,6 +85,10 @@ impl Gate {
         match known {
             Ok((principal, _)) => {
                 let Some(user) = principal.user else { return Err(challenge("a user name is needed here")) };
+                if let Err(refusal) = broker.check_user(&user) {
+                    tracing::warn!(%peer, %user, %refusal, "admin.refused");
+                    return Err(Refused::new(StatusCode::FORBIDDEN, refusal.to_string()));
+                }
                 let tag = self.tag(&user, peer, headers).map_err(|why| {
                     tracing::warn!(%peer, %user, "admin.no_tag");
                     Refused::new(StatusCode::FORBIDDEN, why)

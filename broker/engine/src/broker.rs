@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::access::AccessControl;
 use model::event::{Event, Farewell};
-use model::name::{Incarnation, NodeId};
+use model::name::{Incarnation, NodeId, UserName};
 use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
 use storage::{Recovered, Store};
@@ -123,6 +123,20 @@ impl Broker {
     /// Whether whoever comes from there stays out: to be asked before anything is read.
     pub fn keeps_out(&self, address: IpAddr) -> bool {
         self.core.bans.keeps_out(address, clock::now())
+    }
+
+    /// Whether that user stays out, and why: for those who do not come as clients do.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Banned`].
+    pub fn check_user(&self, user: &UserName) -> Result<(), Refusal> {
+        self.core.bans.check(None, Some(user), clock::now())
+    }
+
+    /// Whoever came from an address that stays out was closed.
+    pub fn count_kept_out(&self) {
+        self.core.parts.metrics.refused_banned.increment();
     }
 
     /// A connection came in.

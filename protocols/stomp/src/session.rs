@@ -201,6 +201,8 @@ impl Session {
     fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) {
         if let State::Opening(agreed) = &self.state {
             let fault = agreed.refused(refusal);
+            // For the log; what the client is told begins with RabbitMQ's words.
+            out.hang_up(By::Broker, refusal.to_string());
             self.fail(&fault, out);
         } else if let Some(frame) = self.online().and_then(|online| online.standing.release(false)) {
             self.refuse(Fault::from(refusal).about(frame.command, &frame.headers, &frame.body), out);
