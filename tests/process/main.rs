@@ -13,6 +13,7 @@ mod list;
 mod login;
 mod metrics;
 mod refusals;
+mod reload;
 mod run;
 mod start;
 mod stop;

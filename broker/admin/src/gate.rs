@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -34,11 +34,31 @@ pub enum Anonymous {
     Never,
 }
 
+/// Users, by the names that their passwords or tokens prove, and how much each may do. Cloning it clones the handle.
+#[derive(Debug, Clone, Default)]
+pub struct Admins(Arc<RwLock<HashMap<String, Tag>>>);
+
+impl Admins {
+    /// These.
+    pub fn new(users: HashMap<String, Tag>) -> Self {
+        Self(Arc::new(RwLock::new(users)))
+    }
+
+    /// From now on, these.
+    pub fn set(&self, users: HashMap<String, Tag>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = users;
+    }
+
+    fn tag(&self, user: &str) -> Option<Tag> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(user).copied()
+    }
+}
+
 /// Who may come in.
 #[derive(Debug, Clone, Default)]
 pub struct Entry {
-    /// Users, by the names that their passwords or tokens prove, and how much each may do.
-    pub users: HashMap<String, Tag>,
+    /// Who may look after the broker.
+    pub users: Admins,
     /// Whether the user `guest` may do everything if he comes from this machine and is not among `users`.
     pub guest: bool,
     /// From where the metrics may be read without a login.
@@ -110,8 +130,8 @@ impl Gate {
 
     fn tag(&self, user: &UserName, peer: SocketAddr, headers: &HeaderMap) -> Result<Tag, String> {
         let entry = &self.0.entry;
-        if let Some(tag) = entry.users.get(user.as_str()) {
-            return Ok(*tag);
+        if let Some(tag) = entry.users.tag(user.as_str()) {
+            return Ok(tag);
         }
         if entry.guest && user.as_str() == "guest" {
             // Everybody knows his password, so it proves nothing where a page of another site makes a browser of this machine

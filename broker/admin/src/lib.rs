@@ -54,7 +54,7 @@ pub use api::{Options, serve, serve_socket};
 pub use caller::Tag;
 pub use demo::{SOCKJS_CLIENT, WebEndpoint};
 pub use door::Door;
-pub use gate::{Anonymous, Entry};
+pub use gate::{Admins, Anonymous, Entry};
 pub use local::Socket;
 pub use login::Login;
 pub use metrics::Measured;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use admin::{Door, Entry, Login, Measured, Options, SOCKJS_CLIENT, Spoken, Tag, WebEndpoint, serve};
+use admin::{Admins, Door, Entry, Login, Measured, Options, SOCKJS_CLIENT, Spoken, Tag, WebEndpoint, serve};
 use engine::Broker;
 use model::access::{AccessControl, Admission};
 use model::name::UserName;
@@ -267,7 +267,7 @@ fn options(dev: bool) -> Options {
             sockjs: Some("/chat".into()),
             tls: false,
         }),
-        entry: Entry { users: [("boss".to_owned(), Tag::Administrator)].into(), ..Entry::default() },
+        entry: Entry { users: Admins::new([("boss".to_owned(), Tag::Administrator)].into()), ..Entry::default() },
         measured: Measured::default(),
         spoken: Spoken::default(),
         login: Some(Login::new(|name, term| Some(format!("{name} for {} s", term.as_secs())))),

@@ -146,7 +146,16 @@ impl Guard {
     ///
     /// A new one cannot be used. Until it can be, the keys of before hold.
     pub fn refresh_keys(&self) -> Option<Result<(), GuardError>> {
-        Some(self.tokens.as_ref()?.refresh()?.map_err(no_key))
+        Some(self.tokens.as_ref()?.refresh(false)?.map_err(no_key))
+    }
+
+    /// Reads those files again, whether they are others or not; `None`: there are none. May wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::refresh_keys`].
+    pub fn reread_keys(&self) -> Option<Result<(), GuardError>> {
+        Some(self.tokens.as_ref()?.refresh(true)?.map_err(no_key))
     }
 
     /// Fetches lists of keys that are on other servers, where it is time; to be called every second or so. What goes wrong is
@@ -163,10 +172,23 @@ impl Guard {
     ///
     /// The new file cannot be used. Until it can be, what was read before holds.
     pub fn refresh(&self) -> Option<Result<(), GuardError>> {
+        self.look_at_users(false)
+    }
+
+    /// Reads the password file again, whether it is another one or not; `None`: there is none. May wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::refresh`].
+    pub fn reread(&self) -> Option<Result<(), GuardError>> {
+        self.look_at_users(true)
+    }
+
+    fn look_at_users(&self, is_asked: bool) -> Option<Result<(), GuardError>> {
         let path = self.options.file.as_deref()?;
         let found = Stamp::of(path);
         let mut stamp = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
-        if *stamp == found {
+        if *stamp == found && !is_asked {
             return None;
         }
         // Also when it cannot be used: it is complained about once.
@@ -181,6 +203,13 @@ impl Guard {
     pub fn set_rules(&self, listed: Arc<[Rule]>) {
         let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
         *rules = Arc::new(Rules { listed, ..(**rules).clone() });
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// From now on, these are all the rules. Whether the broker tells of itself to everybody stays as it is.
+    pub fn replace_rules(&self, new: Rules) {
+        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        *rules = Arc::new(Rules { tells_of_itself: rules.tells_of_itself, ..new });
         self.generation.fetch_add(1, Ordering::Release);
     }
 

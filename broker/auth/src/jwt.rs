@@ -83,15 +83,16 @@ impl Tokens {
         Ok(Self { options, keys, remotes, stamps: Mutex::new(stamps) })
     }
 
-    /// Reads the files again if they are others by now; `None`: they are not. May wait for the disk.
+    /// Reads the files again if they are others by now, or if somebody asked for it; `None`: they are not, or there are none. May
+    /// wait for the disk.
     ///
     /// # Errors
     ///
     /// As [`Self::new`]. Until they can be used, the keys of before hold.
-    pub(crate) fn refresh(&self) -> Option<Result<(), (String, KeyError)>> {
+    pub(crate) fn refresh(&self, is_asked: bool) -> Option<Result<(), (String, KeyError)>> {
         let found = stamps(&self.options);
         let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
-        if *stamps == found {
+        if *stamps == found && (!is_asked || found.is_empty()) {
             return None;
         }
         *stamps = found;

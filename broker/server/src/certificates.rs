@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gateway::tls::Tls;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::config::Config;
@@ -41,13 +42,14 @@ impl Certificates {
         self.0.values().map(Arc::clone)
     }
 
-    /// Reads files again when they change, and says in time when a certificate is over. Files that cannot be used change
-    /// nothing.
-    pub(crate) async fn keep(self) {
+    /// Reads files again when they change, and all of them when somebody has `asked`; and says in time when a certificate is over.
+    /// Files that cannot be used change nothing.
+    pub(crate) async fn keep<T>(self, mut asked: watch::Receiver<T>) {
+        let mut is_asked = false;
         let mut kept: Vec<(Arc<Tls>, Age)> = self.all().map(|tls| (tls, Age::Young)).collect();
         while !kept.is_empty() {
             let looked = spawn_blocking(move || {
-                kept.iter_mut().for_each(|(tls, age)| look(tls, age));
+                kept.iter_mut().for_each(|(tls, age)| look(tls, age, is_asked));
                 kept
             });
             match looked.await {
@@ -57,14 +59,18 @@ impl Certificates {
                     return;
                 }
             }
-            tokio::time::sleep(EVERY).await;
+            is_asked = tokio::select! {
+                () = tokio::time::sleep(EVERY) => false,
+                // Once nobody can ask any more, the broker ends.
+                asked = asked.changed() => asked.is_ok(),
+            };
         }
     }
 }
 
-fn look(tls: &Tls, age: &mut Age) {
+fn look(tls: &Tls, age: &mut Age, is_asked: bool) {
     let name = tls.name();
-    match tls.refresh() {
+    match if is_asked { tls.reread() } else { tls.refresh() } {
         None => {}
         Some(Ok(())) => {
             *age = Age::Young;

@@ -22,6 +22,7 @@ mod admins;
 mod check;
 mod definitions;
 mod destinations;
+pub(crate) mod difference;
 mod hooks;
 pub(crate) mod keys;
 mod levels;

@@ -18,6 +18,7 @@ mod certificates;
 mod doors;
 pub mod files;
 mod options;
+mod reload;
 mod shutdown;
 mod store;
 mod watch;

@@ -74,7 +74,7 @@ fn alone(around: &Surroundings) -> ExitCode {
 }
 
 fn serve(arguments: &ServeArgs, around: &Surroundings) -> Result<(), Failure> {
-    server::wiring::run(&load(arguments, around)?)
+    server::wiring::run(&load(arguments, around)?, (arguments.clone(), around.clone()))
 }
 
 fn check(arguments: &ServeArgs, around: &Surroundings) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use admin::Admins;
 use auth::Anonymous;
 use gateway::proxy_protocol::Proxies;
 use gateway::proxy_protocol::networks::Networks;
@@ -56,7 +57,7 @@ pub(crate) fn admin(config: &Config) -> admin::Entry {
         "never" => admin::Anonymous::Never,
         _ => admin::Anonymous::Loopback,
     };
-    admin::Entry { guest: dev && users.is_empty(), users, metrics }
+    admin::Entry { guest: dev && users.is_empty(), users: Admins::new(users), metrics }
 }
 
 /// What metrics are made of; the broker starts now.

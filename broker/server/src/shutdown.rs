@@ -1,9 +1,18 @@
-//! Shutdown: a signal to an orderly stop.
+//! Shutdown: a signal to an orderly stop, or to read files again
 
 use std::io::{self, IsTerminal};
 use std::process;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// An orderly stop; by which signal.
+    Stop(&'static str),
+    /// That files are read again.
+    Reload,
+}
 
 /// The signals that concern the broker. While this exists, none of them ends the process by itself.
 pub(crate) struct Signals {
@@ -30,19 +39,23 @@ impl Signals {
         })
     }
 
-    /// Waits for a reason to stop, and names it.
+    /// Waits for what somebody wants.
+    pub(crate) async fn next(&mut self) -> Wanted {
+        tokio::select! {
+            _ = self.terminate.recv() => Wanted::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Wanted::Stop("SIGINT"),
+            // The terminal is gone, and who sat there with it. Otherwise somebody wants files read anew.
+            _ = self.hang_up.recv() => if io::stdin().is_terminal() { Wanted::Stop("SIGHUP") } else { Wanted::Reload },
+        }
+    }
+
+    /// Waits for a reason to stop, and names it, while there is nothing to be read again.
     pub(crate) async fn stop(&mut self) -> &'static str {
         loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hang_up.recv() => {
-                    // The terminal is gone, and who sat there with it. Otherwise somebody wants files opened anew.
-                    if io::stdin().is_terminal() {
-                        return "SIGHUP";
-                    }
-                    tracing::info!(signal = "SIGHUP", why = "the configuration is read at start only; files of users, keys and rules are looked at every second",
-                        "signal.ignored");
+            match self.next().await {
+                Wanted::Stop(signal) => return signal,
+                Wanted::Reload => {
+                    tracing::info!(signal = "SIGHUP", why = "the broker is starting or stopping", "signal.ignored");
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use auth::{Guard, Rule};
 use engine::Broker;
 use model::name::ExchangeName;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use transport::files::Stamp;
 
@@ -15,7 +16,9 @@ use crate::config::{Config, ConfigError, acl};
 /// Looks at the files that may change while the broker runs. One that cannot be used changes nothing.
 pub(crate) struct Watch {
     guard: Arc<Guard>,
+    plain: ExchangeName,
     rules: Option<RulesFile>,
+    asked: watch::Receiver<Asked>,
 }
 
 /// The file of rules.
@@ -26,27 +29,52 @@ struct RulesFile {
     stamp: Option<Stamp>,
 }
 
+/// Somebody wants all files read again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// The file of rules, which may be another one by now.
+    pub(crate) rules: Option<PathBuf>,
+}
+
 /// What reading the rules again came to; `None`: they are the same.
 type Reread = Option<Result<Arc<[Rule]>, Vec<ConfigError>>>;
 
 impl Watch {
-    /// Those that `config` names.
-    pub(crate) fn new(config: &Config, guard: Arc<Guard>) -> Self {
-        let rules = config.acl().map(|path| {
-            // Whatever happened since they were read is seen at the first look.
-            RulesFile { path, plain: config.plain(), stamp: None }
-        });
-        Self { guard, rules }
+    /// Those that `config` names; at once whenever somebody has `asked`.
+    pub(crate) fn new(config: &Config, guard: Arc<Guard>, asked: watch::Receiver<Asked>) -> Self {
+        let plain = config.plain();
+        // Whatever happened since they were read is seen at the first look.
+        let rules = config.acl().map(|path| RulesFile { path, plain: plain.clone(), stamp: None });
+        Self { guard, plain, rules, asked }
+    }
+
+    /// Waits until it is time to look; whether somebody asked for it. Then everything is read, whether it changed or not.
+    async fn time(&mut self) -> bool {
+        let is_asked = tokio::select! {
+            () = tokio::time::sleep(EVERY) => false,
+            // Once nobody can ask any more, the broker ends.
+            asked = self.asked.changed() => asked.is_ok(),
+        };
+        if is_asked {
+            let path = self.asked.borrow_and_update().rules.clone();
+            self.rules = path.map(|path| RulesFile { path, plain: self.plain.clone(), stamp: None });
+        }
+        is_asked
     }
 
     /// Looks again and again; whoever is in is held against what has changed.
     pub(crate) async fn keep(mut self, broker: Broker) {
         loop {
-            tokio::time::sleep(EVERY).await;
+            let is_asked = self.time().await;
             let (guard, rules) = (Arc::clone(&self.guard), self.rules.take());
             let read = spawn_blocking(move || {
                 let (rules, reread) = rules.map(RulesFile::reread).unzip();
-                (guard.refresh(), guard.refresh_keys(), rules, reread.flatten())
+                let (users, keys) = if is_asked {
+                    (guard.reread(), guard.reread_keys())
+                } else {
+                    (guard.refresh(), guard.refresh_keys())
+                };
+                (users, keys, rules, reread.flatten())
             });
             match read.await {
                 Ok((users, keys, rules, reread)) => {

@@ -10,7 +10,7 @@ use model::name::ExchangeName;
 use model::queue::{ExchangeKind, ExchangeOptions};
 use storage::{Recovered, Store};
 use telemetry::Metrics;
-use telemetry::logging::Format;
+use telemetry::logging::{Dial, Format};
 use tokio::net::UnixListener;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
@@ -18,25 +18,27 @@ use tokio::task::spawn_blocking;
 
 use crate::banner::{Banner, Open};
 use crate::certificates::Certificates;
-use crate::config::Config;
+use crate::arguments::ServeArgs;
+use crate::config::{Config, Surroundings};
 use crate::doors::Doors;
 use crate::failure::{Code, Failure};
-use crate::shutdown::Signals;
+use crate::reload::Reload;
+use crate::shutdown::{Signals, Wanted};
 use crate::watch::Watch;
 use crate::{options, store};
 
-/// Runs the broker until a signal stops it.
+/// Runs the broker until a signal stops it. `started`: what it was told to read its configuration from.
 ///
 /// # Errors
 ///
 /// What kept it from starting.
-pub fn run(config: &Config) -> Result<(), Failure> {
+pub fn run(config: &Config, started: (ServeArgs, Surroundings)) -> Result<(), Failure> {
     let (levels, format) = options::logging(config);
     let other = |error: &dyn std::error::Error| Failure::new(Code::Other, error.to_string());
-    telemetry::logging::start(levels, format).map_err(|error| other(&error))?;
+    let dial = telemetry::logging::start(levels, format).map_err(|error| other(&error))?;
     keep_to_ourselves();
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| other(&error))?;
-    let done = runtime.block_on(live(config, format));
+    let done = runtime.block_on(live(config, format, started, dial));
     // Tasks that wait for nobody any more are not waited for either.
     runtime.shutdown_background();
     done
@@ -48,7 +50,12 @@ fn keep_to_ourselves() {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
 }
 
-async fn live(config: &Config, format: Format) -> Result<(), Failure> {
+async fn live(
+    config: &Config,
+    format: Format,
+    started: (ServeArgs, Surroundings),
+    dial: Dial,
+) -> Result<(), Failure> {
     // Before anything is opened: without all that it goes by, nobody is let in.
     let guard = Guard::new(options::auth(config));
     let guard = Arc::new(guard.map_err(|error| Failure::new(Code::Usage, error.to_string()))?);
@@ -70,9 +77,11 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
     let local = socket(config);
     let Doors { gateway, admins, admin, open } = Doors::open(config, &certificates, broker, metrics)?;
     announce(config, format, &open);
-    tokio::spawn(certificates.keep());
 
-    let watch = Watch::new(config, Arc::clone(&guard));
+    let admins = admin.entry.users.clone();
+    let mut reload = Reload::new(started, config.clone(), Arc::clone(&guard), watched.clone(), admins, dial);
+    tokio::spawn(certificates.keep(reload.watched()));
+    let watch = Watch::new(config, Arc::clone(&guard), reload.watched());
     tokio::spawn(watch.keep(watched.clone()));
     tokio::spawn(async move {
         loop {
@@ -92,7 +101,12 @@ async fn live(config: &Config, format: Format) -> Result<(), Failure> {
     });
     let serving = gateway.run(until(stopped));
     let stopping = async {
-        let signal = signals.stop().await;
+        let signal = loop {
+            match signals.next().await {
+                Wanted::Stop(signal) => break signal,
+                Wanted::Reload => reload.now().await,
+            }
+        };
         tracing::info!(signal, "stop.begin");
         signals.end_at_next();
         // Nobody listens any more only if serving ended by itself.

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::Layer;
+use tracing_subscriber::{Layer, Registry, reload};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
@@ -72,13 +72,27 @@ fn level(word: &str) -> Result<LevelFilter, LevelsError> {
     }
 }
 
+/// By which it is changed which events are written, while the process runs.
+#[derive(Debug, Clone)]
+pub struct Dial(reload::Handle<Targets, Registry>);
+
+impl Dial {
+    /// From now on, these.
+    pub fn turn(&self, levels: Levels) {
+        // It fails only once there is nothing that writes any more.
+        let _ = self.0.reload(levels.0);
+    }
+}
+
 /// Writes the events of this process to stderr from now on.
 ///
 /// # Errors
 ///
 /// If that was set up before; the first set-up stays.
-pub fn start(levels: Levels, format: Format) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
-    tracing::subscriber::set_global_default(subscriber(levels, format, std::io::stderr()))
+pub fn start(levels: Levels, format: Format) -> Result<Dial, tracing::subscriber::SetGlobalDefaultError> {
+    let (subscriber, dial) = subscriber(levels, format, std::io::stderr());
+    tracing::subscriber::set_global_default(subscriber)?;
+    Ok(dial)
 }
 
 /// What [`start`] sets up, for any place to write to; for tests and for programs that have their own.
@@ -86,9 +100,12 @@ pub fn subscriber(
     levels: Levels,
     format: Format,
     output: impl Write + Send + 'static,
-) -> impl Subscriber + Send + Sync + 'static {
+) -> (impl Subscriber + Send + Sync + 'static, Dial) {
     let lines = Lines { format, output: Mutex::new(output) };
-    tracing_subscriber::registry().with(lines.with_filter(levels.0))
+    // What a level leaves out costs as little as before: whether an event is written at all is found out once for each place
+    // in the code, and again when the dial is turned.
+    let (filter, handle) = reload::Layer::new(levels.0);
+    (tracing_subscriber::registry().with(lines.with_filter(filter)), Dial(handle))
 }
 
 struct Lines<W> {
@@ -251,10 +268,29 @@ mod tests {
         assert!("INFO, engine = trace".parse::<Levels>().is_ok());
     }
 
+    #[test]
+    fn other_levels_hold_from_then_on() {
+        let buffer = Buffer::default();
+        let (subscriber, dial) = subscriber("info".parse().expect("levels"), Format::Text, buffer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            for level in ["info", "debug,x=off", "warn"] {
+                dial.turn(level.parse().expect("levels"));
+                tracing::debug!(level, "quiet");
+                tracing::info!(level, "plain");
+                tracing::info!(target: "x", level, "other");
+            }
+        });
+        let bytes = buffer.0.lock().expect("one thread").clone();
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        let said: Vec<&str> = text.lines().filter_map(|line| line.split_once("Z ").map(|(_, rest)| rest)).collect();
+        let expected = ["INFO  plain level=info", "INFO  other level=info", "DEBUG quiet level=debug,x=off", "INFO  plain level=debug,x=off"];
+        assert_eq!(said, expected);
+    }
+
     fn written(format: Format, levels: &str, log: impl FnOnce()) -> String {
         let buffer = Buffer::default();
         let levels = levels.parse().expect("levels");
-        tracing::subscriber::with_default(subscriber(levels, format, buffer.clone()), log);
+        tracing::subscriber::with_default(subscriber(levels, format, buffer.clone()).0, log);
         let bytes = buffer.0.lock().expect("one thread").clone();
         String::from_utf8(bytes).expect("UTF-8")
     }

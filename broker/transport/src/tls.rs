@@ -119,9 +119,25 @@ impl Tls {
         }
         // Also when they cannot be used: it is complained about once.
         stamps.read = found;
-        Some(Loaded::read(&self.options).map(|loaded| {
+        Some(self.read())
+    }
+
+    /// Reads the files again, whether they changed or not; always has an answer. May wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::refresh`].
+    pub fn reread(&self) -> Option<Result<(), TlsError>> {
+        let found = stamps(&self.options);
+        let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        *stamps = Stamps { read: found, seen: found };
+        Some(self.read())
+    }
+
+    fn read(&self) -> Result<(), TlsError> {
+        Loaded::read(&self.options).map(|loaded| {
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
-        }))
+        })
     }
 
     /// What it is called in the log.

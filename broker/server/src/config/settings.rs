@@ -60,6 +60,10 @@ impl Section {
         Self(items)
     }
 
+    pub(crate) fn items(&self) -> &[(String, Item)] {
+        &self.0
+    }
+
     pub(crate) fn item(&self, key: &str) -> &Item {
         let item = self.0.iter().find(|(name, _)| name == key).map(|(_, item)| item);
         item.unwrap_or_else(|| panic!("the schema has the key {key:?}"))
