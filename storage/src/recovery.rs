@@ -31,7 +31,6 @@ use crate::position::Position;
 use crate::queues::Live;
 use crate::record::{Item, Items, Note, put_note};
 use crate::retained::RecoveredRetained;
-use crate::retained::RecoveredRetained;
 use crate::segment::{Segment, path_of};
 use crate::space::{fitting, is_scarce};
 use crate::subject::{self, Subject};

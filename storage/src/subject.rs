@@ -27,7 +27,9 @@ pub(crate) fn of(salt: u64, change: &Change) -> Subject {
         Change::ForgetPublication { publisher, id } => {
             Subject::Delete(publications::key(salt, publisher, id))
         }
-        Change::Retain { message, author: _ } => Subject::Put(retained::key(salt, &message.exchange, &message.key)),
+        Change::Retain { message, author: _ } => {
+            Subject::Put(retained::key(salt, &message.exchange, &message.key))
+        }
         Change::Unretain { exchange, key } => Subject::Delete(retained::key(salt, exchange, key)),
         Change::PutSession(session) => Subject::Put(sessions::key(salt, &session.client)),
         Change::DropSession(client) => Subject::Delete(sessions::key(salt, client)),

@@ -4,6 +4,7 @@ mod functions;
 mod imports;
 mod manifests;
 mod modules;
+mod named;
 mod plan;
 mod prose;
 mod source;
@@ -183,6 +184,11 @@ fn a_file_uses_only_files_above_it_in_the_plan() -> Result<()> {
         }
     }
     none(broken)
+}
+
+#[test]
+fn a_test_that_a_document_names_is_there() -> Result<()> {
+    none(named::missing(&sources()?)?)
 }
 
 fn each(law: impl Fn(&Source) -> Vec<String>) -> Result<()> {

@@ -57,7 +57,8 @@ fn what_its_author_may_not_publish_any_more_is_not_delivered() -> Result<()> {
 
 #[test]
 fn what_a_token_allowed_stands_until_a_rule_denies_it() -> Result<()> {
-    let rules = "[[rule]]\nallow = [\"connect\", \"subscribe\", \"publish\", \"retain\"]\nusers = [\"sam\"]\n";
+    let rules =
+        "[[rule]]\nallow = [\"connect\", \"subscribe\", \"publish\", \"retain\"]\nusers = [\"sam\"]\n";
     let broker = Setup::new().acl(rules).user("sam").config(&config("acl_claim = \"acl\"\n")).start()?;
     let acl = json!([{"allow": ["connect"]}, {"allow": ["publish", "retain"], "topics": ["a/%u"]}]);
     let token = signed(&json!({"sub": "kim", "exp": now_s() + 600, "acl": acl}), SECRET);

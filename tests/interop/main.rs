@@ -44,6 +44,7 @@ mod rules;
 mod scram;
 mod secure_clients;
 mod sessions;
+mod side_doors;
 mod sockjs;
 mod stomp_acks;
 mod stomp_basics;

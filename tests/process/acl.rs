@@ -81,7 +81,8 @@ fn acl_test_knows_the_rules_of_a_token() -> Result<()> {
     std::fs::write(&config, harness::token::config("acl_claim = \"acl\"\n"))?;
     let config = config.display().to_string();
     let acl = json!([{"allow": ["connect", "publish"], "topics": ["a/%u/#"]}]);
-    let claims = |ends_in_s: i64| json!({"sub": "kim", "exp": now_s().saturating_add_signed(ends_in_s), "acl": acl});
+    let claims =
+        |ends_in_s: i64| json!({"sub": "kim", "exp": now_s().saturating_add_signed(ends_in_s), "acl": acl});
     let ask = |question: &[&str], stdin: &str| {
         duetmq_with(&[&["acl", "test", "--config", &config][..], question].concat(), &[], stdin)
     };
@@ -105,7 +106,10 @@ fn acl_test_knows_the_rules_of_a_token() -> Result<()> {
         ("no token".to_owned(), "no signed token"),
     ] {
         let told = ask(&["-", "publish", "a/kim/x", "--token", "-"], &token)?;
-        ensure!(told.code == Some(5) && told.out.starts_with("denied  ") && told.out.contains(why), "{told:?}");
+        ensure!(
+            told.code == Some(5) && told.out.starts_with("denied  ") && told.out.contains(why),
+            "{told:?}"
+        );
     }
     let claim = acl.to_string();
     let told = ask(&["lee", "publish", "a/lee/x", "--claim", &claim], "")?;

@@ -51,7 +51,7 @@ fn sighup_reads_everything_again_and_drops_nobody() -> Result<()> {
     broker.journal().wait_for(&["subscription.revoked", "access.deny"], SOON)?;
     ensure!(kim.subscribe("a", 1)? == [0x87] && kim.subscribe("b", 1)? == [1]);
     ensure!(Admin::user(&broker, "kim", "kim").get("/api/v1/sessions")?.status == 200);
-    drop(login(&broker, "kim")?);
+    drop(login(&broker, "later")?);
     broker.journal().wait_for(&["DEBUG", "link.open"], SOON)?;
     // What it was before: then nothing waits for a restart any more.
     change(&broker, "[log]\nlevel = \"info\"\n")?;
@@ -62,7 +62,8 @@ fn sighup_reads_everything_again_and_drops_nobody() -> Result<()> {
 
 #[test]
 fn what_cannot_be_used_changes_nothing() -> Result<()> {
-    let mut broker = Setup::new().config("[[access.deny]]\nfilter = \"a\"\n").acl(RULES).user("kim").start()?;
+    let mut broker =
+        Setup::new().config("[[access.deny]]\nfilter = \"a\"\n").acl(RULES).user("kim").start()?;
     let mut kim = login(&broker, "kim")?;
     change(&broker, "[limits]\nretaind = 7\n[[access.deny]]\nfilter = \"a/#/b\"\n")?;
     broker.journal().wait_for(&["ERROR", "config.not_read", "duetmq.toml:2", "did you mean"], SOON)?;
@@ -73,7 +74,7 @@ fn what_cannot_be_used_changes_nothing() -> Result<()> {
         broker.journal().wait_for(&["ERROR", event], SOON)?;
     }
     ensure!(kim.subscribe("a", 1)? == [0x87] && kim.subscribe("b", 1)? == [1]);
-    login(&broker, "kim")?.publish("b", b"x", 1)?;
+    login(&broker, "other")?.publish("b", b"x", 1)?;
     ensure!(broker.is_running(), "it is gone");
     Ok(())
 }
@@ -108,7 +109,8 @@ fn count(broker: &Broker, event: &str) -> usize {
     broker.journal().lines_with(&[event]).len()
 }
 
-fn login(broker: &Broker, user: &str) -> Result<Client> {
-    let login = Some((user.to_owned(), user.to_owned()));
-    Ok(Client::connect(broker.at(Door::Mqtt), &Connect { login, ..Connect::new(Version::V5, "client") })?.0)
+/// A client of kim's.
+fn login(broker: &Broker, id: &str) -> Result<Client> {
+    let login = Some(("kim".to_owned(), "kim".to_owned()));
+    Ok(Client::connect(broker.at(Door::Mqtt), &Connect { login, ..Connect::new(Version::V5, id) })?.0)
 }

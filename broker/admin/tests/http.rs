@@ -267,7 +267,10 @@ fn options(dev: bool) -> Options {
             sockjs: Some("/chat".into()),
             tls: false,
         }),
-        entry: Entry { users: Admins::new([("boss".to_owned(), Tag::Administrator)].into()), ..Entry::default() },
+        entry: Entry {
+            users: Admins::new([("boss".to_owned(), Tag::Administrator)].into()),
+            ..Entry::default()
+        },
         measured: Measured::default(),
         spoken: Spoken::default(),
         login: Some(Login::new(|name, term| Some(format!("{name} for {} s", term.as_secs())))),

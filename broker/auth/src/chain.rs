@@ -382,7 +382,9 @@ impl AccessControl for Guard {
         let permissions = match author.footing {
             None => return self.revise(&Principal { user: author.user.clone() }, client, None),
             Some(Footing::Password) if user.is_some_and(is_gone) => return Err(GONE),
-            Some(Footing::Password | Footing::Token | Footing::Unlisted) => rules.permissions(user, client, &[]),
+            Some(Footing::Password | Footing::Token | Footing::Unlisted) => {
+                rules.permissions(user, client, &[])
+            }
             // What his token allowed stands, but for what has been denied him since.
             Some(Footing::TokenWithRules) => rules.unless_denied(user, client),
         };

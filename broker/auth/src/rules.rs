@@ -142,7 +142,9 @@ fn untold(tree: &str) -> Right {
             exchange: ExchangeName::TOPIC,
             pattern: KeyPattern::new(vec![Level::Literal(tree.into()), Level::Many]),
         }),
-        name: RuleName::At(format!("{tree} is for those whom a rule of acl.file allows to subscribe to it").into()),
+        name: RuleName::At(
+            format!("{tree} is for those whom a rule of acl.file allows to subscribe to it").into(),
+        ),
         code: NOT_AUTHORIZED,
     }
 }

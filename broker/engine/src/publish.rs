@@ -54,7 +54,18 @@ impl Publisher {
         permissions: Permissions,
     ) -> Self {
         let (cache, ids) = (RouteCache::new(), MessageIds::default());
-        Self { link, owned: Vec::new(), client, called: None, behalf: None, user, name, permissions, cache, ids }
+        Self {
+            link,
+            owned: Vec::new(),
+            client,
+            called: None,
+            behalf: None,
+            user,
+            name,
+            permissions,
+            cache,
+            ids,
+        }
     }
 
     /// The same, by what it calls itself.
@@ -168,7 +179,8 @@ pub(crate) fn publish(
         }
         return Ok(Published::Shown { routed });
     }
-    let plan = Plan::new(Arc::clone(&message), retain, wanted).by(author).must_wait(waits || (streams && lasting));
+    let plan =
+        Plan::new(Arc::clone(&message), retain, wanted).by(author).must_wait(waits || (streams && lasting));
     let plan = reserve_all(plan, parts, &targets)?;
     if is_direct {
         plan.show(parts, wakes);

@@ -21,7 +21,7 @@ fn main() {
     let retained = keep("devices at sites", sites);
     let ids = (0..side * side).map(|id| format!("device/{id:012}/state"));
     drop(keep("devices with ids of their own", ids));
-    retained.set(Arc::new(message("last/one/rare")));
+    retained.set(Arc::new(message("last/one/rare")), None);
     println!("{:<32} {:>9} {:>12} {:>14} {:>13}", "filter", "found", "median", "mean step", "longest step");
     for filter in [
         "site0500/dev0500/state",

@@ -253,7 +253,7 @@ Examples:
   duetmq acl test kim publish a/b --client phone --json
   duetmq acl test - connect                   somebody without a user name
   duetmq acl test - publish a/b --token kim.jwt         whoever that token names, with the rules that it brings along
-  duetmq acl test kim publish a/kim/x --claim '[{"allow": ["publish"], "topics": ["a/%u/#"]}]'
+  duetmq acl test kim publish a/kim/x --claim '[{\"allow\": [\"publish\"], \"topics\": [\"a/%u/#\"]}]'
 
 Exit codes: 0 allowed, or partly; 2 usage, or a file that cannot be used; 5 denied.";
 

@@ -88,7 +88,11 @@ impl Reload {
         if restart.is_empty() {
             tracing::info!(changed, "config.read");
         } else {
-            tracing::warn!(changed, restart, "config.read: what is named by restart holds from the next start on");
+            tracing::warn!(
+                changed,
+                restart,
+                "config.read: what is named by restart holds from the next start on"
+            );
         }
         self.last = config;
     }

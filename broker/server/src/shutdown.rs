@@ -55,7 +55,11 @@ impl Signals {
             match self.next().await {
                 Wanted::Stop(signal) => return signal,
                 Wanted::Reload => {
-                    tracing::info!(signal = "SIGHUP", why = "the broker is starting or stopping", "signal.ignored");
+                    tracing::info!(
+                        signal = "SIGHUP",
+                        why = "the broker is starting or stopping",
+                        "signal.ignored"
+                    );
                 }
             }
         }

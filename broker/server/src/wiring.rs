@@ -16,9 +16,9 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
+use crate::arguments::ServeArgs;
 use crate::banner::{Banner, Open};
 use crate::certificates::Certificates;
-use crate::arguments::ServeArgs;
 use crate::config::{Config, Surroundings};
 use crate::doors::Doors;
 use crate::failure::{Code, Failure};
@@ -78,8 +78,8 @@ async fn live(
     let Doors { gateway, admins, admin, open } = Doors::open(config, &certificates, broker, metrics)?;
     announce(config, format, &open);
 
-    let admins = admin.entry.users.clone();
-    let mut reload = Reload::new(started, config.clone(), Arc::clone(&guard), watched.clone(), admins, dial);
+    let who = admin.entry.users.clone();
+    let mut reload = Reload::new(started, config.clone(), Arc::clone(&guard), watched.clone(), who, dial);
     tokio::spawn(certificates.keep(reload.watched()));
     let watch = Watch::new(config, Arc::clone(&guard), reload.watched());
     tokio::spawn(watch.keep(watched.clone()));

@@ -11,9 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::{Layer, Registry, reload};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::{Layer, Registry, reload};
 
 pub use crate::logging::line::Format;
 use crate::logging::line::Line;
@@ -282,8 +282,14 @@ mod tests {
         });
         let bytes = buffer.0.lock().expect("one thread").clone();
         let text = String::from_utf8(bytes).expect("UTF-8");
-        let said: Vec<&str> = text.lines().filter_map(|line| line.split_once("Z ").map(|(_, rest)| rest)).collect();
-        let expected = ["INFO  plain level=info", "INFO  other level=info", "DEBUG quiet level=debug,x=off", "INFO  plain level=debug,x=off"];
+        let said: Vec<&str> =
+            text.lines().filter_map(|line| line.split_once("Z ").map(|(_, rest)| rest)).collect();
+        let expected = [
+            "INFO  plain level=info",
+            "INFO  other level=info",
+            "DEBUG quiet level=debug,x=off",
+            "INFO  plain level=debug,x=off",
+        ];
         assert_eq!(said, expected);
     }
 

@@ -102,7 +102,8 @@ pub(crate) fn enqueue(message: &Arc<Message>, places: &[Place]) -> Change {
 
 /// `author`: a user who came in by a password.
 pub(crate) fn retain(message: Arc<Message>, author: Option<&str>) -> Change {
-    let by = |name| Author { user: Some(UserName::new(name)), client: None, footing: Some(Footing::Password) };
+    let by =
+        |name| Author { user: Some(UserName::new(name)), client: None, footing: Some(Footing::Password) };
     Change::Retain { message, author: author.map(by).map(Arc::new) }
 }
 

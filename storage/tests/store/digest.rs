@@ -11,8 +11,8 @@ use model::qos::Qos;
 use storage::{Options, Recovered, Store, StoreError, check};
 
 use crate::changes::{
-    bind, commit, declare, enqueue, exchange, forget, message, open, options, place, remember, retain, session,
-    without_follower,
+    bind, commit, declare, enqueue, exchange, forget, message, open, options, place, remember, retain,
+    session, without_follower,
 };
 use crate::naive::picture;
 

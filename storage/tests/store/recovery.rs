@@ -10,8 +10,8 @@ use model::qos::Qos;
 use storage::{Options, Recovered};
 
 use crate::changes::{
-    bind, commit, copy, declare, enqueue, exchange, forget, message, open, options, place, remember, retain, session,
-    without_follower,
+    bind, commit, copy, declare, enqueue, exchange, forget, message, open, options, place, remember, retain,
+    session, without_follower,
 };
 use crate::naive::picture;
 
@@ -20,10 +20,7 @@ fn entries_of_one_message_share_it() {
     let home = tempfile::tempdir().unwrap();
     let (store, _) = open(options(home.path()));
     let body = message(1, "k", vec![7; 300]);
-    commit(
-        &store,
-        [declare(1), declare(2), enqueue(&body, &[place(1, 1), place(2, 1)]), retain(body, None)],
-    );
+    commit(&store, [declare(1), declare(2), enqueue(&body, &[place(1, 1), place(2, 1)]), retain(body, None)]);
     drop(store);
     let (_, recovered) = open(options(home.path()));
     let messages: Vec<_> = recovered.queues.iter().map(|queue| &queue.entries[0].message).collect();

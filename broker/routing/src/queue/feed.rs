@@ -126,12 +126,7 @@ impl Feed {
 
     /// Gives the next portion to whom it may concern, message by message. Of several subscriptions each has its turn, so
     /// that one does not wait for another with very many.
-    pub fn next(
-        &self,
-        now: WallMs,
-        mut portion: Portion,
-        mut give: impl FnMut(Held, &Grant) -> Given,
-    ) {
+    pub fn next(&self, now: WallMs, mut portion: Portion, mut give: impl FnMut(Held, &Grant) -> Given) {
         let mut replays = self.lock();
         let mut found = Vec::new();
         while let Some(one) = replays.front_mut() {

@@ -29,11 +29,17 @@ fn is_same(one: &Item, other: &Item) -> bool {
         }
         (Item::Named(one), Item::Named(other)) => {
             one.len() == other.len()
-                && one.iter().zip(other).all(|(one, other)| one.0 == other.0 && is_same_table(&one.1, &other.1))
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|(one, other)| one.0 == other.0 && is_same_table(&one.1, &other.1))
         }
         (Item::Names(one), Item::Names(other)) => {
             one.len() == other.len()
-                && one.iter().zip(other).all(|(one, other)| one.0 == other.0 && is_same_value(&one.1, &other.1))
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|(one, other)| one.0 == other.0 && is_same_value(&one.1, &other.1))
         }
         (Item::Value(_) | Item::Section(_) | Item::Sections(_) | Item::Named(_) | Item::Names(_), _) => false,
     }
@@ -59,7 +65,8 @@ mod tests {
         let plain = settings("");
         assert_eq!(difference(&plain, &plain), [""; 0]);
         assert_eq!(difference(&plain, &settings("[limits]\nretained = 1000000\n")), [""; 0]);
-        let other = settings("[limits]\nretained = 5\n[auth]\nanonymous = \"never\"\n[log]\nlevel = \"debug\"\n");
+        let other =
+            settings("[limits]\nretained = 5\n[auth]\nanonymous = \"never\"\n[log]\nlevel = \"debug\"\n");
         assert_eq!(difference(&plain, &other), ["log.level", "auth.anonymous", "limits.retained"]);
         assert_eq!(difference(&other, &plain), ["log.level", "auth.anonymous", "limits.retained"]);
     }

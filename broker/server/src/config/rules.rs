@@ -43,7 +43,12 @@ pub(crate) fn rules(settings: &Section) -> Result<Rules, Vec<ConfigError>> {
     let default_allows = acl.text("default").map_or(!is_ruled, |word| word == "allow");
     let tells_of_itself = settings.section("node").truth("dev");
     if errors.is_empty() {
-        Ok(Rules { denied: rules.into(), listed: listed.unwrap_or_default(), default_allows, tells_of_itself })
+        Ok(Rules {
+            denied: rules.into(),
+            listed: listed.unwrap_or_default(),
+            default_allows,
+            tells_of_itself,
+        })
     } else {
         Err(errors)
     }
