@@ -29,6 +29,17 @@ impl Properties {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
+    /// Whether nothing is said: then a message carries none of this.
+    pub const fn is_empty(&self) -> bool {
+        let Self { content_type, payload_is_text, reply_to, correlation, priority, headers } = self;
+        content_type.is_none()
+            && payload_is_text.is_none()
+            && reply_to.is_none()
+            && correlation.is_none()
+            && priority.is_none()
+            && headers.is_empty()
+    }
+
     /// A copy that holds on to no read buffer.
     #[must_use]
     pub fn detached(&self) -> Self {

@@ -155,7 +155,7 @@ pub(crate) fn properties_in(from: &mut packet::Properties, plain: &ExchangeName)
         priority: None,
         headers: std::mem::take(&mut from.user),
     };
-    (properties != Properties::default()).then(|| Box::new(properties))
+    (!properties.is_empty()).then(|| Box::new(properties))
 }
 
 /// What the publisher calls the message, by a user property; STOMP's header of that name is the same.

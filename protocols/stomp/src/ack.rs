@@ -1,15 +1,16 @@
 //! auto, client, client-individual: which message an ACK means.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use bytestring::ByteString;
+use bytes::BytesMut;
 use model::delivery::DeliveryTag;
 use model::name::ConsumerId;
 
 use crate::destination::ShownBy;
-use crate::encode::header;
+use crate::encode::{command, header, number};
 use crate::escape::Escapes;
+use crate::frame::Command;
 
 /// How a subscription acknowledges (STOMP 1.2, "SUBSCRIBE ack Header").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(crate) enum Name<'a> {
 
 impl Name<'_> {
     /// As ids of messages start: the two kinds of name never look alike.
-    fn label(self) -> ByteString {
+    fn label(self) -> Arc<str> {
         match self {
             Self::Id(id) => format!("T_{id}"),
             Self::Destination(destination) => format!("Q_{destination}"),
@@ -63,10 +64,15 @@ pub(crate) struct Subscription {
     pub(crate) mode: AckMode,
     /// The rest of what it asked for.
     pub(crate) shape: Shape,
-    /// How each MESSAGE starts: command and `subscription`.
-    pub(crate) start: Bytes,
+    /// What is the same in each MESSAGE, written once: how it starts, up to the destination, and what follows that, up to the
+    /// number in `message-id`.
+    written: Box<[u8]>,
+    /// Where the latter begins.
+    ids_at: usize,
     /// How the ids of its messages start.
-    label: ByteString,
+    label: Arc<str>,
+    /// Whether its messages can be settled: it did not end.
+    goes_on: bool,
     /// The number of the first message that can be its own: earlier ones belonged to another of the same name.
     first: u64,
     /// What waits for its ACK, by number, in the order it was sent.
@@ -100,10 +106,12 @@ pub(crate) struct Unsettled {
 /// The subscriptions of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
-    /// Those that go on, by label.
-    by_label: HashMap<ByteString, ConsumerId>,
-    /// Those too that are ending: what was on its way to them is still sent.
-    by_consumer: HashMap<ConsumerId, Subscription>,
+    /// Those that go on, in the order of their labels. Nearly every connection has one: a list holds no room for more, and is
+    /// looked through faster than a table.
+    by_label: Vec<(Arc<str>, ConsumerId)>,
+    /// Those too that are ending: what was on its way to them is still sent. In the order of their numbers.
+    #[expect(clippy::vec_box, reason = "one of thousands ends, and the others move up")]
+    all: Vec<Box<Subscription>>,
     last_consumer: u32,
     /// The one that hears what is refused, among those that go on.
     errors: Option<ConsumerId>,
@@ -114,67 +122,97 @@ pub(crate) struct Subscriptions {
 impl Subscriptions {
     /// How many there are, those that are ending included.
     pub(crate) fn len(&self) -> usize {
-        self.by_consumer.len()
+        self.all.len()
     }
 
-    /// Starts one; `None` if one of that name goes on already.
+    /// Starts one; `None` if one of that name goes on already. The ids of its messages name the connection, which needs no
+    /// escapes.
     pub(crate) fn open(
         &mut self,
         name: Name<'_>,
         mode: AckMode,
         shape: Shape,
-        escapes: Escapes,
+        (connection, escapes): (&str, Escapes),
     ) -> Option<ConsumerId> {
         let label = name.label();
-        if self.by_label.contains_key(&label) {
-            return None;
-        }
+        let Err(place) = self.place_of_label(&label) else { return None };
         // Zero is the consumer of a session's own queue, which a connection of STOMP does not have.
         self.last_consumer += 1;
         let consumer = ConsumerId(self.last_consumer);
-        let mut start = BytesMut::from(&b"MESSAGE\n"[..]);
+        let mut written = BytesMut::new();
+        command(&mut written, Command::Message.as_str());
         if let Name::Id(id) = name {
-            header(&mut start, escapes, "subscription", id);
+            header(&mut written, escapes, "subscription", id);
+        }
+        written.extend_from_slice(b"destination:");
+        let ids_at = written.len();
+        written.extend_from_slice(MESSAGE_ID);
+        escapes.write(&label, &mut written);
+        for part in [SEPARATOR, connection, SEPARATOR] {
+            written.extend_from_slice(part.as_bytes());
         }
         let subscription = Subscription {
             consumer,
             mode,
             shape,
-            start: start.freeze(),
-            label: label.clone(),
+            written: written[..].into(),
+            ids_at,
+            label: Arc::clone(&label),
+            goes_on: true,
             first: self.sent + 1,
             unsettled: VecDeque::new(),
         };
-        self.by_label.insert(label, consumer);
+        if self.all.is_empty() {
+            self.all.reserve_exact(1);
+            self.by_label.reserve_exact(1);
+        }
+        self.by_label.insert(place, (label, consumer));
         if shape.errors {
             self.errors = self.errors.or(Some(consumer));
         }
-        self.by_consumer.insert(consumer, subscription);
+        self.all.push(Box::new(subscription));
         Some(consumer)
     }
 
     /// The one of that name, if it goes on.
     pub(crate) fn find(&self, name: Name<'_>) -> Option<&Subscription> {
-        self.by_consumer.get(self.by_label.get(&name.label())?)
+        let (_, consumer) = self.by_label.get(self.place_of_label(&name.label()).ok()?)?;
+        self.of_consumer(*consumer)
+    }
+
+    /// Where the one of that label is among those that go on, or where it would be.
+    fn place_of_label(&self, label: &str) -> Result<usize, usize> {
+        self.by_label.binary_search_by(|(other, _)| (**other).cmp(label))
+    }
+
+    fn place(&self, consumer: ConsumerId) -> Option<usize> {
+        self.all.binary_search_by_key(&consumer, |one| one.consumer).ok()
+    }
+
+    fn get_mut(&mut self, consumer: ConsumerId) -> Option<&mut Subscription> {
+        let at = self.place(consumer)?;
+        self.all.get_mut(at).map(|one| &mut **one)
     }
 
     /// The one the broker knows by that number, also if it is ending.
     pub(crate) fn of_consumer(&self, consumer: ConsumerId) -> Option<&Subscription> {
-        self.by_consumer.get(&consumer)
+        self.all.get(self.place(consumer)?).map(|one| &**one)
     }
 
     /// The client wants no more of it; its name is free again. What was not acknowledged cannot be any more.
     pub(crate) fn end(&mut self, consumer: ConsumerId) {
-        if let Some(subscription) = self.by_consumer.get_mut(&consumer) {
+        if let Some(subscription) = self.get_mut(consumer) {
             subscription.unsettled = VecDeque::new();
-            if self.by_label.get(&subscription.label) == Some(&consumer) {
-                self.by_label.remove(&subscription.label);
+            if std::mem::take(&mut subscription.goes_on) {
+                let label = Arc::clone(&subscription.label);
+                if let Ok(at) = self.place_of_label(&label) {
+                    self.by_label.remove(at);
+                }
             }
         }
         if self.errors == Some(consumer) {
             // There may be another one.
-            let others = self.by_consumer.values().filter(|one| one.shape.errors).map(|one| one.consumer);
-            self.errors = others.filter(|one| self.goes_on(*one)).min();
+            self.errors = self.all.iter().find(|one| one.shape.errors && one.goes_on).map(|one| one.consumer);
         }
     }
 
@@ -191,13 +229,14 @@ impl Subscriptions {
     /// The broker has ended it too.
     pub(crate) fn forget(&mut self, consumer: ConsumerId) {
         self.end(consumer);
-        self.by_consumer.remove(&consumer);
+        if let Some(at) = self.place(consumer) {
+            self.all.remove(at);
+        }
     }
 
     /// Whether its messages can be settled: it did not end.
     pub(crate) fn goes_on(&self, consumer: ConsumerId) -> bool {
-        let subscription = self.by_consumer.get(&consumer);
-        subscription.is_some_and(|one| self.by_label.get(&one.label) == Some(&consumer))
+        self.of_consumer(consumer).is_some_and(|one| one.goes_on)
     }
 
     /// A message is sent to it: its number and what its id is made of. `None` if there is no such subscription.
@@ -206,11 +245,11 @@ impl Subscriptions {
         consumer: ConsumerId,
         tag: DeliveryTag,
     ) -> Option<(MessageNumber, &Subscription)> {
-        let goes_on = self.goes_on(consumer);
-        let subscription = self.by_consumer.get_mut(&consumer)?;
+        let at = self.place(consumer)?;
+        let subscription = self.all.get_mut(at)?;
         self.sent += 1;
         let settles = subscription.mode != AckMode::Auto && tag != NOTHING_TO_SETTLE;
-        if settles && goes_on {
+        if settles && subscription.goes_on {
             subscription.unsettled.push_back((self.sent, tag));
         }
         let number = MessageNumber { number: self.sent, settles };
@@ -230,8 +269,9 @@ impl Subscriptions {
         if of_connection != connection || number.number == 0 || number.number > self.sent {
             return Err(AckError::Unknown);
         }
-        let consumer = self.by_label.get(label).copied();
-        let Some(subscription) = consumer.and_then(|consumer| self.by_consumer.get_mut(&consumer)) else {
+        let place = self.place_of_label(label).ok();
+        let consumer = place.and_then(|at| self.by_label.get(at)).map(|(_, consumer)| *consumer);
+        let Some(subscription) = consumer.and_then(|consumer| self.get_mut(consumer)) else {
             return Ok(Vec::new());
         };
         if number.number < subscription.first {
@@ -257,7 +297,7 @@ impl Subscriptions {
     pub(crate) fn put_back(&mut self, unsettled: Unsettled) {
         let Unsettled { consumer, number, tag } = unsettled;
         if self.goes_on(consumer)
-            && let Some(subscription) = self.by_consumer.get_mut(&consumer)
+            && let Some(subscription) = self.get_mut(consumer)
         {
             let waiting = &mut subscription.unsettled;
             let at = waiting.partition_point(|(other, _)| *other < number);
@@ -272,23 +312,21 @@ impl Subscription {
         self.label.strip_prefix("T_")
     }
 
-    /// Writes a header with the id of one of its messages, as `message-id` or `ack`. `connection` needs no escapes.
-    pub(crate) fn write_id(
-        &self,
-        name: &str,
-        number: MessageNumber,
-        connection: &str,
-        escapes: Escapes,
-        buf: &mut BytesMut,
-    ) {
-        buf.extend_from_slice(name.as_bytes());
-        buf.extend_from_slice(b":");
-        escapes.write(&self.label, buf);
-        buf.extend_from_slice(SEPARATOR.as_bytes());
-        buf.extend_from_slice(connection.as_bytes());
-        buf.extend_from_slice(SEPARATOR.as_bytes());
+    /// How each MESSAGE starts: with all that stands before the destination.
+    pub(crate) fn start(&self) -> &[u8] {
+        self.written.get(..self.ids_at).unwrap_or_default()
+    }
+
+    /// Ends the line before, and writes `message-id` and, `for_ack`, `ack`. Their last line is left without its end.
+    pub(crate) fn write_ids(&self, number: MessageNumber, for_ack: bool, buf: &mut BytesMut) {
+        let ids = self.written.get(self.ids_at..).unwrap_or_default();
+        buf.extend_from_slice(ids);
         number.write(buf);
-        buf.extend_from_slice(b"\n");
+        if for_ack {
+            buf.extend_from_slice(b"\nack:");
+            buf.extend_from_slice(ids.get(MESSAGE_ID.len()..).unwrap_or_default());
+            number.write(buf);
+        }
     }
 }
 
@@ -302,19 +340,7 @@ pub(crate) struct MessageNumber {
 impl MessageNumber {
     /// A message at QoS 0 has nothing to settle, but the client will ACK it. Its id says so, and nothing is remembered.
     fn write(self, buf: &mut BytesMut) {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        let mut rest = self.number;
-        for slot in digits.iter_mut().rev() {
-            // The remainder is below ten.
-            *slot = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-            at -= 1;
-            if rest == 0 {
-                break;
-            }
-        }
-        buf.extend_from_slice(digits.get(at..).unwrap_or_default());
+        number(buf, self.number);
         if !self.settles {
             buf.extend_from_slice(UNSETTLED_MARK.as_bytes());
         }
@@ -343,6 +369,8 @@ pub(crate) enum AckError {
     Auto,
 }
 
+/// What stands before the id of a message.
+const MESSAGE_ID: &[u8] = b"\nmessage-id:";
 const NOTHING_TO_SETTLE: DeliveryTag = DeliveryTag(0);
 const SEPARATOR: &str = "@@";
 const UNSETTLED_MARK: &str = "q";

@@ -15,7 +15,7 @@ use model::stream::Start;
 
 use crate::arguments::{durability, is_about_a_queue};
 use crate::destination::{Address, DestinationError, Destinations, TEMPORARY_PREFIX};
-use crate::encode::{header, plain_header};
+use crate::encode::{header, number_header};
 use crate::escape::Escapes;
 use crate::header_error::HeaderError;
 use crate::headers::{Headers, is_secret};
@@ -116,7 +116,7 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
             _ => properties.headers.push((name.clone(), value.clone())),
         }
     }
-    if properties != Properties::default() {
+    if !properties.is_empty() {
         sent.properties = Some(Box::new(properties));
     }
     Ok(sent)
@@ -241,7 +241,7 @@ pub(crate) fn write_common(
         write_properties(properties, destinations, escapes, buf);
     }
     if !message.payload.is_empty() {
-        plain_header(buf, "content-length", message.payload.len());
+        number_header(buf, "content-length", message.payload.len() as u64);
     }
     buf.extend_from_slice(b"\n");
 }
@@ -266,7 +266,7 @@ fn write_properties(
         header(buf, escapes, "correlation-id", &correlation_text(data));
     }
     if let Some(priority) = properties.priority {
-        plain_header(buf, "priority", priority);
+        number_header(buf, "priority", priority.into());
     }
     for (name, value) in &properties.headers {
         // MQTT clients may name a user property anything: it must not pose as a header of ours.

@@ -12,7 +12,7 @@ use model::key::{KeyPattern, Level, RoutingKey};
 use model::name::{ExchangeName, QueueName};
 use model::personal;
 
-use crate::escape::Escapes;
+use crate::escape::{Escapes, is_plain};
 
 mod error;
 
@@ -85,6 +85,19 @@ impl Prefix {
     /// One of those that a broker has one of.
     fn usual(kind: PrefixKind, text: &str) -> Self {
         Self { text: text.into(), kind, separator: b'/', kept: "".into() }
+    }
+
+    /// How it can say that exchange and key: what stands first, the words that follow, and what parts them.
+    fn show<'a>(&'a self, exchange: &ExchangeName, key: &'a RoutingKey) -> Option<(&'a str, &'a str, u8)> {
+        let separator = match (&self.kind, self.separator) {
+            (PrefixKind::Exchange(name), separator) if name == exchange => separator,
+            (PrefixKind::Queue, b'/') if *exchange == ExchangeName::DEFAULT => b'/',
+            (PrefixKind::Queue, _) if *exchange == ExchangeName::DEFAULT => b'\0',
+            (PrefixKind::Exchange(_) | PrefixKind::Queue | PrefixKind::Application(_), _) => return None,
+            (PrefixKind::User | PrefixKind::Session, _) => return None,
+        };
+        let rest = key.as_str().strip_prefix(&*self.kept).filter(|rest| !rest.is_empty())?;
+        Some((&self.text, rest, separator))
     }
 
     /// Its words, for texts about it.
@@ -367,21 +380,13 @@ impl Destinations {
             return self.write_personal(&kind, personal::split(key.as_str()).1, escapes, buf);
         }
         let chosen = shown_by.and_then(|ShownBy(index)| self.prefixes.get(index));
-        let usual = self.prefixes.iter().find(|prefix| &*prefix.text == TOPIC_PREFIX);
-        for prefix in [chosen, usual].into_iter().flatten() {
-            let separator = match (&prefix.kind, prefix.separator) {
-                (PrefixKind::Exchange(name), separator) if name == exchange => separator,
-                (PrefixKind::Queue, b'/') if *exchange == ExchangeName::DEFAULT => b'/',
-                (PrefixKind::Queue, _) if *exchange == ExchangeName::DEFAULT => b'\0',
-                (PrefixKind::Exchange(_) | PrefixKind::Queue | PrefixKind::Application(_), _) => continue,
-                (PrefixKind::User | PrefixKind::Session, _) => continue,
-            };
-            if let Some(rest) = key.as_str().strip_prefix(&*prefix.kept)
-                && !rest.is_empty()
-            {
-                escapes.write(&prefix.text, buf);
-                return write_words(rest, separator, escapes, buf);
-            }
+        let shown = chosen.and_then(|prefix| prefix.show(exchange, key)).or_else(|| {
+            let usual = self.prefixes.iter().find(|prefix| &*prefix.text == TOPIC_PREFIX);
+            usual.and_then(|prefix| prefix.show(exchange, key))
+        });
+        if let Some((prefix, rest, separator)) = shown {
+            escapes.write(prefix, buf);
+            return write_words(rest, separator, escapes, buf);
         }
         if *exchange == ExchangeName::DEFAULT {
             buf.extend_from_slice(b"/queue/");
@@ -516,6 +521,13 @@ fn hex_pair(bytes: &[u8]) -> Option<u8> {
 
 /// The inverse of [`Destinations::key`] and [`name`]: `separator` is `/` where slashes part levels, NUL where nothing does.
 fn write_words(text: &str, separator: u8, escapes: Escapes, buf: &mut BytesMut) {
+    if has_words_alone(text, separator) {
+        let start = buf.len();
+        buf.extend_from_slice(text.as_bytes());
+        let written = buf.get_mut(start..).unwrap_or_default();
+        written.iter_mut().filter(|byte| **byte == b'/').for_each(|byte| *byte = separator);
+        return;
+    }
     let mut rest = text;
     // What ends a line and has no escape in this version is written as `%XX` as well.
     let has_no_escape = |byte: u8| match escapes {
@@ -545,6 +557,20 @@ fn write_words(text: &str, separator: u8, escapes: Escapes, buf: &mut BytesMut) 
         rest = after;
     }
     escapes.write(rest, buf);
+}
+
+/// Whether nothing is to be written in another way but the `/` between words: so it is with nearly every text.
+fn has_words_alone(text: &str, separator: u8) -> bool {
+    // Of its own kind: a separator that is in a word, and a slash where nothing parts words.
+    let other = match separator {
+        b'/' => b'%',
+        b'\0' => b'/',
+        separator => separator,
+    };
+    let is_odd = matches!(separator, b':' | b'\\');
+    !is_odd
+        && is_plain(text)
+        && text.bytes().fold(true, |plain, byte| plain & (byte != b'%') & (byte != other))
 }
 
 const TOPIC_PREFIX: &str = "/topic/";

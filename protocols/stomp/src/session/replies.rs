@@ -48,7 +48,8 @@ pub(super) fn address(
     check_room(online)?;
     let escapes = online.escapes();
     let shape = Shape { shown_by: None, durable: false, numbers: false, errors: false };
-    let Some(id) = online.subscriptions.open(Name::Id(name), AckMode::Auto, shape, escapes) else {
+    let ids = (&*online.connection, escapes);
+    let Some(id) = online.subscriptions.open(Name::Id(name), AckMode::Auto, shape, ids) else {
         let detail = format!("a subscription with id '{name}' goes on already.");
         return Err(Fault::new("Duplicated subscription identifier", detail));
     };

@@ -1,5 +1,6 @@
 //! SUBSCRIBE, MESSAGE, UNSUBSCRIBE.
 
+use std::fmt::Write;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use model::wire_cache::Dialect;
 
 use crate::ack::{AckMode, Name, Shape};
 use crate::destination::{Destinations, TEMPORARY_PREFIX, Wanted};
-use crate::encode::{END, plain_header};
+use crate::encode::{END, number_header};
 use crate::error_frame::Fault;
 use crate::escape::Escapes;
 use crate::frame::{Command, Frame};
@@ -62,7 +63,7 @@ pub(super) fn subscribe(online: &mut Online, frame: &mut Frame, out: &mut Outbox
     let durable = !is_queue && arguments::is_durable(&frame.headers);
     let shape = Shape { shown_by: origin.shown_by, durable, numbers: asks_for_numbers(frame), errors };
     let escapes = online.escapes();
-    let Some(id) = online.subscriptions.open(name, mode, shape, escapes) else {
+    let Some(id) = online.subscriptions.open(name, mode, shape, (&online.connection, escapes)) else {
         let detail = format!("a subscription with {} goes on already; UNSUBSCRIBE first.", text(name));
         return Err(Fault::new("Duplicated subscription identifier", detail));
     };
@@ -271,31 +272,28 @@ pub(super) fn message(online: &mut Online, delivery: &Delivery, out: &mut Outbox
     let message = &delivery.message;
     let destinations = &online.options.destinations;
     let buf = out.wire.buf();
-    buf.extend_from_slice(&subscription.start);
-    buf.extend_from_slice(b"destination:");
+    buf.extend_from_slice(subscription.start());
     destinations.write(&message.exchange, &message.key, subscription.shape.shown_by, escapes, buf);
-    buf.extend_from_slice(b"\n");
-    subscription.write_id("message-id", number, &online.connection, escapes, buf);
-    if online.version == Version::V1_2 && subscription.mode != AckMode::Auto {
-        subscription.write_id("ack", number, &online.connection, escapes, buf);
-    }
+    let is_for_ack = online.version == Version::V1_2 && subscription.mode != AckMode::Auto;
+    subscription.write_ids(number, is_for_ack, buf);
     if subscription.shape.numbers {
-        plain_header(buf, "x-message-id", message.id);
+        // Writing to a BytesMut cannot fail: it grows.
+        let _ = write!(buf, "\nx-message-id:{}", message.id);
     }
     if delivery.retain {
-        buf.extend_from_slice(b"retain:true\n");
+        buf.extend_from_slice(b"\nretain:true");
     }
     let redelivered: &[u8] =
-        if delivery.attempts > 0 { b"redelivered:true\n" } else { b"redelivered:false\n" };
+        if delivery.attempts > 0 { b"\nredelivered:true\n" } else { b"\nredelivered:false\n" };
     buf.extend_from_slice(redelivered);
     if delivery.attempts > 0 {
-        plain_header(buf, "x-delivery-count", delivery.attempts);
+        number_header(buf, "x-delivery-count", delivery.attempts.into());
     }
     if let Some(offset) = delivery.offset {
-        plain_header(buf, Start::HEADER, offset);
+        number_header(buf, Start::HEADER, offset);
     }
     if let Some(left_ms) = delivery.expires_in_ms {
-        plain_header(buf, "expiration", left_ms);
+        number_header(buf, "expiration", left_ms);
     }
     common(message, destinations, online.version, escapes, out);
     out.wire.count_packet();

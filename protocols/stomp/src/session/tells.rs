@@ -7,7 +7,7 @@ use model::outbox::Outbox;
 use crate::ack::AckMode;
 use crate::convert::is_ours;
 use crate::destination::Wanted;
-use crate::encode::{END, header, plain_header};
+use crate::encode::{END, header, number_header};
 use crate::error_frame::Fault;
 use crate::frame::Command;
 use crate::headers::is_secret;
@@ -46,7 +46,7 @@ pub(super) fn tell(online: &mut Online, fault: &Fault, out: &mut Outbox) -> bool
     }
     let text = fault.text();
     header(buf, escapes, "content-type", "text/plain");
-    plain_header(buf, "content-length", text.len());
+    number_header(buf, "content-length", text.len() as u64);
     buf.extend_from_slice(b"\n");
     buf.extend_from_slice(text.as_bytes());
     buf.extend_from_slice(END);
@@ -75,7 +75,7 @@ pub(super) fn give_back(online: &mut Online, one: &Mandatory, out: &mut Outbox) 
             header(buf, escapes, name, value);
         }
     }
-    plain_header(buf, "content-length", one.body.len());
+    number_header(buf, "content-length", one.body.len() as u64);
     buf.extend_from_slice(b"\n");
     buf.extend_from_slice(&one.body);
     buf.extend_from_slice(END);
@@ -101,17 +101,14 @@ fn begin(online: &mut Online, out: &mut Outbox) -> bool {
     };
     let options = &online.options;
     let buf = out.wire.buf();
-    buf.extend_from_slice(&subscription.start);
-    buf.extend_from_slice(b"destination:");
+    buf.extend_from_slice(subscription.start());
     // Whose it is comes first in a key, and is not shown.
     let key = RoutingKey::new(format!("-/{}", options.error_queue).into());
     let shown_by = subscription.shape.shown_by;
     options.destinations.write(&ExchangeName::SESSION, &key, shown_by, escapes, buf);
+    let is_for_ack = online.version == Version::V1_2 && subscription.mode != AckMode::Auto;
+    subscription.write_ids(number, is_for_ack, buf);
     buf.extend_from_slice(b"\n");
-    subscription.write_id("message-id", number, &online.connection, escapes, buf);
-    if online.version == Version::V1_2 && subscription.mode != AckMode::Auto {
-        subscription.write_id("ack", number, &online.connection, escapes, buf);
-    }
     true
 }
 
