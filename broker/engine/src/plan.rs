@@ -341,12 +341,18 @@ fn item(message: &Arc<Message>, route: &Route, durable: bool) -> Item {
         message: Arc::clone(message),
         qos: message.qos.min(route.grant.qos),
         retain: message.retain && route.grant.retain_as_published,
-        subscription_ids: route.grant.subscription_ids.clone(),
+        subscription_ids: ids(route),
         durable,
         attempts: 0,
         was_sent: false,
         stage: Stage::Published,
     }
+}
+
+/// Nearly nobody gives subscriptions a number: then there is nothing to be copied one by one.
+fn ids(route: &Route) -> SmallVec<[u32; 1]> {
+    let ids = &route.grant.subscription_ids;
+    if ids.is_empty() { SmallVec::new() } else { ids.clone() }
 }
 
 /// A queue has taken a message: does it expire? If the queue drops its head, is it one too many?

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use bytestring::ByteString;
+use bytes::Bytes;
 use model::author::Author;
 use model::key::RoutingKey;
 use model::message::Message;
-use model::name::{ClientId, ExchangeName, PublisherName, QueueName, UserName};
+use model::name::{ClientId, ExchangeName, PublisherName, QueueId, QueueName, UserName};
 use model::principal::Permissions;
 use model::qos::Qos;
 use model::queue::QueueDeclaration;
@@ -39,10 +38,29 @@ pub(crate) struct Publisher {
     behalf: Option<Arc<Author>>,
     pub(crate) user: Option<UserName>,
     /// Under which name the ids of its publications are remembered.
-    pub(crate) name: PublisherName,
+    name: Remembered,
     pub(crate) permissions: Permissions,
     pub(crate) cache: RouteCache,
     pub(crate) ids: MessageIds,
+    /// Publishers send to the same queue again and again: the last one that was asked for, as it was asked for.
+    declared: Option<(Arc<QueueDeclaration>, QueueId)>,
+}
+
+/// As whom the publications of a publisher are remembered, if he ever gives one an id: hardly anybody does, so the name is not
+/// made before.
+pub(crate) enum Remembered {
+    /// As somebody of that name.
+    As(PublisherName),
+    /// As that user, by whichever connection.
+    User(UserName),
+    /// As that client, who is no user.
+    Client(ClientId),
+}
+
+impl From<PublisherName> for Remembered {
+    fn from(name: PublisherName) -> Self {
+        Self::As(name)
+    }
 }
 
 impl Publisher {
@@ -50,21 +68,21 @@ impl Publisher {
         link: Option<u64>,
         client: Option<ClientId>,
         user: Option<UserName>,
-        name: PublisherName,
+        name: impl Into<Remembered>,
         permissions: Permissions,
     ) -> Self {
+        let name = name.into();
         let (cache, ids) = (RouteCache::new(), MessageIds::default());
-        Self {
-            link,
-            owned: Vec::new(),
-            client,
-            called: None,
-            behalf: None,
-            user,
-            name,
-            permissions,
-            cache,
-            ids,
+        let (called, behalf, owned, declared) = (None, None, Vec::new(), None);
+        Self { link, owned, client, called, behalf, user, name, permissions, cache, ids, declared }
+    }
+
+    /// Under which name the ids of its publications are remembered.
+    pub(crate) fn name(&self) -> PublisherName {
+        match &self.name {
+            Remembered::As(name) => name.clone(),
+            Remembered::User(user) => PublisherName::new(&format!("user {user}")),
+            Remembered::Client(client) => PublisherName::new(&format!("client {client}")),
         }
     }
 
@@ -93,8 +111,21 @@ impl Publisher {
         self.called.as_ref()
     }
 
+    /// Whether that is what he asked for last, and the queue that he got is where the message goes.
+    fn has_declared(&mut self, parts: &Parts, publish: &Publish, wanted: &Arc<QueueDeclaration>) -> bool {
+        let Self { client, cache, declared, .. } = self;
+        let Some((_, queue)) = declared.as_ref().filter(|(last, _)| Arc::ptr_eq(last, wanted)) else {
+            return false;
+        };
+        let Publish { exchange, key, .. } = publish;
+        let sender = Sender { session: client.as_ref(), ..Sender::default() };
+        let routes = parts.vhost.router.resolve(exchange, key, None, sender, cache);
+        routes.is_ok_and(|routes| routes.fixed().iter().any(|route| route.queue.id() == *queue))
+    }
+
     /// Makes the queue that a message is for, if there is none.
-    fn declare(&mut self, parts: &Parts, declaration: QueueDeclaration) -> Result<(), Refusal> {
+    fn declare(&mut self, parts: &Parts, wanted: &Arc<QueueDeclaration>) -> Result<(), Refusal> {
+        let declaration = QueueDeclaration::clone(wanted);
         rights::dead_letter(&self.permissions, &declaration.options)?;
         let name = &declaration.options.name;
         if self.permissions.restrict(Action::Configure) && parts.vhost.router.queue(name).is_none() {
@@ -104,7 +135,11 @@ impl Publisher {
             Some(link) if declaration.options.exclusive => Owner::Link(link),
             Some(_) | None => Owner::Nobody,
         };
+        let asks_for_more = declaration.options.arguments.is_some();
         let (queue, new) = topology::declare_queue(parts, declaration, owner)?;
+        // One that is asked for more is held against the rules each time, and one that expires is used each time.
+        let expires = queue.arguments().is_some_and(|arguments| arguments.expires_ms.is_some());
+        self.declared = (!asks_for_more && !expires).then(|| (Arc::clone(wanted), queue.id()));
         if new && matches!(queue.owner(), Owner::Link(_)) {
             self.owned.push(queue);
         }
@@ -126,8 +161,10 @@ pub(crate) fn publish(
     Refusal::unless_over(&publisher.permissions, clock::wall_now)?;
     let place = (&publish.exchange, &publish.key);
     rights::publish(&publisher.permissions, place, publish.retain, "publish to")?;
-    if let Some(declaration) = &publish.declare {
-        publisher.declare(parts, (**declaration).clone())?;
+    if let Some(wanted) = &publish.declare
+        && !publisher.has_declared(parts, &publish, wanted)
+    {
+        publisher.declare(parts, wanted)?;
     }
     let mut author = None;
     if publish.retain && !publish.payload.is_empty() {
@@ -162,7 +199,8 @@ pub(crate) fn publish(
     let wanted = wanted(parts, &publish, streams);
     let lasting = (publish.persistent || streams)
         && targets.iter().any(|route| wanted.is_written(publish.persistent, publish.qos, route));
-    let message = Arc::new(to_message(publish, client.clone(), ids.next(&parts.numbers), now));
+    let key = routes.key().cloned();
+    let message = Arc::new(to_message(publish, key, client.clone(), ids.next(&parts.numbers), now));
     parts.metrics.messages_received.increment();
     parts.metrics.publish_bytes_received.add(message.payload.len() as u64);
     let routed = !targets.is_empty();
@@ -241,7 +279,7 @@ pub(crate) fn announce(
 ) {
     // As with any message that is retained: whoever subscribes meets it once.
     let _retaining = parts.vhost.retaining();
-    let message = Arc::new(to_message(publish, None, publisher.ids.next(&parts.numbers), now));
+    let message = Arc::new(to_message(publish, None, None, publisher.ids.next(&parts.numbers), now));
     parts.vhost.system.set(Arc::clone(&message), None);
     spread(parts, publisher, &message, wakes);
 }
@@ -255,7 +293,7 @@ pub(crate) fn tell(
     now: WallMs,
     wakes: &mut Wakes,
 ) {
-    let message = Arc::new(to_message(publish, None, publisher.ids.next(&parts.numbers), now));
+    let message = Arc::new(to_message(publish, None, None, publisher.ids.next(&parts.numbers), now));
     spread(parts, publisher, &message, wakes);
 }
 
@@ -280,13 +318,21 @@ pub(crate) enum Published {
     Planned(Plan),
 }
 
+/// `key`: the same one as the message's, in memory that is shared, if there is one.
 pub(crate) fn to_message(
     publish: Publish,
+    key: Option<RoutingKey>,
     publisher: Option<ClientId>,
     id: model::name::MessageId,
     now: WallMs,
 ) -> Message {
-    let (key, payload) = detach(&publish.key, publish.payload);
+    // A message at rest must not hold on to the buffer it was read into: that is many times its size.
+    let key = key.unwrap_or_else(|| publish.key.detached());
+    let payload = if publish.payload.len() > SHARE_MIN {
+        publish.payload
+    } else {
+        Bytes::copy_from_slice(&publish.payload)
+    };
     Message {
         id,
         exchange: publish.exchange,
@@ -301,21 +347,6 @@ pub(crate) fn to_message(
         properties: publish.properties.map(|properties| Box::new(properties.detached())),
         wire: WireCache::default(),
     }
-}
-
-/// A message at rest must not hold on to the buffer it was read into: that is many times its size. Key and payload move
-/// to one allocation; only a payload about as large as the buffer stays where it is.
-fn detach(key: &RoutingKey, payload: Bytes) -> (RoutingKey, Bytes) {
-    if payload.len() > SHARE_MIN {
-        return (key.detached(), payload);
-    }
-    let text = key.as_str();
-    let mut both = BytesMut::with_capacity(text.len() + payload.len());
-    both.extend_from_slice(text.as_bytes());
-    both.extend_from_slice(&payload);
-    let payload = both.split_off(text.len()).freeze();
-    let key = ByteString::try_from(both.freeze()).unwrap_or_default();
-    (RoutingKey::new(key), payload)
 }
 
 /// From this size on, in bytes, a payload shares its read buffer of 64 KiB instead of being copied.

@@ -478,5 +478,5 @@ fn attach(queue: &Arc<Queue>, arriving: &Arriving<'_>, wakes: &mut Wakes) -> Res
 
 /// The name of a session's own queue.
 fn queue_name(client: &ClientId) -> QueueName {
-    QueueName::new(&format!("{}{client}", topology::SESSION_QUEUES))
+    QueueName::new(&[topology::SESSION_QUEUES, client.as_str()].concat())
 }

@@ -90,11 +90,16 @@ impl Timers {
         self.lock().wheel.cancel(asked.0);
     }
 
-    /// The same, for what is asked for at most once.
-    pub(crate) fn cancel_once(&self, once: &Once) {
+    /// Nothing about that queue need be looked at any more. Clients come and go with their queues, of which hardly any has a
+    /// timer.
+    pub(crate) fn cancel_queue(&self, name: &QueueName) {
         let mut state = self.lock();
-        if let Some((_, ticket)) = state.once.remove(once) {
-            state.wheel.cancel(ticket);
+        if !state.once.is_empty() {
+            for once in [Once::Messages, Once::Unused, Once::Absent] {
+                if let Some((_, ticket)) = state.once.remove(&once(name.clone())) {
+                    state.wheel.cancel(ticket);
+                }
+            }
         }
     }
 
@@ -207,7 +212,7 @@ mod tests {
             timers.once(at(seconds), once("a"));
         }
         timers.once(at(4), once("b"));
-        timers.cancel_once(&once("b"));
+        timers.cancel_queue(&QueueName::known("b"));
         assert!(timers.take(at(2), 9).is_empty());
         assert_eq!(timers.take(at(3), 9).len(), 1);
         assert!(timers.take(at(99), 9).is_empty());

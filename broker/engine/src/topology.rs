@@ -14,7 +14,6 @@ use crate::equivalence::{self, Demand};
 use crate::expiry;
 use crate::parts::Parts;
 use crate::policy::Options;
-use crate::timers::Once;
 
 /// Makes an exchange, if there is none of that name.
 pub(crate) fn declare_exchange(parts: &Parts, options: ExchangeOptions) -> Result<bool, Refusal> {
@@ -253,9 +252,7 @@ pub(crate) fn delete_queue_if(
     // Closed first: routes may lead there until the last of its bindings is cut.
     let cancelled = queue.close_if(may)?;
     router.remove_queue(name);
-    parts.vhost.timers.cancel_once(&Once::Messages(name.clone()));
-    parts.vhost.timers.cancel_once(&Once::Unused(name.clone()));
-    parts.vhost.timers.cancel_once(&Once::Absent(name.clone()));
+    parts.vhost.timers.cancel_queue(name);
     if queue.options().durable {
         parts.durable.record(Change::DeleteQueue(queue.id()));
     }

@@ -51,7 +51,7 @@ pub(crate) fn keep(
     let expiry_ms = publish.expiry_ms;
     let publish = Publish { expiry_ms: None, ..publish };
     let id = MessageIds::default().next(&parts.numbers);
-    let message = publish::to_message(publish, client, id, WallMs::default());
+    let message = publish::to_message(publish, None, client, id, WallMs::default());
     Ok(Box::new(WillRecord { message: Arc::new(message), expiry_ms, delay_s }))
 }
 

@@ -44,7 +44,9 @@ macro_rules! names {
 
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
-                self.as_str() == other.as_str()
+                let (one, other) = (self.as_str(), other.as_str());
+                // Mostly it is one text that both share.
+                std::ptr::eq(one, other) || one == other
             }
         }
 

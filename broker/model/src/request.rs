@@ -1,5 +1,7 @@
 //! What a session asks of the broker.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -137,8 +139,9 @@ pub struct Publish {
     /// What its publisher calls it: under an id that he used before, within the window, it is answered like a new message
     /// and not routed. Means nothing in a will.
     pub publication: Option<PublicationId>,
-    /// The queue to make first, if it does not exist (STOMP's SEND to `/queue/…`).
-    pub declare: Option<Box<QueueDeclaration>>,
+    /// The queue to make first, if it does not exist (STOMP's SEND to `/queue/…`). Whoever asks for the same again shares what
+    /// he asked with, so that it need not be looked at again.
+    pub declare: Option<Arc<QueueDeclaration>>,
 }
 
 /// A delivery, settled.

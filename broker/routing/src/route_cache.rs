@@ -52,12 +52,11 @@ pub(crate) struct Known {
 struct Answer {
     hash: u64,
     exchange: ExchangeName,
-    /// A copy: what it was read from is as large as a read.
-    key: Box<str>,
     slot: Slot,
     generation: u64,
     /// Set where another publisher would be answered differently.
     publisher: Option<Option<ClientId>>,
+    /// With the key.
     routes: Routes,
 }
 
@@ -92,7 +91,7 @@ impl Known {
         let hash = self.hasher.hash_one((exchange.as_str(), key.as_str()));
         for at in self.pair(hash) {
             let Some(Some(answer)) = self.places.get(at) else { continue };
-            if answer.hash != hash || *answer.key != *key.as_str() || answer.exchange != *exchange {
+            if answer.hash != hash || answer.routes.key() != Some(key) || answer.exchange != *exchange {
                 continue;
             }
             let same = answer.publisher.as_ref().is_none_or(|asked| asked.as_ref() == publisher);
@@ -136,6 +135,7 @@ impl Known {
             Found::Fresh(at) | Found::Stale(at) => {
                 if let Some(Some(old)) = self.places.get_mut(at) {
                     self.routes -= old.routes.len();
+                    let routes = Routes { key: old.routes.key.take(), ..routes };
                     (old.slot, old.generation, old.publisher, old.routes) =
                         (slot, generation, publisher, routes);
                 }
@@ -143,8 +143,9 @@ impl Known {
             }
             Found::Nowhere(hash) => {
                 let exchange = question.exchange.clone();
-                let key = question.key.as_str().into();
-                self.insert(Answer { hash, exchange, key, slot, generation, publisher, routes }, budget)
+                // A copy: what it was read from is as large as a read.
+                let routes = Routes { key: Some(question.key.detached()), ..routes };
+                self.insert(Answer { hash, exchange, slot, generation, publisher, routes }, budget)
             }
         };
         self.get(at)

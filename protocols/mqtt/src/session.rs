@@ -447,7 +447,12 @@ impl Open {
             discard_will: packet.reason == Reason::Success,
             expiry_s: expiry_s.map(|expiry_s| expiry_s.min(options.session_expiry_max_s)),
         }));
-        out.hang_up(By::Client, format!("DISCONNECT: {}", packet.reason));
+        if packet.reason == Reason::Success {
+            // As nearly everybody leaves: nothing need be put together.
+            out.hang_up(By::Client, "DISCONNECT: Success (0x00)");
+        } else {
+            out.hang_up(By::Client, format!("DISCONNECT: {}", packet.reason));
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! What a hook answers. It is read as strictly as what a client says: what is not understood is no answer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -221,11 +222,11 @@ fn go(publish: &mut Publish, exchange: ExchangeName, key: RoutingKey) {
         return;
     }
     // The queue that the client asked for is not needed; of another name, one like it is.
-    publish.declare =
-        publish.declare.take().filter(|_| exchange == ExchangeName::DEFAULT).map(|mut queue| {
-            queue.options.name = QueueName::new(key.as_str());
-            queue
-        });
+    publish.declare = publish.declare.take().filter(|_| exchange == ExchangeName::DEFAULT).map(|queue| {
+        let mut queue = Arc::unwrap_or_clone(queue);
+        queue.options.name = QueueName::new(key.as_str());
+        Arc::new(queue)
+    });
     publish.exchange = exchange;
     publish.key = key;
 }

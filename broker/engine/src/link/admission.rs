@@ -22,7 +22,7 @@ use crate::clock;
 use crate::crowd::Seat;
 use crate::inquiry::Entrance;
 use crate::presence::Cause;
-use crate::publish::Publisher;
+use crate::publish::{Publisher, Remembered};
 use crate::registry::{Arrived, Arriving};
 use crate::users::Own;
 use crate::{rights, wills};
@@ -367,7 +367,7 @@ struct Known {
     principal: Principal,
     permissions: Permissions,
     /// As whom his publications are remembered.
-    name: PublisherName,
+    name: Remembered,
     /// What he is told at the end of it.
     proof: Option<Bytes>,
     /// His place, where there is a limit.
@@ -376,13 +376,14 @@ struct Known {
 
 /// Under which name the ids of a client's publications are remembered: its user's; of a client without one, what it calls
 /// itself. All the others share one.
-fn remembered_as(principal: &Principal, credentials: &Credentials) -> PublisherName {
+fn remembered_as(principal: &Principal, credentials: &Credentials) -> Remembered {
     match (&principal.user, &credentials.client) {
-        (Some(user), _) => PublisherName::new(&format!("user {user}")),
-        (None, Some(client)) => PublisherName::new(&format!("client {client}")),
-        (None, None) => PublisherName::known("anonymous"),
+        (Some(user), _) => Remembered::User(user.clone()),
+        (None, Some(client)) => Remembered::Client(client.clone()),
+        (None, None) => Remembered::As(PublisherName::known("anonymous")),
     }
 }
+
 impl Member {
     /// Nothing but what it may do changes: as somebody else one comes in by another connection.
     fn renewed(&mut self, answered: Answered) -> Event {

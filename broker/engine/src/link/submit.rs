@@ -141,7 +141,7 @@ impl Link {
     ) -> Result<Durability, Refusal> {
         let State::In(member) = &mut self.state else { return Ok(Durability::Disk) };
         let core = Arc::clone(&self.core);
-        let (parts, name) = (&core.parts, member.publisher.name.clone());
+        let (parts, name) = (&core.parts, member.publisher.name());
         let mut held = parts.vhost.publications.hold(&name);
         let fresh = publish.publication.take().filter(|id| !held.knows(id));
         let unimportant = publish.qos == Qos::AtMostOnce;
@@ -238,10 +238,11 @@ impl Link {
         turn: &mut Turn<'_>,
     ) {
         let State::In(member) = &self.state else { return };
-        let (core, name) = (Arc::clone(&self.core), member.publisher.name.clone());
+        let core = Arc::clone(&self.core);
         let has_id =
             |one: &Operation| matches!(one, Operation::Publish(publish) if publish.publication.is_some());
-        let mut held = operations.iter().any(has_id).then(|| core.parts.vhost.publications.hold(&name));
+        let name = operations.iter().any(has_id).then(|| member.publisher.name());
+        let mut held = name.as_ref().map(|name| core.parts.vhost.publications.hold(name));
         let mut fresh = HashMap::new();
         let mut plans = Vec::new();
         let mut settles = Vec::new();

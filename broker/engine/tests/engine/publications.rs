@@ -1,5 +1,7 @@
 //! What publishers gave an id is taken in once, however often it is sent.
 
+use std::sync::Arc;
+
 use engine::Options;
 use model::event::Event;
 use model::name::{PublicationId, QueueName};
@@ -113,7 +115,7 @@ async fn what_was_refused_is_not_remembered() {
         Operation::Publish(Publish {
             exchange,
             key: model::key::RoutingKey::from("small"),
-            declare: Some(Box::new(small.clone().into())),
+            declare: Some(Arc::new(small.clone().into())),
             ..publish
         })
     };

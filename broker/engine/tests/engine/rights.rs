@@ -140,7 +140,7 @@ async fn dead_letters_are_no_way_around_what_is_denied() {
         let to = DeadLetter { exchange, key: key.map(RoutingKey::from) };
         let declaration = options.with(|all| all.dead_letter = Some(to)).into();
         let mut sent = publish("q", "x", Qos::AtLeastOnce, None);
-        sent.declare = Some(Box::new(QueueDeclaration::clone(&declaration)));
+        sent.declare = Some(Arc::new(QueueDeclaration::clone(&declaration)));
         let by_sending = client.submit(vec![Operation::Publish(sent)]).await.map(drop);
         assert_eq!(rule(by_sending), expected, "{key:?}");
         let by_consuming = client.consume(1, Target::Declare(Box::new(declaration))).await.map(drop);

@@ -1,6 +1,7 @@
 //! The loop, driven over real sockets by a session that speaks in lines.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use engine::{Arrival, Broker};
@@ -442,7 +443,7 @@ fn publish(text: &str) -> Request {
         properties: None,
         remember: None,
         publication: None,
-        declare: Some(Box::new(lines().into())),
+        declare: Some(Arc::new(lines().into())),
     };
     let operations = [Operation::Publish(publish)].into_iter().collect();
     Request::Submit(Submit { ticket: Ticket(2), answer: false, operations })

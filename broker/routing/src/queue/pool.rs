@@ -63,6 +63,11 @@ impl Charge {
         self.pool.as_ref().is_some_and(|pool| pool.is_full())
     }
 
+    /// Whether so many bytes count for something else than so many others.
+    pub(crate) const fn differs(before: u64, now: u64) -> bool {
+        before / UNIT_BYTES != now / UNIT_BYTES
+    }
+
     /// The queue holds so much now. One that goes up and down by a message stays where it is.
     pub(crate) fn set(&mut self, bytes: u64) {
         let units = bytes / UNIT_BYTES;

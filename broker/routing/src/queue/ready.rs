@@ -143,8 +143,7 @@ pub(crate) enum Unfit {
     TooOften,
 }
 
-/// The entries that wait: the more urgent ones first, and those of one priority by sequence number. Most queues know no
-/// priorities.
+/// The entries that wait: the more urgent ones first, those of one priority by sequence number. Most queues know none.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
     rules: Rules,
@@ -208,10 +207,7 @@ impl Ready {
 
     /// Whether messages are to be brought: before those that are here run out, so that whoever takes need not wait.
     pub(crate) fn is_hungry(&self) -> bool {
-        let Some(absent) = &self.absent else { return false };
-        if absent.fetching {
-            return false;
-        }
+        let Some(absent) = self.absent.as_ref().filter(|absent| !absent.fetching) else { return false };
         let available = self.available();
         available == 0 || !absent.suffices(available) || !absent.due.is_empty()
     }
@@ -238,12 +234,20 @@ impl Ready {
 
     /// Puts an entry in its place.
     pub(crate) fn insert(&mut self, entry: Entry) {
+        let before = self.bytes;
         self.lane_for(&entry).insert(entry);
-        self.charge.set(self.bytes_here());
+        self.recharge(before);
+    }
+
+    /// What waits has so many bytes no more: what is held of it may count for more, or less, now.
+    fn recharge(&mut self, before: u64) {
+        if self.absent.is_some() || Charge::differs(before, self.bytes) {
+            self.charge.set(self.bytes_here());
+        }
     }
 
     /// Puts an entry in its place, which the journal has; beyond what may be here, without its message. What comes before
-    /// others of its priority stays with them: what may be taken now is not held up.
+    /// others of its priority stays: what may be taken now is not held up.
     pub(crate) fn admit(&mut self, entry: Entry, resident: Resident) {
         let here = self.here() as u64;
         let size = entry.item.message.size_bytes();
@@ -361,7 +365,7 @@ impl Ready {
         if let Some(absent) = &mut self.absent {
             absent.ahead_bytes = absent.ahead_bytes.saturating_sub(size);
         }
-        self.charge.set(self.bytes_here());
+        self.recharge(self.bytes + size);
         if self.rules.end_of(&entry.item).is_some() {
             self.expiring -= 1;
             // Whoever takes all before its time must not pile up the ends of what he took.
@@ -445,8 +449,7 @@ impl Ready {
         (item.attempts > limit && item.stage == Stage::Published).then_some(Unfit::TooOften)
     }
 
-    /// Takes out all that has expired, first come first. Looks at no more than what can have. What is not here, and is
-    /// `wanted`, is marked as due and stays until it has come.
+    /// Takes out all that has expired, first come first. What is not here, and is `wanted`, is due and stays until it comes.
     pub(crate) fn expire(&mut self, now: WallMs, wanted: bool) -> Vec<Gone> {
         let mut due = Vec::new();
         while let Some(Reverse((end, sequence))) = self.ends.peek().copied()
@@ -504,8 +507,7 @@ impl Ready {
     }
 }
 
-/// Entries by sequence number. New ones come at the end and old ones go at the front; what comes back finds its place near
-/// the front.
+/// Entries by sequence number. New ones come at the end, old ones go at the front; what comes back goes near the front.
 #[derive(Debug, Default)]
 struct Lane {
     entries: VecDeque<Entry>,

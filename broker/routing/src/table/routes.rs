@@ -1,5 +1,6 @@
 //! All that get a message.
 
+use model::key::RoutingKey;
 use smallvec::SmallVec;
 
 use crate::route::Route;
@@ -11,6 +12,8 @@ pub struct Routes {
     pub(crate) fixed: SmallVec<[Route; 1]>,
     pub(crate) shares: Vec<Pick>,
     pub(crate) internal: bool,
+    /// The key that was asked for, where the answer is kept.
+    pub(crate) key: Option<RoutingKey>,
 }
 
 impl Routes {
@@ -35,6 +38,11 @@ impl Routes {
         self.fixed.is_empty() && self.shares.is_empty()
     }
 
+    /// The key that was asked for, where the answer is kept: messages share that one, and need none of their own.
+    pub const fn key(&self) -> Option<&RoutingKey> {
+        self.key.as_ref()
+    }
+
     /// Whether the exchange that was asked is internal: not for what a client publishes.
     pub const fn is_internal(&self) -> bool {
         self.internal
@@ -42,6 +50,7 @@ impl Routes {
 
     pub(crate) fn clear(&mut self) {
         self.internal = false;
+        self.key = None;
         self.fixed.clear();
         self.shares.clear();
     }

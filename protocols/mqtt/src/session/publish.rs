@@ -10,7 +10,7 @@ use model::outbox::Outbox;
 use model::qos::Qos;
 use model::refusal::Refusal;
 use model::request::{Operation, Publish as Message, Release, Request, Submit, Ticket};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use crate::alias::AliasesIn;
 use crate::convert;
@@ -84,75 +84,55 @@ impl Incoming {
     ) -> Result<(), Fault> {
         let alias = packet.properties.as_ref().and_then(|properties| properties.topic_alias);
         let topic = self.aliases.resolve(packet.topic.take(), alias)?;
+        let delivery = packet.delivery;
         let message = message(packet, topic, options);
-        match (message, limits.receive_maximum) {
-            (Err(Refused { reason: Reason::TopicNameInvalid, why, .. }), None) => Err(Fault {
-                reason: Reason::TopicNameInvalid,
-                text: why.unwrap_or_default().into_string().into(),
-            }),
-            (message, _) => self.submit(message, limits, tickets, out),
+        if let (Err(Refused { reason: Reason::TopicNameInvalid, why }), None) =
+            (&message, limits.receive_maximum)
+        {
+            let text = why.clone().unwrap_or_default().into_string().into();
+            return Err(Fault { reason: Reason::TopicNameInvalid, text });
         }
-    }
-
-    fn submit(
-        &mut self,
-        message: Result<(Message, Guarantee), Refused>,
-        limits: &Limits,
-        tickets: &mut Tickets,
-        out: &mut Outbox,
-    ) -> Result<(), Fault> {
-        let delivery = match &message {
-            Ok((_, delivery)) => *delivery,
-            Err(refused) => refused.delivery,
-        };
-        let id = match delivery {
-            Guarantee::AtMostOnce => {
-                // A refused one is silently dropped: there is no packet to say so (3.3.5 of 3.1.1, 4.13.2).
-                if let Ok((message, _)) = message {
-                    out.requests.push(submit(QUIET, false, smallvec![Operation::Publish(message)]));
-                }
-                return Ok(());
+        let Some(id) = delivery.id() else {
+            // A refused one is silently dropped: there is no packet to say so (3.3.5 of 3.1.1, 4.13.2).
+            if let Ok(message) = message {
+                out.requests.push(submit(QUIET, false, message));
             }
-            Guarantee::AtLeastOnce(id) | Guarantee::ExactlyOnce(id) => id,
+            return Ok(());
         };
         let is_exactly_once = delivery.qos() == Qos::ExactlyOnce;
         let ticket = tickets.next();
         if is_exactly_once && let Some(entry) = self.dedup.get_mut(id) {
             // [MQTT-4.3.3-10]: not a second message, whatever its DUP says. PUBREC waits until the first one may have it.
-            let due = Due::PubrecAgain(entry.submit);
+            let ack = Due::PubrecAgain(entry.submit);
             if !std::mem::replace(&mut entry.is_counted, true) {
                 self.count(limits)?;
             }
-            self.ask(ticket, id, due, SmallVec::new(), out);
+            self.await_turn(Waiting { ticket, id, ack }, out);
             return Ok(());
         }
         self.count(limits)?;
         match message {
             Err(refused) => {
-                let due = Due::Refused(delivery.qos(), refused.reason, refused.why);
-                self.ask(ticket, id, due, SmallVec::new(), out);
+                let ack = Due::Refused(delivery.qos(), refused.reason, refused.why);
+                self.await_turn(Waiting { ticket, id, ack }, out);
             }
-            Ok((message, _)) if is_exactly_once => {
-                self.dedup.insert(id, Entry { submit: Some(ticket), is_counted: true });
-                self.ask(ticket, id, Due::Pubrec, smallvec![Operation::Publish(message)], out);
-            }
-            Ok((message, _)) => {
-                self.ask(ticket, id, Due::Puback, smallvec![Operation::Publish(message)], out);
+            Ok(message) => {
+                let ack = if is_exactly_once { Due::Pubrec } else { Due::Puback };
+                if is_exactly_once {
+                    self.dedup.insert(id, Entry { submit: Some(ticket), is_counted: true });
+                }
+                self.waiting.push_back(Waiting { ticket, id, ack });
+                out.requests.push(submit(ticket, true, message));
             }
         }
         Ok(())
     }
 
-    fn ask(
-        &mut self,
-        ticket: Ticket,
-        id: PacketId,
-        ack: Due,
-        operations: SmallVec<[Operation; 1]>,
-        out: &mut Outbox,
-    ) {
-        self.waiting.push_back(Waiting { ticket, id, ack });
-        out.requests.push(submit(ticket, true, operations));
+    /// Nothing is to be done; what is due is due behind what was asked before.
+    fn await_turn(&mut self, waiting: Waiting, out: &mut Outbox) {
+        let ticket = waiting.ticket;
+        self.waiting.push_back(waiting);
+        out.requests.push(Request::Submit(Submit { ticket, answer: true, operations: SmallVec::new() }));
     }
 
     /// [MQTT-3.3.4-7]: no more than we said may be under way.
@@ -242,21 +222,17 @@ pub(crate) fn released(id: u16, is_known: bool, limits: &Limits, out: &mut Outbo
 
 /// A PUBLISH that we refuse ourselves.
 struct Refused {
-    delivery: Guarantee,
     reason: Reason,
     why: Option<Box<str>>,
 }
 
 /// The message of a PUBLISH, or the reason why it cannot be one.
-fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<(Message, Guarantee), Refused> {
+fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<Message, Refused> {
     let delivery = packet.delivery;
-    let refused = |reason: Reason, why: &str| Refused { delivery, reason, why: Some(why.into()) };
+    let refused = |reason: Reason, why: &str| Refused { reason, why: Some(why.into()) };
     options.check(&topic).map_err(|beyond| refused(Reason::TopicNameInvalid, &beyond.to_string()))?;
-    let (exchange, key) = convert::place(topic, &options.exchange).ok_or(Refused {
-        delivery,
-        reason: Reason::NotAuthorized,
-        why: None,
-    })?;
+    let (exchange, key) = convert::place(topic, &options.exchange)
+        .ok_or(Refused { reason: Reason::NotAuthorized, why: None })?;
     if !convert::is_as_announced(packet.properties.as_deref(), &packet.payload) {
         return Err(refused(Reason::PayloadFormatInvalid, NO_TEXT));
     }
@@ -270,7 +246,7 @@ fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<(Mess
         .map_err(|why| refused(Reason::ImplementationSpecific, why))?;
     let said = properties.as_deref().map_or(&[][..], |properties| &properties.headers);
     convert::durability(said).map_err(|why| refused(Reason::ImplementationSpecific, why))?;
-    let message = Message {
+    Ok(Message {
         exchange,
         key,
         payload: packet.payload,
@@ -285,11 +261,12 @@ fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<(Mess
             Guarantee::AtMostOnce | Guarantee::AtLeastOnce(_) => None,
         },
         declare: None,
-    };
-    Ok((message, delivery))
+    })
 }
 
-fn submit(ticket: Ticket, answer: bool, operations: SmallVec<[Operation; 1]>) -> Request {
+fn submit(ticket: Ticket, answer: bool, message: Message) -> Request {
+    // In place: a message is large, and each step on its way would be a copy.
+    let operations = SmallVec::from_buf([Operation::Publish(message)]);
     Request::Submit(Submit { ticket, answer, operations })
 }
 

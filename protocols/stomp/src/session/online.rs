@@ -4,14 +4,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytestring::ByteString;
+use model::name::QueueName;
 use model::outbox::Outbox;
+use model::queue::QueueDeclaration;
 use model::request::{Operation, Request, Submit};
 use smallvec::SmallVec;
 
 use crate::ack::Subscriptions;
+use crate::arguments::{is_about_a_queue, sent_queue};
 use crate::destination::{Address, DestinationError};
 use crate::escape::Escapes;
 use crate::frame::Frame;
+use crate::header_error::HeaderError;
+use crate::headers::Headers;
 use crate::heart_beat::HeartBeat;
 use crate::options::Options;
 use crate::receipt::{self, Kind, Mandatory, Pending, Work};
@@ -43,6 +48,8 @@ pub(super) struct Online {
     pub(super) temporary: Temporary,
     /// Publishers send to the same place again and again: the last one, taken apart.
     last_address: Option<(ByteString, Address)>,
+    /// And the queue that is asked for there, where it is one and no header says what it is to be like.
+    last_queue: Option<Arc<QueueDeclaration>>,
 }
 
 impl Online {
@@ -65,6 +72,7 @@ impl Online {
             standing,
             temporary: Temporary::default(),
             last_address: None,
+            last_queue: None,
         }
     }
 
@@ -88,6 +96,27 @@ impl Online {
         // A copy: the slice would keep the whole read buffer.
         self.last_address = Some((ByteString::from(&**destination), address.clone()));
         Ok(address)
+    }
+
+    /// The queue of that name as SEND with those headers asks for it.
+    ///
+    /// # Errors
+    ///
+    /// A header has a value that means nothing.
+    pub(super) fn declaration(
+        &mut self,
+        name: QueueName,
+        headers: &Headers,
+    ) -> Result<Arc<QueueDeclaration>, HeaderError> {
+        if headers.iter().any(|(name, _)| is_about_a_queue(name)) {
+            return sent_queue(name, headers).map(Arc::new);
+        }
+        if let Some(last) = self.last_queue.as_ref().filter(|last| last.options.name == name) {
+            return Ok(Arc::clone(last));
+        }
+        let declaration = Arc::new(sent_queue(name, headers)?);
+        self.last_queue = Some(Arc::clone(&declaration));
+        Ok(declaration)
     }
 
     /// Sends the receipt that a frame asked for, if it asked.

@@ -5,10 +5,9 @@ use std::time::Instant;
 use bytestring::ByteString;
 use model::outbox::Outbox;
 use model::request::{Operation, Publish, Settle};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use crate::ack::Unsettled;
-use crate::arguments::sent_queue;
 use crate::convert::sent;
 use crate::error_frame::Fault;
 use crate::frame::Frame;
@@ -35,7 +34,13 @@ pub(super) fn send(online: &mut Online, frame: &mut Frame, out: &mut Outbox) -> 
     let (headers, body) = (&frame.headers, &frame.body);
     let one = || Mandatory { operation: 0, headers: headers.clone(), body: body.clone() };
     let mandatory = mandatory.then(one).into_iter().collect();
-    online.submit(smallvec![Operation::Publish(publish)], receipts_of(frame), mandatory, frame, out);
+    online.submit(
+        SmallVec::from_buf([Operation::Publish(publish)]),
+        receipts_of(frame),
+        mandatory,
+        frame,
+        out,
+    );
     Ok(())
 }
 
@@ -49,7 +54,7 @@ fn publish(online: &mut Online, frame: &Frame, out: &mut Outbox) -> Result<(Publ
     if address.hides_destination {
         sent.tell_destination(destination);
     }
-    let declare = address.declares.map(|name| sent_queue(name, &frame.headers)).transpose()?;
+    let declare = address.declares.map(|name| online.declaration(name, &frame.headers)).transpose()?;
     // Last of all: what is refused leaves no queue behind.
     if let Some(name) = sent.replies_at.take() {
         let address = replies::address(online, &name, frame, out)?;
@@ -66,7 +71,7 @@ fn publish(online: &mut Online, frame: &Frame, out: &mut Outbox) -> Result<(Publ
         properties: sent.properties,
         remember: None,
         publication: sent.publication,
-        declare: declare.map(Box::new),
+        declare,
     };
     Ok((publish, sent.mandatory))
 }
