@@ -48,6 +48,7 @@ mod subscribe;
 mod system_topics;
 mod timers;
 mod topology;
+mod unfinished;
 mod unroutable;
 mod users;
 mod vhost;

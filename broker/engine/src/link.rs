@@ -35,12 +35,14 @@ use crate::presence::Cause;
 use crate::publish::Publisher;
 use crate::registry::Session;
 use crate::settle;
+use crate::unfinished::Unfinished;
 use crate::users::Own;
 use crate::{replay, rights, subscribe, topology};
 
 mod admission;
 mod held;
 mod hooked;
+mod portions;
 mod revision;
 mod submit;
 mod subscriptions;
@@ -61,6 +63,8 @@ pub struct Link {
     inquiry: Option<Box<Inquiry>>,
     /// What waits while publishers are held.
     parked: Option<Box<Parked>>,
+    /// What was too much for one turn.
+    unfinished: Option<Box<Unfinished>>,
     /// Its protocol can say that a publish was not possible, and go on.
     says_no: bool,
     /// Consumers that may have something.
@@ -159,6 +163,7 @@ impl Link {
             state: State::New(shown),
             inquiry,
             parked: None,
+            unfinished: None,
             says_no: false,
             ended: None,
             pending: Vec::new(),
@@ -183,16 +188,16 @@ impl Link {
     }
 
     /// Hands over the requests of a turn, in order, and leaves `requests` empty. Never waits. Answers that are ready at
-    /// once are appended to `events`, others come by [`Link::poll`].
+    /// once are appended to `events`, others come by [`Link::poll`]; so does what is too much for one turn
+    /// ([`Link::is_unfinished`]).
     pub fn ask(&mut self, requests: &mut Vec<Request>, events: &mut Vec<Event>) {
         self.collect(events);
         let mut turn = Turn { now: clock::now(), events, wakes: Wakes::default() };
-        for request in requests.drain(..) {
-            self.begin(request, &mut turn);
-        }
+        // Whoever leaves may come again at once, and then this link does not speak for its session any more.
+        let leaves = matches!(requests.last(), Some(Request::Close(_)));
+        self.begin_some(requests.drain(..), leaves, &mut turn);
         // After the locks are gone, once for each link that has something now.
-        turn.wakes.flush();
-        self.commit_removals();
+        self.end_turn(turn);
         self.collect(events);
     }
 
@@ -222,11 +227,12 @@ impl Link {
         self.poll_admission(cx, events);
         self.poll_inquiry(cx, events);
         self.poll_parked(events);
+        let was_unfinished = self.poll_unfinished(events);
         let known = self.pending.len();
         self.mark_pending();
         self.collect(events);
         let looks_again = std::mem::take(&mut self.looks_again);
-        if events.is_empty() && self.pending.len() == known && !looks_again {
+        if events.is_empty() && self.pending.len() == known && !looks_again && !was_unfinished {
             Poll::Pending
         } else {
             Poll::Ready(())
@@ -330,10 +336,13 @@ impl Link {
         deliveries.len() < before
     }
 
-    /// How many requests wait for the disk, for a hook, or for whoever knows who the client is.
+    /// How many requests wait for the disk, for their turn, for a hook, or for whoever knows who the client is.
     pub fn backlog(&self) -> usize {
         let renews = matches!(&self.state, State::In(member) if matches!(member.renewal, Renewal::Asking(_)));
-        self.under_way + usize::from(renews) + self.inquiry.as_ref().map_or(0, |inquiry| inquiry.backlog())
+        self.under_way
+            + usize::from(renews)
+            + self.inquiry.as_ref().map_or(0, |inquiry| inquiry.backlog())
+            + self.unfinished.as_ref().map_or(0, |unfinished| unfinished.len())
     }
 
     fn count_taken(&mut self, deliveries: &[Delivery], mut taken: Taken) {

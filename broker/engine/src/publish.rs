@@ -44,6 +44,8 @@ pub(crate) struct Publisher {
     pub(crate) ids: MessageIds,
     /// Publishers send to the same queue again and again: the last one that was asked for, as it was asked for.
     declared: Option<(Arc<QueueDeclaration>, QueueId)>,
+    /// How many places in queues his messages took since that was set back.
+    pub(crate) handed_over: usize,
 }
 
 /// As whom the publications of a publisher are remembered, if he ever gives one an id: hardly anybody does, so the name is not
@@ -74,7 +76,21 @@ impl Publisher {
         let name = name.into();
         let (cache, ids) = (RouteCache::new(), MessageIds::default());
         let (called, behalf, owned, declared) = (None, None, Vec::new(), None);
-        Self { link, owned, client, called, behalf, user, name, permissions, cache, ids, declared }
+        let handed_over = 0;
+        Self {
+            link,
+            owned,
+            client,
+            called,
+            behalf,
+            user,
+            name,
+            permissions,
+            cache,
+            ids,
+            declared,
+            handed_over,
+        }
     }
 
     /// Under which name the ids of its publications are remembered.
@@ -171,7 +187,7 @@ pub(crate) fn publish(
         check_retained(parts, &publish, now)?;
         author = publisher.author(parts);
     }
-    let Publisher { client, called, user, cache, ids, .. } = publisher;
+    let Publisher { client, called, user, cache, ids, handed_over, .. } = publisher;
     let sender =
         Sender { session: client.as_ref(), client: client.as_ref().or(called.as_ref()), user: user.as_ref() };
     let routes = parts.vhost.router.resolve(
@@ -185,6 +201,7 @@ pub(crate) fn publish(
         return Err(Refusal::Internal(publish.exchange));
     }
     let targets: SmallVec<[&Route; 4]> = routes.targets().collect();
+    *handed_over += targets.len();
     if publish.exchange == ExchangeName::DEFAULT
         && targets.iter().any(|route| matches!(route.queue.owner(), Owner::Session(_)))
     {

@@ -21,7 +21,7 @@ use transport::carrier::Carrier;
 use transport::linger::Patience;
 
 use crate::connection::identity::Identity;
-use crate::pacing::{BACKLOG_WAIT, Load, TURNS_MAX};
+use crate::pacing::{BACKLOG_WAIT, LONG_READ_BYTES, Load, TURNS_MAX};
 use crate::rates::Pace;
 use crate::workbench::Workbench;
 use crate::writer;
@@ -103,7 +103,7 @@ impl Connection {
         link.end(&hangup);
         // The broker need not wait for a slow good-bye: the client's session is free for its next connection.
         drop(session);
-        if link.is_asking() {
+        if link.is_busy() {
             // What it said before is done all the same. Its place is taken until then: nobody gets more of a hook by leaving.
             tokio::join!(link.finish(), finish(carrier, unsent, &patience));
         } else {
@@ -132,12 +132,12 @@ impl Connection {
         let mut is_dry = false;
         for _ in 0..TURNS_MAX {
             let held = !self.load(bench, now).may_read();
-            let read = (!is_dry || self.broken.is_some()) && self.may_read(bench, now) && {
-                let read = self.read(cx, bench, now);
-                is_dry = !read;
-                read
-            };
-            let heard = self.link.is_asking() && self.hear(cx, bench, now);
+            let mut came = 0;
+            if (!is_dry || self.broken.is_some()) && self.may_read(bench, now) {
+                came = self.read(cx, bench, now);
+                is_dry = came == 0;
+            }
+            let heard = self.link.is_busy() && self.hear(cx, bench, now);
             let delivered = self.deliver(bench, now);
             let written = self.write(cx, bench);
             if let Some(hangup) = bench.out.close.take() {
@@ -148,8 +148,12 @@ impl Connection {
             {
                 return Poll::Ready(hangup);
             }
-            if !(read || heard || delivered || written) && self.wait(cx, bench, now, held).is_pending() {
+            if !(came > 0 || heard || delivered || written) && self.wait(cx, bench, now, held).is_pending() {
                 return Poll::Pending;
+            }
+            // Whoever has so much to say is not to have four turns where others have one.
+            if came >= LONG_READ_BYTES || self.link.is_unfinished() {
+                break;
             }
         }
         // Who is kept busy all the time is not excused from being heard of in time.
@@ -176,8 +180,8 @@ impl Connection {
         self.ended.is_none() && wanted
     }
 
-    /// Reads what the socket has and lets the session work on it. Says whether there was anything.
-    fn read(&mut self, cx: &mut Context<'_>, bench: &mut Workbench, now: Instant) -> bool {
+    /// Reads what the socket has and lets the session work on it. Says how many bytes that were; an end counts as one.
+    fn read(&mut self, cx: &mut Context<'_>, bench: &mut Workbench, now: Instant) -> usize {
         // Of a client with a limit only so much is read at once that it cannot be far beyond it.
         let shares = self.unread.is_empty() && self.pace.is_none();
         let outcome = if shares {
@@ -193,7 +197,7 @@ impl Connection {
         };
         let end = match outcome {
             Poll::Pending => match self.broken.take() {
-                None => return false,
+                None => return 0,
                 Some(hangup) => hangup,
             },
             Poll::Ready(Ok(0)) => hangup(By::Network, "closed by the peer"),
@@ -201,11 +205,11 @@ impl Connection {
             Poll::Ready(Ok(count)) => {
                 self.metrics.bytes_received.add(count as u64);
                 self.step(bench, now, shares);
-                return true;
+                return count;
             }
         };
         self.ended = Some(end);
-        true
+        1
     }
 
     /// Lets the session take from what was read, asks what it asks, tells it what is answered, and begins again with what

@@ -26,6 +26,9 @@ const BACKLOG_MAX: usize = 4096;
 /// How many turns a connection has before others on its worker have theirs.
 pub(crate) const TURNS_MAX: usize = 4;
 
+/// After a read of so many bytes others on the worker have their turn at once.
+pub(crate) const LONG_READ_BYTES: usize = READ_BYTES / 2;
+
 /// How long a connection that is not read for its backlog waits at most before it looks again: the last answers may be
 /// of those that nobody asked to hear.
 pub(crate) const BACKLOG_WAIT: Duration = Duration::from_millis(5);

@@ -104,9 +104,21 @@ pub struct Wakes {
 impl Wakes {
     /// Wakes them all.
     pub fn flush(&mut self) {
-        for link in self.links.drain(..) {
+        self.flush_some(usize::MAX);
+    }
+
+    /// Wakes so many of them, first those that were marked first. Whether some are left.
+    pub fn flush_some(&mut self, most: usize) -> bool {
+        let count = self.links.len().min(most);
+        for link in self.links.drain(..count) {
             link.wake();
         }
+        !self.links.is_empty()
+    }
+
+    /// Takes over those of another one.
+    pub fn append(&mut self, other: &mut Self) {
+        self.links.append(&mut other.links);
     }
 }
 

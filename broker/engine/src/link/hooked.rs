@@ -73,9 +73,15 @@ impl Link {
         self.inquiry.as_deref().is_some_and(Inquiry::is_asking)
     }
 
-    /// Whether so much waits, for a hook's answer or because publishers are held, that nothing more should be read from the client.
+    /// Whether so much waits, for a hook's answer, because publishers are held or since it was too much for one turn, that
+    /// nothing more should be read from the client.
     pub fn is_held_up(&self) -> bool {
-        self.holds(1)
+        self.is_unfinished() || self.holds(1)
+    }
+
+    /// Whether what was said before is not done, and would be lost with the link: by [`Link::finish`] it is not.
+    pub fn is_busy(&self) -> bool {
+        self.is_unfinished() || self.is_asking()
     }
 
     /// Whether so much waits that nothing more may be read, not even to hear whether the client is still there.
@@ -88,13 +94,18 @@ impl Link {
             || self.parked.as_ref().is_some_and(|parked| parked.holds(times))
     }
 
-    /// Lives on until the hook has answered and all that the client said before it left is done. Nobody hears the answers.
+    /// Lives on until all that the client said before it left is done, with the hook's answer where it has to be asked. Nobody
+    /// hears the answers.
     pub async fn finish(mut self) {
         let mut events = Vec::new();
         std::future::poll_fn(|cx| {
             let _ = self.poll(cx, &mut events);
             events.clear();
-            if self.is_asking() { Poll::Pending } else { Poll::Ready(()) }
+            if self.is_unfinished() {
+                // Others have their turn.
+                cx.waker().wake_by_ref();
+            }
+            if self.is_busy() { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
     }

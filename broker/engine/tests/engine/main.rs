@@ -13,6 +13,7 @@ mod hooks;
 mod laws;
 mod owners;
 mod paging;
+mod portions;
 mod presence;
 mod proving;
 mod publications;
