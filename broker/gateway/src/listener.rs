@@ -175,17 +175,26 @@ impl Door {
 }
 
 /// One connection, from its first byte to its last.
-async fn serve(stream: TcpStream, from: Visitor, door: Door, places: (OwnedSemaphorePermit, Place)) {
+///
+/// No `async fn`: that would keep the room of what it is called with for as long as the client stays.
+fn serve(
+    stream: TcpStream,
+    from: Visitor,
+    door: Door,
+    places: (OwnedSemaphorePermit, Place),
+) -> impl Future<Output = ()> {
     // On the heap and gone afterwards: what it takes to get to know somebody is not kept for as long as he stays.
     let connection = Box::pin(async move {
         let Door { reception, mut stage, .. } = door;
         // In its box before it is handed out: the task would keep the place for it.
         reception.receive(stream, from, &mut stage).await.map(Box::new)
     });
-    if let Some(connection) = connection.await {
-        connection.run().await;
+    async move {
+        if let Some(connection) = connection.await {
+            connection.run().await;
+        }
+        drop(places);
     }
-    drop(places);
 }
 
 const BANNED: &str = "its address is banned (duetmq list bans)";

@@ -128,6 +128,13 @@ pub struct Principal {
 pub struct Permissions {
     /// `None`: everything.
     rights: Option<Arc<Rights>>,
+    /// Shared, and for most there is none: every client has these twice, and is to be small.
+    circumstances: Option<Arc<Circumstances>>,
+}
+
+/// How somebody came to what he may.
+#[derive(Debug, Clone, Default)]
+struct Circumstances {
     term: Option<Term>,
     basis: Option<Basis>,
 }
@@ -147,39 +154,45 @@ pub struct Term {
 impl Permissions {
     /// No restriction.
     pub const fn everything() -> Self {
-        Self { rights: None, term: None, basis: None }
+        Self { rights: None, circumstances: None }
     }
 
     /// As these rules say.
     pub fn by(rights: Rights) -> Self {
-        Self { rights: (!rights.are_everything()).then(|| Arc::new(rights)), term: None, basis: None }
+        Self { rights: (!rights.are_everything()).then(|| Arc::new(rights)), circumstances: None }
     }
 
     /// The same, until then.
     #[must_use]
     pub fn for_term(self, term: Term) -> Self {
-        Self { term: Some(term), ..self }
+        self.with(|circumstances| circumstances.term = Some(term))
     }
 
     /// The same, for that reason.
     #[must_use]
     pub fn because(self, basis: Basis) -> Self {
-        Self { basis: Some(basis), ..self }
+        self.with(|circumstances| circumstances.basis = Some(basis))
+    }
+
+    fn with(self, change: impl FnOnce(&mut Circumstances)) -> Self {
+        let mut circumstances = self.circumstances.as_deref().cloned().unwrap_or_default();
+        change(&mut circumstances);
+        Self { circumstances: Some(Arc::new(circumstances)), ..self }
     }
 
     /// Why he was let in.
-    pub const fn basis(&self) -> Option<&Basis> {
-        self.basis.as_ref()
+    pub fn basis(&self) -> Option<&Basis> {
+        self.circumstances.as_ref()?.basis.as_ref()
     }
 
     /// Until when; `None`: as long as the client is in.
-    pub const fn term(&self) -> Option<Term> {
-        self.term
+    pub fn term(&self) -> Option<Term> {
+        self.circumstances.as_ref()?.term
     }
 
     /// The term that is over; `None`: it is not, or there is none.
     pub fn over(&self, now: WallMs) -> Option<Term> {
-        self.term.filter(|term| term.until <= now)
+        self.term().filter(|term| term.until <= now)
     }
 
     /// The rules, where something of that action may be denied.

@@ -15,9 +15,10 @@ use crate::queue::Queue;
 use crate::route_cache::{Found, PlaceBudget, Question, RouteCache};
 use crate::sender::Sender;
 use crate::table::generations::Generations;
+use crate::table::home::Line;
 use crate::table::routes::Routes;
 use crate::table::trace::Trace;
-use crate::table::{BindingCounts, Line, Table};
+use crate::table::{BindingCounts, Table};
 
 /// One namespace: exchanges, queues, and the bindings between them.
 ///

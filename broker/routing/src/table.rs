@@ -1,6 +1,7 @@
 //! Bindings and their generations.
 
 pub(crate) mod generations;
+pub(crate) mod home;
 pub(crate) mod onward;
 pub(crate) mod routes;
 pub(crate) mod trace;
@@ -14,7 +15,7 @@ use smallvec::SmallVec;
 use model::change::BindingKey;
 use model::grant::{Grant, Overlapping};
 use model::key::RoutingKey;
-use model::name::{ClientId, ExchangeName, QueueName};
+use model::name::{ExchangeName, QueueName};
 use model::properties::Properties;
 use model::queue::{Binding, ExchangeBinding, ExchangeKind, ExchangeOptions};
 use model::refusal::Refusal;
@@ -27,6 +28,7 @@ use crate::route::Route;
 use crate::sender::Sender;
 use crate::share::Share;
 use crate::table::generations::Generations;
+use crate::table::home::{Home, Line};
 use crate::table::onward::{Onward, Pipe};
 use crate::table::routes::Routes;
 
@@ -66,22 +68,6 @@ impl BindingCounts {
         self.shared -= usize::from(line.origin.share.is_some());
     }
 }
-
-/// A queue, and what it is bound to.
-struct Home {
-    queue: Arc<Queue>,
-    lines: HashSet<ByOrigin>,
-}
-
-/// One binding, as it is kept.
-pub(crate) struct Line {
-    id: u64,
-    origin: Origin,
-    route: Route,
-}
-
-/// A line, found by its origin.
-struct ByOrigin(Arc<Line>);
 
 /// What an exchange leads to. Ordered by number, so that those bound alike stand in the order they came.
 pub(crate) enum Target {
@@ -188,7 +174,7 @@ impl Table {
         gone.for_each(|target| match target {
             Target::Queue(line) => {
                 if let Some(home) = queues.get_mut(&line.route.queue.options().name) {
-                    home.lines.remove(&line.origin);
+                    home.lines.take(&line.origin);
                     counts.remove(line);
                 }
             }
@@ -198,9 +184,7 @@ impl Table {
         shares.retain(|origin, _| origin.exchange != gone.options().name);
         if !ended.is_empty() {
             for home in queues.values_mut() {
-                for line in home.lines.extract_if(|line| ended.contains(&line.0.id)) {
-                    counts.remove(&line.0);
-                }
+                home.lines.take_all(|line| ended.contains(&line.id), |line| counts.remove(line));
             }
         }
     }
@@ -227,17 +211,16 @@ impl Table {
     pub(crate) fn insert_queue(&mut self, queue: Arc<Queue>) -> Vec<Arc<Line>> {
         let name = queue.options().name.clone();
         self.common_queues += usize::from(is_common(&queue));
-        let home = Home { queue, lines: HashSet::default() };
-        let Some(old) = self.queues.insert(name, home) else { return Vec::new() };
+        let Some(old) = self.queues.insert(name, Home::new(queue)) else { return Vec::new() };
         self.common_queues -= usize::from(is_common(&old.queue));
-        old.into_lines()
+        old.lines.into_vec()
     }
 
     /// Takes a queue out. Returns its lines too, to be cut.
     pub(crate) fn remove_queue(&mut self, name: &QueueName) -> Option<(Arc<Queue>, Vec<Arc<Line>>)> {
         let home = self.queues.remove(name)?;
         self.common_queues -= usize::from(is_common(&home.queue));
-        Some((Arc::clone(&home.queue), home.into_lines()))
+        Some((home.queue, home.lines.into_vec()))
     }
 
     /// Binds a queue; returns whether that is new.
@@ -249,7 +232,7 @@ impl Table {
             return Err(Refusal::NoQueue(binding.queue.clone()));
         };
         let origin = Origin::of(binding);
-        let old = home.lines.get(&origin).map(|line| &line.0);
+        let old = home.lines.get(&origin);
         if old.is_some_and(|line| line.route.grant == binding.grant) {
             return Ok(false);
         }
@@ -257,7 +240,7 @@ impl Table {
         let id = known.unwrap_or_else(|| next(&mut self.last));
         let route = Route { queue: Arc::clone(&home.queue), grant: binding.grant.clone(), via: None };
         let line = Arc::new(Line { id, origin, route });
-        home.lines.replace(ByOrigin(Arc::clone(&line)));
+        home.lines.replace(Arc::clone(&line));
         if known.is_none() {
             self.counts.add(&line);
         }
@@ -342,7 +325,7 @@ impl Table {
             return false;
         }
         let Some(line) = home.lines.take(&Origin::of_key(key)) else { return false };
-        self.cut(&line.0, generations);
+        self.cut(&line, generations);
         true
     }
 
@@ -374,7 +357,7 @@ impl Table {
     /// The bindings of a queue, in the order they were made.
     pub(crate) fn bindings_of(&self, queue: &QueueName) -> Vec<Binding> {
         let Some(home) = self.queues.get(queue) else { return Vec::new() };
-        let mut lines: Vec<_> = home.lines.iter().map(|line| &line.0).collect();
+        let mut lines = home.lines.all();
         lines.sort_unstable_by_key(|line| line.id);
         lines.into_iter().map(|line| line.binding()).collect()
     }
@@ -510,34 +493,6 @@ fn next(last: &mut u64) -> u64 {
     *last
 }
 
-impl Home {
-    fn into_lines(self) -> Vec<Arc<Line>> {
-        self.lines.into_iter().map(|line| line.0).collect()
-    }
-}
-
-impl Line {
-    /// Whether this is a subscriber that does not want what it published itself (MQTT 5.0, 3.8.3.1).
-    fn withholds(&self, publisher: Option<&ClientId>) -> bool {
-        self.route.grant.no_local
-            && match self.route.queue.owner() {
-                Owner::Session(client) => publisher == Some(client),
-                Owner::Nobody | Owner::Link(_) => false,
-            }
-    }
-
-    fn binding(&self) -> Binding {
-        Binding {
-            exchange: self.origin.exchange.clone(),
-            pattern: self.origin.pattern.clone(),
-            arguments: self.origin.arguments(),
-            queue: self.route.queue.options().name.clone(),
-            share: self.origin.share.clone(),
-            grant: self.route.grant.clone(),
-        }
-    }
-}
-
 impl Target {
     fn id(&self) -> u64 {
         match self {
@@ -565,26 +520,6 @@ impl PartialOrd for Target {
 impl Ord for Target {
     fn cmp(&self, other: &Self) -> Ordering {
         self.id().cmp(&other.id())
-    }
-}
-
-impl PartialEq for ByOrigin {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.origin == other.0.origin
-    }
-}
-
-impl Eq for ByOrigin {}
-
-impl std::hash::Hash for ByOrigin {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.0.origin.hash(state);
-    }
-}
-
-impl std::borrow::Borrow<Origin> for ByOrigin {
-    fn borrow(&self) -> &Origin {
-        &self.0.origin
     }
 }
 

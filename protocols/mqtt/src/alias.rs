@@ -61,7 +61,12 @@ const UNKNOWN: Fault = Fault::new(Reason::ProtocolError, "3.3.2.3.4: a topic ali
 #[derive(Debug)]
 pub(crate) struct AliasesOut {
     max: u16,
-    aliases: HashMap<ByteString, NonZeroU16>,
+    /// In a box: few clients want any.
+    #[expect(
+        clippy::box_collection,
+        reason = "nearly always there is none, and a table is six times as large"
+    )]
+    aliases: Option<Box<HashMap<ByteString, NonZeroU16>>>,
 }
 
 /// An alias to send.
@@ -74,8 +79,8 @@ pub(crate) enum Alias {
 }
 
 impl AliasesOut {
-    pub(crate) fn new(max: u16) -> Self {
-        Self { max, aliases: HashMap::new() }
+    pub(crate) const fn new(max: u16) -> Self {
+        Self { max, aliases: None }
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -84,16 +89,17 @@ impl AliasesOut {
 
     /// The alias for `topic`, if it has one or there is one left.
     pub(crate) fn find(&self, topic: &str) -> Option<Alias> {
-        if let Some(alias) = self.aliases.get(topic) {
+        let known = self.aliases.as_deref();
+        if let Some(alias) = known.and_then(|aliases| aliases.get(topic)) {
             return Some(Alias::Known(*alias));
         }
-        let next = u16::try_from(self.aliases.len() + 1).ok().filter(|next| *next <= self.max)?;
+        let next = u16::try_from(known.map_or(0, HashMap::len) + 1).ok().filter(|next| *next <= self.max)?;
         NonZeroU16::new(next).map(Alias::New)
     }
 
     /// The client was told, in a packet that is really on its way.
     pub(crate) fn define(&mut self, topic: &str, alias: NonZeroU16) {
-        self.aliases.insert(ByteString::from(topic), alias);
+        self.aliases.get_or_insert_default().insert(ByteString::from(topic), alias);
     }
 }
 

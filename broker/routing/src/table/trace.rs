@@ -13,7 +13,8 @@ use model::refusal::Refusal;
 use crate::exchange::headers;
 use crate::queue::Queue;
 use crate::sender::Sender;
-use crate::table::{Line, Table, Target};
+use crate::table::home::Line;
+use crate::table::{Table, Target};
 
 /// The way that a message would take.
 #[derive(Default)]
