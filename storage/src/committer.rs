@@ -159,6 +159,7 @@ impl Work {
                 self.must_sync = true;
                 self.answers.push(Answer::Moved(done, kept));
             }
+            Job::Fail(error) => return Err(error),
         }
         self.write_if_full()
     }

@@ -65,6 +65,8 @@ pub(crate) struct Compaction<'a> {
     pub(crate) stopping: &'a AtomicBool,
     pub(crate) statistics: &'a Statistics,
     pub(crate) pace: Pace,
+    /// It failed the last time: perhaps nothing can be given up for now.
+    pub(crate) has_failed: bool,
 }
 
 /// A segment to be emptied, and whether that is urgent.
@@ -104,6 +106,10 @@ impl Compaction<'_> {
         while let Some(chosen) = self.choose(state, emptied.end) {
             let id = chosen.segment.id;
             let dead = self.is_dead(state, chosen.segment)?;
+            if !dead && self.has_failed && !emptied.is_empty() {
+                // Else what is alive would be moved on each time that is tried in vain, and fill the disk.
+                self.give_up(state, std::mem::replace(&mut emptied, 0..0))?;
+            }
             if !dead && !self.empty(state, chosen, &mut debt)? {
                 return Ok(());
             }
@@ -168,7 +174,6 @@ impl Compaction<'_> {
                 }
                 state.follow(self.log, true)?;
                 let written = self.statistics.bytes.value();
-                self.brake.allow(written.saturating_add(ahead));
                 let wanted = debt.wanted(written, self.pace);
                 let mut bite = Bite { records: Vec::new(), bytes: 0 };
                 if std::mem::take(&mut notes) {
@@ -178,6 +183,8 @@ impl Compaction<'_> {
                     bite.take_record(state, at, record)?;
                     Ok(if bite.bytes >= wanted { Seen::Enough } else { Seen::More })
                 })?;
+                // Not before it could be read: else whoever writes would go on for as long as it is tried in vain.
+                self.brake.allow(written.saturating_add(ahead));
                 self.statistics.moved_bytes.add(bite.bytes);
                 debt.pay(bite.bytes);
                 match self.ask(|done| Job::Move { records: bite.records, done }) {

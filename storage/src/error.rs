@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What went wrong, where, and what to do about it. None of these is retried: the process is expected to end.
+/// What went wrong, where, and what to do about it. Where an acknowledgement stands on it, nothing is retried: the process is
+/// expected to end.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process has the directory.
@@ -101,9 +102,26 @@ impl StoreError {
         matches!(self, Self::Io { source, .. } if full(source.kind()))
     }
 
-    /// The disk did not hand out what is on it; perhaps it does in a while.
-    pub(crate) fn is_unreadable(&self) -> bool {
-        matches!(self, Self::Io { doing: "read", source, .. } if source.kind() != io::ErrorKind::UnexpectedEof)
+    /// What whoever follows the journal can do about it. What is acknowledged waits for the committer, not for him.
+    pub(crate) fn remedy(&self) -> Remedy {
+        match self {
+            Self::State { .. } => Remedy::Refill,
+            // Names of journal files: what is acknowledged lies in them.
+            Self::Io { doing: "sync", .. } => Remedy::End,
+            Self::Io { source, .. }
+                if matches!(source.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound) =>
+            {
+                Remedy::Repair
+            }
+            Self::Damaged { .. } | Self::UnknownVersion { .. } => Remedy::Repair,
+            Self::Io { .. }
+            | Self::Locked { .. }
+            | Self::NotEmpty { .. }
+            | Self::NoStore { .. }
+            | Self::TooLarge { .. }
+            | Self::Fenced
+            | Self::Ended { .. } => Remedy::Wait,
+        }
     }
 
     /// What `map_err` takes for a file operation.
@@ -120,4 +138,17 @@ impl StoreError {
     pub(crate) fn damaged(file: &Path, offset: u64, what: &'static str) -> Self {
         Self::Damaged { file: file.to_path_buf(), offset, what }
     }
+}
+
+/// What helps against an error behind the acknowledgements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// To try again: perhaps the disk is well in a while.
+    Wait,
+    /// To fill sled again from the journal: it believes nothing of what it has, once it has failed.
+    Refill,
+    /// Nobody but `duetmq fsck`: no waiting mends what is damaged.
+    Repair,
+    /// Nothing: nobody knows what is on the disk any more.
+    End,
 }

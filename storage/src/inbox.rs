@@ -7,6 +7,7 @@ use crossbeam_channel::Sender;
 use model::change::Changeset;
 
 use crate::completion::Completion;
+use crate::error::StoreError;
 use crate::watch::{Kept, Moved};
 
 /// What somebody waits for, who has handed in a changeset.
@@ -30,6 +31,8 @@ pub(crate) enum Job {
     Watch(Sender<()>),
     /// Write these again, but for what changed meanwhile; answered when that is durable.
     Move { records: Vec<Moved>, done: Sender<Kept> },
+    /// Somebody else found that nobody knows any more what is on disk: end as if the journal had failed.
+    Fail(StoreError),
 }
 
 /// What [`Inbox::take`] brought.

@@ -23,7 +23,7 @@ use crate::journal::spares::Spares;
 use crate::journal::writer::Writer;
 use crate::log::{Log, Seen, SegmentSummary, Visit};
 use crate::position::Position;
-use crate::segment::{Segment, StoreId, sync_directory};
+use crate::segment::{Segment, StoreId, path_of, sync_directory};
 use crate::space::Space;
 
 /// The journal of one node, in files.
@@ -237,13 +237,11 @@ impl Log for Journal {
 
     fn trim(&self, before: u32) -> Result<(), StoreError> {
         let gone: Vec<u32> = {
-            let mut extent = self.extent();
+            let extent = self.extent();
             let before = before.min(extent.durable.segment);
-            extent.digests = extent.digests.split_off(&before);
-            let kept = extent.used.split_off(&before);
-            std::mem::replace(&mut extent.used, kept).into_keys().collect()
+            extent.used.range(..before).map(|(id, _)| *id).collect()
         };
-        // Oldest first: should this be cut short, what is left has no gap.
+        // Oldest first: should this be cut short, what is left has no gap, and is given up the next time.
         for id in &gone {
             match std::fs::remove_file(digest_path(&self.directory, *id)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -251,8 +249,9 @@ impl Log for Journal {
                 }
                 Ok(()) | Err(_) => {}
             }
-            let (segment, _) = Segment::open(&self.directory, *id, false)?;
-            self.spares.retire(&segment)?;
+            self.extent().digests.remove(id);
+            self.spares.retire(&path_of(&self.directory, *id))?;
+            self.extent().used.remove(id);
         }
         if gone.is_empty() { Ok(()) } else { sync_directory(&self.directory) }
     }

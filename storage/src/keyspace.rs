@@ -4,6 +4,7 @@
 //! what is above 16 KB to files of their own, which it never syncs.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -239,8 +240,20 @@ impl Keyspace {
         let Tree::Sled(db) = &self.tree else { return Ok(()) };
         db.flush().map_err(StoreError::state("flush", &self.directory))?;
         let path = self.directory.join("db");
-        let file = std::fs::File::open(&path).map_err(StoreError::io("open", &path))?;
-        file.sync_data().map_err(StoreError::io("sync", &path))
+        std::fs::File::open(&path)
+            .and_then(|file| file.sync_data())
+            .map_err(|source| StoreError::state("sync", &path)(source.into()))
+    }
+
+    /// An error that says that sled panicked.
+    pub(crate) fn panicked(&self) -> StoreError {
+        StoreError::state("use", &self.directory)(sled::Error::ReportableBug("it panicked".into()))
+    }
+
+    /// Closes it; it is empty then, and in memory. What sled panics about on that occasion is of no interest any more.
+    pub(crate) fn close(&mut self) {
+        let closed = std::mem::replace(&mut self.tree, Tree::Memory(Mutex::default()));
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(closed)));
     }
 
     /// An error that says that its content makes no sense.

@@ -71,7 +71,8 @@ pub trait Log: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Whatever the system says. What is given up may then still be there at the next start, and does no harm.
+    /// Whatever the system says. What could not be given up is still there, and does no harm; it may be tried again, unless it is
+    /// that names could not be synced.
     fn trim(&self, before: u32) -> Result<(), StoreError>;
 }
 

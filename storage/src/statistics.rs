@@ -20,6 +20,9 @@ pub struct Statistics {
     pub trimmed: Counter,
     /// Bytes that were alive in them and moved on.
     pub moved_bytes: Counter,
-    /// Not 0: sled has failed and no longer follows the journal; the next start mends that.
+    /// How often sled failed. Each time it is filled again from the journal.
     pub state_failures: Counter,
+    /// How often sled could not be brought after the journal, or live records not be brought together. Each time it is tried
+    /// again, up to half a minute later.
+    pub follow_failures: Counter,
 }

@@ -16,7 +16,7 @@ use crate::compaction::Pace;
 use crate::completion::Completion;
 use crate::directory::Directory;
 use crate::error::StoreError;
-use crate::follower::Follower;
+use crate::follower::{Follower, Troubles};
 use crate::inbox::{Inbox, Job, Urgency};
 use crate::log::Log;
 use crate::options::Options;
@@ -34,6 +34,7 @@ pub struct Store {
     inbox: Arc<Inbox>,
     statistics: Arc<Statistics>,
     space: Arc<Space>,
+    brake: Arc<Brake>,
     place: PathBuf,
     stopping: Arc<AtomicBool>,
     questions: Sender<Option<Wanted>>,
@@ -51,7 +52,7 @@ struct Running {
     /// Keeps the follower waiting while nobody reads.
     nudge: Sender<()>,
     /// Given back last.
-    directory: Directory,
+    directory: Arc<Directory>,
 }
 
 impl Store {
@@ -122,11 +123,12 @@ impl Store {
             limits: limits(options, pace),
             salt: state.salt,
         };
+        let directory = Arc::new(directory);
         let follower = Follower {
             state,
             log,
             inbox: Arc::clone(&inbox),
-            brake,
+            brake: Arc::clone(&brake),
             statistics: Arc::clone(&statistics),
             news,
             nudged,
@@ -134,10 +136,12 @@ impl Store {
             stopping: Arc::clone(&stopping),
             failed: Arc::clone(&failed),
             place: options.directory.clone(),
+            directory: Arc::clone(&directory),
+            cache_bytes: options.cache_bytes,
             apply_wait: options.apply_wait,
             pace,
             sealed: 0,
-            tries_again: false,
+            troubles: Troubles::default(),
         };
         let commit = move || commit_until_closed(committer, &failed, &on_failure);
         let running = Running {
@@ -150,7 +154,8 @@ impl Store {
             directory,
         };
         let (space, place) = (Arc::clone(&options.space), options.directory.clone());
-        Ok(Self { inbox, statistics, space, place, stopping, questions, running: Mutex::new(Some(running)) })
+        let running = Mutex::new(Some(running));
+        Ok(Self { inbox, statistics, space, brake, place, stopping, questions, running })
     }
 
     /// Opens what `log` has, without any thread: what is handed in stays where it is until the [`Stepped`] that belongs to
@@ -186,7 +191,7 @@ impl Store {
             completions,
             follower,
             nudge,
-            brake,
+            brake: Arc::clone(&brake),
             statistics: Arc::clone(&statistics),
             metrics: Arc::clone(&options.metrics),
             limits: limits(options, pace),
@@ -194,7 +199,8 @@ impl Store {
         };
         let stepped = Stepped::new(committer, ready, state, reader);
         let (space, place) = (Arc::clone(&options.space), options.directory.clone());
-        let store = Self { inbox, statistics, space, place, stopping, questions, running: Mutex::new(None) };
+        let running = Mutex::new(None);
+        let store = Self { inbox, statistics, space, brake, place, stopping, questions, running };
         Ok((store, recovered, stepped))
     }
 
@@ -223,6 +229,12 @@ impl Store {
     /// Whether it waits for room on its disk.
     pub fn space(&self) -> &Space {
         &self.space
+    }
+
+    /// Whether live records cannot be brought together for now, and so much was written since that publishers should wait: soon
+    /// nobody could write any more, so that the directory keeps its bound.
+    pub fn is_behind(&self) -> bool {
+        self.brake.is_held(self.statistics.bytes.value())
     }
 
     /// The disk that it is on.

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod bad_frames;
+mod failing_disk;
 mod farewells;
 mod full_disk;
 mod garbage;

@@ -33,6 +33,11 @@ impl Durable {
         Some((store.disk().ok()?, store.space().is_blocked()))
     }
 
+    /// Whether so much waits for the disk to be well again that publishers should, too.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.is_behind())
+    }
+
     /// Hands over what must last; `then` runs once it does as `level` says, in the order of the calls.
     pub(crate) fn commit_then(
         &self,

@@ -6,7 +6,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use crate::core::Core;
-use crate::pressure::{Alarms, DISK, MEMORY, REFUSE};
+use crate::pressure::{Alarms, DISK, MEMORY, REFUSE, STORE};
 
 /// Looks at disk and memory until the broker is gone.
 pub(crate) async fn watch(core: Weak<Core>) {
@@ -45,7 +45,8 @@ impl Gauge {
             is_blocked || disk.free_bytes < mark
         });
         let (hold, refuse) = self.read_memory(core, before);
-        Alarms::new(disk, hold, refuse)
+        let behind = core.parts.durable.is_behind();
+        Alarms::new([(DISK, disk), (STORE, behind), (MEMORY, hold), (REFUSE, refuse)])
     }
 
     fn read_memory(&mut self, core: &Core, before: Alarms) -> (bool, bool) {
@@ -77,6 +78,7 @@ fn tell(core: &Core, before: Alarms, now: Alarms) {
     let metrics = &core.parts.metrics;
     for (which, name, gauge) in [
         (DISK, "disk", &metrics.alarm_disk),
+        (STORE, "store", &metrics.alarm_store),
         (MEMORY, "memory", &metrics.alarm_memory),
         (REFUSE, "memory_refuse", &metrics.alarm_memory_refuse),
     ] {

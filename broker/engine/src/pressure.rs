@@ -58,7 +58,7 @@ pub(crate) struct Alarms(u8);
 impl Alarms {
     /// What is to last must wait.
     pub(crate) const fn hold_lasting(self) -> bool {
-        self.0 & (DISK | MEMORY) != 0
+        self.0 & (DISK | STORE | MEMORY) != 0
     }
 
     /// Everything that is published must wait.
@@ -71,14 +71,14 @@ impl Alarms {
         self.0 & REFUSE != 0
     }
 
-    /// These alarms.
-    pub(crate) fn new(disk: bool, memory: bool, refuse: bool) -> Self {
-        Self(u8::from(disk) * DISK + u8::from(memory) * MEMORY + u8::from(refuse) * REFUSE)
+    /// These alarms, each if it is on.
+    pub(crate) fn new(alarms: impl IntoIterator<Item = (u8, bool)>) -> Self {
+        Self(alarms.into_iter().filter(|(_, is_on)| *is_on).fold(0, |all, (which, _)| all | which))
     }
 
     /// Whether anybody is held.
     pub(crate) const fn any(self) -> bool {
-        self.0 & (DISK | MEMORY) != 0
+        self.0 & (DISK | STORE | MEMORY) != 0
     }
 
     /// Whether that one is on.
@@ -93,3 +93,5 @@ pub(crate) const DISK: u8 = 1;
 pub(crate) const MEMORY: u8 = 2;
 /// Far too little memory.
 pub(crate) const REFUSE: u8 = 4;
+/// The store gives up no journal files: soon it could write no more.
+pub(crate) const STORE: u8 = 8;

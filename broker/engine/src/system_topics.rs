@@ -166,6 +166,7 @@ fn count(parts: &Parts, held: &QueueStats, all: &mut Vec<(String, String)>) {
         ("publish/bytes/received", metrics.publish_bytes_received.value()),
         ("publish/bytes/sent", metrics.publish_bytes_sent.value()),
         ("alarm/disk", metrics.alarm_disk.value()),
+        ("alarm/store", metrics.alarm_store.value()),
         ("alarm/memory", metrics.alarm_memory.value()),
         ("alarm/memory_refuse", metrics.alarm_memory_refuse.value()),
         ("bytes/received", metrics.bytes_received.value()),

@@ -91,6 +91,7 @@ const CAMPAIGN: &str = "tests/durability/main.rs";
 const KILLED: (&str, &str) =
     (CAMPAIGN, "nothing_acknowledged_is_lost_and_nothing_exactly_once_is_doubled_when_the_broker_is_killed");
 const CLOCK: &str = "tests/interop/clock.rs";
+const FAILING: &str = "tests/pressure/failing_disk.rs";
 const LEVELS_TESTS: &str = "tests/interop/levels.rs";
 const POWER: (&str, &str) = (CAMPAIGN, "nothing_acknowledged_is_lost_when_the_power_fails");
 
@@ -309,11 +310,30 @@ const FAULTS: &[Line] = &[
         ],
     },
     Line {
-        text: "The disk cannot be read for a while: that is logged and tried again every second; nothing is left out, and nothing else handed out.",
-        tests: &[(
-            "storage/tests/store/failure.rs",
-            "a_journal_that_cannot_be_read_for_a_while_is_read_then_and_nothing_is_left_out",
-        )],
+        text: "The disk cannot be read for a while: that is logged and tried again; whoever waits for a message waits on, nothing is left out, \
+               and nothing else handed out. A store that cannot be read at the start is not served: exit code 74.",
+        tests: &[
+            (
+                "storage/tests/store/failure.rs",
+                "a_journal_that_cannot_be_read_for_a_while_is_read_then_and_nothing_is_left_out",
+            ),
+            (FAILING, "what_waits_on_a_disk_that_cannot_be_read_comes_in_order_when_it_can"),
+            (FAILING, "a_store_that_cannot_be_read_is_not_served_but_named_with_code_74"),
+        ],
+    },
+    Line {
+        text: "Behind the acknowledgements something fails: the journal cannot be read to be compacted, sled not be written, a file not be given \
+               up. That is logged and tried again after 1 s, later every 30 s; publishers are held before the directory outgrows its \
+               bound, and all goes on by itself.",
+        tests: &[
+            (FAILING, "a_journal_that_cannot_be_read_is_compacted_when_it_can_and_nothing_is_lost"),
+            (FAILING, "a_state_that_cannot_be_written_is_filled_again_when_it_can_and_nothing_is_lost"),
+            (FAILING, "journal_files_that_cannot_be_given_up_are_when_they_can_and_nothing_is_lost"),
+            (
+                "storage/tests/store/failure.rs",
+                "while_no_file_can_be_given_up_no_more_is_written_than_the_bound_allows",
+            ),
+        ],
     },
     Line {
         text: "The process is stopped for a while, or its machine is moved: every client gets one fresh keep-alive or heart-beat interval.",

@@ -129,6 +129,8 @@ metrics! {
     bytes_sent: Counter,
     /// Whether publishers are held for want of room on the disk.
     alarm_disk: Gauge,
+    /// Whether publishers are held because a failing disk lets no journal files be given up.
+    alarm_store: Gauge,
     /// Whether publishers are held for want of memory.
     alarm_memory: Gauge,
     /// Whether logins are refused for want of memory.

@@ -1,10 +1,9 @@
 //! Journal files that were given up and may be used again: filling a new one costs as much as all that is written to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::StoreError;
-use crate::segment::Segment;
 
 /// Files that may be used again, already of the right size.
 #[derive(Debug)]
@@ -25,11 +24,11 @@ impl Spares {
         self.list.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// Keeps a file for later, or deletes it.
-    pub(super) fn retire(&self, segment: &Segment) -> Result<(), StoreError> {
-        let path = segment.path();
+    /// Keeps a file for later, or deletes it. It is not read: a disk may give room back that hands out nothing.
+    pub(super) fn retire(&self, path: &Path) -> Result<(), StoreError> {
+        let capacity = std::fs::metadata(path).map_err(StoreError::io("look at", path))?.len();
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        if list.len() < SPARES_MAX && segment.capacity == self.segment_bytes {
+        if list.len() < SPARES_MAX && capacity == self.segment_bytes {
             let spare = path.with_extension(SPARE);
             std::fs::rename(path, &spare).map_err(StoreError::io("rename", path))?;
             list.push(spare);

@@ -120,7 +120,7 @@ fn publish(publisher: Publisher) {
 }
 
 /// What all files there take, as `du` counts.
-fn used_bytes(directory: &Path) -> u64 {
+pub(crate) fn used_bytes(directory: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let Ok(entries) = fs::read_dir(directory) else { return 0 };
     let each = entries.flatten().map(|entry| match entry.metadata() {

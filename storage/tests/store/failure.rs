@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use model::change::Change;
 use model::name::QueueId;
 use storage::group::Group;
 use storage::log::{Log, SegmentSummary, Visit};
 use storage::position::Position;
-use storage::{Completion, Store, StoreError, Urgency};
+use storage::{Completion, Options, Store, StoreError, Urgency};
 
+use crate::bound::used_bytes;
 use crate::changes::{changeset, commit, declare, enqueue, message, open, options, place, without_follower};
 
 #[test]
@@ -57,11 +59,12 @@ fn a_journal_that_cannot_be_read_for_a_while_is_read_then_and_nothing_is_left_ou
     let in_door = Arc::clone(&faults);
     let error =
         || StoreError::Io { doing: "read", path: "x".into(), source: std::io::Error::other("a cable") };
-    let (store, _) =
-        Store::open_through(options(home.path()), Box::new(|error| panic!("{error}")), |journal| {
-            Arc::new(Faulty { journal, faults: in_door, error })
-        })
-        .unwrap();
+    // As long as no more is written than what may be ahead of whoever follows, nobody waits for him.
+    let options = Options { surplus_bytes_max: 1 << 20, ..options(home.path()) };
+    let (store, _) = Store::open_through(options, Box::new(|error| panic!("{error}")), |journal| {
+        Arc::new(Faulty { journal, faults: in_door, error })
+    })
+    .unwrap();
     commit(&store, [declare(1)]);
     faults.read.store(true, Ordering::SeqCst);
     let (done, answer) = crossbeam_channel::unbounded();
@@ -87,11 +90,84 @@ fn a_journal_that_cannot_be_read_for_a_while_is_read_then_and_nothing_is_left_ou
     assert_eq!(store.statistics().state_failures.value(), 0);
 }
 
+#[test]
+fn while_no_file_can_be_given_up_no_more_is_written_than_the_bound_allows() {
+    let home = tempfile::tempdir().unwrap();
+    let faults = Arc::new(Faults::default());
+    let in_door = Arc::clone(&faults);
+    let error =
+        || StoreError::Io { doing: "remove", path: "x".into(), source: std::io::Error::other("a cable") };
+    let (segment_bytes, surplus_bytes_max) = (2 << 20, 16 << 20);
+    let options = Options { segment_bytes, surplus_bytes_max, ..Options::new(home.path()) };
+    let (store, _) = Store::open_through(options, Box::new(|error| panic!("{error}")), |journal| {
+        Arc::new(Faulty { journal, faults: in_door, error })
+    })
+    .unwrap();
+    commit(&store, [declare(1), enqueue(&message(1, "old", vec![7; 100]), &[place(1, 1)])]);
+    faults.trim.store(true, Ordering::SeqCst);
+    let store = Arc::new(store);
+    let done = Arc::new(AtomicUsize::new(0));
+    for number in 2..2 + UNDER_WAY {
+        pass(Passing { store: Arc::clone(&store), done: Arc::clone(&done), number });
+    }
+    let written = || store.statistics().bytes.value();
+    let (mut before, mut rests) = (0, 0);
+    while rests < 10 {
+        std::thread::sleep(Duration::from_millis(100));
+        rests = if written() == before { rests + 1 } else { 0 };
+        before = written();
+    }
+    assert!(done.load(Ordering::SeqCst) < MESSAGES, "the rest waits");
+    assert!(store.is_behind(), "publishers are held before");
+    assert!(store.statistics().follow_failures.value() > 0);
+    // However often it is tried again.
+    std::thread::sleep(Duration::from_secs(5));
+    let used = used_bytes(home.path());
+    assert!(used < surplus_bytes_max, "{used} bytes");
+    faults.trim.store(false, Ordering::SeqCst);
+    while done.load(Ordering::SeqCst) < MESSAGES {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let stays_behind = Instant::now() + Duration::from_secs(60);
+    while store.is_behind() {
+        assert!(Instant::now() < stays_behind, "it is behind for ever");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    store.close();
+    assert!(store.statistics().trimmed.value() > 5, "files are given up again");
+    drop(store);
+    let (_, recovered) = open(Options::new(home.path()));
+    assert_eq!(recovered.report.entries, 1, "the old one is there, and nothing else");
+}
+
+/// A message that is published and taken, and when that is done another one.
+struct Passing {
+    store: Arc<Store>,
+    done: Arc<AtomicUsize>,
+    number: u64,
+}
+
+fn pass(passing: Passing) {
+    let Passing { store, number, .. } = &passing;
+    let message = enqueue(&message(*number, "k", vec![7; 1024]), &[place(1, *number)]);
+    let changes = changeset([message, Change::Remove(place(1, *number))]);
+    Arc::clone(store).commit(changes, Urgency::Now, Some(Box::new(passing)));
+}
+
+impl Completion for Passing {
+    fn committed(self: Box<Self>) {
+        if self.done.fetch_add(1, Ordering::SeqCst) < MESSAGES {
+            pass(Self { number: self.number + UNDER_WAY, ..*self });
+        }
+    }
+}
+
 #[derive(Default)]
 struct Faults {
     append: AtomicBool,
     sync: AtomicBool,
     read: AtomicBool,
+    trim: AtomicBool,
 }
 
 fn check(which: impl Fn(&Faults) -> &AtomicBool, error: fn() -> StoreError) {
@@ -197,6 +273,10 @@ impl Log for Faulty {
     }
 
     fn trim(&self, before: u32) -> Result<(), StoreError> {
-        self.journal.trim(before)
+        if self.faults.trim.load(Ordering::SeqCst) { Err((self.error)()) } else { self.journal.trim(before) }
     }
 }
+
+/// Twice as much as may lie there.
+const MESSAGES: usize = 30_000;
+const UNDER_WAY: u64 = 64;

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use harness::broker::Broker;
 use harness::dice::Dice;
+use harness::faults::{Disk, Fault};
+use harness::undone::Extent;
 
-use crate::faults::{Disk, Fault};
 use crate::options::Options;
 use crate::scene::Scene;
-use crate::undone::Extent;
 
 /// All that there were.
 pub(crate) struct Deaths<'a> {
@@ -54,6 +54,7 @@ impl<'a> Deaths<'a> {
                 Fault::Power => sleep(Duration::from_millis(dice.below(120))),
                 Fault::Slow => sleep(Duration::from_millis(dice.below(2500))),
                 Fault::Full => self.fill(broker, scene, disk)?,
+                Fault::Read | Fault::State | Fault::Removal => self.endure(broker, scene, disk)?,
                 Fault::Write | Fault::Sync => {
                     if let Some(status) = wait_end(broker, Duration::from_secs(3)) {
                         self.ends(scene, disk, status)?;
@@ -62,6 +63,9 @@ impl<'a> Deaths<'a> {
             }
             broker.kill();
             self.undone += disk.cut(Extent::any(dice), dice)?;
+            if fault == Fault::Read && dice.chance(50) {
+                self.start_blind(broker, scene, disk, dice)?;
+            }
         } else {
             broker.kill();
         }
@@ -74,21 +78,59 @@ impl<'a> Deaths<'a> {
     /// where it has not, it ends.
     fn fill(&mut self, broker: &mut Broker, scene: &Scene, disk: &Disk) -> Result<()> {
         let status = wait_end(broker, Duration::from_secs(3));
-        let failed = disk.failed()? > 0;
         if let Some(status) = status {
             return self.ends(scene, disk, status);
         }
-        self.held += u32::from(failed);
+        self.goes_on(scene, disk)
+    }
+
+    /// For three seconds something fails that no acknowledgement stands on: it lives on.
+    fn endure(&mut self, broker: &mut Broker, scene: &Scene, disk: &Disk) -> Result<()> {
+        if let Some(status) = wait_end(broker, Duration::from_secs(3)) {
+            self.ended += 1;
+            scene
+                .complain(format!("the broker ended with {status}; no acknowledgement stood on what failed"));
+            return Ok(());
+        }
+        self.goes_on(scene, disk)
+    }
+
+    /// Nothing fails any more, and the broker must be of use again.
+    fn goes_on(&mut self, scene: &Scene, disk: &Disk) -> Result<()> {
+        self.held += u32::from(disk.failed()? > 0);
         disk.repair()?;
         let before = scene.ledger().progress();
         let end = Instant::now() + Duration::from_secs(20);
         while scene.ledger().progress() <= before {
             if Instant::now() > end {
-                scene.complain("there is room again, and nothing goes on".to_owned());
+                scene.complain("the disk is well again, and nothing goes on".to_owned());
                 break;
             }
             sleep(Duration::from_millis(20));
         }
+        Ok(())
+    }
+
+    /// Some or all of what the dead one left cannot be read: the next one ends and says so, or has had no need of it.
+    fn start_blind(
+        &mut self,
+        broker: &mut Broker,
+        scene: &Scene,
+        disk: &Disk,
+        dice: &mut Dice,
+    ) -> Result<()> {
+        let readable = if dice.chance(30) { 0 } else { dice.below(60) };
+        disk.fail_reads_after(readable)?;
+        broker.launch()?;
+        match wait_end(broker, Duration::from_secs(3)) {
+            Some(status) => self.ends(scene, disk, status)?,
+            None if readable == 0 && scene.try_connect().is_ok() => {
+                scene.complain("it serves, and has read nothing of its store".to_owned());
+            }
+            None => {}
+        }
+        broker.kill();
+        disk.cut(Extent::All, dice)?;
         Ok(())
     }
 

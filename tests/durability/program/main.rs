@@ -7,7 +7,6 @@ mod consumer;
 mod deaths;
 mod encore;
 mod estate;
-mod faults;
 mod kept;
 mod ledger;
 mod levels;
@@ -19,7 +18,6 @@ mod sender;
 mod subscriber;
 mod sweep;
 mod toggle;
-mod undone;
 mod verdict;
 mod wills;
 
@@ -31,10 +29,10 @@ use anyhow::{Context, Result};
 use harness::broker::{Broker, Setup};
 use harness::dice::Dice;
 use harness::door::Door;
+use harness::faults::Disk;
 
 use crate::consumer::Place;
 use crate::deaths::Deaths;
-use crate::faults::Disk;
 use crate::ledger::{Promise, Rules};
 use crate::levels::Level;
 use crate::options::Options;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::faults::Fault;
+use harness::faults::Fault;
 
 /// The arguments.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -72,7 +72,9 @@ Kills a broker again and again while twenty clients use it, and checks what it p
   --seed N       what random choices follow from (the time)
   --data DIR     where the broker stores (a temporary folder)
   --fault NAME   what the disk does beside: power (what was not synced is gone at each kill), full (nothing can grow, or
-                 nothing be written, for three seconds), write or sync (one fails, and the broker ends), slow (each fsync takes half a second longer)
+                 nothing be written, for three seconds), write or sync (one fails, and the broker ends), slow (each fsync takes half a second longer),
+                 read (nothing can be read, for three seconds or at the start), state (sled cannot be written, for three seconds),
+                 removal (no journal file can be given up, for three seconds)
   --sweep        one scripted session again and again, in which the first call to the disk fails, then the second, to the last
 
 The broker is what DUETMQ_BIN names, or what `cargo build -p server` makes.";

@@ -7,17 +7,17 @@ use anyhow::{Context, Result, ensure};
 use harness::broker::{Broker, Setup};
 use harness::dice::Dice;
 use harness::door::Door;
+use harness::faults::Disk;
 use harness::mqtt::Client as Mqtt;
 use harness::mqtt::packet::Publish;
 use harness::mqtt::version::Version;
 use harness::mqtt::write::{Connect, ack, publish};
 use harness::socket::Next;
 use harness::stomp::{Client as Stomp, Frame};
+use harness::undone::Extent;
 
 use crate::deaths::BROKEN_DISK;
-use crate::faults::Disk;
 use crate::options::Options;
-use crate::undone::Extent;
 
 /// All runs; whether every one was right.
 pub(crate) fn run(options: &Options) -> Result<bool> {

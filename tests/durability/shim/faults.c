@@ -2,7 +2,7 @@
  *
  * FAULTS_DATA is the folder that is watched, FAULTS_LOG where is noted what a power cut would undo, FAULTS_KEPT a folder on the
  * same file system that keeps what was removed, FAULTS_CONTROL a file of one page with the numbers below. What a crash of the
- * machine does is done afterwards, by whoever reads the log: tests/durability/program/disk.rs, which knows the same layout.
+ * machine does is done afterwards, by whoever reads the log: tests/harness/undone.rs, which knows the same layout.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,7 +21,11 @@
 #include <unistd.h>
 
 /* The page. All but the counters are set from outside. */
-enum { SYNC_DELAY_US, FULL, FAIL_WRITE_AT, FAIL_SYNC_AT, FAIL_CALL_AT, WRITES, SYNCS, CALLS, FAILED, WORDS };
+enum {
+    SYNC_DELAY_US, FULL, FAIL_WRITE_AT, FAIL_SYNC_AT, FAIL_CALL_AT, WRITES, SYNCS, CALLS, FAILED,
+    /* Not 0: from that read on nothing can be read; sled's files cannot be written; no journal file can be given up. */
+    FAIL_READS_FROM, READS, STATE_FAILS, REMOVALS_FAIL, WORDS
+};
 
 /* The log. */
 enum { WRITTEN = 1, SIZED, SYNCED, LOST, MADE, RENAMED, REMOVED, FOLDER_SYNCED };
@@ -38,13 +42,16 @@ static size_t data_length;
 static int log_fd = -1;
 static uint64_t last_number;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* By descriptor: 0 not known, 1 none of ours, 2 a file, 3 a folder. */
+/* By descriptor. */
+enum { UNKNOWN, OTHERS, OUR_FILE, STATE_FILE, OUR_FOLDER };
 static unsigned char kinds[1 << 16];
 
 #define REAL(result, name, ...) static result (*real_##name)(__VA_ARGS__)
 REAL(int, open64, const char *, int, ...);
 REAL(int, openat64, int, const char *, int, ...);
 REAL(int, close, int);
+REAL(ssize_t, read, int, void *, size_t);
+REAL(ssize_t, pread64, int, void *, size_t, off64_t);
 REAL(ssize_t, write, int, const void *, size_t);
 REAL(ssize_t, writev, int, const struct iovec *, int);
 REAL(ssize_t, pwrite64, int, const void *, size_t, off64_t);
@@ -61,6 +68,8 @@ __attribute__((constructor)) static void start(void) {
     FIND(open64);
     FIND(openat64);
     FIND(close);
+    FIND(read);
+    FIND(pread64);
     FIND(write);
     FIND(writev);
     FIND(pwrite64);
@@ -113,15 +122,26 @@ static const char *joined(int at, const char *path, char *out) {
     return out;
 }
 
+/* Whether it is in that folder of ours, which ends with a slash. */
+static int is_in(const char *path, const char *folder) {
+    return is_ours(path) && path[data_length] && strncmp(path + data_length + 1, folder, strlen(folder)) == 0;
+}
+
 static int kind_of(int fd) {
-    if (log_fd < 0 || fd < 0 || fd >= (int)sizeof kinds) return 1;
+    if (log_fd < 0 || fd < 0 || fd >= (int)sizeof kinds) return OTHERS;
     if (!kinds[fd]) {
         char path[PATH_MAX];
         struct stat at;
         int ours = path_of(fd, path) && is_ours(path) && fstat(fd, &at) == 0;
-        kinds[fd] = !ours ? 1 : S_ISREG(at.st_mode) ? 2 : S_ISDIR(at.st_mode) ? 3 : 1;
+        int file = is_in(path, "state/") ? STATE_FILE : OUR_FILE;
+        kinds[fd] = !ours ? OTHERS : S_ISREG(at.st_mode) ? file : S_ISDIR(at.st_mode) ? OUR_FOLDER : OTHERS;
     }
     return kinds[fd];
+}
+
+static int is_file(int fd) {
+    int kind = kind_of(fd);
+    return kind == OUR_FILE || kind == STATE_FILE;
 }
 
 /* Writes a record; the lock is held. */
@@ -149,6 +169,14 @@ static int fails(int counter, int at) {
     return 0;
 }
 
+/* Whether this kind of call fails for now. */
+static int fails_for_now(int which) {
+    if (!page[which]) return 0;
+    __sync_add_and_fetch(&page[FAILED], 1);
+    errno = EIO;
+    return 1;
+}
+
 /* What only the sweep lets fail. */
 static int call_fails(void) {
     uint64_t call = __sync_add_and_fetch(&page[CALLS], 1);
@@ -165,12 +193,12 @@ static void note_bytes(int fd, uint64_t kind, uint64_t offset, uint64_t length, 
     uint64_t end = offset + length < size ? offset + length : size;
     uint64_t count = end > offset ? end - offset : 0;
     char *old = count ? malloc(count) : NULL;
-    if (count && (!old || pread64(fd, old, count, (off64_t)offset) != (ssize_t)count)) {
+    if (count && (!old || real_pread64(fd, old, count, (off64_t)offset) != (ssize_t)count)) {
         /* A file that was opened for writing only. */
         char link[64];
         snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
         int again = real_open64(link, O_RDONLY | O_CLOEXEC);
-        if (!old || again < 0 || pread64(again, old, count, (off64_t)offset) != (ssize_t)count) {
+        if (!old || again < 0 || real_pread64(again, old, count, (off64_t)offset) != (ssize_t)count) {
             perror("faults: what is overwritten");
             _exit(99);
         }
@@ -199,6 +227,7 @@ static ssize_t write_at(int fd, const void *bytes, size_t length, off64_t offset
         errno = ENOSPC;
         return -1;
     }
+    if (kind_of(fd) == STATE_FILE && fails_for_now(STATE_FAILS)) return -1;
     int torn = fails(WRITES, FAIL_WRITE_AT);
     pthread_mutex_lock(&lock);
     fstat(fd, &at);
@@ -211,13 +240,31 @@ static ssize_t write_at(int fd, const void *bytes, size_t length, off64_t offset
     return -1;
 }
 
+/* Whether a file of ours cannot be read. */
+static int is_unreadable(int fd) {
+    if (!is_file(fd)) return 0;
+    uint64_t count = __sync_add_and_fetch(&page[READS], 1);
+    if (count >= page[FAIL_READS_FROM] && fails_for_now(FAIL_READS_FROM)) return 1;
+    if (!call_fails()) return 0;
+    errno = EIO;
+    return 1;
+}
+
+ssize_t pread64(int fd, void *bytes, size_t length, off64_t offset) {
+    return is_unreadable(fd) ? -1 : real_pread64(fd, bytes, length, offset);
+}
+
+ssize_t read(int fd, void *bytes, size_t length) {
+    return is_unreadable(fd) ? -1 : real_read(fd, bytes, length);
+}
+
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t offset) {
-    if (kind_of(fd) != 2) return real_pwrite64(fd, bytes, length, offset);
+    if (!is_file(fd)) return real_pwrite64(fd, bytes, length, offset);
     return write_at(fd, bytes, length, offset);
 }
 
 ssize_t write(int fd, const void *bytes, size_t length) {
-    if (kind_of(fd) != 2) return real_write(fd, bytes, length);
+    if (!is_file(fd)) return real_write(fd, bytes, length);
     int appends = fcntl(fd, F_GETFL) & O_APPEND;
     off64_t offset = lseek64(fd, 0, appends ? SEEK_END : SEEK_CUR);
     ssize_t written = write_at(fd, bytes, length, offset);
@@ -226,7 +273,7 @@ ssize_t write(int fd, const void *bytes, size_t length) {
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count) {
-    if (kind_of(fd) != 2) return real_writev(fd, parts, count);
+    if (!is_file(fd)) return real_writev(fd, parts, count);
     ssize_t sum = 0;
     for (int i = 0; i < count; i++) {
         ssize_t written = write(fd, parts[i].iov_base, parts[i].iov_len);
@@ -238,7 +285,8 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
 }
 
 int ftruncate64(int fd, off64_t length) {
-    if (kind_of(fd) != 2) return real_ftruncate64(fd, length);
+    if (!is_file(fd)) return real_ftruncate64(fd, length);
+    if (kind_of(fd) == STATE_FILE && fails_for_now(STATE_FAILS)) return -1;
     if (fails(WRITES, FAIL_WRITE_AT)) {
         errno = EIO;
         return -1;
@@ -257,7 +305,7 @@ int ftruncate64(int fd, off64_t length) {
 
 static int sync_file(int fd, int (*real)(int)) {
     int kind = kind_of(fd);
-    if (kind < 2) return real(fd);
+    if (kind == OTHERS) return real(fd);
     struct stat at;
     char path[PATH_MAX];
     if (fstat(fd, &at) || !path_of(fd, path)) return -1;
@@ -269,8 +317,8 @@ static int sync_file(int fd, int (*real)(int)) {
     int result = failed ? -1 : real(fd);
     pthread_mutex_lock(&lock);
     if (failed || !result) {
-        uint64_t what = failed ? LOST : kind == 2 ? SYNCED : FOLDER_SYNCED;
-        put((struct record){.kind = what, .file = at.st_ino, .length = until}, kind == 2 ? "" : path, "");
+        uint64_t what = failed ? LOST : kind == OUR_FOLDER ? FOLDER_SYNCED : SYNCED;
+        put((struct record){.kind = what, .file = at.st_ino, .length = until}, kind == OUR_FOLDER ? path : "", "");
     }
     pthread_mutex_unlock(&lock);
     if (failed) errno = EIO;
@@ -286,6 +334,7 @@ static int noted_open(int at, const char *given, int flags, mode_t mode) {
     int makes = is_ours(path) && (flags & (O_CREAT | O_TRUNC));
     if (!makes) return real_openat64(at, given, flags, mode);
     struct stat was;
+    if (is_in(path, "state/") && fails_for_now(STATE_FAILS)) return -1;
     if (call_fails()) {
         errno = EIO;
         return -1;
@@ -348,6 +397,8 @@ static const char *keep(const char *path, char *out) {
 
 int rename(const char *from, const char *to) {
     if (!is_ours(from) || !is_ours(to)) return real_rename(from, to);
+    /* A spare file. */
+    if (strstr(to, ".free") && fails_for_now(REMOVALS_FAIL)) return -1;
     if (call_fails()) {
         errno = EIO;
         return -1;
@@ -366,6 +417,7 @@ int unlinkat(int at, const char *given, int flags) {
     char joined_path[PATH_MAX], spare[PATH_MAX];
     const char *path = joined(at, given, joined_path);
     if (!is_ours(path) || flags & AT_REMOVEDIR) return real_unlinkat(at, given, flags);
+    if (is_in(path, "journal/") && fails_for_now(REMOVALS_FAIL)) return -1;
     if (call_fails()) {
         errno = EIO;
         return -1;

@@ -119,8 +119,13 @@ fn stored(statistics: &storage::Statistics) -> Vec<Metric> {
         ),
         count(
             "storage_state_failures",
-            "Times that sled failed and no longer followed the journal.",
+            "Times that sled failed; each time it is filled again from the journal.",
             statistics.state_failures.value(),
+        ),
+        count(
+            "storage_follow_failures",
+            "Times that sled could not be brought after the journal, or journal files not be given up; it is tried again.",
+            statistics.follow_failures.value(),
         ),
         Metric {
             name: "storage_sync_us",

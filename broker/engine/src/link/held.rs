@@ -8,6 +8,7 @@ use routing::Wakes;
 use super::{Link, State, Turn};
 use crate::clock;
 use crate::parked::must_wait;
+use crate::pressure::DISK;
 
 impl Link {
     /// Submits, now or when publishers are not held any more.
@@ -52,8 +53,10 @@ impl Link {
                 self.core.parts.metrics.publishes_held_too_long.increment();
                 let what = if alarms.hold_all() {
                     "memory ([limits] memory_hold); publish again later"
-                } else {
+                } else if alarms.has(DISK) {
                     "room on the disk ([limits] disk_free); publish again later"
+                } else {
+                    "what a failing disk lets be written (store.behind in the log); publish again later"
                 };
                 let result = Err(Refusal::LimitReached(what));
                 self.answer(Event::Submitted { ticket: submit.ticket, result }, &mut turn);

@@ -1,4 +1,4 @@
-//! Undone: what of a disk is gone after a power cut, by the log of shim/faults.c.
+//! Undone: what of a disk is gone after a power cut, by the log of durability/shim/faults.c.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
@@ -6,11 +6,12 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use harness::dice::Dice;
+
+use crate::dice::Dice;
 
 /// How much of what was not synced is gone. Whatever was synced stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Extent {
+pub enum Extent {
     /// All of it.
     All,
     /// Whatever came after some moment; the last write that is left is torn.
@@ -20,7 +21,8 @@ pub(crate) enum Extent {
 }
 
 impl Extent {
-    pub(crate) fn any(dice: &mut Dice) -> Self {
+    /// One of them.
+    pub fn any(dice: &mut Dice) -> Self {
         match dice.below(4) {
             0 | 1 => Self::All,
             2 => Self::Suffix,
