@@ -1,6 +1,7 @@
 //! Counter, Gauge, Peak: per core, so counting never contends.
 
 use std::cell::Cell;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Counts up. Adding is one relaxed atomic addition to a cell that other cores rarely touch.
@@ -97,9 +98,7 @@ struct Stripe(AtomicU64);
 
 impl Stripes {
     fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = cores.next_power_of_two().min(STRIPES_MAX);
-        Self { cells: (0..count).map(|_| Stripe::default()).collect() }
+        Self { cells: (0..*STRIPES).map(|_| Stripe::default()).collect() }
     }
 
     fn add(&self, count: u64) {
@@ -119,6 +118,12 @@ thread_local! {
     /// share none.
     static SLOT: Cell<usize> = Cell::new(NEXT_SLOT.fetch_add(1, Ordering::Relaxed));
 }
+
+/// How many cells a counter has: asked of the system once, which reads files to know, and not for each of a hundred counters.
+static STRIPES: LazyLock<usize> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.next_power_of_two().min(STRIPES_MAX)
+});
 
 static NEXT_SLOT: AtomicUsize = AtomicUsize::new(0);
 
