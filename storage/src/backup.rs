@@ -2,7 +2,7 @@
 //!
 //! Groups are written one after the other and are there as a whole or not at all, so the groups of a copy that follow each
 //! other without a gap are the store at a moment: everything that was acknowledged before the copy began, and no half of
-//! anything. sled is not copied; it is filled again from the journal.
+//! anything. sled is not copied; it is filled again from the journal. Each vhost has a store of its own, and so a moment of its own.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
@@ -14,6 +14,7 @@ use crate::directory::FORMAT;
 use crate::error::StoreError;
 use crate::group::{Look, look};
 use crate::segment::{HEADER_BYTES, Segment, id_of, path_of, read_header, sync_directory};
+use crate::vhosts::VhostPlaces;
 
 /// Copies the store in `from`, which may be open, to `to`, which must be empty or not there. Every group of the copy has
 /// been read again and checked when this returns.
@@ -26,14 +27,19 @@ pub fn backup(from: &Path, to: &Path) -> Result<Checked, StoreError> {
         return Err(StoreError::NoStore { directory: from.to_path_buf() });
     }
     make_empty(to)?;
+    let mut vhosts = Checked::default();
+    copy_vhosts(from, to, backup, &mut vhosts)?;
     let mut left = ATTEMPTS;
     loop {
         copy_journal(&from.join("journal"), &to.join("journal"))?;
         copy_format(from, to)?;
-        let checked = check(to, false)?;
+        let mut checked = check(to, false)?;
         left -= 1;
         match checked.damages.first() {
-            None => return Ok(checked),
+            None => {
+                add(&mut checked, &vhosts);
+                return Ok(checked);
+            }
             // A file that was begun in the middle of it may be ahead of the one before it.
             Some(_) if left > 0 => {
                 let journal = to.join("journal");
@@ -52,15 +58,49 @@ pub fn backup(from: &Path, to: &Path) -> Result<Checked, StoreError> {
 ///
 /// As [`backup`].
 pub fn restore(from: &Path, to: &Path) -> Result<Checked, StoreError> {
-    let checked = check(from, false)?;
+    let mut checked = check(from, false)?;
     if let Some(damage) = checked.damages.first() {
         return Err(StoreError::damaged(&damage.file, damage.offset, damage.what));
     }
     make_empty(to)?;
+    copy_vhosts(from, to, restore, &mut checked)?;
     copy_journal(&from.join("journal"), &to.join("journal"))?;
     // Last: without it nobody opens what is not complete.
     copy_format(from, to)?;
     Ok(checked)
+}
+
+/// Those of all vhosts, each as `copy` does it, before that of the default one: without that nobody opens what is not complete.
+fn copy_vhosts(
+    from: &Path,
+    to: &Path,
+    copy: fn(&Path, &Path) -> Result<Checked, StoreError>,
+    sum: &mut Checked,
+) -> Result<(), StoreError> {
+    let (there, here) = (VhostPlaces::of(from), VhostPlaces::of(to));
+    for name in there.names()? {
+        let limits = match there.read(&name) {
+            Ok(limits) => limits,
+            // Deleted meanwhile.
+            Err(_) if !there.directory(&name).exists() => continue,
+            Err(error) => return Err(error),
+        };
+        match copy(&there.directory(&name), &here.directory(&name)) {
+            Ok(checked) => add(sum, &checked),
+            // It was made, and never opened.
+            Err(StoreError::NoStore { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        here.write(&name, &limits)?;
+    }
+    Ok(())
+}
+
+fn add(sum: &mut Checked, more: &Checked) {
+    sum.segments += more.segments;
+    sum.bytes += more.bytes;
+    sum.groups += more.groups;
+    sum.records += more.records;
 }
 
 fn make_empty(directory: &Path) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@
 //! journal alone is enough: sled is set aside and filled again if it is of no use.
 //!
 //! In the data directory there are `lock` (the process that has it), `format` (its version), `journal/` (numbered files)
-//! and `state/` (sled).
+//! and `state/` (sled). Stores of other vhosts may lie below it, in `vhosts/`.
 
 mod apply;
 mod bans;
@@ -53,6 +53,7 @@ pub mod space;
 pub mod statistics;
 pub mod stepped;
 pub mod store;
+pub mod vhosts;
 
 pub use backup::{backup, restore};
 pub use check::{Checked, check};
@@ -70,3 +71,4 @@ pub use space::{Disk, Space};
 pub use statistics::Statistics;
 pub use stepped::Stepped;
 pub use store::{OnFailure, Store};
+pub use vhosts::VhostPlaces;

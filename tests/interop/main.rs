@@ -62,5 +62,6 @@ mod transactions;
 mod traps;
 mod unroutable;
 mod users;
+mod vhosts;
 mod wills;
 mod wills_restart;

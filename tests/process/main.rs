@@ -19,3 +19,4 @@ mod start;
 mod stop;
 mod topology;
 mod users;
+mod vhosts;

@@ -19,7 +19,7 @@ use crate::gate::{self, Entry, Gate};
 use crate::login::Login;
 use crate::metrics::{self, Measured};
 use crate::words::Spoken;
-use crate::{bans, clients, definitions, explain, headers, health, login, topology};
+use crate::{bans, clients, definitions, explain, headers, health, login, topology, vhost, vhosts};
 
 /// What the admin listener serves.
 #[derive(Debug, Clone, Default)]
@@ -102,10 +102,12 @@ async fn drained(
 
 /// What is answered to those alone of whom it is known who they are.
 fn known(broker: &Broker, spoken: Spoken) -> Router {
-    clients::routes(broker.inspect())
-        .merge(bans::routes(broker.clone()))
-        .merge(explain::routes(broker.inspect(), spoken))
+    clients::routes()
+        .merge(bans::routes())
+        .merge(explain::routes(spoken))
+        .layer(from_fn_with_state(broker.clone(), vhost::choose))
         .merge(topology::routes(broker.clone()))
+        .merge(vhosts::routes(broker.clone()))
         .merge(definitions::routes(broker.clone()))
 }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Extension, Path, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, RawQuery};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{delete, get, post};
-use engine::{BanView, Broker};
+use engine::BanView;
 use model::ban::Subject;
 use serde_json::{Value, json};
 
@@ -16,19 +16,20 @@ use crate::answer::{Refused, answer};
 use crate::caller::Caller;
 use crate::clients::list;
 use crate::topology::refused;
+use crate::vhost::Seen;
 
 /// `GET` lists, `POST {"client": "…", "for_s": 600, "reason": "…"}` bans a client id, a `user` or an `ip` and ends its connections,
-/// `DELETE /api/v1/bans/client/NAME` takes a ban back; `POST /api/v1/kick {"client": "…"}` only ends connections.
-pub(crate) fn routes(broker: Broker) -> Router {
+/// `DELETE /api/v1/bans/client/NAME` takes a ban back; `POST /api/v1/kick {"client": "…"}` only ends connections. A client id
+/// is one of the vhost that `vhost=NAME` in the query names, or of the default one; users and addresses are the whole broker's.
+pub(crate) fn routes() -> Router {
     Router::new()
         .route("/api/v1/bans", get(bans).post(ban))
         .route("/api/v1/bans/{kind}/{name}", delete(unban))
         .route("/api/v1/kick", post(kick))
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .with_state(broker)
 }
 
-async fn bans(State(broker): State<Broker>, RawQuery(query): RawQuery) -> Response {
+async fn bans(Seen(broker): Seen, RawQuery(query): RawQuery) -> Response {
     list(query, &BanView::default(), move |ask| {
         broker.inspect().bans(ask.after.as_deref(), ask.limit, |one| ask.wants(one))
     })
@@ -36,7 +37,7 @@ async fn bans(State(broker): State<Broker>, RawQuery(query): RawQuery) -> Respon
 }
 
 async fn ban(
-    State(broker): State<Broker>,
+    Seen(broker): Seen,
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Result<Response, Refused> {
@@ -65,10 +66,7 @@ async fn ban(
     Ok(answer(StatusCode::CREATED, &made))
 }
 
-async fn unban(
-    State(broker): State<Broker>,
-    Path((kind, name)): Path<(String, String)>,
-) -> Result<Response, Refused> {
+async fn unban(Seen(broker): Seen, Path((kind, name)): Path<(String, String)>) -> Result<Response, Refused> {
     let subject = Subject::parse(&kind, &name).map_err(bad)?;
     if !broker.commands().unban(&subject).await.map_err(refused)? {
         return Err(Refused::new(StatusCode::NOT_FOUND, format!("there is no ban of {subject}")));
@@ -77,7 +75,7 @@ async fn unban(
 }
 
 async fn kick(
-    State(broker): State<Broker>,
+    Seen(broker): Seen,
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Result<Response, Refused> {

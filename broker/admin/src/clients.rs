@@ -1,21 +1,22 @@
 //! Clients: who is there and who listens to what, as JSON below `/api/v1/`
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
-use engine::{Inspect, Page, SessionView, SubscriptionView, UnroutableView, UserView};
+use engine::{Page, SessionView, SubscriptionView, UnroutableView, UserView};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::answer::{answer, refuse};
 use crate::ask::Ask;
 use crate::caller::{Caller, Tag};
+use crate::vhost::Seen;
 
-/// Numbers; and lists, which are objects with `items` and `next`, which the next request says as `after`; a session has `session` and
+/// Of the vhost that `vhost=NAME` in a query names, or of the default one: numbers; and lists, which are objects with `items` and `next`, which the next request says as `after`; a session has `session` and
 /// `subscriptions`; an error has `error` and `reason`.
-pub(crate) fn routes(inspect: Inspect) -> Router {
+pub(crate) fn routes() -> Router {
     Router::new()
         .route("/api/v1/overview", get(overview))
         .route("/api/v1/sessions", get(sessions))
@@ -25,22 +26,21 @@ pub(crate) fn routes(inspect: Inspect) -> Router {
         .route("/api/v1/subscriptions", get(subscriptions))
         .route("/api/v1/destinations/{destination}/subscribers", get(subscribers))
         .route("/api/v1/unroutable", get(unroutable))
-        .with_state(inspect)
 }
 
-async fn overview(State(inspect): State<Inspect>) -> Response {
-    look(move || answer(StatusCode::OK, &inspect.overview())).await
+async fn overview(seen: Seen) -> Response {
+    look(move || answer(StatusCode::OK, &seen.inspect().overview())).await
 }
 
-async fn sessions(State(inspect): State<Inspect>, RawQuery(query): RawQuery) -> Response {
+async fn sessions(seen: Seen, RawQuery(query): RawQuery) -> Response {
     list(query, &SessionView::default(), move |ask| {
-        inspect.sessions(ask.after.as_deref(), ask.limit, |one| ask.wants(one))
+        seen.inspect().sessions(ask.after.as_deref(), ask.limit, |one| ask.wants(one))
     })
     .await
 }
 
-async fn session(State(inspect): State<Inspect>, Path(name): Path<String>) -> Response {
-    look(move || match inspect.session(&name) {
+async fn session(seen: Seen, Path(name): Path<String>) -> Response {
+    look(move || match seen.inspect().session(&name) {
         Some((session, subscriptions)) => {
             answer(StatusCode::OK, &json!({ "session": session, "subscriptions": subscriptions }))
         }
@@ -49,55 +49,43 @@ async fn session(State(inspect): State<Inspect>, Path(name): Path<String>) -> Re
     .await
 }
 
-async fn users(State(inspect): State<Inspect>, RawQuery(query): RawQuery) -> Response {
+async fn users(seen: Seen, RawQuery(query): RawQuery) -> Response {
     list(query, &UserView::default(), move |ask| {
-        inspect.users(ask.after.as_deref(), ask.limit, |one| ask.wants(one))
+        seen.inspect().users(ask.after.as_deref(), ask.limit, |one| ask.wants(one))
     })
     .await
 }
 
-async fn sessions_of(
-    State(inspect): State<Inspect>,
-    Path(user): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Response {
+async fn sessions_of(seen: Seen, Path(user): Path<String>, RawQuery(query): RawQuery) -> Response {
     list(query, &SessionView::default(), move |ask| {
         let is_his = |one: &SessionView| one.user.as_ref() == Some(&user) && ask.wants(one);
-        inspect.sessions(ask.after.as_deref(), ask.limit, is_his)
+        seen.inspect().sessions(ask.after.as_deref(), ask.limit, is_his)
     })
     .await
 }
 
-async fn subscriptions(State(inspect): State<Inspect>, RawQuery(query): RawQuery) -> Response {
+async fn subscriptions(seen: Seen, RawQuery(query): RawQuery) -> Response {
     list(query, &SubscriptionView::default(), move |ask| {
-        inspect.subscriptions(ask.after.as_deref(), ask.limit, |one| ask.wants(one))
+        seen.inspect().subscriptions(ask.after.as_deref(), ask.limit, |one| ask.wants(one))
     })
     .await
 }
 
-async fn subscribers(
-    State(inspect): State<Inspect>,
-    Path(destination): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Response {
+async fn subscribers(seen: Seen, Path(destination): Path<String>, RawQuery(query): RawQuery) -> Response {
     list(query, &SubscriptionView::default(), move |ask| {
-        inspect.subscribers(&destination, ask.after.as_deref(), ask.limit, |one| ask.wants(one))
+        seen.inspect().subscribers(&destination, ask.after.as_deref(), ask.limit, |one| ask.wants(one))
     })
     .await
 }
 
 /// With what is in them: for those alone who may see messages.
-async fn unroutable(
-    State(inspect): State<Inspect>,
-    Extension(caller): Extension<Caller>,
-    RawQuery(query): RawQuery,
-) -> Response {
+async fn unroutable(seen: Seen, Extension(caller): Extension<Caller>, RawQuery(query): RawQuery) -> Response {
     if caller.tag < Tag::Management {
         let reason = "messages are shown to those who have the tag management or administrator";
         return refuse(StatusCode::FORBIDDEN, reason);
     }
     list(query, &UnroutableView::default(), move |ask| {
-        inspect.unroutable(ask.after.as_deref(), ask.limit, |one| ask.wants(one))
+        seen.inspect().unroutable(ask.after.as_deref(), ask.limit, |one| ask.wants(one))
     })
     .await
 }

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use engine::Broker;
+use model::name::VhostName;
 use serde_json::json;
 
 use crate::answer::{Refused, answer};
@@ -27,20 +28,38 @@ pub(crate) fn routes(broker: Broker) -> Router {
 }
 
 async fn export(State(broker): State<Broker>) -> Told {
-    let written = tokio::task::spawn_blocking(move || document::write(&broker.inspect())).await;
+    write(vhost::each(&broker), true).await
+}
+
+async fn export_of(State(broker): State<Broker>, Path(host): Path<String>) -> Told {
+    write(vec![vhost::within(&broker, &host)?], false).await
+}
+
+async fn write(vhosts: Vec<Broker>, is_whole: bool) -> Told {
+    let written = tokio::task::spawn_blocking(move || document::write(&vhosts, is_whole)).await;
     Ok(answer(StatusCode::OK, &written.map_err(|_| failed())?))
 }
 
-async fn export_of(state: State<Broker>, Path(host): Path<String>) -> Told {
-    vhost::known(&host)?;
-    export(state).await
+async fn import(State(broker): State<Broker>, query: RawQuery, body: Bytes) -> Told {
+    read(broker, VhostName::DEFAULT, false, query, &body).await
 }
 
-async fn import(State(broker): State<Broker>, RawQuery(query): RawQuery, body: Bytes) -> Told {
+async fn import_of(
+    State(broker): State<Broker>,
+    Path(host): Path<String>,
+    query: RawQuery,
+    body: Bytes,
+) -> Told {
+    let home = vhost::within(&broker, &host)?.vhost().clone();
+    read(broker, home, true, query, &body).await
+}
+
+async fn read(broker: Broker, home: VhostName, only: bool, RawQuery(query): RawQuery, body: &Bytes) -> Told {
     let [dry_run, strict] = asked(&query.unwrap_or_default())?;
-    let document = serde_json::from_slice(&body)
+    let document = serde_json::from_slice(body)
         .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, format!("the body is no JSON: {error}")))?;
-    let read = document::read(&document).map_err(|why| Refused::new(StatusCode::BAD_REQUEST, why))?;
+    let read =
+        document::read(&document, &home, only).map_err(|why| Refused::new(StatusCode::BAD_REQUEST, why))?;
     match apply::apply(&broker, read, dry_run, strict).await {
         Ok(report) => Ok(answer(StatusCode::OK, &report)),
         Err(conflicts) => {
@@ -54,11 +73,6 @@ async fn import(State(broker): State<Broker>, RawQuery(query): RawQuery, body: B
             Ok(answer(StatusCode::BAD_REQUEST, &value))
         }
     }
-}
-
-async fn import_of(state: State<Broker>, Path(host): Path<String>, query: RawQuery, body: Bytes) -> Told {
-    vhost::known(&host)?;
-    import(state, query, body).await
 }
 
 fn asked(query: &str) -> Result<[bool; 2], Refused> {

@@ -5,7 +5,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use engine::{Inspect, Supposed, SupposedSubscription};
+use engine::{Supposed, SupposedSubscription};
 use model::key::RoutingKey;
 use model::name::{ClientId, ExchangeName, UserName};
 use model::properties::Properties;
@@ -13,33 +13,28 @@ use model::request::Target;
 use serde::Serialize;
 
 use crate::answer::{answer, refuse};
+use crate::vhost::Seen;
 use crate::words::Spoken;
-
-#[derive(Clone)]
-struct Asked {
-    inspect: Inspect,
-    spoken: Spoken,
-}
 
 /// Below `pub`, where it would be published: `destination`, in the words of `protocol` (`mqtt`, if it is not said, or `stomp`),
 /// or `exchange` and `key` with levels parted by `/`; what it says of itself: `header` (`NAME=VALUE`, any number of times) and
 /// `content_type`; by whom: `user` and `client`. Below `sub` the same, without exchange and content type; the headers are those of
 /// STOMP's SUBSCRIBE.
-pub(crate) fn routes(inspect: Inspect, spoken: Spoken) -> Router {
+pub(crate) fn routes(spoken: Spoken) -> Router {
     Router::new()
         .route("/api/v1/explain/pub", get(publish))
         .route("/api/v1/explain/sub", get(subscribe))
-        .with_state(Asked { inspect, spoken })
+        .with_state(spoken)
 }
 
-async fn publish(State(asked): State<Asked>, RawQuery(query): RawQuery) -> Response {
-    let supposed = Query::read(&query.unwrap_or_default(), PUB).and_then(|query| query.message(&asked));
-    look(supposed, move |supposed| asked.inspect.explain(supposed)).await
+async fn publish(seen: Seen, State(spoken): State<Spoken>, RawQuery(query): RawQuery) -> Response {
+    let supposed = Query::read(&query.unwrap_or_default(), PUB).and_then(|query| query.message(&spoken));
+    look(supposed, move |supposed| seen.inspect().explain(supposed)).await
 }
 
-async fn subscribe(State(asked): State<Asked>, RawQuery(query): RawQuery) -> Response {
-    let supposed = Query::read(&query.unwrap_or_default(), SUB).and_then(|query| query.subscription(&asked));
-    look(supposed, move |supposed| asked.inspect.foresee(supposed)).await
+async fn subscribe(seen: Seen, State(spoken): State<Spoken>, RawQuery(query): RawQuery) -> Response {
+    let supposed = Query::read(&query.unwrap_or_default(), SUB).and_then(|query| query.subscription(&spoken));
+    look(supposed, move |supposed| seen.inspect().foresee(supposed)).await
 }
 
 /// On a thread that may take its time: there may be many bindings to look at.
@@ -100,11 +95,11 @@ impl Query {
         Ok(query)
     }
 
-    fn message(self, asked: &Asked) -> Result<Supposed, String> {
+    fn message(self, spoken: &Spoken) -> Result<Supposed, String> {
         let Self { destination, is_stomp, exchange, key, headers, content_type, user, client } = self;
         let (exchange, key) = match (destination, exchange) {
-            (Some(text), None) if is_stomp => asked.spoken.0.stomp_address(&text)?,
-            (Some(text), None) => asked.spoken.0.mqtt_address(&text)?,
+            (Some(text), None) if is_stomp => spoken.0.stomp_address(&text)?,
+            (Some(text), None) => spoken.0.mqtt_address(&text)?,
             (None, Some(exchange)) => (exchange, RoutingKey::from(key.unwrap_or_default().as_str())),
             (Some(_), Some(_)) => return Err("destination or exchange, not both".to_owned()),
             (None, None) => return Err("say where: destination=… or exchange=…&key=…".to_owned()),
@@ -118,7 +113,7 @@ impl Query {
         Ok(Supposed { exchange, key, properties, user, client })
     }
 
-    fn subscription(self, asked: &Asked) -> Result<SupposedSubscription, String> {
+    fn subscription(self, spoken: &Spoken) -> Result<SupposedSubscription, String> {
         let Self { destination, is_stomp, headers, user, client, .. } = self;
         let destination = destination.ok_or("say to what: destination=…")?;
         if !is_stomp && !headers.is_empty() {
@@ -126,9 +121,9 @@ impl Query {
                 .to_owned());
         }
         let (source, queue) = if is_stomp {
-            asked.spoken.0.stomp_subscription(&destination, &headers)?
+            spoken.0.stomp_subscription(&destination, &headers)?
         } else {
-            (Some(asked.spoken.0.mqtt_subscription(&destination)?), Target::Session)
+            (Some(spoken.0.mqtt_subscription(&destination)?), Target::Session)
         };
         Ok(SupposedSubscription { source, queue, user, client })
     }

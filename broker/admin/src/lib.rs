@@ -48,6 +48,7 @@ mod metrics;
 mod shape;
 mod topology;
 mod vhost;
+mod vhosts;
 mod words;
 
 pub use api::{Options, serve, serve_socket};

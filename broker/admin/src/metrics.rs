@@ -79,6 +79,15 @@ fn page(amounts: &Amounts, measured: &Measured) -> String {
         let help = "Bindings of queues to exchanges, those of subscriptions among them.";
         level(&mut page, "bindings", help, &[("kind", kind)], count);
     }
+    for (vhost, clients) in &amounts.vhosts {
+        level(
+            &mut page,
+            "vhost_clients",
+            "Clients that are in a virtual host.",
+            &[("vhost", vhost)],
+            *clients,
+        );
+    }
     let held = amounts.held;
     for (name, help, value) in [
         ("exchanges", "Exchanges, the broker's own among them.", amounts.exchanges),
@@ -108,7 +117,7 @@ fn page(amounts: &Amounts, measured: &Measured) -> String {
 
 fn queues(page: &mut Exposition, amounts: &Amounts) {
     for held in &amounts.fullest {
-        let labels = [("vhost", "/"), ("queue", held.queue.as_str())];
+        let labels = [("vhost", held.vhost.as_str()), ("queue", held.queue.as_str())];
         let stats = held.stats;
         for (name, help, value) in [
             ("queue_messages_ready", "Messages that wait in a queue.", stats.ready as u64),
@@ -136,6 +145,7 @@ fn counted(page: &mut Exposition, Metric { name, about, value }: &Metric) {
         "refused_rate" => ("connections_refused", REFUSED, &[("limit", "connection_rate")]),
         "refused_banned" => ("connections_refused", REFUSED, &[("limit", "ban")]),
         "refused_per_user" => ("connections_refused", REFUSED, &[("limit", "connections_per_user")]),
+        "refused_per_vhost" => ("connections_refused", REFUSED, &[("limit", "vhost.max_connections")]),
         "refused_handshakes" => ("connections_refused", REFUSED, &[("limit", "tls_handshake")]),
         "refused_sessions" => ("connections_refused", REFUSED, &[("limit", "sessions")]),
         "packets_received" => ("packets", PACKETS, &[("dir", "in")]),

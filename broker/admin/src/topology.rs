@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use engine::{BindingView, Broker, DeleteQueueIf, QueueView};
-use model::name::{ExchangeName, QueueName};
+use model::name::{ExchangeName, QueueName, VhostName};
 use model::queue::Destination;
 use model::refusal::Refusal;
 use serde_json::{Value, json};
@@ -25,7 +25,6 @@ type Between = Path<(String, String, String, String)>;
 pub(crate) fn routes(broker: Broker) -> Router {
     let between = "/api/bindings/{vhost}/e/{source}/{kind}/{destination}";
     Router::new()
-        .route("/api/vhosts", get(vhosts))
         .route("/api/exchanges", get(exchanges))
         .route("/api/exchanges/{vhost}", get(exchanges_of))
         .route(
@@ -46,76 +45,84 @@ pub(crate) fn routes(broker: Broker) -> Router {
         .with_state(broker)
 }
 
-async fn vhosts() -> Response {
-    answer(
-        StatusCode::OK,
-        &json!([{ "name": "/", "description": "the one there is", "tags": [], "tracing": false }]),
-    )
+async fn exchanges(State(broker): State<Broker>, query: RawQuery) -> Told {
+    exchanges_in(vhost::each(&broker), query).await
 }
 
-async fn exchanges(State(broker): State<Broker>, RawQuery(query): RawQuery) -> Told {
+async fn exchanges_of(State(broker): State<Broker>, Path(host): Path<String>, query: RawQuery) -> Told {
+    exchanges_in(vec![vhost::within(&broker, &host)?], query).await
+}
+
+async fn exchanges_in(vhosts: Vec<Broker>, RawQuery(query): RawQuery) -> Told {
     let listing = Listing::read(&query.unwrap_or_default())?;
     look(move || {
-        Ok(listing.of(broker.inspect().exchanges(None, usize::MAX).items, |one| &one.name, exchange::write))
+        let of = |broker: Broker| {
+            let all = broker.inspect().exchanges(None, usize::MAX).items;
+            all.into_iter().map(move |one| (broker.vhost().clone(), one))
+        };
+        let all = vhosts.into_iter().flat_map(of).collect();
+        Ok(listing.of(all, |(_, one)| &one.name, |(vhost, one)| exchange::write(one, vhost)))
     })
     .await
 }
 
-async fn exchanges_of(state: State<Broker>, Path(host): Path<String>, query: RawQuery) -> Told {
-    vhost::known(&host)?;
-    exchanges(state, query).await
-}
-
 async fn exchange_named(State(broker): State<Broker>, Path((host, name)): At) -> Told {
-    vhost::known(&host)?;
+    let broker = vhost::within(&broker, &host)?;
     let found = broker.inspect().exchange(&exchange_name(&name));
     let found = found.ok_or_else(|| no_exchange(&name))?;
-    Ok(answer(StatusCode::OK, &exchange::write(&found)))
+    Ok(answer(StatusCode::OK, &exchange::write(&found, broker.vhost())))
 }
 
 async fn declare_exchange(State(broker): State<Broker>, Path((host, name)): At, body: Bytes) -> Told {
-    vhost::known(&host)?;
+    let broker = vhost::within(&broker, &host)?;
     let options = exchange::read(&name, &json_of(&body)?).map_err(bad)?;
     Ok(done(broker.commands().declare_exchange(options).await.map_err(refused)?))
 }
 
 async fn delete_exchange(State(broker): State<Broker>, Path((host, name)): At, query: RawQuery) -> Told {
-    vhost::known(&host)?;
+    let broker = vhost::within(&broker, &host)?;
     let [if_unused] = conditions(query, ["if-unused"])?;
     broker.commands().delete_exchange(&exchange_name(&name), if_unused).await.map_err(refused)?;
     Ok(done(false))
 }
 
-async fn queues(State(broker): State<Broker>, RawQuery(query): RawQuery) -> Told {
+async fn queues(State(broker): State<Broker>, query: RawQuery) -> Told {
+    queues_in(vhost::each(&broker), query).await
+}
+
+async fn queues_of(State(broker): State<Broker>, Path(host): Path<String>, query: RawQuery) -> Told {
+    queues_in(vec![vhost::within(&broker, &host)?], query).await
+}
+
+async fn queues_in(vhosts: Vec<Broker>, RawQuery(query): RawQuery) -> Told {
     let listing = Listing::read(&query.unwrap_or_default())?;
     look(move || {
-        let inspect = broker.inspect();
-        let usual = inspect.usual_limits();
-        Ok(listing.of(inspect.queues(None, usize::MAX).items, |one| &one.name, |one| shown(one, usual)))
+        let usual = vhosts.first().map(|broker| broker.inspect().usual_limits()).unwrap_or_default();
+        let of = |broker: Broker| {
+            let all = broker.inspect().queues(None, usize::MAX).items;
+            all.into_iter().map(move |one| (broker.vhost().clone(), one))
+        };
+        let all = vhosts.into_iter().flat_map(of).collect();
+        Ok(listing.of(all, |(_, one)| &one.name, |(vhost, one)| shown(one, vhost, usual)))
     })
     .await
 }
 
-async fn queues_of(state: State<Broker>, Path(host): Path<String>, query: RawQuery) -> Told {
-    vhost::known(&host)?;
-    queues(state, query).await
-}
-
 async fn queue_named(State(broker): State<Broker>, Path((host, name)): At) -> Told {
-    vhost::known(&host)?;
+    let broker = vhost::within(&broker, &host)?;
     let inspect = broker.inspect();
     let found = inspect.queue(&QueueName::new(&name)).ok_or_else(|| no_queue(&name))?;
-    Ok(answer(StatusCode::OK, &shown(&found, inspect.usual_limits())))
+    Ok(answer(StatusCode::OK, &shown(&found, broker.vhost(), inspect.usual_limits())))
 }
 
 async fn declare_queue(State(broker): State<Broker>, Path((host, name)): At, body: Bytes) -> Told {
-    vhost::known(&host)?;
+    let broker = vhost::within(&broker, &host)?;
     let options = queue::read(&name, &json_of(&body)?).map_err(bad)?;
     Ok(done(broker.commands().declare_queue(options).await.map_err(refused)?))
 }
 
 async fn delete_queue(State(broker): State<Broker>, Path((host, name)): At, query: RawQuery) -> Told {
-    vhost::known(&host)?;
+    let broker = vhost::within(&broker, &host)?;
     let [unused, empty] = conditions(query, ["if-unused", "if-empty"])?;
     let only = DeleteQueueIf { empty, unused };
     broker.commands().delete_queue(&QueueName::new(&name), only).await.map_err(refused)?;
@@ -123,23 +130,29 @@ async fn delete_queue(State(broker): State<Broker>, Path((host, name)): At, quer
 }
 
 async fn purge(State(broker): State<Broker>, Path((host, name)): At) -> Told {
-    vhost::known(&host)?;
+    let broker = vhost::within(&broker, &host)?;
     let purged = broker.commands().purge_queue(&QueueName::new(&name)).await.map_err(refused)?;
     Ok(answer(StatusCode::OK, &json!({ "purged": purged })))
 }
 
-async fn bindings(State(broker): State<Broker>, RawQuery(query): RawQuery) -> Told {
-    let listing = Listing::read(&query.unwrap_or_default())?;
-    look(move || Ok(list(&listing, all_bindings(&broker, |_| true)))).await
+async fn bindings(State(broker): State<Broker>, query: RawQuery) -> Told {
+    bindings_in(vhost::each(&broker), query).await
 }
 
-async fn bindings_of(state: State<Broker>, Path(host): Path<String>, query: RawQuery) -> Told {
-    vhost::known(&host)?;
-    bindings(state, query).await
+async fn bindings_of(State(broker): State<Broker>, Path(host): Path<String>, query: RawQuery) -> Told {
+    bindings_in(vec![vhost::within(&broker, &host)?], query).await
+}
+
+async fn bindings_in(vhosts: Vec<Broker>, RawQuery(query): RawQuery) -> Told {
+    let listing = Listing::read(&query.unwrap_or_default())?;
+    look(move || {
+        Ok(list(&listing, vhosts.iter().flat_map(|broker| all_bindings(broker, |_| true)).collect()))
+    })
+    .await
 }
 
 async fn bindings_of_queue(State(broker): State<Broker>, Path((host, name)): At) -> Told {
-    vhost::known(&host)?;
+    let broker = vhost::within(&broker, &host)?;
     broker.inspect().queue(&QueueName::new(&name)).ok_or_else(|| no_queue(&name))?;
     chosen(broker, move |one| one.to_kind == "queue" && one.to == name).await
 }
@@ -148,7 +161,7 @@ async fn bindings_at_exchange(
     State(broker): State<Broker>,
     Path((host, name, end)): Path<(String, String, String)>,
 ) -> Told {
-    vhost::known(&host)?;
+    let broker = vhost::within(&broker, &host)?;
     let exchange = exchange_name(&name);
     broker.inspect().exchange(&exchange).ok_or_else(|| no_exchange(&name))?;
     match end.as_str() {
@@ -165,13 +178,13 @@ async fn bindings_at_exchange(
 
 async fn bindings_between(State(broker): State<Broker>, Path(ends): Between) -> Told {
     let ends = Ends::of(&broker, &ends)?;
-    chosen(broker, move |one| ends.are_of(one)).await
+    chosen(ends.broker.clone(), move |one| ends.are_of(one)).await
 }
 
 async fn bind(State(broker): State<Broker>, Path(path): Between, body: Bytes) -> Told {
     let ends = Ends::of(&broker, &path)?;
     let options = binding::read(ends.source.as_str(), ends.to.clone(), &json_of(&body)?).map_err(bad)?;
-    Ok(done(broker.commands().bind(options).await.map_err(refused)?))
+    Ok(done(ends.broker.commands().bind(options).await.map_err(refused)?))
 }
 
 type Named = Path<(String, String, String, String, String)>;
@@ -182,8 +195,8 @@ async fn one_binding(State(broker): State<Broker>, path: Named) -> Told {
 
 async fn unbind(State(broker): State<Broker>, path: Named) -> Told {
     let (ends, found) = find(&broker, path).await?;
-    let options = binding::read(ends.source.as_str(), ends.to, &found).map_err(bad)?;
-    broker.commands().unbind(options).await.map_err(refused)?;
+    let options = binding::read(ends.source.as_str(), ends.to.clone(), &found).map_err(bad)?;
+    ends.broker.commands().unbind(options).await.map_err(refused)?;
     Ok(done(false))
 }
 
@@ -191,10 +204,12 @@ async fn unbind(State(broker): State<Broker>, path: Named) -> Told {
 async fn find(broker: &Broker, Path(path): Named) -> Result<(Ends, Value), Refused> {
     let (host, from, kind, destination, properties) = path;
     let ends = Ends::of(broker, &(host, from, kind, destination))?;
-    let broker = broker.clone();
     let looked = move || {
-        let all = all_bindings(&broker, |one| ends.are_of(one));
-        let found = all.iter().map(binding::write).find(|one| one["properties_key"] == properties.as_str());
+        let all = all_bindings(&ends.broker, |one| ends.are_of(one));
+        let found = all
+            .iter()
+            .map(|(vhost, one)| binding::write(one, vhost))
+            .find(|one| one["properties_key"] == properties.as_str());
         found.map(|found| (ends, found)).ok_or_else(|| {
             let why =
                 format!("there is no binding {properties:?} between these; GET the path above lists them");
@@ -206,6 +221,8 @@ async fn find(broker: &Broker, Path(path): Named) -> Result<(Ends, Value), Refus
 
 /// From where to where a path leads.
 struct Ends {
+    /// As it is seen from the vhost of the path.
+    broker: Broker,
     source: ExchangeName,
     to: Destination,
 }
@@ -216,7 +233,7 @@ impl Ends {
         broker: &Broker,
         (host, source, kind, destination): &(String, String, String, String),
     ) -> Result<Self, Refused> {
-        vhost::known(host)?;
+        let broker = vhost::within(broker, host)?;
         let inspect = broker.inspect();
         let from = exchange_name(source);
         inspect.exchange(&from).ok_or_else(|| no_exchange(source))?;
@@ -236,7 +253,7 @@ impl Ends {
                 return Err(Refused::new(StatusCode::NOT_FOUND, why));
             }
         };
-        Ok(Self { source: from, to })
+        Ok(Self { broker, source: from, to })
     }
 
     fn are_of(&self, one: &BindingView) -> bool {
@@ -249,7 +266,7 @@ impl Ends {
 }
 
 /// Those that are meant, in an order that stays; with those that go without saying, from the default exchange to each queue.
-fn all_bindings(broker: &Broker, is_meant: impl Fn(&BindingView) -> bool) -> Vec<BindingView> {
+fn all_bindings(broker: &Broker, is_meant: impl Fn(&BindingView) -> bool) -> Vec<(VhostName, BindingView)> {
     let inspect = broker.inspect();
     let mut all = inspect.exchange_bindings();
     for queue in inspect.queues(None, usize::MAX).items {
@@ -265,20 +282,20 @@ fn all_bindings(broker: &Broker, is_meant: impl Fn(&BindingView) -> bool) -> Vec
     }
     all.retain(is_meant);
     all.sort_by(|a, b| (&a.exchange, a.to_kind, &a.to, &a.key).cmp(&(&b.exchange, b.to_kind, &b.to, &b.key)));
-    all
+    all.into_iter().map(|one| (broker.vhost().clone(), one)).collect()
 }
 
 async fn chosen(broker: Broker, is_meant: impl Fn(&BindingView) -> bool + Send + 'static) -> Told {
     look(move || Ok(list(&Listing::default(), all_bindings(&broker, is_meant)))).await
 }
 
-fn list(listing: &Listing, all: Vec<BindingView>) -> Response {
-    listing.of(all, |one| &one.exchange, binding::write)
+fn list(listing: &Listing, all: Vec<(VhostName, BindingView)>) -> Response {
+    listing.of(all, |(_, one)| &one.exchange, |(vhost, one)| binding::write(one, vhost))
 }
 
 /// A queue as it is now.
-fn shown(view: &QueueView, usual: (u64, u64)) -> Value {
-    let mut value = queue::write(view, usual);
+fn shown(view: &QueueView, vhost: &VhostName, usual: (u64, u64)) -> Value {
+    let mut value = queue::write(view, vhost, usual);
     let more = json!({
         "state": "running",
         "messages": view.ready + view.unacked,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use model::access::{AccessControl, Admission, Exchange};
 use model::author::{Author, Footing};
 use model::hook::Hook;
-use model::name::{ClientId, UserName};
+use model::name::{ClientId, UserName, VhostName};
 use model::principal::{Credentials, Permissions, Principal, bearer};
 use model::refusal::Refusal;
 use model::rights::Action;
@@ -22,7 +22,7 @@ use crate::file::FileError;
 use crate::hasher::Hasher;
 use crate::jwt::key::KeyError;
 use crate::jwt::{JwtOptions, Tokens, is_token};
-use crate::rules::{How, Rule, Rules};
+use crate::rules::{How, Rule, Rules, Scoped};
 use crate::scram::Scram;
 use crate::token_exchange::{NAMES, TokenExchange};
 use crate::users::{GUEST, Users, prepared};
@@ -217,8 +217,9 @@ impl Guard {
         Arc::clone(&self.users.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    fn rules(&self, vhost: &VhostName) -> Scoped {
+        let rules = Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner));
+        Scoped::new(rules, vhost.clone())
     }
 
     /// The signed token that a client shows, wherever it does: one that its protocol has a place for, else its password, else,
@@ -274,14 +275,18 @@ impl Guard {
     }
 }
 
-impl AccessControl for Guard {
-    fn admit<'a>(&'a self, credentials: &'a Credentials) -> Admission<'a> {
+impl Guard {
+    pub(crate) fn admit_to<'a>(
+        &'a self,
+        vhost: &'a VhostName,
+        credentials: &'a Credentials,
+    ) -> Admission<'a> {
         let users = self.users();
         // Of the rules at the end of it: a password may wait to be hashed.
         let known = Arc::clone(&users);
         let admitted = move |principal: Principal| {
             let client = credentials.client.as_ref();
-            let permissions = self.rules().permissions(principal.user.as_ref(), client, &[]);
+            let permissions = self.rules(vhost).permissions(principal.user.as_ref(), client, &[]);
             let how = match &principal.user {
                 Some(user) if known.has(user.as_str()) => How::Password,
                 Some(_) | None => How::OfThisMachine,
@@ -293,7 +298,7 @@ impl AccessControl for Guard {
             return Box::pin(async move {
                 let shown = tokens.judge(token).await?;
                 let client = credentials.client.as_ref();
-                let permissions = self.rules().permissions(Some(&shown.user), client, &shown.rules);
+                let permissions = self.rules(vhost).permissions(Some(&shown.user), client, &shown.rules);
                 let permissions = permissions.because(Arc::new(How::Token(shown.rules)));
                 Ok((Principal { user: Some(shown.user) }, permissions.for_term(shown.term)))
             });
@@ -315,16 +320,18 @@ impl AccessControl for Guard {
         })
     }
 
-    fn permissions_of(&self, principal: &Principal, client: Option<&ClientId>) -> Option<Permissions> {
-        Some(self.rules().permissions(principal.user.as_ref(), client, &[]))
-    }
-
-    fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    fn revise(
+    pub(crate) fn permissions_in(
         &self,
+        vhost: &VhostName,
+        principal: &Principal,
+        client: Option<&ClientId>,
+    ) -> Permissions {
+        self.rules(vhost).permissions(principal.user.as_ref(), client, &[])
+    }
+
+    pub(crate) fn revise_in(
+        &self,
+        vhost: &VhostName,
         principal: &Principal,
         client: Option<&ClientId>,
         known: Option<&Permissions>,
@@ -347,7 +354,7 @@ impl AccessControl for Guard {
                 &[]
             }
         };
-        let permissions = self.rules().permissions(user, client, shown);
+        let permissions = self.rules(vhost).permissions(user, client, shown);
         if let Some(right) = permissions.keep_from_all(Action::Connect) {
             return Err(Refusal::forbidden("connect", "here", right));
         }
@@ -359,6 +366,76 @@ impl AccessControl for Guard {
             Some(basis) => permissions.because(Arc::clone(basis)),
             None => permissions,
         }))
+    }
+
+    pub(crate) fn permissions_of_author_in(
+        &self,
+        vhost: &VhostName,
+        author: &Author,
+        client: Option<&ClientId>,
+    ) -> Result<Option<Permissions>, Refusal> {
+        let user = author.user.as_ref();
+        let is_gone = |user: &UserName| !self.users().has(user.as_str());
+        let rules = self.rules(vhost);
+        let permissions = match author.footing {
+            None => return self.revise_in(vhost, &Principal { user: author.user.clone() }, client, None),
+            Some(Footing::Password) if user.is_some_and(is_gone) => return Err(GONE),
+            Some(Footing::Password | Footing::Token | Footing::Unlisted) => {
+                rules.permissions(user, client, &[])
+            }
+            // What his token allowed stands, but for what has been denied him since.
+            Some(Footing::TokenWithRules) => rules.unless_denied(user, client),
+        };
+        match permissions.keep_from_all(Action::Connect) {
+            Some(right) => Err(Refusal::forbidden("connect", "here", right)),
+            None => Ok(Some(permissions)),
+        }
+    }
+
+    pub(crate) fn begin_in(
+        &self,
+        vhost: &VhostName,
+        method: &str,
+        credentials: &Credentials,
+    ) -> Result<Box<dyn Exchange>, Refusal> {
+        let rules = self.rules(vhost);
+        if let (Some(tokens), true) = (&self.tokens, NAMES.contains(&method)) {
+            return Ok(Box::new(TokenExchange::new(Arc::clone(tokens), rules, credentials)));
+        }
+        if method != NAME {
+            let supported = if self.tokens.is_some() { "SCRAM-SHA-256, JWT" } else { NAME };
+            return Err(Refusal::NoMethod { method: method.to_owned(), supported });
+        }
+        let is_local = is_this_machine(credentials.address);
+        Ok(Box::new(Scram::new(self.users(), rules, is_local, credentials)?))
+    }
+}
+
+/// By itself, a guard stands at the door of the default vhost.
+impl AccessControl for Guard {
+    fn admit<'a>(&'a self, credentials: &'a Credentials) -> Admission<'a> {
+        self.admit_to(&HOME, credentials)
+    }
+
+    fn permissions_of(&self, principal: &Principal, client: Option<&ClientId>) -> Option<Permissions> {
+        Some(self.permissions_in(&HOME, principal, client))
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    fn revise(
+        &self,
+        principal: &Principal,
+        client: Option<&ClientId>,
+        known: Option<&Permissions>,
+    ) -> Result<Option<Permissions>, Refusal> {
+        self.revise_in(&HOME, principal, client, known)
+    }
+
+    fn begin(&self, method: &str, credentials: &Credentials) -> Result<Box<dyn Exchange>, Refusal> {
+        self.begin_in(&HOME, method, credentials)
     }
 
     fn footing(&self, known: &Permissions) -> Option<Footing> {
@@ -376,39 +453,64 @@ impl AccessControl for Guard {
         author: &Author,
         client: Option<&ClientId>,
     ) -> Result<Option<Permissions>, Refusal> {
-        let user = author.user.as_ref();
-        let is_gone = |user: &UserName| !self.users().has(user.as_str());
-        let rules = self.rules();
-        let permissions = match author.footing {
-            None => return self.revise(&Principal { user: author.user.clone() }, client, None),
-            Some(Footing::Password) if user.is_some_and(is_gone) => return Err(GONE),
-            Some(Footing::Password | Footing::Token | Footing::Unlisted) => {
-                rules.permissions(user, client, &[])
-            }
-            // What his token allowed stands, but for what has been denied him since.
-            Some(Footing::TokenWithRules) => rules.unless_denied(user, client),
-        };
-        match permissions.keep_from_all(Action::Connect) {
-            Some(right) => Err(Refusal::forbidden("connect", "here", right)),
-            None => Ok(Some(permissions)),
-        }
+        self.permissions_of_author_in(&HOME, author, client)
     }
 
-    fn begin(&self, method: &str, credentials: &Credentials) -> Result<Box<dyn Exchange>, Refusal> {
-        let rules = self.rules();
-        if let (Some(tokens), true) = (&self.tokens, NAMES.contains(&method)) {
-            return Ok(Box::new(TokenExchange::new(Arc::clone(tokens), rules, credentials)));
-        }
-        if method != NAME {
-            let supported = if self.tokens.is_some() { "SCRAM-SHA-256, JWT" } else { NAME };
-            return Err(Refusal::NoMethod { method: method.to_owned(), supported });
-        }
-        let is_local = is_this_machine(credentials.address);
-        Ok(Box::new(Scram::new(self.users(), rules, is_local, credentials)?))
+    fn within(self: Arc<Self>, vhost: &VhostName) -> Option<Arc<dyn AccessControl>> {
+        Some(Arc::new(Posted { guard: self, vhost: vhost.clone() }))
     }
 
     fn hook(&self) -> Option<Arc<dyn Hook>> {
         self.hook.clone()
+    }
+}
+
+/// The same guard at the door of another vhost.
+struct Posted {
+    guard: Arc<Guard>,
+    vhost: VhostName,
+}
+
+impl AccessControl for Posted {
+    fn admit<'a>(&'a self, credentials: &'a Credentials) -> Admission<'a> {
+        self.guard.admit_to(&self.vhost, credentials)
+    }
+
+    fn permissions_of(&self, principal: &Principal, client: Option<&ClientId>) -> Option<Permissions> {
+        Some(self.guard.permissions_in(&self.vhost, principal, client))
+    }
+
+    fn generation(&self) -> u64 {
+        self.guard.generation()
+    }
+
+    fn revise(
+        &self,
+        principal: &Principal,
+        client: Option<&ClientId>,
+        known: Option<&Permissions>,
+    ) -> Result<Option<Permissions>, Refusal> {
+        self.guard.revise_in(&self.vhost, principal, client, known)
+    }
+
+    fn begin(&self, method: &str, credentials: &Credentials) -> Result<Box<dyn Exchange>, Refusal> {
+        self.guard.begin_in(&self.vhost, method, credentials)
+    }
+
+    fn footing(&self, known: &Permissions) -> Option<Footing> {
+        self.guard.footing(known)
+    }
+
+    fn permissions_of_author(
+        &self,
+        author: &Author,
+        client: Option<&ClientId>,
+    ) -> Result<Option<Permissions>, Refusal> {
+        self.guard.permissions_of_author_in(&self.vhost, author, client)
+    }
+
+    fn hook(&self) -> Option<Arc<dyn Hook>> {
+        self.guard.hook()
     }
 }
 
@@ -446,6 +548,7 @@ fn equal(shown: &[u8], known: &[u8]) -> bool {
     black_box(parts) == 0 && shown.len() == known.len()
 }
 
+static HOME: VhostName = VhostName::DEFAULT;
 const GONE: Refusal = Refusal::BadCredentials("there is no such user any more");
 const WRONG: Refusal = Refusal::BadCredentials("wrong user name or password");
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::place::Place;
-use crate::rules::{NOT_AUTHORIZED, Rule, Whom};
+use crate::rules::{NOT_AUTHORIZED, Rule, Vhosts, Whom};
 
 /// A rule as a token writes it: the same words as in the file, but that it is for whoever shows it.
 #[derive(Deserialize)]
@@ -18,6 +18,7 @@ struct Written {
     deny: Vec<String>,
     #[serde(default)]
     topics: Vec<String>,
+    vhosts: Option<Vec<String>>,
 }
 
 /// The rules of a claim, which are none where there is none; `None`: it cannot be understood, and half of it must not count.
@@ -35,7 +36,13 @@ pub(crate) fn read(claim: &str, value: Option<&Value>, plain: &ExchangeName) -> 
             allows,
             actions: words.iter().map(|word| Action::parse(word)).collect::<Option<_>>()?,
             places: places.collect::<Option<_>>()?,
-            whom: Whom::default(),
+            whom: Whom {
+                vhosts: match &one.vhosts {
+                    Some(names) => Vhosts::read(names.iter().map(String::as_str)).ok()?,
+                    None => Vhosts::Unsaid,
+                },
+                ..Whom::default()
+            },
             name: RuleName::At(format!("rule {number} of the token's {claim}").into()),
             code: NOT_AUTHORIZED,
         })
@@ -61,6 +68,7 @@ mod tests {
             read(r#"[{"allow": ["publish", "retain"], "topics": ["a/%u/#", "$queue/jobs"]}]"#),
             Some(1)
         );
+        assert_eq!(read(r#"[{"allow": ["connect"], "vhosts": ["shop", "/"]}]"#), Some(1));
         assert_eq!(read(r#"[{"deny": ["connect"]}, {"allow": ["connect"]}]"#), Some(2));
         for wrong in [
             r#"{"allow": ["publish"]}"#,
@@ -71,6 +79,7 @@ mod tests {
             r#"[{"allow": ["publish"], "topics": ["a/#/b"]}]"#,
             r#"[{"allow": ["publish"], "topic": ["a"]}]"#,
             r#"[{"allow": "publish"}]"#,
+            r#"[{"allow": ["publish"], "vhosts": [""]}]"#,
             "null",
         ] {
             assert_eq!(read(wrong), None, "{wrong}");

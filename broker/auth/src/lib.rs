@@ -29,7 +29,7 @@ pub use crate::jwt::key::{Encoding, JwtKey, KeyError, KeySource};
 pub use crate::jwt::secret::Secret;
 pub use crate::jwt::{JwksList, JwksSource, JwtOptions, is_shared, shown};
 pub use crate::place::Place;
-pub use crate::rules::{NOT_AUTHORIZED, Rule, Rules, Whom};
+pub use crate::rules::{NOT_AUTHORIZED, Rule, Rules, Vhosts, Whom};
 pub use crate::users::{LineFault, Users, UsersError, listed, prepared};
 pub use crate::verifier::{ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, Verifier, VerifierError};
 pub use jsonwebtoken::Algorithm;

@@ -1,10 +1,10 @@
 //! Rules: what is allowed and denied to whom, and in which order that is asked
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use model::key::{KeyPattern, Level};
-use model::name::{ClientId, ExchangeName, UserName};
+use model::name::{ClientId, ExchangeName, UserName, VhostName};
 use model::principal::Permissions;
 use model::rights::{Action, Actions, Area, Right, Rights, RuleName};
 
@@ -36,6 +36,49 @@ pub struct Whom {
     pub anonymous: Option<bool>,
     /// One of these clients.
     pub clients: Option<BTreeSet<ClientId>>,
+    /// In which vhosts.
+    pub vhosts: Vhosts,
+}
+
+/// In which vhosts a rule holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Vhosts {
+    /// It does not say: what it allows, it allows in the default one, and what it denies, it denies in all. So a rule that was
+    /// written before there were others opens none of them.
+    #[default]
+    Unsaid,
+    /// In all of them.
+    All,
+    /// In these.
+    These(BTreeSet<VhostName>),
+}
+
+impl Vhosts {
+    /// As a list says it, in which `*` stands for all.
+    ///
+    /// # Errors
+    ///
+    /// The text that cannot be the name of one.
+    pub fn read<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, &'a str> {
+        let mut these = BTreeSet::new();
+        let mut all = false;
+        for name in names {
+            if name == "*" {
+                all = true;
+            } else {
+                these.insert(VhostName::parse(name).ok_or(name)?);
+            }
+        }
+        Ok(if all { Self::All } else { Self::These(these) })
+    }
+
+    fn has(&self, vhost: &VhostName, allows: bool) -> bool {
+        match self {
+            Self::Unsaid => !allows || vhost.is_default(),
+            Self::All => true,
+            Self::These(these) => these.contains(vhost),
+        }
+    }
 }
 
 impl Whom {
@@ -72,40 +115,92 @@ pub struct Rules {
     pub default_allows: bool,
     /// Whether what the broker says of itself, and of what happens to clients, is told to whoever may subscribe to all else, too.
     pub tells_of_itself: bool,
+    /// Vhosts into which only these users come.
+    pub doors: Arc<BTreeMap<VhostName, BTreeSet<UserName>>>,
 }
 
-impl Default for Rules {
-    fn default() -> Self {
-        Self { denied: Arc::default(), listed: Arc::default(), default_allows: true, tells_of_itself: false }
+/// The rules as they are in one vhost.
+#[derive(Debug, Clone)]
+pub(crate) struct Scoped {
+    rules: Arc<Rules>,
+    vhost: VhostName,
+}
+
+impl Scoped {
+    pub(crate) fn new(rules: Arc<Rules>, vhost: VhostName) -> Self {
+        Self { rules, vhost }
     }
-}
 
-impl Rules {
-    /// What this user may do on that client, who brought along these `shown` rules.
-    pub fn permissions(
+    /// See [`Rules::permissions`].
+    pub(crate) fn permissions(
         &self,
         user: Option<&UserName>,
         client: Option<&ClientId>,
         shown: &[Rule],
     ) -> Permissions {
-        if self.default_allows && self.denied.is_empty() && self.listed.is_empty() && shown.is_empty() {
+        self.rules.permissions(&self.vhost, user, client, shown)
+    }
+
+    /// See [`Rules::unless_denied`].
+    pub(crate) fn unless_denied(&self, user: Option<&UserName>, client: Option<&ClientId>) -> Permissions {
+        self.rules.unless_denied(&self.vhost, user, client)
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            denied: Arc::default(),
+            listed: Arc::default(),
+            default_allows: true,
+            tells_of_itself: false,
+            doors: Arc::default(),
+        }
+    }
+}
+
+impl Rules {
+    /// What this user may do in that vhost on that client, who brought along these `shown` rules.
+    pub fn permissions(
+        &self,
+        vhost: &VhostName,
+        user: Option<&UserName>,
+        client: Option<&ClientId>,
+        shown: &[Rule],
+    ) -> Permissions {
+        let is_free =
+            self.default_allows && self.denied.is_empty() && self.listed.is_empty() && shown.is_empty();
+        if is_free && self.doors.is_empty() {
             // Where there are no rules, all clients share what is left.
             return if self.tells_of_itself { Permissions::everything() } else { UNRULED.clone() };
         }
-        Permissions::by(self.rights(user, client, shown))
+        Permissions::by(self.rights(vhost, user, client, shown))
     }
 
     /// What the rules leave to this user on that client who brought along others, which nobody knows any more: all that these
     /// do not deny.
-    pub fn unless_denied(&self, user: Option<&UserName>, client: Option<&ClientId>) -> Permissions {
-        Self { default_allows: true, ..self.clone() }.permissions(user, client, &[])
+    pub fn unless_denied(
+        &self,
+        vhost: &VhostName,
+        user: Option<&UserName>,
+        client: Option<&ClientId>,
+    ) -> Permissions {
+        Self { default_allows: true, ..self.clone() }.permissions(vhost, user, client, &[])
     }
 
     /// The same, for whoever asks which rule it is that decides.
-    pub fn rights(&self, user: Option<&UserName>, client: Option<&ClientId>, shown: &[Rule]) -> Rights {
-        let mut rights = Vec::new();
+    pub fn rights(
+        &self,
+        vhost: &VhostName,
+        user: Option<&UserName>,
+        client: Option<&ClientId>,
+        shown: &[Rule],
+    ) -> Rights {
+        let mut rights = Vec::from_iter(self.keep_out(vhost, user));
         let all = self.denied.iter().chain(self.listed.iter()).chain(shown);
-        for rule in all.filter(|rule| rule.whom.is_for(user, client)) {
+        let is_for =
+            |rule: &&Rule| rule.whom.is_for(user, client) && rule.whom.vhosts.has(vhost, rule.allows);
+        for rule in all.filter(is_for) {
             let right = |area| Right {
                 allows: rule.allows,
                 actions: rule.actions,
@@ -133,6 +228,20 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// That a vhost has a list of its users, and this one is not on it.
+    fn keep_out(&self, vhost: &VhostName, user: Option<&UserName>) -> Option<Right> {
+        let users = self.doors.get(vhost)?;
+        (!user.is_some_and(|user| users.contains(user))).then(|| Right {
+            allows: false,
+            actions: Actions::default().with(Action::Connect),
+            area: None,
+            name: RuleName::At(format!("vhost.users of {vhost:?}").into()),
+            code: NOT_AUTHORIZED,
+        })
+    }
+}
+
 /// How the broker is, who comes, who leaves and who listens to what is nobody's business, unless a rule says so.
 fn untold(tree: &str) -> Right {
     Right {
@@ -151,7 +260,7 @@ fn untold(tree: &str) -> Right {
 
 /// What everybody may do where there is no rule.
 static UNRULED: LazyLock<Permissions> =
-    LazyLock::new(|| Permissions::by(Rules::default().rights(None, None, &[])));
+    LazyLock::new(|| Permissions::by(Rules::default().rights(&VhostName::DEFAULT, None, None, &[])));
 
 /// Where the broker says something of itself.
 const OWN: [&str; 2] = ["$SYS", "$events"];
@@ -164,6 +273,8 @@ mod tests {
     use model::key::RoutingKey;
 
     use super::*;
+
+    const HOME: VhostName = VhostName::DEFAULT;
 
     #[test]
     fn a_rule_is_for_those_it_names() {
@@ -178,8 +289,12 @@ mod tests {
             ..Rules::default()
         };
         let denied = |user: Option<&str>, client: Option<&str>| {
-            let permissions =
-                rules.permissions(user.map(UserName::new).as_ref(), client.map(ClientId::new).as_ref(), &[]);
+            let permissions = rules.permissions(
+                &HOME,
+                user.map(UserName::new).as_ref(),
+                client.map(ClientId::new).as_ref(),
+                &[],
+            );
             let is = |key: &&str| {
                 permissions
                     .keep_from(Action::Publish, &ExchangeName::TOPIC, &RoutingKey::from(*key))
@@ -195,12 +310,66 @@ mod tests {
     }
 
     #[test]
+    fn what_a_rule_allows_it_allows_where_it_says_and_what_it_denies_everywhere_if_it_says_nothing() {
+        let key = RoutingKey::from("x");
+        let may = |rule: Rule, default_allows: bool, vhost: &str| {
+            let rules = Rules { listed: [rule].into(), default_allows, ..Rules::default() };
+            let vhost = VhostName::parse(vhost).unwrap();
+            let permissions = rules.permissions(&vhost, None, None, &[]);
+            permissions.keep_from(Action::Publish, &ExchangeName::TOPIC, &key).is_none()
+        };
+        let in_vhosts = |vhosts: &[&str], allows: bool| {
+            let plain = rule("x", None, None);
+            let vhosts = if vhosts.is_empty() {
+                Vhosts::Unsaid
+            } else {
+                Vhosts::read(vhosts.iter().copied()).unwrap()
+            };
+            Rule { allows, whom: Whom { vhosts, ..Whom::default() }, ..plain }
+        };
+        for (vhosts, allowed, denied) in [
+            (&[][..], [true, false], [false, false]),
+            (&["*"], [true, true], [false, false]),
+            (&["shop"], [false, true], [true, false]),
+            (&["/"], [true, false], [false, true]),
+        ] {
+            assert_eq!(
+                ["/", "shop"].map(|vhost| may(in_vhosts(vhosts, true), false, vhost)),
+                allowed,
+                "{vhosts:?}"
+            );
+            assert_eq!(
+                ["/", "shop"].map(|vhost| may(in_vhosts(vhosts, false), true, vhost)),
+                denied,
+                "{vhosts:?}"
+            );
+        }
+        assert_eq!(Vhosts::read(["a", ""]), Err(""));
+    }
+
+    #[test]
+    fn a_vhost_with_a_list_of_its_users_lets_nobody_else_in() {
+        let shop = VhostName::known("shop");
+        let doors = BTreeMap::from([(shop.clone(), BTreeSet::from([UserName::known("ann")]))]);
+        let rules = Rules { doors: Arc::new(doors), ..Rules::default() };
+        let is_kept_out = |vhost: &VhostName, user: Option<&str>| {
+            let permissions = rules.permissions(vhost, user.map(UserName::new).as_ref(), None, &[]);
+            permissions.keep_from_all(Action::Connect).is_some()
+        };
+        assert!(
+            !is_kept_out(&shop, Some("ann")) && is_kept_out(&shop, Some("bob")) && is_kept_out(&shop, None)
+        );
+        assert!(!is_kept_out(&HOME, Some("bob")) && !is_kept_out(&HOME, None));
+    }
+
+    #[test]
     fn a_name_never_widens_a_rule() {
         let may = |filter: &str, allows: bool, name: &str, key: &str| {
             let place = Place::parse(filter, &ExchangeName::TOPIC).unwrap();
             let rule = Rule { allows, places: vec![place], ..rule("x", None, None) };
             let rules = Rules { listed: [rule].into(), default_allows: !allows, ..Rules::default() };
-            let permissions = rules.permissions(Some(&UserName::new(name)), Some(&ClientId::new(name)), &[]);
+            let permissions =
+                rules.permissions(&HOME, Some(&UserName::new(name)), Some(&ClientId::new(name)), &[]);
             permissions.keep_from(Action::Publish, &ExchangeName::TOPIC, &RoutingKey::from(key)).is_none()
         };
         for filter in ["a/%u/#", "a/%c/#"] {
@@ -225,7 +394,7 @@ mod tests {
     fn what_the_broker_says_of_itself_is_for_those_whom_a_rule_allows_it() {
         let topics = ["$SYS/broker/uptime", "$events/client/connected", "$SYS", "a"];
         let may = |rules: &Rules| {
-            let permissions = rules.permissions(None, None, &[]);
+            let permissions = rules.permissions(&HOME, None, None, &[]);
             topics.map(|topic| {
                 let key = RoutingKey::from(topic);
                 permissions.keep_from(Action::Subscribe, &ExchangeName::TOPIC, &key).is_none()
@@ -255,6 +424,7 @@ mod tests {
                 users: user.map(|user| [UserName::new(user)].into()),
                 anonymous: None,
                 clients: client.map(|client| [ClientId::new(client)].into()),
+                vhosts: Vhosts::Unsaid,
             },
             name: RuleName::Denied(key.into()),
             code: NOT_AUTHORIZED,

@@ -14,14 +14,14 @@ use model::refusal::Refusal;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::rules::{How, Rules};
+use crate::rules::{How, Scoped};
 use crate::users::{Users, prepared};
 use crate::verifier::{Key, Verifier, mac};
 
 /// The server's side of one exchange. Nothing in it waits.
 pub(crate) struct Scram {
     users: Arc<Users>,
-    rules: Arc<Rules>,
+    rules: Scoped,
     /// What the client calls itself.
     client: Option<ClientId>,
     /// Whether the client is on this machine.
@@ -61,7 +61,7 @@ impl Scram {
     /// The operating system has no random bytes.
     pub(crate) fn new(
         users: Arc<Users>,
-        rules: Arc<Rules>,
+        rules: Scoped,
         is_local: bool,
         credentials: &Credentials,
     ) -> Result<Self, Refusal> {
@@ -250,6 +250,8 @@ const NO_NONCE: Refusal = Refusal::NotProven("the operating system has no random
 
 #[cfg(test)]
 mod tests {
+    use model::name::VhostName;
+
     use super::*;
 
     const SERVER_NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
@@ -340,8 +342,8 @@ mod tests {
 
     #[test]
     fn no_two_exchanges_have_one_nonce() {
-        let nonces = [(), ()]
-            .map(|()| Scram::new(users(), Arc::default(), true, &Credentials::default()).unwrap().nonce);
+        let nonces =
+            [(), ()].map(|()| Scram::new(users(), rules(), true, &Credentials::default()).unwrap().nonce);
         assert!(nonces[0] != nonces[1] && nonces.iter().all(|nonce| nonce.len() == 24 && is_nonce(nonce)));
     }
 
@@ -357,7 +359,7 @@ mod tests {
         let nonce = SERVER_NONCE.to_owned();
         Scram {
             users: users(),
-            rules: Arc::default(),
+            rules: rules(),
             client: None,
             is_local: true,
             claimed,
@@ -388,5 +390,9 @@ mod tests {
     fn users() -> Arc<Users> {
         let line = "user:SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
         Arc::new(Users::parse(line).unwrap())
+    }
+
+    fn rules() -> Scoped {
+        Scoped::new(Arc::default(), VhostName::DEFAULT)
     }
 }

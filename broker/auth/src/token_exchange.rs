@@ -8,7 +8,7 @@ use model::principal::{Credentials, Principal};
 use model::refusal::Refusal;
 
 use crate::jwt::Tokens;
-use crate::rules::{How, Rules};
+use crate::rules::{How, Scoped};
 
 /// What the method is called; the other name is that of Azure's brokers.
 pub(crate) const NAMES: [&str; 2] = ["JWT", "OAUTH2-JWT"];
@@ -16,13 +16,13 @@ pub(crate) const NAMES: [&str; 2] = ["JWT", "OAUTH2-JWT"];
 /// The server's side of it.
 pub(crate) struct TokenExchange {
     tokens: Arc<Tokens>,
-    rules: Arc<Rules>,
+    rules: Scoped,
     client: Option<ClientId>,
 }
 
 impl TokenExchange {
     /// With one who came with `credentials`.
-    pub(crate) fn new(tokens: Arc<Tokens>, rules: Arc<Rules>, credentials: &Credentials) -> Self {
+    pub(crate) fn new(tokens: Arc<Tokens>, rules: Scoped, credentials: &Credentials) -> Self {
         Self { tokens, rules, client: credentials.client.clone() }
     }
 }

@@ -1,11 +1,12 @@
 //! Ten thousand sets of rules, ids, filters and topics: what is decided is what a plain reading of the rules says.
 
-use auth::{NOT_AUTHORIZED, Place, Rule, Rules, Whom};
+use auth::{NOT_AUTHORIZED, Place, Rule, Rules, Vhosts, Whom};
 use model::key::{KeyPattern, Level, RoutingKey};
-use model::name::{ClientId, ExchangeName, UserName};
+use model::name::{ClientId, ExchangeName, UserName, VhostName};
 use model::reach::Reach;
 use model::rights::{Action, Actions, RuleName};
 
+const HOME: VhostName = VhostName::DEFAULT;
 const ROUNDS: u64 = 10_000;
 
 #[test]
@@ -17,8 +18,12 @@ fn every_decision_is_what_a_plain_reading_of_the_rules_says() {
         let sheet = Sheet::thrown(&mut dice);
         let (user, client) = (dice.pick(USERS), dice.pick(CLIENTS));
         let rules = sheet.rules();
-        let permissions =
-            rules.permissions(user.map(UserName::new).as_ref(), client.map(ClientId::new).as_ref(), &[]);
+        let permissions = rules.permissions(
+            &HOME,
+            user.map(UserName::new).as_ref(),
+            client.map(ClientId::new).as_ref(),
+            &[],
+        );
         let exchange = if dice.one_in(4) { ExchangeName::new("x") } else { ExchangeName::TOPIC };
         let action = dice.pick(&[Action::Publish, Action::Subscribe]);
         let read = |key: &str| sheet.read(action, exchange.as_str(), key, user, client);
@@ -71,7 +76,7 @@ fn many_rules_are_no_way_to_keep_the_broker_busy() {
     };
     let listed = (0..2000).map(rule).collect();
     let rules = Rules { listed, default_allows: false, ..Rules::default() };
-    let permissions = rules.permissions(None, None, &[]);
+    let permissions = rules.permissions(&HOME, None, None, &[]);
     let levels = std::iter::repeat_n([Level::Many, Level::One], 30).flatten().collect();
     // Not decided for all keys at once: then it is decided for each that comes.
     let reach = permissions.reach(Action::Subscribe, &ExchangeName::TOPIC, &KeyPattern::new(levels));
@@ -137,6 +142,7 @@ impl Sheet {
                     .map(|users| users.iter().map(|user| UserName::new(user)).collect()),
                 anonymous: line.anonymous,
                 clients: None,
+                vhosts: Vhosts::Unsaid,
             },
             name: RuleName::At("line".into()),
             code: NOT_AUTHORIZED,

@@ -11,3 +11,4 @@ pub(crate) mod show;
 mod table;
 pub(crate) mod tell;
 pub(crate) mod topology;
+mod vhosts;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::access::AccessControl;
 use model::event::{Event, Farewell};
-use model::name::{Incarnation, NodeId, UserName};
+use model::name::{Incarnation, NodeId, UserName, VhostName};
 use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
 use storage::{Recovered, Store};
@@ -17,7 +17,7 @@ use crate::bans::Bans;
 use crate::client::{Arrival, Client};
 use crate::clock;
 use crate::commands::Commands;
-use crate::core::Core;
+use crate::core::{Core, Cores};
 use crate::definitions::{Definitions, Reach};
 use crate::durable::Durable;
 use crate::inspect::Inspect;
@@ -27,14 +27,17 @@ use crate::numbers::Numbers;
 use crate::parts::Parts;
 use crate::policy::Options;
 use crate::registry::Registry;
-use crate::timers::{Due, Once};
 use crate::vhost::Vhost;
-use crate::{gauge, overdue, plan, recovery, rest, system_topics, wills};
+use crate::vhosts::{Premises, Vhosts};
+use crate::{caretaker, gauge, recovery, rest, wills};
 
 /// The engine. Cloning it clones the handle.
 #[derive(Clone)]
 pub struct Broker {
+    /// The default vhost.
     core: Arc<Core>,
+    cores: Arc<Cores>,
+    vhosts: Vhosts,
 }
 
 impl Broker {
@@ -67,17 +70,41 @@ impl Broker {
             recovery::recover(&parts, &registry, recovered)
         });
         let wills = wills.transpose()?;
-        let core = Arc::new(Core::new(parts, registry, bans, access));
+        let cores = Arc::new(Cores::default());
+        let core = Arc::new(Core::new(parts, registry, bans, access, Arc::downgrade(&cores)));
         for aftermath in wills.into_iter().flatten() {
             wills::settle(&core.parts, aftermath);
         }
-        tokio::spawn(look_after(Arc::clone(&core)));
+        cores.put(Arc::clone(&core));
+        caretaker::employ(&core);
         tokio::spawn(gauge::watch(Arc::downgrade(&core)));
-        let every = core.parts.vhost.options.sys_interval;
-        if !every.is_zero() {
-            tokio::spawn(system_topics::report(Arc::downgrade(&core), every));
-        }
-        Ok(Self { core })
+        let vhosts = Vhosts::new(Arc::clone(&core), Arc::clone(&cores), None, Definitions::default());
+        Ok(Self { core, cores, vhosts })
+    }
+
+    /// The same with a place for the stores of other vhosts; without it, they do not outlive the process. `furniture` is what is
+    /// in a new one from the beginning.
+    #[must_use]
+    pub fn with_vhosts(mut self, premises: Option<Premises>, furniture: Definitions) -> Self {
+        self.vhosts = Vhosts::new(Arc::clone(&self.core), Arc::clone(&self.cores), premises, furniture);
+        self
+    }
+
+    /// The vhosts that there are.
+    pub const fn vhosts(&self) -> &Vhosts {
+        &self.vhosts
+    }
+
+    /// The same broker, as it is seen from that vhost: what it declares, commands and inspects is there. `None`: there is none of
+    /// that name.
+    pub fn within(&self, name: &VhostName) -> Option<Self> {
+        let core = self.cores.get(name)?;
+        Some(Self { core, cores: Arc::clone(&self.cores), vhosts: self.vhosts.clone() })
+    }
+
+    /// Which vhost it is seen from.
+    pub fn vhost(&self) -> &VhostName {
+        &self.core.name
     }
 
     /// Declares what a configuration asks for.
@@ -105,8 +132,8 @@ impl Broker {
 
     /// The rules are others now, or somebody is not let in any more: whoever is in is held against them.
     pub fn revise(&self) {
-        for client in self.core.links().values() {
-            client.mailbox.post(Note::Revise);
+        for core in self.cores.all() {
+            core.links().values().for_each(|client| client.mailbox.post(Note::Revise));
         }
     }
 
@@ -122,7 +149,7 @@ impl Broker {
 
     /// Whether whoever comes from there stays out: to be asked before anything is read.
     pub fn keeps_out(&self, address: IpAddr) -> bool {
-        self.core.bans.keeps_out(address, clock::now())
+        self.core.home().bans.keeps_out(address, clock::now())
     }
 
     /// Whether that user stays out, and why: for those who do not come as clients do.
@@ -131,18 +158,19 @@ impl Broker {
     ///
     /// [`Refusal::Banned`].
     pub fn check_user(&self, user: &UserName) -> Result<(), Refusal> {
-        self.core.bans.check(None, Some(user), clock::now())
+        self.core.home().bans.check(None, Some(user), clock::now())
     }
 
     /// Whoever came from an address that stays out was closed.
     pub fn count_kept_out(&self) {
-        self.core.parts.metrics.refused_banned.increment();
+        self.core.home().parts.metrics.refused_banned.increment();
     }
 
     /// A connection came in.
     pub fn connect(&self, mut about: Arrival) -> Link {
-        let shown = Shown { handshake: about.handshake.take(), certificate: about.certificate.take() };
-        let numbers = &self.core.parts.numbers;
+        let shown =
+            Shown { handshake: about.handshake.take(), certificate: about.certificate.take(), vhost: None };
+        let numbers = &self.core.home().parts.numbers;
         let (id, mailbox) = (numbers.link(), Mailbox::new());
         tracing::debug!(id, address = ?about.address, proto = about.protocol, listener = %about.listener, "link.open");
         let client = Client::new(id, numbers.link_name(id), about, Arc::clone(&mailbox));
@@ -156,52 +184,35 @@ impl Broker {
     /// Says good-bye to every client and waits until they are gone, but no longer than `patience`. Then it is noted how far
     /// each queue was sent.
     pub async fn shutdown(&self, patience: Duration) {
-        self.core.stop();
-        // The task that looks after timers ends.
-        self.core.parts.vhost.timers.wake();
-        for client in self.core.links().values() {
-            client.mailbox.post(Note::News(Event::Closing(Farewell::ShuttingDown)));
+        let all = self.cores.all();
+        for core in &all {
+            core.stop();
+            // The task that looks after timers ends.
+            core.parts.vhost.timers.wake();
+            for client in core.links().values() {
+                client.mailbox.post(Note::News(Event::Closing(Farewell::ShuttingDown)));
+            }
         }
         let end = clock::instant() + patience;
-        while !self.core.links().is_empty() && clock::instant() < end {
+        let is_anybody = || all.iter().any(|core| !core.links().is_empty());
+        while is_anybody() && clock::instant() < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        // Whoever is still there may still be sent something.
-        if self.core.links().is_empty() {
-            rest::note(&self.core.parts);
+        for core in &all {
+            // Whoever is still there may still be sent something.
+            if core.links().is_empty() {
+                rest::note(&core.parts);
+            }
         }
     }
-}
 
-/// Does what is due, until the broker stops.
-async fn look_after(core: Arc<Core>) {
-    let timers = &core.parts.vhost.timers;
-    while !core.is_stopping() {
-        let all = timers.take(clock::instant(), AT_ONCE);
-        if all.is_empty() {
-            timers.wait().await;
-            continue;
-        }
-        for due in all {
-            act(&core, due);
-        }
-        tokio::task::yield_now().await;
+    /// Writes and syncs all that was committed, in all vhosts; what is committed later is dropped. Takes as long as the disk does.
+    pub fn close(&self) {
+        let all = self.cores.all();
+        std::thread::scope(|scope| {
+            for core in &all {
+                scope.spawn(|| core.parts.durable.close());
+            }
+        });
     }
 }
-
-/// Each kind of thing that can be due is done here, and nowhere else.
-fn act(core: &Core, due: Due) {
-    let (parts, registry) = (&core.parts, &core.registry);
-    match due {
-        Due::Expire { client, life } => registry.expire(parts, &client, life, true),
-        Due::Will { client, life } => registry.expire(parts, &client, life, false),
-        Due::Once(Once::Messages(queue)) => overdue::expire_messages(parts, &queue),
-        Due::Once(Once::Retained(exchange)) => overdue::expire_retained(parts, &exchange),
-        Due::Once(Once::Unused(queue)) => overdue::expire_queue(parts, &queue),
-        Due::Once(Once::Absent(queue)) => plan::fetch_again(parts, &queue),
-        Due::Once(Once::Publications) => overdue::forget_publications(parts),
-    }
-}
-
-/// How much that is due is done before others on the same worker have their turn.
-const AT_ONCE: usize = 64;

@@ -8,7 +8,7 @@ use bytestring::ByteString;
 use model::ban::{Subject, network};
 use model::hook::Caller;
 use model::key::KeyPattern;
-use model::name::{ClientId, ConsumerId, ExchangeName, QueueName, ShareName, UserName};
+use model::name::{ClientId, ConsumerId, ExchangeName, QueueName, ShareName, UserName, VhostName};
 use model::personal;
 use model::principal::Handshake;
 use model::qos::Qos;
@@ -153,6 +153,7 @@ impl Client {
             protocol: self.arrival.protocol,
             version: "",
             listener: Arc::clone(&self.arrival.listener),
+            vhost: VhostName::DEFAULT,
             address: self.arrival.address,
             attributes: Vec::new(),
         }

@@ -228,10 +228,10 @@ impl Commands {
         let since = clock::now();
         let until = lasts.map(|lasts| since.plus(lasts));
         let ban = Ban { subject: subject.clone(), until, since, by: Author::Hand, reason: reason.into() };
-        let core = &self.core;
-        core.parts.durable.record(core.bans.put(ban));
-        let kicked = core.kick(&subject);
-        self.lasting(kicked).await
+        let keeper = self.keeper(&subject);
+        keeper.parts.durable.record(keeper.bans.put(ban));
+        let kicked = self.core.kick_everywhere(&subject);
+        lasting(keeper, kicked).await
     }
 
     /// Lets him come in again; `false`: nobody kept him out.
@@ -240,15 +240,23 @@ impl Commands {
     ///
     /// If the store has failed.
     pub async fn unban(&self, subject: &Subject) -> Result<bool, Refusal> {
-        let core = &self.core;
-        let Some(change) = core.bans.take_back(subject) else { return Ok(false) };
-        core.parts.durable.record(change);
-        self.lasting(true).await
+        let keeper = self.keeper(subject);
+        let Some(change) = keeper.bans.take_back(subject) else { return Ok(false) };
+        keeper.parts.durable.record(change);
+        lasting(keeper, true).await
     }
 
     /// Ends the connections of whoever that is; how many. He may come again.
     pub fn kick(&self, subject: &Subject) -> usize {
-        self.core.kick(subject)
+        self.core.kick_everywhere(subject)
+    }
+
+    /// A client id means something in its vhost alone; a user and an address are the whole broker's.
+    fn keeper(&self, subject: &Subject) -> &Core {
+        match subject {
+            Subject::Client(_) => &self.core,
+            Subject::User(_) | Subject::Ip(_) => self.core.home(),
+        }
     }
 
     fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, Refusal> {
@@ -257,15 +265,19 @@ impl Commands {
 
     /// Waits until all that was handed to the journal by now is on disk.
     async fn lasting<T>(&self, answer: T) -> Result<T, Refusal> {
-        let (done, waits) = oneshot::channel();
-        // Whoever asked may have gone: then nobody needs the answer.
-        self.core.parts.durable.commit_then(Changeset::default(), Durability::Disk, move || {
-            let _ = done.send(());
-        });
-        // The store has failed, and the process is about to end.
-        waits.await.map_err(|_| Refusal::ShuttingDown)?;
-        Ok(answer)
+        lasting(&self.core, answer).await
     }
+}
+
+async fn lasting<T>(core: &Core, answer: T) -> Result<T, Refusal> {
+    let (done, waits) = oneshot::channel();
+    // Whoever asked may have gone: then nobody needs the answer.
+    core.parts.durable.commit_then(Changeset::default(), Durability::Disk, move || {
+        let _ = done.send(());
+    });
+    // The store has failed, and the process is about to end; or the vhost was deleted meanwhile.
+    waits.await.map_err(|_| Refusal::ShuttingDown)?;
+    Ok(answer)
 }
 
 /// So many are purged before others have their turn.

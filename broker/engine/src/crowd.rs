@@ -1,6 +1,7 @@
-//! Crowd: how many connections each user has
+//! Crowd: how many connections each user has, and each vhost
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::name::UserName;
@@ -58,9 +59,77 @@ impl Drop for Seat {
     }
 }
 
+/// How many clients are in a vhost, and how many may be.
+#[derive(Debug)]
+pub(crate) struct Room {
+    taken: AtomicU64,
+    most: AtomicU64,
+}
+
+/// A client that is in; it is counted as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Room>);
+
+impl Room {
+    /// For any number.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { taken: AtomicU64::new(0), most: AtomicU64::new(u64::MAX) })
+    }
+
+    /// From now on for so many; those that are in stay.
+    pub(crate) fn set_most(&self, most: u64) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+
+    /// For how many.
+    pub(crate) fn most(&self) -> u64 {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// How many are in.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// One more. `replaces`: it takes the place of another one, which is still counted.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::LimitReached`].
+    pub(crate) fn enter(self: &Arc<Self>, replaces: bool) -> Result<Place, Refusal> {
+        let most = self.most().saturating_add(u64::from(replaces));
+        let one_more = |taken: u64| (taken < most).then_some(taken + 1);
+        let entered = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        match entered {
+            Ok(_) => Ok(Place(Arc::clone(self))),
+            Err(_) => Err(Refusal::LimitReached("connections to this virtual host")),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_vhost_has_as_many_clients_as_it_may_and_one_may_be_replaced() {
+        let room = Room::new();
+        let first = room.enter(false).expect("any number");
+        room.set_most(1);
+        assert!(matches!(room.enter(false), Err(Refusal::LimitReached(_))));
+        let second = room.enter(true).expect("in place of the first");
+        drop(first);
+        assert!(room.enter(false).is_err());
+        drop(second);
+        assert_eq!(room.taken(), 0);
+        assert!(room.enter(false).is_ok());
+    }
 
     #[test]
     fn a_user_has_as_many_connections_as_the_limit_and_may_replace_one() {

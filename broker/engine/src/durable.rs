@@ -27,10 +27,22 @@ impl Durable {
         self.store.as_ref().map(|store| store.statistics())
     }
 
-    /// The disk, and whether the journal waits for room on it.
-    pub(crate) fn disk(&self) -> Option<(Disk, bool)> {
-        let store = self.store.as_ref()?;
-        Some((store.disk().ok()?, store.space().is_blocked()))
+    /// The disk that it is on.
+    pub(crate) fn disk(&self) -> Option<Disk> {
+        self.store.as_ref()?.disk().ok()
+    }
+
+    /// Whether the journal waits for room on the disk.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.space().is_blocked())
+    }
+
+    /// Writes and syncs all that was committed, and gives the directory back. May take its time; what is committed later is
+    /// dropped.
+    pub(crate) fn close(&self) {
+        if let Some(store) = &self.store {
+            store.close();
+        }
     }
 
     /// Whether so much waits for the disk to be well again that publishers should, too.

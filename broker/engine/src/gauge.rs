@@ -2,21 +2,25 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::core::Core;
+use crate::core::{Core, Cores};
 use crate::pressure::{Alarms, DISK, MEMORY, REFUSE, STORE};
 
-/// Looks at disk and memory until the broker is gone.
+/// Looks at disk and memory until the broker is gone. All vhosts are on one disk, and in one memory.
 pub(crate) async fn watch(core: Weak<Core>) {
     let limit = memory_limit_bytes();
     let mut gauge = Gauge { limit, relief: None };
     loop {
         {
-            let Some(core) = core.upgrade() else { return };
+            let Some((core, cores)) =
+                core.upgrade().and_then(|core| Some((Arc::clone(&core), core.cores()?)))
+            else {
+                return;
+            };
             let before = core.pressure.now();
-            let now = gauge.read(&core, before);
+            let now = gauge.read(&core, &cores, before);
             core.pressure.set(now);
             tell(&core, before, now);
             if before.any() || now.any() {
@@ -35,21 +39,23 @@ struct Gauge {
 }
 
 impl Gauge {
-    fn read(&mut self, core: &Core, before: Alarms) -> Alarms {
+    fn read(&mut self, core: &Core, cores: &Cores, before: Alarms) -> Alarms {
+        let all = cores.all();
         let marks = &core.parts.vhost.options.watermarks;
-        let disk = core.parts.durable.disk().is_some_and(|(disk, is_blocked)| {
+        let is_any_blocked = all.iter().any(|core| core.parts.durable.waits_for_room());
+        let disk = core.parts.durable.disk().is_some_and(|disk| {
             let share = disk.total_bytes / 100 * marks.disk_free_percent;
             let mark = marks.disk_free_bytes.min(share);
             // Some more than that, or it would be on and off with every file.
             let mark = if before.has(DISK) { mark + mark / 10 } else { mark };
-            is_blocked || disk.free_bytes < mark
+            is_any_blocked || disk.free_bytes < mark
         });
-        let (hold, refuse) = self.read_memory(core, before);
-        let behind = core.parts.durable.is_behind();
+        let (hold, refuse) = self.read_memory(core, &all, before);
+        let behind = all.iter().any(|core| core.parts.durable.is_behind());
         Alarms::new([(DISK, disk), (STORE, behind), (MEMORY, hold), (REFUSE, refuse)])
     }
 
-    fn read_memory(&mut self, core: &Core, before: Alarms) -> (bool, bool) {
+    fn read_memory(&mut self, core: &Core, all: &[Arc<Core>], before: Alarms) -> (bool, bool) {
         let marks = &core.parts.vhost.options.watermarks;
         let (Some(limit), Some(used)) = (self.limit, memory_used_bytes()) else { return (false, false) };
         let above = |percent: u64, is_on: bool| {
@@ -63,8 +69,8 @@ impl Gauge {
         }
         if before.has(MEMORY) {
             // What is free within the process is not given back to the system at once.
-            let held: u64 =
-                core.parts.vhost.router.queues().iter().map(|queue| queue.stats().ready_bytes).sum();
+            let queues = all.iter().flat_map(|core| core.parts.vhost.router.queues());
+            let held: u64 = queues.map(|queue| queue.stats().ready_bytes).sum();
             if held < used / RELIEVED_PART {
                 self.relief = Some(used + used / RELIEVED_PART);
             }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use model::event::Event;
 use model::hook::{Caller, Hook, News};
 use model::key::{KeyPattern, RoutingKey};
-use model::name::{ConsumerId, ExchangeName, ShareName};
+use model::name::{ConsumerId, ExchangeName, ShareName, VhostName};
 use model::principal::{Handshake, Permissions, Principal};
 use model::refusal::Refusal;
 use model::request::{
@@ -100,8 +100,10 @@ impl Inquiry {
         })
     }
 
-    pub(crate) fn entrance(&self, handshake: Option<Arc<Handshake>>) -> Entrance {
-        Entrance { hook: Arc::clone(&self.hook), caller: (*self.caller).clone(), handshake }
+    /// Into that vhost.
+    pub(crate) fn entrance(&self, vhost: &VhostName, handshake: Option<Arc<Handshake>>) -> Entrance {
+        let caller = Caller { vhost: vhost.clone(), ..(*self.caller).clone() };
+        Entrance { hook: Arc::clone(&self.hook), caller, handshake }
     }
 
     /// The client is in.

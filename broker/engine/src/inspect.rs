@@ -64,10 +64,11 @@ impl Inspect {
         }
     }
 
-    /// How much there is, with at most `queues_max` queues by name: those that hold most, and of those that hold the same,
+    /// How much there is in all vhosts together, with at most `queues_max` queues by name: those that hold most, and of those that hold the same,
     /// nobody's own first. Each queue is looked at, so it is for threads that may take their time.
     pub fn amounts(&self, queues_max: usize) -> Amounts {
-        amounts::amounts(&self.core, queues_max)
+        let all = self.core.cores().map_or_else(|| vec![Arc::clone(&self.core)], |cores| cores.all());
+        amounts::amounts(&all, queues_max)
     }
 
     /// How many messages and bytes a queue may hold of which nothing was said.

@@ -12,7 +12,7 @@ use model::delivery::{Delivery, Outcome};
 use model::durability::Durability;
 use model::event::Event;
 use model::hook::Caller;
-use model::name::ConsumerId;
+use model::name::{ConsumerId, VhostName};
 use model::outbox::{By, Hangup};
 use model::principal::{Handshake, Principal};
 use model::refusal::Refusal;
@@ -25,7 +25,7 @@ use crate::attached::{Attached, Consumers};
 use crate::client::Client;
 use crate::clock;
 use crate::core::Core;
-use crate::crowd::Seat;
+use crate::crowd::{Place, Seat};
 use crate::inquiry::Inquiry;
 use crate::mailbox::{Mailbox, Note};
 use crate::parked::Parked;
@@ -40,6 +40,7 @@ use crate::users::Own;
 use crate::{replay, rights, subscribe, topology};
 
 mod admission;
+mod choice;
 mod held;
 mod hooked;
 mod portions;
@@ -100,6 +101,8 @@ struct Answered {
 pub(crate) struct Shown {
     pub(crate) handshake: Option<Arc<Handshake>>,
     pub(crate) certificate: Option<ByteString>,
+    /// The vhost of the listener it came in by, if that is for one alone.
+    pub(crate) vhost: Option<Box<VhostName>>,
 }
 
 enum State {
@@ -126,6 +129,8 @@ struct Member {
     consumers: Consumers,
     /// Its place among the connections of its user, where they have a limit.
     _seat: Option<Box<Seat>>,
+    /// Its place among the clients of its vhost.
+    _place: Option<Place>,
     /// Whether what comes has to be held against what it may read, since not all of it may be for it.
     narrows: bool,
     /// It is not let in any more, and about to be told.
@@ -152,8 +157,9 @@ struct Turn<'a> {
 impl Link {
     pub(crate) fn new(client: Arc<Client>, core: Arc<Core>, shown: Shown) -> Self {
         let inquiry = core.hook.as_ref().map(|hook| Inquiry::new(Arc::clone(hook), client.to_caller()));
-        core.parts.metrics.connections_opened.increment();
-        core.parts.metrics.connections.increment();
+        let metrics = &core.home().parts.metrics;
+        metrics.connections_opened.increment();
+        metrics.connections.increment();
         Self {
             id: client.link,
             core,
@@ -174,6 +180,15 @@ impl Link {
             removals: Vec::new(),
             judged_by: 0,
         }
+    }
+
+    /// It came in by a listener that is for that vhost alone. To be said before anything is asked.
+    #[must_use]
+    pub fn at(mut self, vhost: Option<&VhostName>) -> Self {
+        if let State::New(shown) = &mut self.state {
+            shown.vhost = vhost.cloned().map(Box::new);
+        }
+        self
     }
 
     /// Its number: no other link of this start of the broker has it.
@@ -516,8 +531,9 @@ impl Drop for Link {
             self.core.pressure.leave(self.id);
         }
         self.core.links().remove(&self.id);
-        self.core.parts.metrics.connections_closed.increment();
-        self.core.parts.metrics.connections.decrement();
+        let metrics = &self.core.home().parts.metrics;
+        metrics.connections_closed.increment();
+        metrics.connections.decrement();
     }
 }
 

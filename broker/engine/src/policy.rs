@@ -1,9 +1,11 @@
 //! Limits and habits.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::grant::Overlapping;
+use model::name::VhostName;
 use model::queue::Overflow;
 use routing::{Pool, Resident};
 
@@ -69,6 +71,10 @@ pub struct Options {
     pub events: bool,
     /// Names that stand for the default namespace, beside `/`.
     pub host_names: Vec<String>,
+    /// Whether a client of MQTT may name its vhost before its user: `vhost:user`.
+    pub vhost_in_user: bool,
+    /// The vhosts of those whom a certificate calls that.
+    pub vhosts_by_certificate: HashMap<String, VhostName>,
 }
 
 impl Default for Options {
@@ -101,6 +107,8 @@ impl Default for Options {
             node: "duetmq".to_owned(),
             events: true,
             host_names: Vec::new(),
+            vhost_in_user: true,
+            vhosts_by_certificate: HashMap::new(),
         }
     }
 }

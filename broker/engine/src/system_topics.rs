@@ -28,7 +28,8 @@ use crate::wills::NOBODY;
 /// Says how the broker is, now and then at every interval, until it is gone.
 pub(crate) async fn report(core: Weak<Core>, every: Duration) {
     let parts_of = || core.upgrade().map(|core| Arc::clone(&core.parts));
-    let Some(mut board) = parts_of().map(|parts| Board::new(&parts, clock::instant())) else { return };
+    let made = core.upgrade().map(|core| Board::new(&core.parts, core.name.is_default(), clock::instant()));
+    let Some(mut board) = made else { return };
     loop {
         let Some(parts) = parts_of() else { return };
         let held = count_held(&parts).await;
@@ -54,10 +55,12 @@ async fn count_held(parts: &Parts) -> QueueStats {
 
 /// What was said last.
 struct Board {
+    /// Whether it is that of the default vhost, which tells of the whole broker as well.
+    is_home: bool,
     level: Durability,
     publisher: Publisher,
     said: HashMap<String, String>,
-    loads: Vec<(&'static str, Load)>,
+    loads: Vec<(Source, Load)>,
     started: Instant,
     started_at: String,
     rounds: u64,
@@ -80,13 +83,15 @@ const LOADS: [Source; 9] = [
 ];
 
 impl Board {
-    fn new(parts: &Parts, now: Instant) -> Self {
+    fn new(parts: &Parts, is_home: bool, now: Instant) -> Self {
         let level = parts.vhost.options.levels.usual();
+        let loads = LOADS.iter().filter(|(name, _)| is_home || !is_of_the_broker(name));
         Self {
+            is_home,
             level: if parts.durable.is_persistent() { level } else { Durability::Memory },
             publisher: Publisher::new(None, None, None, NOBODY, Permissions::everything()),
             said: HashMap::new(),
-            loads: LOADS.map(|(name, _)| (name, Load::default())).into(),
+            loads: loads.map(|source| (*source, Load::default())).collect(),
             started: now,
             started_at: (clock::wall_now().0 / 1000).to_string(),
             rounds: 0,
@@ -98,6 +103,7 @@ impl Board {
     fn say(&mut self, parts: &Arc<Parts>, held: &QueueStats, now: Instant) {
         let mut all = self.standing(now);
         count(parts, held, &mut all);
+        all.retain(|(name, _)| self.is_home || !is_of_the_broker(name));
         self.load(&parts.metrics, now, &mut all);
         let mut wakes = Wakes::default();
         for (name, value) in all {
@@ -121,7 +127,7 @@ impl Board {
 
     fn load(&mut self, metrics: &Metrics, now: Instant, all: &mut Vec<(String, String)>) {
         let since = now.saturating_duration_since(self.last);
-        for ((name, load), (_, value)) in self.loads.iter_mut().zip(LOADS) {
+        for ((name, value), load) in &mut self.loads {
             // Whatever happened before the first round happened while nobody measured.
             load.note(value(metrics), since, self.rounds > 0);
             for (minutes, rate) in load.rates() {
@@ -131,6 +137,13 @@ impl Board {
         self.rounds += 1;
         self.last = now;
     }
+}
+
+/// What is counted at the doors, or is this process's: nobody knows which vhost it is of, so it is said in the default one.
+fn is_of_the_broker(name: &str) -> bool {
+    ["sockets", "messages/received", "messages/sent", "bytes/", "alarm/", "heap/"]
+        .iter()
+        .any(|of_all| name.starts_with(of_all))
 }
 
 /// The numbers that are what they are at this moment.
@@ -209,6 +222,18 @@ const QUEUES_AT_ONCE: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_counted_at_the_doors_is_of_the_broker() {
+        for name in ["bytes/sent", "messages/received", "heap/current", "sockets"] {
+            assert!(is_of_the_broker(name), "{name}");
+        }
+        for name in
+            ["publish/messages/received", "messages/stored", "clients/connected", "publish/bytes/sent"]
+        {
+            assert!(!is_of_the_broker(name), "{name}");
+        }
+    }
 
     #[test]
     fn memory_is_read_in_bytes() {

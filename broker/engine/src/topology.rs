@@ -121,8 +121,10 @@ pub(crate) fn make_queue(
     if let Some(queue) = parts.vhost.router.queue(&options.name) {
         return agree(&queue, &options, named, &owner).map(|()| (queue, false));
     }
-    if owner == Owner::Nobody && parts.vhost.router.common_queues() >= parts.vhost.options.queues_max {
-        return Err(Refusal::LimitReached("queues of all clients ([limits] queues)"));
+    if owner == Owner::Nobody && parts.vhost.is_full_of_queues() {
+        return Err(Refusal::LimitReached(
+            "queues of all clients ([limits] queues, or those of the virtual host)",
+        ));
     }
     let queue = new_queue(parts, options, owner);
     if queue.options().durable {

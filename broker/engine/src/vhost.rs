@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use model::name::ExchangeName;
 use model::time::WallMs;
+use model::vhost::VhostLimits;
 use routing::{Retained, Router};
 
 use crate::clock;
+use crate::crowd::Room;
 use crate::policy::Options;
 use crate::publications::Publications;
 use crate::timers::Timers;
@@ -24,6 +26,10 @@ pub(crate) struct Vhost {
     pub(crate) unroutable: Unroutable,
     /// What the broker says of itself, for those who subscribe later.
     pub(crate) system: Arc<Retained>,
+    /// How many clients may be in at a time.
+    pub(crate) room: Arc<Room>,
+    /// How many queues there may be that are nobody's own, where that is less than anywhere else.
+    queues_max: AtomicU64,
     retained: RwLock<HashMap<ExchangeName, Arc<Retained>>>,
     order: Mutex<()>,
     retaining: Mutex<()>,
@@ -42,6 +48,8 @@ impl Vhost {
             options,
             timers: Timers::new(clock::instant()),
             system: Arc::default(),
+            room: Room::new(),
+            queues_max: AtomicU64::new(u64::MAX),
             retained: RwLock::default(),
             order: Mutex::new(()),
             retaining: Mutex::new(()),
@@ -49,6 +57,28 @@ impl Vhost {
             complained_at: AtomicU64::new(0),
             told_denied_at: AtomicU64::new(0),
         }
+    }
+
+    /// From now on there may be so much in it; what is there stays.
+    pub(crate) fn limit(&self, limits: &VhostLimits) {
+        self.room.set_most(limits.connections_max.unwrap_or(u64::MAX));
+        self.queues_max.store(limits.queues_max.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How much there may be in it.
+    pub(crate) fn limits(&self) -> VhostLimits {
+        let limit = |most: u64| (most < u64::MAX).then_some(most);
+        VhostLimits {
+            connections_max: limit(self.room.most()),
+            queues_max: limit(self.queues_max.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Whether there are as many queues that are nobody's own as there may be.
+    pub(crate) fn is_full_of_queues(&self) -> bool {
+        let most = self.queues_max.load(Ordering::Relaxed);
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(self.options.queues_max);
+        self.router.common_queues() >= most
     }
 
     /// Whether the log is to be told of something that may go wrong with every message: once in a while.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use model::name::VhostName;
 use transport::proxy_protocol::Proxies;
 use transport::sockjs::options::Options as SockJsOptions;
 use transport::tls::{Purpose, Tls};
@@ -50,6 +51,8 @@ pub struct ListenerOptions {
     pub tls: Option<Arc<Tls>>,
     /// The balancers before it, who say for whom they come; `None`: clients come themselves.
     pub proxies: Option<Proxies>,
+    /// The vhost of all who come in there; `None`: it is theirs to choose.
+    pub vhost: Option<VhostName>,
 }
 
 /// What a listener is for.

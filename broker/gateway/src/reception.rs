@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use engine::{Arrival, Broker};
+use model::name::VhostName;
 use model::outbox::Wire;
 use model::principal::Handshake;
 use model::session::Session;
@@ -83,13 +84,14 @@ struct Shown {
 struct Desk {
     house: Arc<House>,
     name: Arc<str>,
+    vhost: Option<VhostName>,
 }
 
 impl Reception {
     /// For that listener.
     pub(crate) fn new(house: Arc<House>, listener: &ListenerOptions) -> Self {
-        let ListenerOptions { name, kind, tls, proxies, .. } = listener;
-        let desk = Arc::new(Desk { house, name: name.as_str().into() });
+        let ListenerOptions { name, kind, tls, proxies, vhost, .. } = listener;
+        let desk = Arc::new(Desk { house, name: name.as_str().into(), vhost: vhost.clone() });
         let site = match kind {
             Kind::Mqtt | Kind::Stomp => Site {
                 routes: Routes { upgrades: Vec::new(), origins: Origins::default() },
@@ -284,7 +286,8 @@ impl Desk {
         let (address, listener) = (Some(peer.address), Arc::clone(&self.name));
         let Shown { handshake, certificate } = shown;
         let certificate = certificate.as_deref().map(Into::into);
-        let link = house.broker.connect(Arrival { address, protocol, listener, handshake, certificate });
+        let arrival = Arrival { address, protocol, listener, handshake, certificate };
+        let link = house.broker.connect(arrival).at(self.vhost.as_ref());
         let complaints = Arc::clone(&house.complaints);
         let identity = Identity::new(link.id(), protocol, peer, Arc::clone(&self.name), complaints);
         let pace = house.rates.pace();

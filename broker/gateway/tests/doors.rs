@@ -284,7 +284,7 @@ fn broker(seen: &Seen) -> (Broker, Arc<Metrics>) {
 }
 
 fn listener(kind: Kind, bind: SocketAddr) -> ListenerOptions {
-    ListenerOptions { name: "test".to_owned(), kind, bind, tls: None, proxies: None }
+    ListenerOptions { name: "test".to_owned(), kind, bind, tls: None, proxies: None, vhost: None }
 }
 
 fn any_port() -> SocketAddr {

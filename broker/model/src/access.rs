@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::author::{Author, Footing};
 use crate::hook::Hook;
-use crate::name::ClientId;
+use crate::name::{ClientId, VhostName};
 use crate::principal::{Credentials, Permissions, Principal};
 use crate::refusal::Refusal;
 
@@ -72,6 +72,11 @@ pub trait AccessControl: Send + Sync {
         client: Option<&ClientId>,
     ) -> Result<Option<Permissions>, Refusal> {
         self.revise(&Principal { user: author.user.clone() }, client, None)
+    }
+
+    /// The same for one vhost: what anybody may do there. `None`: it makes no difference.
+    fn within(self: Arc<Self>, _vhost: &VhostName) -> Option<Arc<dyn AccessControl>> {
+        None
     }
 
     /// Who is to be asked about what those who are in do; the same one whenever this is called. By itself nobody is.

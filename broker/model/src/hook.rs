@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::key::{KeyPattern, RoutingKey};
-use crate::name::{ClientId, ExchangeName, UserName};
+use crate::name::{ClientId, ExchangeName, UserName, VhostName};
 use crate::principal::Handshake;
 use crate::refusal::Refusal;
 use crate::request::{Publish, Subscription};
@@ -59,6 +59,8 @@ pub struct Caller {
     pub version: &'static str,
     /// The listener it came in by.
     pub listener: Arc<str>,
+    /// The vhost it is in.
+    pub vhost: VhostName,
     /// Where it comes from; `None` for a socket of this machine that has no address.
     pub address: Option<SocketAddr>,
     /// What a hook said of it when it came in.

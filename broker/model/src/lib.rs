@@ -30,4 +30,5 @@ pub mod session;
 pub mod shard;
 pub mod stream;
 pub mod time;
+pub mod vhost;
 pub mod wire_cache;

@@ -105,6 +105,30 @@ names! {
     PublisherName;
     /// What a publisher calls one message, so that it is taken in once, however often it is sent.
     PublicationId;
+    /// A namespace: what is in one meets nothing of another.
+    VhostName;
+}
+
+impl VhostName {
+    /// The one that is always there, and where everybody is who asks for none.
+    pub const DEFAULT: Self = Self::known("/");
+
+    /// The longest one, in bytes.
+    pub const BYTES_MAX: usize = 64;
+
+    /// What is wrong with a text that [`Self::parse`] does not take.
+    pub const EXPECTED: &str = "1 to 64 bytes, without control characters";
+
+    /// Reads one; `None`: it is empty, longer than [`Self::BYTES_MAX`], or has control characters.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_name = (1..=Self::BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control);
+        is_name.then(|| Self::new(text))
+    }
+
+    /// Whether it is the one that is always there.
+    pub fn is_default(&self) -> bool {
+        *self == Self::DEFAULT
+    }
 }
 
 impl PublicationId {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use auth::{Place, Rule};
 use model::key::{KeyPattern, Level, RoutingKey};
-use model::name::{ClientId, ExchangeName, UserName};
+use model::name::{ClientId, ExchangeName, UserName, VhostName};
 use model::reach::Reach;
 use model::rights::{Action, Right, Rights};
 use serde_json::json;
@@ -37,7 +37,7 @@ pub fn run(arguments: &AclArgs, around: &Surroundings) -> Result<bool, Failure> 
     let text = if question.json {
         let told = json!({
             "user": asked.user.as_ref().map(UserName::as_str), "client": question.client, "action": question.action, "topic": question.topic,
-            "decision": answer.decision, "rule": answer.rule, "file": file,
+            "vhost": question.vhost, "decision": answer.decision, "rule": answer.rule, "file": file,
         });
         format!("{told}\n")
     } else {
@@ -103,7 +103,8 @@ const READ_BYTES_MAX: u64 = 64 << 10;
 fn answer(question: &AclTestArgs, asked: &Asked, config: &Config) -> Result<Answer, String> {
     let action = Action::parse(&question.action).ok_or("there is no such action")?;
     let client = question.client.as_deref().map(ClientId::new);
-    let rights = config.rules().rights(asked.user.as_ref(), client.as_ref(), &asked.rules);
+    let vhost = VhostName::new(&question.vhost);
+    let rights = config.rules().rights(&vhost, asked.user.as_ref(), client.as_ref(), &asked.rules);
     let Some(topic) = &question.topic else {
         let is_connect = action == Action::Connect;
         return is_connect.then(|| by(rights.of_action(action))).ok_or_else(|| {

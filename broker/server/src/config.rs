@@ -14,6 +14,7 @@ use crate::config::keys::KEYS;
 use crate::config::overrides::Override;
 use crate::config::settings::Section;
 use crate::config::tree::{Node, Table, Value};
+use crate::config::vhosts::Vhosts;
 
 pub use crate::config::origin::{ConfigError, Origin};
 
@@ -38,6 +39,7 @@ pub(crate) mod settings;
 mod tls;
 mod tokens;
 mod tree;
+pub(crate) mod vhosts;
 
 /// Every key with its value: from the arguments, else the environment, else the file, else the default.
 #[derive(Debug, Clone)]
@@ -51,6 +53,7 @@ pub struct Config {
     tokens: Option<JwtOptions>,
     issuer: Option<Issuer>,
     hooks: Vec<HookOptions>,
+    vhosts: Vhosts,
     tls: Vec<gateway::tls::Options>,
     file: Option<PathBuf>,
 }
@@ -130,6 +133,7 @@ impl Config {
                 .map_err(|error| vec![ConfigError::new(&Origin::Default, error.to_string())])?;
             let tokens = tokens.or_else(|| issuer.as_ref().map(Issuer::options));
             let hooks = hooks::hooks(&settings)?;
+            let vhosts = vhosts::vhosts(&settings)?;
             let tls = tls::tls(&settings)?;
             let mqtt = settings.section("mqtt");
             if mqtt.word("redirect") != "never" && mqtt.text("server_reference").is_none() {
@@ -148,6 +152,7 @@ impl Config {
                 tokens,
                 issuer,
                 hooks,
+                vhosts,
                 tls,
                 file,
             })
@@ -213,6 +218,10 @@ impl Config {
 
     pub(crate) fn hooks(&self) -> &[HookOptions] {
         &self.hooks
+    }
+
+    pub(crate) const fn vhosts(&self) -> &Vhosts {
+        &self.vhosts
     }
 
     /// The certificates that listeners show, by their names.

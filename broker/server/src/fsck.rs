@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use storage::{Checked, check};
+use storage::{Checked, StoreError, VhostPlaces, check};
 
 use crate::arguments::FsckArgs;
 use crate::failure::{Code, Failure};
@@ -22,12 +22,20 @@ pub fn run(
         Some(directory) => directory.clone(),
         None => configured()?,
     };
-    let checked = check(&directory, arguments.repair).map_err(|error| failure(&error))?;
-    // Whoever reads it may have seen enough before the end.
-    let _ = io::stdout().write_all(report(&directory, &checked).as_bytes());
-    match (checked.damages.len(), &checked.quarantine) {
-        (0, _) | (_, Some(_)) => Ok(()),
-        (count, None) => Err(Failure::new(
+    let mut left = 0;
+    for store in stores(&directory)? {
+        let checked = match check(&store, arguments.repair) {
+            // A vhost that was made, and never opened.
+            Err(StoreError::NoStore { .. }) if store != directory => continue,
+            checked => checked.map_err(|error| failure(&error))?,
+        };
+        // Whoever reads it may have seen enough before the end.
+        let _ = io::stdout().write_all(report(&store, &checked).as_bytes());
+        left += if checked.quarantine.is_some() { 0 } else { checked.damages.len() };
+    }
+    match left {
+        0 => Ok(()),
+        count => Err(Failure::new(
             Code::Damaged,
             format!(
                 "{count} {} damaged; `duetmq fsck --repair {}` puts aside what is damaged and keeps the rest",
@@ -36,6 +44,14 @@ pub fn run(
             ),
         )),
     }
+}
+
+/// That of the default vhost, and those of all others.
+fn stores(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let places = VhostPlaces::of(directory);
+    let names = places.names().map_err(|error| failure(&error))?;
+    let others = names.iter().map(|name| places.directory(name));
+    Ok(std::iter::once(directory.to_path_buf()).chain(others).collect())
 }
 
 fn report(directory: &Path, checked: &Checked) -> String {

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::config::origin::Origin;
 use crate::config::quantity::parse_threshold;
 use crate::config::settings::Section;
+use crate::config::vhosts::of_listener;
 
 /// Which events are logged, and how.
 pub(crate) fn logging(config: &Config) -> (Levels, Format) {
@@ -139,6 +140,8 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
         node: node.word("name").to_owned(),
         events: config.settings().section("events").truth("enabled"),
         host_names: node.texts("host_names").to_vec(),
+        vhost_in_user: config.settings().section("mqtt").truth("vhost_in_username"),
+        vhosts_by_certificate: config.vhosts().by_certificate.clone(),
     }
 }
 
@@ -251,6 +254,7 @@ pub(crate) fn gateway(config: &Config, certificates: &Certificates) -> gateway::
             bind: bind(section),
             tls,
             proxies,
+            vhost: of_listener(section),
         })
     });
     let limits = config.settings().section("limits");
@@ -432,6 +436,7 @@ mod tests {
             bind: bind.parse().expect("an address"),
             tls: None,
             proxies: None,
+            vhost: None,
         });
         same(&gateway(&config, &Certificates::default()).listeners, &expected.to_vec());
     }

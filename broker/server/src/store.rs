@@ -1,5 +1,6 @@
 //! The store, opened and told to the world what went wrong with it.
 
+use std::path::Path;
 use std::process;
 use std::sync::Arc;
 
@@ -14,23 +15,27 @@ use crate::failure::{Code, Failure, tell};
 /// In words for people, with the code to end with.
 pub(crate) fn open(options: Options) -> Result<(Arc<Store>, Recovered), Failure> {
     let directory = options.directory.clone();
-    let (store, recovered) = Store::open(options, Box::new(end)).map_err(|error| {
-        let mut failure = failure(&error);
-        if matches!(error, StoreError::Damaged { .. }) {
-            let directory = directory.display();
-            failure.text += &format!(
-                "; `duetmq fsck {directory}` names all that is damaged, and `duetmq fsck --repair {directory}` puts it \
-                 aside and keeps the rest"
-            );
-        }
-        failure
-    })?;
+    let opened = Store::open(options, Box::new(end));
+    let (store, recovered) = opened.map_err(|error| open_failure(&directory, &error))?;
     Ok((Arc::new(store), recovered))
+}
+
+/// Why a store was not opened, in words for people; `data_dir`: that of the broker, whose stores are checked together.
+pub(crate) fn open_failure(data_dir: &Path, error: &StoreError) -> Failure {
+    let mut failure = failure(error);
+    if matches!(error, StoreError::Damaged { .. }) {
+        let directory = data_dir.display();
+        failure.text += &format!(
+            "; `duetmq fsck {directory}` names all that is damaged, and `duetmq fsck --repair {directory}` puts it aside and \
+             keeps the rest"
+        );
+    }
+    failure
 }
 
 /// The disk failed while the broker was running: nothing more is acknowledged, and only a new start reads what the disk
 /// really has.
-fn end(error: &StoreError) {
+pub(crate) fn end(error: &StoreError) {
     tell(&format!(
         "disk error: {error}; nothing was acknowledged that is not on disk; start again once the disk is well"
     ));

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::Guard;
-use engine::{Broker, Definitions};
+use engine::{Broker, Definitions, Premises, VhostError};
 use model::name::ExchangeName;
 use model::queue::{ExchangeKind, ExchangeOptions};
-use storage::{Recovered, Store};
+use storage::{Recovered, Store, VhostPlaces};
 use telemetry::Metrics;
 use telemetry::logging::{Dial, Format};
 use tokio::net::UnixListener;
@@ -70,9 +70,14 @@ async fn live(
             return Ok(());
         }
     };
-    let handle = store.as_ref().map(|(store, _)| Arc::clone(store));
-    let broker = build(config, Arc::clone(&guard), store, Arc::clone(&metrics))?;
-    let watched = broker.clone();
+    let broker = tokio::select! {
+        built = build(config, Arc::clone(&guard), store, Arc::clone(&metrics)) => built?,
+        signal = signals.stop() => {
+            tracing::info!(signal, "stop.while_starting");
+            return Ok(());
+        }
+    };
+    let (watched, whole) = (broker.clone(), broker.clone());
     // Before the doors: where they are open, it is there.
     let local = socket(config);
     let Doors { gateway, admins, admin, open } = Doors::open(config, &certificates, broker, metrics)?;
@@ -118,7 +123,7 @@ async fn live(
         () = serving => {}
         () = stopping => {}
     }
-    close(handle).await;
+    close(whole).await;
     tracing::info!("stop.end");
     Ok(())
 }
@@ -147,26 +152,57 @@ async fn open_store(
     }
 }
 
-fn build(
+async fn build(
     config: &Config,
     guard: Arc<Guard>,
     store: Option<(Arc<Store>, Recovered)>,
     metrics: Arc<Metrics>,
 ) -> Result<Broker, Failure> {
+    let premises = options::storage(config, &metrics).map(|storage| Premises {
+        places: VhostPlaces::of(&storage.directory),
+        storage,
+        on_failure: store::end,
+    });
     let broker = Broker::start(options::engine(config), store, guard, metrics).map_err(|refusal| {
         Failure::new(Code::Other, format!("what the store remembers cannot be: {refusal}"))
     })?;
+    let broker = broker.with_vhosts(premises, furniture(config.plain()));
+    broker.vhosts().open_all().await.map_err(|error| vhost_failure(config, &error))?;
+    for (name, limits) in &config.vhosts().all {
+        broker
+            .vhosts()
+            .put(name.clone(), Some(*limits))
+            .await
+            .map_err(|error| vhost_failure(config, &error))?;
+    }
     broker.declare(config.definitions()).map_err(|refusal| {
         Failure::new(Code::Usage, format!("the configuration declares what cannot be: {refusal}"))
     })?;
-    declare_plain(&broker, config.plain())?;
+    for vhost in broker.vhosts().names().iter().filter_map(|name| broker.within(name)) {
+        declare_plain(&vhost, config.plain())?;
+    }
     Ok(broker)
 }
 
-/// The exchange behind plain MQTT topics is there before any client is.
+fn vhost_failure(config: &Config, error: &VhostError) -> Failure {
+    match error {
+        VhostError::Store(error) => store::open_failure(config.data_dir(), error),
+        VhostError::Remembers(..)
+        | VhostError::Default
+        | VhostError::Unknown(_)
+        | VhostError::InUse(_)
+        | VhostError::TooMany
+        | VhostError::ShuttingDown => Failure::new(Code::Other, error.to_string()),
+    }
+}
+
+/// The exchange behind plain MQTT topics is there before any client is, in every vhost.
 fn declare_plain(broker: &Broker, name: ExchangeName) -> Result<(), Failure> {
     let cannot = |why: &str| {
-        let text = format!("routing.mqtt_exchange: exchange {name:?} {why}; name a durable topic exchange");
+        let place =
+            if broker.vhost().is_default() { String::new() } else { format!(" of {:?}", broker.vhost()) };
+        let text =
+            format!("routing.mqtt_exchange: exchange {name:?}{place} {why}; name a durable topic exchange");
         Failure::new(Code::Usage, text)
     };
     if name == ExchangeName::DEFAULT || name.as_str().starts_with('$') {
@@ -181,16 +217,22 @@ fn declare_plain(broker: &Broker, name: ExchangeName) -> Result<(), Failure> {
             kind => Err(cannot(&format!("is a {kind} exchange"))),
         };
     }
+    broker.declare(&furniture(name.clone())).map_err(|refusal| cannot(&format!("does not exist ({refusal})")))
+}
+
+/// What is in a vhost from the beginning: the exchange behind plain MQTT topics.
+fn furniture(plain: ExchangeName) -> Definitions {
+    let is_there = plain == ExchangeName::TOPIC;
     let plain = ExchangeOptions {
-        name: name.clone(),
+        name: plain,
         kind: ExchangeKind::Topic,
         durable: true,
         auto_delete: false,
         internal: false,
         alternate: None,
     };
-    let definitions = Definitions { exchanges: vec![plain], ..Definitions::default() };
-    broker.declare(&definitions).map_err(|refusal| cannot(&format!("does not exist ({refusal})")))
+    let exchanges = if is_there { Vec::new() } else { vec![plain] };
+    Definitions { exchanges, ..Definitions::default() }
 }
 
 /// For people on stderr; where lines are for programs, only there.
@@ -231,10 +273,8 @@ fn announce(config: &Config, format: Format, open: &[Open]) {
 }
 
 /// What was committed is written and synced before this is over.
-async fn close(store: Option<Arc<Store>>) {
-    if let Some(store) = store
-        && let Err(panic) = spawn_blocking(move || store.close()).await
-    {
+async fn close(broker: Broker) {
+    if let Err(panic) = spawn_blocking(move || broker.close()).await {
         tracing::error!(%panic, "store.not_closed");
     }
 }

@@ -25,6 +25,20 @@ pub struct Metric {
     pub value: Value,
 }
 
+impl Metric {
+    /// Adds the same of another list.
+    pub fn join(&mut self, other: &Self) {
+        match (&mut self.value, &other.value) {
+            (Value::Count(sum), Value::Count(more)) | (Value::Level(sum), Value::Level(more)) => {
+                *sum = sum.saturating_add(*more);
+            }
+            (Value::Spread(sum), Value::Spread(more)) => sum.join(more),
+            // One name is of one kind.
+            (Value::Count(_) | Value::Level(_) | Value::Spread(_), _) => {}
+        }
+    }
+}
+
 macro_rules! metrics {
     ($($(#[doc = $doc:literal])* $name:ident: $kind:ident,)*) => {
         /// All that is counted, since the start of the process. Made once by whoever wires the house, then shared.
@@ -67,6 +81,8 @@ metrics! {
     bans_made: Counter,
     /// Clients not let in because their user had as many connections as he may.
     refused_per_user: Counter,
+    /// Clients not let in because there were as many in their vhost as there may be.
+    refused_per_vhost: Counter,
     /// Clients not let in because there were as many sessions as there may be.
     refused_sessions: Counter,
     /// Connections whose TLS handshake took too long.

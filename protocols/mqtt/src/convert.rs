@@ -261,6 +261,7 @@ pub(crate) fn reason(refusal: &Refusal, place: Place) -> Reason {
         | Refusal::BadToken(_)
         | Refusal::Expired { .. }
         | Refusal::Denied { .. }
+        | Refusal::NoVhost(_)
         | Refusal::Internal(_)
         | Refusal::Exclusive(_) => Reason::NotAuthorized,
         Refusal::Forbidden { code, .. } | Refusal::Vetoed { code, .. } => {
@@ -279,7 +280,6 @@ pub(crate) fn reason(refusal: &Refusal, place: Place) -> Reason {
         | Refusal::AtOdds { .. }
         | Refusal::NoStream(_)
         | Refusal::InUse { .. }
-        | Refusal::NoVhost(_)
         | Refusal::Invalid(_) => Reason::ImplementationSpecific,
     };
     if wanted.may_stand_in(place) { wanted } else { Reason::UnspecifiedError }

@@ -230,7 +230,7 @@ impl From<&Refusal> for Fault {
             Refusal::Banned { .. } => ("access_refused", "Ask who runs the broker, or wait until then."),
             Refusal::NoVhost(_) => (
                 "not_found",
-                "Leave out the header host, or let the configuration name it (stomp.host_names).",
+                "Leave out the header host, make that virtual host, or name this broker so (node.host_names).",
             ),
             Refusal::Invalid(_) => ("precondition_failed", "Correct the frame."),
             Refusal::ShuttingDown => ("connection_forced", "Connect again when it is back."),

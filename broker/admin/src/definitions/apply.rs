@@ -2,15 +2,16 @@
 
 use std::collections::HashSet;
 
-use engine::{Broker, Definitions, Objection};
-use model::name::{ExchangeName, QueueName};
+use engine::{Broker, Definitions, Made, Objection};
+use model::name::{ExchangeName, QueueName, VhostName};
 use model::queue::{Binding, BindingOptions, Destination, ExchangeBinding, ExchangeOptions, QueueOptions};
+use model::vhost::VhostLimits;
 use serde_json::{Value, json};
 
-use super::document::{Document, Item};
+use super::document::{Contents, Document, Item};
 
-/// Declares what the document has, as one change. Returns what was made (`dry_run`: would be), what was there, and what is
-/// left out.
+/// Declares what the document has, in each vhost as one change, once all of it can be. Returns what was made (`dry_run`: would be),
+/// what was there, and what is left out.
 ///
 /// # Errors
 ///
@@ -21,33 +22,82 @@ pub(super) async fn apply(
     dry_run: bool,
     strict: bool,
 ) -> Result<Value, Vec<Item>> {
-    if document.is_rabbitmqs {
-        leave_out_loose_ends(broker, &mut document);
+    let vhosts = std::mem::take(&mut document.vhosts).into_iter();
+    let mut all: Vec<Share> = Vec::new();
+    for (name, mut contents) in vhosts {
+        if document.is_rabbitmqs {
+            leave_out_loose_ends(broker.within(&name).as_ref(), &mut contents, &mut document.left_out);
+        }
+        let Contents { limits, exchanges, queues, bindings } = contents;
+        all.push(Share { name, limits, definitions: definitions(exchanges, queues, bindings) });
     }
     let left_out = document.left_out;
-    let definitions = definitions(document.exchanges, document.queues, document.bindings);
-    let commands = broker.commands();
-    let refused = match commands.rehearse(&definitions) {
-        Ok(_) => Vec::new(),
-        Err(objections) => objections.into_iter().map(item).collect(),
-    };
-    let conflicts = [refused, if strict { left_out.clone() } else { Vec::new() }].concat();
+    let mut conflicts = if strict { left_out.clone() } else { Vec::new() };
+    let mut sums = Sums::default();
+    for share in &all {
+        match broker.vhosts().rehearse(&share.name, &share.definitions) {
+            Ok(made) => sums.add(share, made),
+            Err(objections) => conflicts.splice(0..0, objections.into_iter().map(item)).for_each(drop),
+        }
+        sums.vhosts += usize::from(broker.within(&share.name).is_none());
+    }
     if !conflicts.is_empty() {
         return Err(conflicts);
     }
-    let made = if dry_run { commands.rehearse(&definitions) } else { commands.declare(&definitions).await };
-    let made = made.map_err(|objections| objections.into_iter().map(item).collect::<Vec<_>>())?;
-    let bindings = definitions.bindings.len() + definitions.exchange_bindings.len();
+    if !dry_run {
+        sums = Sums { vhosts: sums.vhosts, ..Sums::default() };
+        for share in &all {
+            let made = declare(broker, share).await?;
+            sums.add(share, made);
+        }
+    }
+    let vhosts = all.len() - sums.vhosts;
+    let Sums { made, there, vhosts: new } = sums;
     Ok(json!({
         "dry_run": dry_run,
-        "created": { "exchanges": made.exchanges, "queues": made.queues, "bindings": made.bindings },
-        "there": {
-            "exchanges": definitions.exchanges.len() - made.exchanges,
-            "queues": definitions.queues.len() - made.queues,
-            "bindings": bindings - made.bindings,
-        },
+        "created": { "vhosts": new, "exchanges": made.exchanges, "queues": made.queues, "bindings": made.bindings },
+        "there": { "vhosts": vhosts, "exchanges": there.exchanges, "queues": there.queues, "bindings": there.bindings },
         "left_out": left_out,
     }))
+}
+
+/// What is for one vhost.
+struct Share {
+    name: VhostName,
+    limits: Option<VhostLimits>,
+    definitions: Definitions,
+}
+
+/// How much is made, and how much was there, in all vhosts together.
+#[derive(Default)]
+struct Sums {
+    vhosts: usize,
+    made: Made,
+    there: Made,
+}
+
+impl Sums {
+    fn add(&mut self, share: &Share, made: Made) {
+        let all = &share.definitions;
+        self.made.exchanges += made.exchanges;
+        self.made.queues += made.queues;
+        self.made.bindings += made.bindings;
+        self.there.exchanges += all.exchanges.len() - made.exchanges;
+        self.there.queues += all.queues.len() - made.queues;
+        self.there.bindings += all.bindings.len() + all.exchange_bindings.len() - made.bindings;
+    }
+}
+
+/// In one vhost, which is made if it is not there.
+async fn declare(broker: &Broker, share: &Share) -> Result<Made, Vec<Item>> {
+    let wrong = |reason: String| vec![Item { kind: "vhost", name: share.name.to_string(), reason }];
+    if !share.name.is_default() {
+        let put = broker.vhosts().put(share.name.clone(), share.limits).await;
+        put.map_err(|error| wrong(error.to_string()))?;
+    }
+    let within = broker.within(&share.name).ok_or_else(|| wrong("it was deleted meanwhile".to_owned()))?;
+    let made = within.commands().declare(&share.definitions).await;
+    made.map_err(|objections| objections.into_iter().map(item).collect())
 }
 
 fn item(objection: Objection) -> Item {
@@ -56,17 +106,22 @@ fn item(objection: Objection) -> Item {
 }
 
 /// RabbitMQ exports bindings of internal exchanges and exclusive queues, but not these themselves.
-fn leave_out_loose_ends(broker: &Broker, document: &mut Document) {
-    let inspect = broker.inspect();
-    let exchanges: HashSet<&ExchangeName> = document.exchanges.iter().map(|one| &one.name).collect();
-    let queues: HashSet<&QueueName> = document.queues.iter().map(|one| &one.name).collect();
-    let has_exchange = |name: &ExchangeName| exchanges.contains(name) || inspect.exchange(name).is_some();
-    let mut loose = Vec::new();
-    document.bindings.retain(|binding| {
+fn leave_out_loose_ends(broker: Option<&Broker>, contents: &mut Contents, left_out: &mut Vec<Item>) {
+    let inspect = broker.map(Broker::inspect);
+    let exchanges: HashSet<&ExchangeName> = contents.exchanges.iter().map(|one| &one.name).collect();
+    let queues: HashSet<&QueueName> = contents.queues.iter().map(|one| &one.name).collect();
+    let is_own = |name: &ExchangeName| name.as_str().starts_with("amq.");
+    let has_exchange = |name: &ExchangeName| {
+        let is_there =
+            || inspect.as_ref().map_or_else(|| is_own(name), |inspect| inspect.exchange(name).is_some());
+        exchanges.contains(name) || is_there()
+    };
+    let has_queue = |name: &QueueName| inspect.as_ref().is_some_and(|inspect| inspect.queue(name).is_some());
+    contents.bindings.retain(|binding| {
         let BindingOptions { exchange, to, .. } = binding;
         let (kind, to, is_there) = match to {
             Destination::Queue(name) => {
-                ("queue", name.as_str(), queues.contains(name) || inspect.queue(name).is_some())
+                ("queue", name.as_str(), queues.contains(name) || has_queue(name))
             }
             Destination::Exchange(name) => ("exchange", name.as_str(), has_exchange(name)),
         };
@@ -79,12 +134,9 @@ fn leave_out_loose_ends(broker: &Broker, document: &mut Document) {
         let why = format!(
             "RabbitMQ exported no {kind} {missing:?}, nor is it here (it leaves out {of_what}): declare it, and import again"
         );
-        loose.push((format!("{exchange} -> {to}"), why));
+        left_out.push(Item { kind: "binding", name: format!("{exchange} -> {to}"), reason: why });
         false
     });
-    for (name, why) in loose {
-        document.leave_out("binding", &name, why);
-    }
 }
 
 fn definitions(

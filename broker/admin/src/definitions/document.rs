@@ -1,26 +1,37 @@
 //! A document: what can be honoured of it, and what is left out, item by item
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use engine::Inspect;
-use model::name::{ExchangeName, QueueName};
+use engine::{BindingView, Broker};
+use model::name::{ExchangeName, QueueName, VhostName};
 use model::queue::{BindingOptions, Destination, ExchangeOptions, QueueOptions};
+use model::vhost::VhostLimits;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::shape::{binding, exchange, queue};
+use crate::vhosts::{read_limits, write_limits};
 
 /// A document, read.
 #[derive(Debug, Default)]
 pub(super) struct Document {
-    pub(super) exchanges: Vec<ExchangeOptions>,
-    pub(super) queues: Vec<QueueOptions>,
-    pub(super) bindings: Vec<BindingOptions>,
+    /// What is to be in each vhost; those that it names are there even if nothing is in them.
+    pub(super) vhosts: BTreeMap<VhostName, Contents>,
     /// Whether RabbitMQ wrote it.
     pub(super) is_rabbitmqs: bool,
     /// What cannot be honoured.
     pub(super) left_out: Vec<Item>,
+}
+
+/// What is to be in one vhost.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// How much there may be in it; `None`: the document does not say.
+    pub(super) limits: Option<VhostLimits>,
+    pub(super) exchanges: Vec<ExchangeOptions>,
+    pub(super) queues: Vec<QueueOptions>,
+    pub(super) bindings: Vec<BindingOptions>,
 }
 
 /// One item, and what is to be said of it.
@@ -40,12 +51,13 @@ impl fmt::Display for Item {
     }
 }
 
-/// Reads one. An item that cannot be honoured as a whole is left out as a whole, with all that leads to it.
+/// Reads one. An item that cannot be honoured as a whole is left out as a whole, with all that leads to it. What does not say in
+/// which vhost it is, is in `home`; `only`: what says another one is left out.
 ///
 /// # Errors
 ///
 /// It is no such document at all.
-pub(super) fn read(value: &Value) -> Result<Document, String> {
+pub(super) fn read(value: &Value, home: &VhostName, only: bool) -> Result<Document, String> {
     let all =
         value.as_object().ok_or("definitions are a JSON object, with queues, exchanges and bindings")?;
     let known = |name: &String| LISTS.iter().chain(TOLD).any(|one| one == name);
@@ -55,6 +67,8 @@ pub(super) fn read(value: &Value) -> Result<Document, String> {
     }
     let is_rabbitmqs = ["rabbit_version", "rabbitmq_version"].iter().any(|name| all.contains_key(*name));
     let mut document = Document { is_rabbitmqs, ..Document::default() };
+    let place = |item: &Value| hosted(item, home, only);
+    vhosts(&mut document, all, home, only)?;
     let mut gone = HashSet::new();
     for item in items(all.get("exchanges"), "exchanges")? {
         let name = text(item, "name");
@@ -62,20 +76,22 @@ pub(super) fn read(value: &Value) -> Result<Document, String> {
         if name.is_empty() || name.starts_with("amq.") {
             continue;
         }
-        match hosted(item).and_then(|()| exchange::read(name, item)) {
-            Ok(exchange) => document.exchanges.push(exchange),
+        let read = place(item).and_then(|vhost| Ok((vhost, exchange::read(name, item)?)));
+        match read {
+            Ok((vhost, exchange)) => document.within(vhost).exchanges.push(exchange),
             Err(why) => {
-                gone.insert(("exchange", name));
+                gone.insert(("exchange", place(item).ok(), name));
                 document.leave_out("exchange", name, why);
             }
         }
     }
     for item in items(all.get("queues"), "queues")? {
         let name = text(item, "name");
-        match hosted(item).and_then(|()| queue::read(name, item)) {
-            Ok(queue) => document.queues.push(queue),
+        let read = place(item).and_then(|vhost| Ok((vhost, queue::read(name, item)?)));
+        match read {
+            Ok((vhost, queue)) => document.within(vhost).queues.push(queue),
             Err(why) => {
-                gone.insert(("queue", name));
+                gone.insert(("queue", place(item).ok(), name));
                 document.leave_out("queue", name, why);
             }
         }
@@ -91,12 +107,17 @@ pub(super) fn read(value: &Value) -> Result<Document, String> {
             "exchange" => Ok(Destination::Exchange(ExchangeName::new(destination))),
             other => Err(format!("destination_type is {other:?}: queue or exchange is wanted")),
         };
+        let vhost = place(item);
         let ends = [("exchange", source), (if kind == "queue" { "queue" } else { "exchange" }, destination)];
-        let end = ends.into_iter().find(|end| gone.contains(end));
-        let whole = end.map_or(Ok(()), |(kind, name)| Err(format!("{kind} {name:?} is left out")));
-        let read = hosted(item).and(whole).and(to).and_then(|to| binding::read(source, to, item));
-        match read {
-            Ok(binding) => document.bindings.push(binding),
+        let is_gone =
+            |(kind, name): &(&'static str, &str)| gone.contains(&(*kind, vhost.clone().ok(), *name));
+        let whole = match ends.into_iter().find(is_gone) {
+            Some((kind, name)) => Err(format!("{kind} {name:?} is left out")),
+            None => Ok(()),
+        };
+        let read = whole.and(to).and_then(|to| binding::read(source, to, item));
+        match vhost.and_then(|vhost| Ok((vhost, read?))) {
+            Ok((vhost, binding)) => document.within(vhost).bindings.push(binding),
             Err(why) => document.leave_out("binding", &format!("{source} -> {destination}"), why),
         }
     }
@@ -104,13 +125,40 @@ pub(super) fn read(value: &Value) -> Result<Document, String> {
     Ok(document)
 }
 
-/// What this broker has not, or has in its configuration.
-fn others(document: &mut Document, all: &serde_json::Map<String, Value>) -> Result<(), String> {
+/// The vhosts themselves, and their limits: as we write them, and as RabbitMQ does.
+fn vhosts(
+    document: &mut Document,
+    all: &serde_json::Map<String, Value>,
+    home: &VhostName,
+    only: bool,
+) -> Result<(), String> {
+    let put = |document: &mut Document, item: &Value, field: &str, limits: Option<&Value>| {
+        let name = text(item, field);
+        let limits = limits.filter(|limits| !limits.is_null()).map(read_limits).transpose();
+        match hosted(&json!({ "vhost": name }), home, only).and_then(|vhost| Ok((vhost, limits?))) {
+            Ok((vhost, Some(limits))) if vhost.is_default() && limits != VhostLimits::default() => {
+                document.leave_out("vhost", name, HOME_LIMITS.to_owned());
+            }
+            Ok((vhost, limits)) => {
+                let contents = document.within(vhost);
+                contents.limits = limits.or(contents.limits);
+            }
+            Err(why) => document.leave_out("vhost", name, why),
+        }
+    };
     for item in items(all.get("vhosts"), "vhosts")? {
-        if text(item, "name") != "/" {
-            document.leave_out("vhost", text(item, "name"), ONE_VHOST.to_owned());
+        put(document, item, "name", item.get("limits"));
+    }
+    for item in items(all.get("parameters"), "parameters")? {
+        if text(item, "component") == LIMITS {
+            put(document, item, "vhost", item.get("value"));
         }
     }
+    Ok(())
+}
+
+/// What this broker has not, or has in its configuration.
+fn others(document: &mut Document, all: &serde_json::Map<String, Value>) -> Result<(), String> {
     for (list, kind, name, why) in [
         (
             "users",
@@ -142,11 +190,11 @@ fn others(document: &mut Document, all: &serde_json::Map<String, Value>) -> Resu
     ] {
         for item in items(all.get(list), list)? {
             // What RabbitMQ calls its own cluster is of no use to anybody else.
-            if !["internal_cluster_id", "cluster_name"].contains(&text(item, "name")) {
+            let is_told = ["internal_cluster_id", "cluster_name"].contains(&text(item, "name"));
+            if !is_told && text(item, "component") != LIMITS {
                 // Some parameters are what has another name everywhere else.
                 let why = match text(item, "component") {
                     "operator_policy" => NO_POLICIES,
-                    "vhost-limits" => ONE_VHOST,
                     _ => why,
                 };
                 document.leave_out(kind, text(item, name), why.to_owned());
@@ -157,6 +205,10 @@ fn others(document: &mut Document, all: &serde_json::Map<String, Value>) -> Resu
 }
 
 impl Document {
+    fn within(&mut self, vhost: VhostName) -> &mut Contents {
+        self.vhosts.entry(vhost).or_default()
+    }
+
     pub(super) fn leave_out(&mut self, kind: &'static str, name: &str, reason: String) {
         self.left_out.push(Item { kind, name: name.to_owned(), reason });
     }
@@ -174,51 +226,76 @@ fn text<'a>(item: &'a Value, name: &str) -> &'a str {
     item.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A document of one virtual host does not name it.
-fn hosted(item: &Value) -> Result<(), String> {
-    match item.get("vhost") {
-        None => Ok(()),
-        Some(name) if name == "/" => Ok(()),
-        Some(name) => Err(format!("it is in virtual host {name}: {ONE_VHOST}")),
+/// In which vhost an item is. A document of one vhost does not name it.
+fn hosted(item: &Value, home: &VhostName, only: bool) -> Result<VhostName, String> {
+    let name = match item.get("vhost") {
+        None => return Ok(home.clone()),
+        Some(name) => name.as_str().and_then(VhostName::parse),
+    };
+    match name {
+        Some(name) if only && name != *home => {
+            Err(format!("it is in virtual host {name:?}, and this is {home:?}"))
+        }
+        Some(name) => Ok(name),
+        None => Err(format!("its virtual host cannot be: a name has {}", VhostName::EXPECTED)),
     }
 }
 
-/// All that somebody declared, and nothing that belongs to a session, a connection or the broker itself.
-pub(super) fn write(inspect: &Inspect) -> Value {
-    let is_ours = |name: &str| name.is_empty() || name.starts_with("amq.") || name.starts_with('$');
-    let exchanges: Vec<Value> = inspect
-        .exchanges(None, usize::MAX)
-        .items
-        .iter()
-        .filter(|one| !is_ours(&one.name))
-        .map(exchange::write)
-        .collect();
-    let usual = inspect.usual_limits();
-    let mut bindings: Vec<Value> = inspect.exchange_bindings().iter().map(binding::write).collect();
-    let mut queues = Vec::new();
-    for view in inspect.queues(None, usize::MAX).items {
-        if view.exclusive || view.session_of.is_some() {
-            continue;
-        }
-        bindings.extend(inspect.bindings_of(&QueueName::new(&view.name)).iter().map(binding::write));
-        queues.push(without(without(queue::write(&view, usual), "exclusive"), "durability"));
+/// All that somebody declared in these vhosts, and nothing that belongs to a session, a connection or the broker itself. Where
+/// it is one alone, its items do not name it.
+pub(super) fn write(vhosts: &[Broker], is_whole: bool) -> Value {
+    let (mut exchanges, mut queues, mut bindings) = (Vec::new(), Vec::new(), Vec::new());
+    for broker in vhosts {
+        add(broker, &mut exchanges, &mut queues, &mut bindings);
     }
-    bindings.sort_by_cached_key(ToString::to_string);
-    let bindings: Vec<Value> = bindings.into_iter().map(|one| without(one, "properties_key")).collect();
+    let plain = |all: Vec<Value>| -> Vec<Value> {
+        let plain = |one| if is_whole { one } else { without(one, "vhost") };
+        all.into_iter().map(plain).collect()
+    };
     json!({
         "product_name": "DuetMQ",
         "product_version": env!("CARGO_PKG_VERSION"),
-        "vhosts": [{ "name": "/" }],
+        "vhosts": if is_whole { vhosts.iter().map(named).collect() } else { Vec::new() },
         "users": [],
         "permissions": [],
         "topic_permissions": [],
         "parameters": [],
         "global_parameters": [],
         "policies": [],
-        "exchanges": exchanges,
-        "queues": queues,
-        "bindings": bindings,
+        "exchanges": plain(exchanges),
+        "queues": plain(queues),
+        "bindings": plain(bindings),
     })
+}
+
+fn named(broker: &Broker) -> Value {
+    let mut named = json!({ "name": broker.vhost().as_str() });
+    let limits = broker.vhosts().limits(broker.vhost()).map(|limits| write_limits(&limits));
+    if let (Some(fields), Some(limits)) = (named.as_object_mut(), limits)
+        && limits.as_object().is_some_and(|limits| !limits.is_empty())
+    {
+        fields.insert("limits".to_owned(), limits);
+    }
+    named
+}
+
+fn add(broker: &Broker, exchanges: &mut Vec<Value>, queues: &mut Vec<Value>, bindings: &mut Vec<Value>) {
+    let (inspect, vhost) = (broker.inspect(), broker.vhost());
+    let is_ours = |name: &str| name.is_empty() || name.starts_with("amq.") || name.starts_with('$');
+    let all = inspect.exchanges(None, usize::MAX).items;
+    exchanges.extend(all.iter().filter(|one| !is_ours(&one.name)).map(|one| exchange::write(one, vhost)));
+    let usual = inspect.usual_limits();
+    let binding = |one: &BindingView| binding::write(one, vhost);
+    let mut bound: Vec<Value> = inspect.exchange_bindings().iter().map(binding).collect();
+    for view in inspect.queues(None, usize::MAX).items {
+        if view.exclusive || view.session_of.is_some() {
+            continue;
+        }
+        bound.extend(inspect.bindings_of(&QueueName::new(&view.name)).iter().map(binding));
+        queues.push(without(without(queue::write(&view, vhost, usual), "exclusive"), "durability"));
+    }
+    bound.sort_by_cached_key(ToString::to_string);
+    bindings.extend(bound.into_iter().map(|one| without(one, "properties_key")));
 }
 
 fn without(mut value: Value, field: &str) -> Value {
@@ -229,7 +306,11 @@ fn without(mut value: Value, field: &str) -> Value {
 }
 
 const NO_POLICIES: &str = "there are no policies; give each queue its arguments";
-const ONE_VHOST: &str = "there is one virtual host, \"/\"";
+const HOME_LIMITS: &str =
+    "the limits of \"/\" are in the configuration: limits.connections and limits.queues";
+
+/// What RabbitMQ calls the limits of a vhost among its parameters.
+const LIMITS: &str = "vhost-limits";
 
 /// Lists of items.
 const LISTS: &[&str] = &[

@@ -3,7 +3,7 @@
 use bytestring::ByteString;
 use engine::BindingView;
 use model::key::KeyPattern;
-use model::name::ExchangeName;
+use model::name::{ExchangeName, VhostName};
 use model::queue::{BindingOptions, Destination, HeaderMatch, MatchMode};
 use serde_json::{Map, Value, json};
 
@@ -67,13 +67,13 @@ fn arguments(value: Option<&Value>) -> Result<HeaderMatch, String> {
 }
 
 /// As RabbitMQ shows it.
-pub(crate) fn write(view: &BindingView) -> Value {
+pub(crate) fn write(view: &BindingView, vhost: &VhostName) -> Value {
     let argument = |value: &Option<String>| value.as_deref().map_or(Value::Null, Value::from);
     let arguments: Map<String, Value> =
         view.arguments.iter().map(|(name, value)| (name.clone(), argument(value))).collect();
     json!({
         "source": view.exchange,
-        "vhost": "/",
+        "vhost": vhost.as_str(),
         "destination": view.to,
         "destination_type": view.to_kind,
         "routing_key": view.key,

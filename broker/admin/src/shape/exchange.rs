@@ -1,7 +1,7 @@
 //! Exchanges as JSON
 
 use engine::ExchangeView;
-use model::name::ExchangeName;
+use model::name::{ExchangeName, VhostName};
 use model::queue::{ExchangeKind, ExchangeOptions};
 use serde_json::{Map, Value, json};
 
@@ -35,14 +35,14 @@ pub(crate) fn read(name: &str, body: &Value) -> Result<ExchangeOptions, String> 
 }
 
 /// As RabbitMQ shows it.
-pub(crate) fn write(view: &ExchangeView) -> Value {
+pub(crate) fn write(view: &ExchangeView, vhost: &VhostName) -> Value {
     let mut arguments = Map::new();
     if let Some(alternate) = &view.alternate {
         arguments.insert("alternate-exchange".to_owned(), Value::from(alternate.as_str()));
     }
     json!({
         "name": view.name,
-        "vhost": "/",
+        "vhost": vhost.as_str(),
         "type": view.kind,
         "durable": view.durable,
         "auto_delete": view.auto_delete,

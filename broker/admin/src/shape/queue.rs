@@ -3,7 +3,7 @@
 use engine::QueueView;
 use model::durability::Durability;
 use model::key::RoutingKey;
-use model::name::{ExchangeName, QueueName};
+use model::name::{ExchangeName, QueueName, VhostName};
 use model::queue::{DeadLetter, Overflow, QueueArguments, QueueOptions};
 use model::stream;
 use serde_json::{Map, Value, json};
@@ -127,10 +127,10 @@ fn dead_letter(asked: &mut Fields) -> Result<Option<DeadLetter>, String> {
 }
 
 /// The queue as it was declared. `usual`: how many messages and bytes a queue may hold of which nothing was said.
-pub(crate) fn write(view: &QueueView, usual: (u64, u64)) -> Value {
+pub(crate) fn write(view: &QueueView, vhost: &VhostName, usual: (u64, u64)) -> Value {
     json!({
         "name": view.name,
-        "vhost": "/",
+        "vhost": vhost.as_str(),
         "type": view.kind,
         "durable": view.durable,
         "auto_delete": view.auto_delete,
@@ -244,10 +244,10 @@ mod tests {
             overflow: "reject-publish",
             ..QueueView::default()
         };
-        assert_eq!(write(&view, usual)["arguments"], json!({}));
+        assert_eq!(write(&view, &VhostName::DEFAULT, usual)["arguments"], json!({}));
         let limited = QueueView { max_length_bytes: Some(7), ..view };
         let expected = json!({"x-max-length-bytes": 7, "x-overflow": "reject-publish"});
-        assert_eq!(write(&limited, usual)["arguments"], expected);
+        assert_eq!(write(&limited, &VhostName::DEFAULT, usual)["arguments"], expected);
     }
 
     #[test]

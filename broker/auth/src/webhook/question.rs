@@ -45,6 +45,7 @@ struct Client<'a> {
     transport: &'a str,
     version: &'a str,
     listener: &'a str,
+    vhost: &'a str,
     address: Option<String>,
     attributes: Attributes<'a>,
 }
@@ -119,6 +120,7 @@ impl<'a> Question<'a> {
             transport,
             version: caller.version,
             listener: &caller.listener,
+            vhost: caller.vhost.as_str(),
             address: caller.address.map(|address| address.to_string()),
             attributes: Attributes(caller),
         };

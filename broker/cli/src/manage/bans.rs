@@ -63,6 +63,9 @@ struct Subject {
 
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 struct Common {
+    /// The virtual host whose client id it is; users and addresses are the whole broker's.
+    #[arg(short = 'V', long, default_value = "/", value_name = "VHOST")]
+    vhost: String,
     /// Tell what was done as a JSON object.
     #[arg(long)]
     json: bool,
@@ -100,7 +103,8 @@ async fn ban(args: BanArgs, default: impl FnOnce() -> Result<PathBuf, String>) -
     let BanArgs { subject, lasts, reason, common } = args;
     let (kind, name) = subject.get();
     let body = json!({ kind: name, "for_s": lasts, "reason": reason });
-    let answer = common.broker.place(default)?.ask("POST", "/api/v1/bans", Some(&body)).await?;
+    let path = format!("/api/v1/bans?vhost={}", encoded(&common.vhost));
+    let answer = common.broker.place(default)?.ask("POST", &path, Some(&body)).await?;
     let how_long = lasts.map_or_else(|| "until unban".to_owned(), |seconds| format!("for {seconds} s"));
     let text = format!("{kind} {name:?} is banned {how_long}; {} ended", connections(&answer.value));
     tell(common.json, &answer.value, &text)
@@ -108,7 +112,7 @@ async fn ban(args: BanArgs, default: impl FnOnce() -> Result<PathBuf, String>) -
 
 async fn unban(args: UnbanArgs, default: impl FnOnce() -> Result<PathBuf, String>) -> Result<(), Failure> {
     let (kind, name) = args.subject.get();
-    let path = format!("/api/v1/bans/{kind}/{}", encoded(name));
+    let path = format!("/api/v1/bans/{kind}/{}?vhost={}", encoded(name), encoded(&args.common.vhost));
     let answer = args.common.broker.place(default)?.ask("DELETE", &path, None).await?;
     tell(args.common.json, &answer.value, &format!("{kind} {name:?} may come in again"))
 }
@@ -116,7 +120,8 @@ async fn unban(args: UnbanArgs, default: impl FnOnce() -> Result<PathBuf, String
 async fn kick(args: KickArgs, default: impl FnOnce() -> Result<PathBuf, String>) -> Result<(), Failure> {
     let (kind, name) = args.subject.get();
     let body = json!({ kind: name });
-    let answer = args.common.broker.place(default)?.ask("POST", "/api/v1/kick", Some(&body)).await?;
+    let path = format!("/api/v1/kick?vhost={}", encoded(&args.common.vhost));
+    let answer = args.common.broker.place(default)?.ask("POST", &path, Some(&body)).await?;
     tell(args.common.json, &answer.value, &format!("{kind} {name:?}: {} ended", connections(&answer.value)))
 }
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use super::place::PlaceArgs;
+use super::place::{PlaceArgs, encoded};
 use super::table;
 use super::tell::{end, print};
 use crate::failure::Failure;
@@ -20,6 +20,9 @@ pub struct ExportArgs {
     /// The file; - is standard output.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Of this virtual host alone; otherwise of all of them, each item with the name of its own.
+    #[arg(short = 'V', long, value_name = "VHOST")]
+    vhost: Option<String>,
     /// As one line, and not for people.
     #[arg(long)]
     json: bool,
@@ -35,6 +38,9 @@ pub struct ImportArgs {
     /// The file; - is standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Into this virtual host, where the file does not name one; what names another one is left out.
+    #[arg(short = 'V', long, value_name = "VHOST")]
+    vhost: Option<String>,
     /// Only tell what would be done.
     #[arg(long)]
     dry_run: bool,
@@ -60,7 +66,7 @@ pub async fn run_import(args: ImportArgs, default: impl FnOnce() -> Result<PathB
 }
 
 async fn export(args: ExportArgs, default: impl FnOnce() -> Result<PathBuf, String>) -> Result<(), Failure> {
-    let value = args.broker.place(default)?.get("/api/definitions").await?;
+    let value = args.broker.place(default)?.get(&path(args.vhost.as_deref())).await?;
     let text = if args.json { value.to_string() } else { format!("{value:#}") } + "\n";
     if args.file.as_os_str() == "-" {
         return print(&text);
@@ -87,18 +93,20 @@ async fn import(args: ImportArgs, default: impl FnOnce() -> Result<PathBuf, Stri
     }
     let document: Value = serde_json::from_slice(&bytes)
         .map_err(|error| Failure::usage(format!("{name}: no JSON: {error}")))?;
-    let path = format!("/api/definitions?dry_run={}&strict={}", args.dry_run, args.strict);
+    let path = path(args.vhost.as_deref());
+    let path = format!("{path}?dry_run={}&strict={}", args.dry_run, args.strict);
     let report = args.broker.place(default)?.ask("POST", &path, Some(&document)).await?.value;
     if args.json {
         return print(&format!("{report}\n"));
     }
     let count = |when: &str, what: &str| report.pointer(&format!("/{when}/{what}")).and_then(Value::as_u64);
     let line = |when: &str| {
-        let parts: Vec<String> = ["exchanges", "queues", "bindings"]
+        let parts = ["vhosts", "exchanges", "queues", "bindings"]
             .iter()
-            .map(|what| format!("{} {what}", count(when, what).unwrap_or_default()))
-            .collect();
-        parts.join(", ")
+            .map(|what| (what, count(when, what).unwrap_or_default()))
+            // Most brokers have one, and that is always there.
+            .filter(|(what, count)| **what != "vhosts" || (when == "created" && *count > 0));
+        parts.map(|(what, count)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
     };
     let verb = if args.dry_run { "would make" } else { "made" };
     print(&format!("{verb} {}; there already: {}\n", line("created"), line("there")))?;
@@ -111,12 +119,18 @@ async fn import(args: ImportArgs, default: impl FnOnce() -> Result<PathBuf, Stri
     Ok(())
 }
 
+fn path(vhost: Option<&str>) -> String {
+    vhost
+        .map_or_else(|| "/api/definitions".to_owned(), |vhost| format!("/api/definitions/{}", encoded(vhost)))
+}
+
 /// What the broker takes.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 const EXPORT_EXAMPLES: &str = "\
 Examples:
   duetmq export definitions.json
+  duetmq export shop.json --vhost shop
   duetmq export - --admin http://127.0.0.1:15672 --user alice | jq .queues
 
 Queues that belong to a session or a connection, and messages, are not among it.
@@ -129,7 +143,7 @@ Examples:
   duetmq import definitions.json --dry-run
   duetmq import definitions.json
 
-Users, permissions, policies, parameters, other virtual hosts, quorum queues and streams are left out and named on
+Users, permissions, policies, parameters and quorum queues are left out and named on
 standard error, each with all that leads to it; with --strict, nothing is done then.
 
 Exit codes: 0 done, 1 failed, 2 usage, or something contradicts what is there, 5 refused, 7 no answer in time.";

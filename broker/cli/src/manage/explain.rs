@@ -48,6 +48,9 @@ struct PubArgs {
     /// The client id of the client that would publish it.
     #[arg(long, value_name = "ID")]
     client: Option<String>,
+    /// The virtual host.
+    #[arg(short = 'V', long, default_value = "/", value_name = "VHOST")]
+    vhost: String,
     /// As a JSON object.
     #[arg(long)]
     json: bool,
@@ -73,6 +76,9 @@ struct SubArgs {
     /// The client id of the client that would subscribe.
     #[arg(long, value_name = "ID")]
     client: Option<String>,
+    /// The virtual host.
+    #[arg(short = 'V', long, default_value = "/", value_name = "VHOST")]
+    vhost: String,
     /// As a JSON object.
     #[arg(long)]
     json: bool,
@@ -101,7 +107,7 @@ async fn publication(
     default: impl FnOnce() -> Result<PathBuf, String>,
 ) -> Result<(), Failure> {
     let others = [("content_type", &args.content_type), ("user", &args.by), ("client", &args.client)];
-    let query = query(&args.destination, args.protocol, &args.properties, &others);
+    let query = query(&args.destination, args.protocol, &args.vhost, &args.properties, &others);
     let told = args.broker.place(default)?.get(&format!("/api/v1/explain/pub?{query}")).await?;
     if args.json { print(&format!("{told}\n")) } else { print(&tree(&args.destination, &told)) }
 }
@@ -111,7 +117,7 @@ async fn subscription(
     default: impl FnOnce() -> Result<PathBuf, String>,
 ) -> Result<(), Failure> {
     let others = [("user", &args.by), ("client", &args.client)];
-    let query = query(&args.destination, args.protocol, &args.properties, &others);
+    let query = query(&args.destination, args.protocol, &args.vhost, &args.properties, &others);
     let told = args.broker.place(default)?.get(&format!("/api/v1/explain/sub?{query}")).await?;
     if args.json { print(&format!("{told}\n")) } else { print(&foreseen(&args.destination, &told)) }
 }
@@ -119,6 +125,7 @@ async fn subscription(
 fn query(
     destination: &str,
     protocol: Protocol,
+    vhost: &str,
     headers: &[String],
     others: &[(&str, &Option<String>)],
 ) -> String {
@@ -126,7 +133,8 @@ fn query(
         Protocol::Mqtt => "mqtt",
         Protocol::Stomp => "stomp",
     };
-    let mut query = format!("protocol={protocol}&destination={}", encoded(destination));
+    let mut query =
+        format!("protocol={protocol}&vhost={}&destination={}", encoded(vhost), encoded(destination));
     let headers = headers.iter().map(|pair| ("header", pair));
     let others = others.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?)));
     for (name, value) in headers.chain(others) {

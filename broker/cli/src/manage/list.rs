@@ -12,7 +12,7 @@ use super::table;
 use super::tell::{end, print};
 use crate::failure::Failure;
 
-/// List who is there, who listens to what, who is banned, and which exchanges, queues and bindings there are, on a broker that runs.
+/// List who is there, who listens to what, who is banned, and which virtual hosts, exchanges, queues and bindings there are, on a broker that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = LIST_EXAMPLES)]
 pub struct ListArgs {
@@ -25,6 +25,9 @@ pub struct ListArgs {
     /// Of subscriptions, only those that hear what is sent there: an MQTT topic (chat/room/5), $queue/NAME, $user/NAME/…
     #[arg(short = 't', long = "to", value_name = "TOPIC")]
     destination: Option<String>,
+    /// The virtual host.
+    #[arg(short = 'V', long, default_value = "/", value_name = "VHOST")]
+    vhost: String,
     /// Each as a JSON object, one a line.
     #[arg(long)]
     json: bool,
@@ -49,6 +52,8 @@ enum What {
     Bindings,
     /// Who stays out, until when, and why.
     Bans,
+    /// Virtual hosts, with how much there is in each.
+    Vhosts,
     /// The last messages that no queue took, and why (routing.unroutable_keep), the newest first; over HTTP GET /api/v1/unroutable.
     Unroutable,
 }
@@ -60,6 +65,7 @@ pub async fn run_list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, 
 }
 
 async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>) -> Result<(), Failure> {
+    let vhost = encoded(&args.vhost);
     let (path, columns) = match (args.what, &args.destination) {
         (What::Sessions, None) => ("/api/v1/sessions".to_owned(), table::SESSIONS),
         (What::Users, None) => ("/api/v1/users".to_owned(), table::USERS),
@@ -69,9 +75,10 @@ async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>)
         (What::Subscriptions, Some(topic)) => {
             (format!("/api/v1/destinations/{}/subscribers", encoded(topic)), table::SUBSCRIPTIONS)
         }
-        (What::Exchanges, None) => ("/api/exchanges".to_owned(), table::EXCHANGES),
-        (What::Queues, None) => ("/api/queues".to_owned(), table::QUEUES),
-        (What::Bindings, None) => ("/api/bindings".to_owned(), table::BINDINGS),
+        (What::Exchanges, None) => (format!("/api/exchanges/{vhost}"), table::EXCHANGES),
+        (What::Queues, None) => (format!("/api/queues/{vhost}"), table::QUEUES),
+        (What::Bindings, None) => (format!("/api/bindings/{vhost}"), table::BINDINGS),
+        (What::Vhosts, None) => ("/api/vhosts".to_owned(), table::VHOSTS),
         (
             What::Sessions
             | What::Users
@@ -79,6 +86,7 @@ async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>)
             | What::Queues
             | What::Bindings
             | What::Bans
+            | What::Vhosts
             | What::Unroutable,
             Some(_),
         ) => {
@@ -97,9 +105,9 @@ async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>)
     };
     match args.what {
         What::Sessions | What::Users | What::Subscriptions | What::Bans | What::Unroutable => {
-            own(&place, &path, &args.wheres, show).await?
+            own(&place, &format!("{path}?vhost={vhost}"), &args.wheres, show).await?
         }
-        What::Exchanges | What::Queues | What::Bindings => {
+        What::Exchanges | What::Queues | What::Bindings | What::Vhosts => {
             numbered(&place, &path, &args.wheres, show).await?
         }
     }
@@ -117,7 +125,7 @@ async fn own(
         wheres.iter().map(|(name, value)| format!("&{}={}", encoded(name), encoded(value))).collect();
     let mut behind = String::new();
     loop {
-        let page = place.get(&format!("{path}?limit={PAGE}{behind}{wheres}")).await?;
+        let page = place.get(&format!("{path}&limit={PAGE}{behind}{wheres}")).await?;
         show(items(&page)?)?;
         match page.get("next").and_then(Value::as_str) {
             Some(next) => behind = format!("&after={}", encoded(next)),
@@ -189,6 +197,8 @@ Examples:
   duetmq list bans                            who stays out, until when, and why
   duetmq list unroutable                      what no queue took of late, and why
   duetmq list queues --where durable=true     what waits, and who takes
+  duetmq list queues --vhost shop             the same in another virtual host
+  duetmq list vhosts                          which there are, and how much is in each
   duetmq list users --json -d /var/lib/duetmq
   duetmq list sessions --admin http://127.0.0.1:15672 --user alice    with DUETMQ_PASSWORD in the environment
 

@@ -11,7 +11,7 @@ use super::table;
 use super::tell::{end, print};
 use crate::failure::Failure;
 
-/// Show one exchange, queue or session with all that is known of it, or how much there is of everything.
+/// Show one exchange, queue, session or virtual host with all that is known of it, or how much there is of everything.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ShowArgs {
@@ -19,7 +19,7 @@ pub struct ShowArgs {
     #[arg(value_enum)]
     what: What,
     /// Its name.
-    #[arg(value_name = "NAME", required_if_eq_any([("what", "exchange"), ("what", "queue"), ("what", "session")]))]
+    #[arg(value_name = "NAME", required_if_eq_any([("what", "exchange"), ("what", "queue"), ("what", "session"), ("what", "vhost")]))]
     name: Option<String>,
     /// The virtual host.
     #[arg(short = 'V', long, default_value = "/", value_name = "VHOST")]
@@ -40,6 +40,8 @@ enum What {
     Queue,
     /// A session, with its subscriptions.
     Session,
+    /// A virtual host, with how much there is in it.
+    Vhost,
     /// How many there are of everything.
     Overview,
 }
@@ -55,11 +57,12 @@ async fn show(args: ShowArgs, default: impl FnOnce() -> Result<PathBuf, String>)
     let path = match args.what {
         What::Exchange => format!("/api/exchanges/{vhost}/{name}"),
         What::Queue => format!("/api/queues/{vhost}/{name}"),
-        What::Session => format!("/api/v1/sessions/{name}"),
+        What::Session => format!("/api/v1/sessions/{name}?vhost={vhost}"),
+        What::Vhost => format!("/api/vhosts/{name}"),
         What::Overview if args.name.is_some() => {
             return Err(Failure::usage("there is one overview: duetmq show overview"));
         }
-        What::Overview => "/api/v1/overview".to_owned(),
+        What::Overview => format!("/api/v1/overview?vhost={vhost}"),
     };
     let value = args.broker.place(default)?.get(&path).await?;
     if args.json { print(&format!("{value}\n")) } else { print(&(fields("", &value).join("\n") + "\n")) }

@@ -119,6 +119,17 @@ pub(crate) const BINDINGS: &[Column] = &[
     ("ARGUMENTS", |item| text(item, "arguments")),
 ];
 
+/// Of virtual hosts.
+pub(crate) const VHOSTS: &[Column] = &[
+    ("NAME", |item| text(item, "name")),
+    ("CONNECTIONS", |item| text(item, "connections")),
+    ("SESSIONS", |item| text(item, "sessions")),
+    ("QUEUES", |item| text(item, "queues")),
+    ("MESSAGES", |item| text(item, "messages")),
+    ("RETAINED", |item| text(item, "retained")),
+    ("LIMITS", |item| text(item, "limits")),
+];
+
 /// Lines: the headings, and one for each item.
 pub(crate) fn lines(columns: &[Column], items: &[Value]) -> Vec<String> {
     let headings = columns.iter().map(|(heading, _)| (*heading).to_owned()).collect();

@@ -10,9 +10,10 @@ use super::arguments::ArgumentArgs;
 use super::ask::{Answer, Place};
 use super::place::{PlaceArgs, encoded};
 use super::tell::{end, print};
+use super::vhosts::{self, DeleteVhostArgs, VhostArgs};
 use crate::failure::{Code, Failure};
 
-/// Declare an exchange, a queue or a binding; what exists and is the same stays as it is.
+/// Declare an exchange, a queue, a binding or a virtual host; what exists and is the same stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = DECLARE_EXAMPLES)]
 pub struct DeclareArgs {
@@ -28,9 +29,11 @@ enum Declare {
     Queue(QueueArgs),
     /// A binding: the same as `duetmq bind`.
     Binding(BindArgs),
+    /// A virtual host.
+    Vhost(VhostArgs),
 }
 
-/// Delete an exchange, a queue or a binding.
+/// Delete an exchange, a queue, a binding or a virtual host.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = DELETE_EXAMPLES)]
 pub struct DeleteArgs {
@@ -46,6 +49,8 @@ enum Delete {
     Queue(DeleteQueueArgs),
     /// A binding: the same as `duetmq unbind`.
     Binding(BindArgs),
+    /// A virtual host, with all that is in it.
+    Vhost(DeleteVhostArgs),
 }
 
 /// What an exchange, a queue or a binding is part of, and how it is told.
@@ -204,6 +209,7 @@ pub async fn run_declare(args: DeclareArgs, default: impl FnOnce() -> Result<Pat
         Declare::Exchange(args) => declare_exchange(args, default).await,
         Declare::Queue(args) => declare_queue(args, default).await,
         Declare::Binding(args) => bind(args, default).await,
+        Declare::Vhost(args) => vhosts::declare(args, default).await,
     })
 }
 
@@ -224,6 +230,7 @@ pub async fn run_delete(args: DeleteArgs, default: impl FnOnce() -> Result<PathB
             delete("queue", &args.name, &query, args.idempotently, args.common, default).await
         }
         Delete::Binding(args) => unbind(args, default).await,
+        Delete::Vhost(args) => vhosts::delete(args, default).await,
     })
 }
 
@@ -428,6 +435,8 @@ Examples:
   duetmq declare exchange chat --type topic
   duetmq declare exchange audit --type fanout --durable false --auto-delete
   duetmq declare binding --source chat --destination jobs --routing-key 'room.*'
+  duetmq declare vhost shop --max-connections 1000
+  duetmq declare queue jobs --vhost shop
   duetmq declare queue jobs --admin http://127.0.0.1:15672 --user alice
 
 Exit codes: 0 declared, or there and the same; 1 failed, 2 usage, or there and different, 5 refused, 6 not found, 7 no answer in time.";
@@ -437,6 +446,7 @@ Examples:
   duetmq delete queue jobs --if-empty --if-unused
   duetmq delete exchange chat --idempotently
   duetmq delete binding chat jobs --routing-key 'room.*'
+  duetmq delete vhost shop --force
 
 Exit codes: 0 deleted, 1 failed, 2 usage, or in use, 5 refused, 6 not found, 7 no answer in time.";
 
@@ -489,6 +499,8 @@ mod tests {
             "unbind x y --destination-type exchange --key #",
             "purge q",
             "purge queue --name q -d dir",
+            "declare vhost shop --max-connections 100 --max-queues 5 --json",
+            "delete vhost shop --force",
         ] {
             let parsed = Line::try_parse_from(["duetmq"].into_iter().chain(line.split(' ')));
             assert!(parsed.is_ok(), "{line}: {parsed:?}");
@@ -497,7 +509,8 @@ mod tests {
             "declare",
             "declare queue",
             "declare queue a --name b",
-            "declare vhost x",
+            "declare vhost",
+            "delete vhost x --idempotently",
             "declare queue a --durable maybe",
             "bind x",
             "bind --destination q",

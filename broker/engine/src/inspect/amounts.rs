@@ -18,6 +18,8 @@ pub struct Amounts {
     pub stored: Vec<Metric>,
     /// Connections by protocol and by what carries them.
     pub connections: BTreeMap<(&'static str, &'static str), u64>,
+    /// Vhosts by name, and how many clients are in each.
+    pub vhosts: Vec<(String, u64)>,
     /// Sessions whose clients are there.
     pub sessions_connected: u64,
     /// Sessions whose clients are away.
@@ -43,6 +45,8 @@ pub struct Amounts {
 /// What a queue holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
+    /// The vhost it is in.
+    pub vhost: String,
     /// Its name.
     pub queue: String,
     /// How much.
@@ -50,48 +54,64 @@ pub struct Held {
 }
 
 /// See [`super::Inspect::amounts`].
-pub(super) fn amounts(core: &Core, queues_max: usize) -> Amounts {
-    let parts = &core.parts;
-    let vhost = &parts.vhost;
-    let queues = vhost.router.queues();
-    let mut amounts = Amounts {
-        counted: parts.metrics.list(),
-        stored: parts.durable.statistics().map(stored).unwrap_or_default(),
-        exchanges: vhost.router.exchanges().len() as u64,
-        queues: queues.len() as u64,
-        ..Amounts::default()
-    };
-    let bindings = vhost.router.binding_counts();
-    (amounts.bindings, amounts.bindings_shared) = (bindings.all as u64, bindings.shared as u64);
-    (amounts.retained, amounts.retained_bytes) = vhost.retained_size();
-    for client in core.links().values() {
-        *amounts.connections.entry(client.protocol()).or_default() += 1;
+pub(super) fn amounts(cores: &[Arc<Core>], queues_max: usize) -> Amounts {
+    let mut amounts = Amounts::default();
+    let mut held = Vec::new();
+    for core in cores {
+        add(core, &mut amounts);
+        let queues = core.parts.vhost.router.queues();
+        held.extend(queues.into_iter().map(|queue| (core, queue.stats(), queue)));
     }
-    let connected = parts.metrics.clients.value();
-    amounts.sessions_connected = connected.saturating_sub(parts.metrics.clients_without_session.value());
-    amounts.sessions_away = parts.metrics.sessions.value().saturating_sub(amounts.sessions_connected);
-    let looked = |queue: Arc<Queue>| {
-        let stats = queue.stats();
-        (queue, stats)
-    };
-    let held: Vec<(Arc<Queue>, QueueStats)> = queues.into_iter().map(looked).collect();
-    for (_, stats) in &held {
+    for (_, stats, _) in &held {
         amounts.held.ready += stats.ready;
         amounts.held.unacked += stats.unacked;
         amounts.held.ready_bytes += stats.ready_bytes;
         amounts.held.consumers += stats.consumers;
     }
+    amounts.queues = held.len() as u64;
     amounts.fullest = fullest(held, queues_max);
     amounts
 }
 
-fn fullest(mut held: Vec<(Arc<Queue>, QueueStats)>, max: usize) -> Vec<Held> {
-    let order = |(a, holds_a): &(Arc<Queue>, QueueStats), (b, holds_b): &(Arc<Queue>, QueueStats)| {
+fn add(core: &Core, amounts: &mut Amounts) {
+    let (parts, vhost) = (&core.parts, &core.parts.vhost);
+    join(&mut amounts.counted, parts.metrics.list());
+    join(&mut amounts.stored, parts.durable.statistics().map(stored).unwrap_or_default());
+    amounts.exchanges += vhost.router.exchanges().len() as u64;
+    let bindings = vhost.router.binding_counts();
+    amounts.bindings += bindings.all as u64;
+    amounts.bindings_shared += bindings.shared as u64;
+    let (retained, retained_bytes) = vhost.retained_size();
+    amounts.retained += retained;
+    amounts.retained_bytes += retained_bytes;
+    amounts.vhosts.push((core.name.to_string(), vhost.room.taken()));
+    for client in core.links().values() {
+        *amounts.connections.entry(client.protocol()).or_default() += 1;
+    }
+    let without_session = parts.metrics.clients_without_session.value();
+    let connected = parts.metrics.clients.value().saturating_sub(without_session);
+    amounts.sessions_connected += connected;
+    amounts.sessions_away += parts.metrics.sessions.value().saturating_sub(connected);
+}
+
+/// Each vhost counts the same things, in the same order.
+fn join(sums: &mut Vec<Metric>, more: Vec<Metric>) {
+    if sums.is_empty() {
+        *sums = more;
+    } else {
+        sums.iter_mut().zip(&more).for_each(|(sum, more)| sum.join(more));
+    }
+}
+
+fn fullest(mut held: Vec<(&Arc<Core>, QueueStats, Arc<Queue>)>, max: usize) -> Vec<Held> {
+    type One<'a> = (&'a Arc<Core>, QueueStats, Arc<Queue>);
+    let order = |(core_a, holds_a, a): &One<'_>, (core_b, holds_b, b): &One<'_>| {
         let messages = |stats: &QueueStats| Reverse(stats.ready + stats.unacked);
         let is_own = |queue: &Queue| *queue.owner() != Owner::Nobody;
-        (messages(holds_a), is_own(a), &a.options().name).cmp(&(
+        (messages(holds_a), is_own(a), &core_a.name, &a.options().name).cmp(&(
             messages(holds_b),
             is_own(b),
+            &core_b.name,
             &b.options().name,
         ))
     };
@@ -100,7 +120,13 @@ fn fullest(mut held: Vec<(Arc<Queue>, QueueStats)>, max: usize) -> Vec<Held> {
         held.truncate(max);
     }
     held.sort_unstable_by(order);
-    held.into_iter().map(|(queue, stats)| Held { queue: queue.options().name.to_string(), stats }).collect()
+    let held = held.into_iter();
+    held.map(|(core, stats, queue)| Held {
+        vhost: core.name.to_string(),
+        queue: queue.options().name.to_string(),
+        stats,
+    })
+    .collect()
 }
 
 fn stored(statistics: &storage::Statistics) -> Vec<Metric> {

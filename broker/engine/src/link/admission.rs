@@ -19,7 +19,7 @@ use super::{Answered, Link, Member, Renewal, Shown, State, Turn};
 use crate::attached::Consumers;
 use crate::client::Present;
 use crate::clock;
-use crate::crowd::Seat;
+use crate::crowd::{Place, Seat};
 use crate::inquiry::Entrance;
 use crate::presence::Cause;
 use crate::publish::{Publisher, Remembered};
@@ -30,7 +30,8 @@ use crate::{rights, wills};
 impl Link {
     pub(super) fn admit(&mut self, mut open: Box<Open>) {
         let State::New(shown) = &mut self.state else { return };
-        let Shown { handshake, certificate } = std::mem::take(shown);
+        let Shown { handshake, certificate, vhost } = std::mem::take(shown);
+        self.choose(&mut open, vhost.as_deref(), certificate.as_deref());
         open.credentials.handshake = handshake;
         open.credentials.certificate = certificate;
         let access = Arc::clone(&self.core.access);
@@ -72,7 +73,7 @@ impl Link {
         if let Identity::Session { client, .. } = &mut open.identity {
             client.get_or_insert_with(|| self.made_up());
         }
-        Some(inquiry.entrance(open.credentials.handshake.clone()))
+        Some(inquiry.entrance(&self.core.name, open.credentials.handshake.clone()))
     }
 
     /// A client that is in shows anew who it is. Meanwhile all goes on as before.
@@ -124,7 +125,11 @@ impl Link {
         let entered = match (answered.verdict, answered.exchange) {
             (Ok(Step::Proven { principal, permissions, data }), _) => {
                 let name = remembered_as(&principal, &open.credentials);
-                self.enter(*open, Known { principal, permissions, name, proof: data, seat: None }, &mut turn)
+                self.enter(
+                    *open,
+                    Known { principal, permissions, name, proof: data, seat: None, place: None },
+                    &mut turn,
+                )
             }
             (Ok(Step::Challenge(data)), Some(exchange)) => {
                 self.state = State::Challenged(open, exchange);
@@ -158,13 +163,13 @@ impl Link {
         }
         // MQTT 3.x has no acknowledgement that says no.
         self.says_no = !open.version.starts_with('3');
-        if let Some(name) =
-            open.vhost.filter(|name| name != "/" && !parts.vhost.options.host_names.contains(name))
-        {
+        // It was not to be had: told to those only who have shown who they are.
+        if let Some(name) = open.vhost {
             return Err(Refusal::NoVhost(name));
         }
         tracing::debug!(
             link = self.id,
+            vhost = %self.core.name,
             user = known.principal.user.as_ref().map(tracing::field::display),
             "link.admitted"
         );
@@ -172,17 +177,16 @@ impl Link {
             Identity::Session { client, .. } => client.as_ref(),
             Identity::Connection => open.credentials.client.as_ref(),
         };
-        self.core.bans.check(client, known.principal.user.as_ref(), turn.now)?;
+        self.core.check_bans(client, known.principal.user.as_ref(), turn.now)?;
         if self.is_behind_the_rules() {
-            let client = match &open.identity {
-                Identity::Session { client, .. } => client.as_ref(),
-                Identity::Connection => open.credentials.client.as_ref(),
-            };
             let revised = self.core.access.revise(&known.principal, client, Some(&known.permissions))?;
             known.permissions = revised.unwrap_or(known.permissions);
         }
         rights::connect(&known.permissions)?;
-        known.seat = self.seat(&open.identity, &known.principal)?;
+        let replaces = self.replaces(&open.identity, &known.principal);
+        let place = parts.vhost.room.enter(replaces);
+        known.place = Some(place.inspect_err(|_| parts.metrics.refused_per_vhost.increment())?);
+        known.seat = self.seat(&known.principal, replaces)?;
         match open.identity {
             Identity::Connection => {
                 let connection = self.client.connection.clone();
@@ -209,6 +213,7 @@ impl Link {
                     session: None,
                     consumers: Consumers::default(),
                     _seat: known.seat,
+                    _place: known.place,
                     narrows: false,
                     is_revoked: false,
                 });
@@ -228,24 +233,29 @@ impl Link {
         let is_guess =
             matches!(refusal, Refusal::BadCredentials(_) | Refusal::NotProven(_) | Refusal::BadToken(_));
         let address = self.client.arrival.address.filter(|_| is_guess);
-        let ban = address.and_then(|peer| self.core.bans.failed(&self.core.parts, peer.ip(), now));
+        let home = self.core.home();
+        let ban = address.and_then(|peer| home.bans.failed(&home.parts, peer.ip(), now));
         if let Some(ban) = ban {
-            self.core.kick(&ban.subject);
+            self.core.kick_everywhere(&ban.subject);
         }
     }
 
     /// A place among the connections of its user, where they have a limit. Who comes back to a session that has a connection
     /// takes the place of that.
-    fn seat(&self, identity: &Identity, principal: &Principal) -> Result<Option<Box<Seat>>, Refusal> {
+    fn seat(&self, principal: &Principal, replaces: bool) -> Result<Option<Box<Seat>>, Refusal> {
         let (Some(crowd), Some(user)) = (&self.core.crowd, &principal.user) else { return Ok(None) };
-        let replaces = match identity {
+        let seat = crowd.enter(user, replaces);
+        seat.map(Some).inspect_err(|_| self.core.parts.metrics.refused_per_user.increment())
+    }
+
+    /// Whether it comes back to a session that has a connection.
+    fn replaces(&self, identity: &Identity, principal: &Principal) -> bool {
+        match identity {
             Identity::Session { client: Some(client), .. } => {
                 self.core.registry.is_connected(client, principal)
             }
             Identity::Session { client: None, .. } | Identity::Connection => false,
-        };
-        let seat = crowd.enter(user, replaces);
-        seat.map(Some).inspect_err(|_| self.core.parts.metrics.refused_per_user.increment())
+        }
     }
 
     fn resume(
@@ -301,7 +311,7 @@ impl Link {
         self.client.enter(Present { user, client, session, since: turn.now, listening });
         self.core.presence.connected(&self.core.parts, &self.client, &mut turn.wakes);
         if let Some(ban) = flapping {
-            self.core.kick(&ban.subject);
+            self.core.kick_everywhere(&ban.subject);
         }
     }
 
@@ -332,6 +342,7 @@ impl Link {
             session: Some(session),
             consumers: Consumers::one(ConsumerId::SESSION, consumer),
             _seat: known.seat,
+            _place: known.place,
             narrows,
             is_revoked: false,
         });
@@ -372,6 +383,8 @@ struct Known {
     proof: Option<Bytes>,
     /// His place, where there is a limit.
     seat: Option<Box<Seat>>,
+    /// His place in the vhost.
+    place: Option<Place>,
 }
 
 /// Under which name the ids of a client's publications are remembered: its user's; of a client without one, what it calls

@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use auth::{Place, Rule, Whom, prepared};
-use model::name::{ClientId, ExchangeName, UserName};
+use auth::{Place, Rule, Vhosts, Whom, prepared};
+use model::name::{ClientId, ExchangeName, UserName, VhostName};
 use model::rights::{Action, Actions, RuleName};
 use mqtt::reason::{Place as Packet, Reason};
 
@@ -167,6 +167,14 @@ fn whom(section: &Section, groups: &Groups) -> Result<Whom, (&'static str, Strin
         users: (says("users") || says("groups")).then_some(users),
         anonymous: says("anonymous").then(|| section.truth("anonymous")),
         clients: says("clients").then_some(clients),
+        vhosts: if says("vhosts") {
+            let names = section.texts("vhosts").iter().map(String::as_str);
+            let wrong =
+                |name| ("vhosts", format!("rule.vhosts {name:?}: a vhost has {}", VhostName::EXPECTED));
+            Vhosts::read(names).map_err(wrong)?
+        } else {
+            Vhosts::Unsaid
+        },
     })
 }
 
@@ -219,6 +227,7 @@ mod tests {
             ("allow = [\"publish\"]\ngroups = [\"nobody\"]", 3, "there is no [[group]]"),
             ("allow = [\"publish\"]\nusers = [\"\"]", 3, "cannot be a user name"),
             ("deny = [\"publish\"]\ncode = 0x8F", 3, "PUBACK does not have"),
+            ("allow = [\"publish\"]\nvhosts = [\"\"]", 3, "1 to 64 bytes"),
             ("allow = [\"publish\"]\ntopic = [\"a\"]", 3, "topics"),
             ("allow = [", 2, ""),
         ] {

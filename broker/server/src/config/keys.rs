@@ -6,6 +6,7 @@ use crate::config::keys::hooks::HOOK;
 use crate::config::keys::limits::{BAN, LIMITS};
 use crate::config::keys::listeners::{LISTENER, TLS};
 use crate::config::keys::rights::{ACCESS, ADMIN, AUTH, METRICS};
+use crate::config::keys::vhosts::VHOST;
 use crate::config::schema::Default::{Is, Required, Unset};
 use crate::config::schema::{Key, Type};
 
@@ -16,6 +17,7 @@ mod limits;
 mod listeners;
 mod rights;
 mod tokens;
+mod vhosts;
 
 /// The whole of a configuration, in the order in which it is shown.
 pub(crate) const KEYS: &[Key] = &[
@@ -49,6 +51,11 @@ pub(crate) const KEYS: &[Key] = &[
         "tls",
         TLS,
         "A certificate, for listeners that name it: see [security](security.md#tls). `duetmq cert dev` makes one to try it.",
+    ),
+    Key::tables(
+        "vhost",
+        VHOST,
+        "A virtual host, which is there when the broker has started: see [vhosts](vhosts.md). It is never removed by leaving it out.",
     ),
     Key::tables("exchange", EXCHANGE, "An exchange that is declared at start, if it does not exist."),
     Key::tables("queue", QUEUE, "A queue that is declared at start, if it does not exist."),
@@ -293,6 +300,13 @@ const MQTT: &[Key] = &[
         Type::Count { min: 1, max: 65_535 },
         Is("100"),
         "The most filters in one SUBSCRIBE.",
+    ),
+    Key::value(
+        "vhost_in_username",
+        Type::Truth,
+        Is("true"),
+        "Whether a client may name its virtual host before its user name, the last colon between them: `shop:ann`. Where there is \
+         none but `/`, a user name is a user name.",
     ),
     Key::value("max_client_id", Type::Size { min: 23, max: 65_535 }, Is("256B"), "The longest client id."),
     Key::value(

@@ -1,15 +1,16 @@
 //! Rules: what a configuration allows and denies.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use auth::{Place, Rule, Rules, Whom};
+use auth::{Place, Rule, Rules, Vhosts, Whom};
 use model::key::KeyPattern;
-use model::name::{ClientId, ExchangeName, UserName};
+use model::name::{ClientId, ExchangeName, UserName, VhostName};
 use model::rights::{Action, Actions, RuleName};
 use mqtt::reason::{Place as Packet, Reason};
 
 use crate::config::acl;
-use crate::config::origin::ConfigError;
+use crate::config::origin::{ConfigError, Origin};
 use crate::config::settings::Section;
 
 /// The exchange behind plain MQTT topics.
@@ -48,10 +49,21 @@ pub(crate) fn rules(settings: &Section) -> Result<Rules, Vec<ConfigError>> {
             listed: listed.unwrap_or_default(),
             default_allows,
             tells_of_itself,
+            doors: doors(settings).into(),
         })
     } else {
         Err(errors)
     }
+}
+
+/// Vhosts that have a list of their users.
+fn doors(settings: &Section) -> BTreeMap<VhostName, BTreeSet<UserName>> {
+    let says = |vhost: &&Section| vhost.given("users").origin != Origin::Default;
+    let listed = |vhost: &Section| {
+        let users = vhost.texts("users").iter().map(|user| UserName::new(user)).collect();
+        (VhostName::new(vhost.word("name")), users)
+    };
+    settings.sections("vhost").iter().filter(says).map(listed).collect()
 }
 
 fn denied(section: &Section, plain: &ExchangeName) -> Result<Rule, (&'static str, String)> {
@@ -81,6 +93,12 @@ fn denied(section: &Section, plain: &ExchangeName) -> Result<Rule, (&'static str
             users: section.text("user").map(|user| [UserName::new(user)].into()),
             anonymous: None,
             clients: section.text("client").map(|client| [ClientId::new(client)].into()),
+            vhosts: match section.text("vhost") {
+                None => Vhosts::Unsaid,
+                Some(name) => Vhosts::read([name]).map_err(|name| {
+                    ("vhost", format!("access.deny.vhost {name:?}: a vhost has {}", VhostName::EXPECTED))
+                })?,
+            },
         },
         name: RuleName::Denied(filter.into()),
         code,

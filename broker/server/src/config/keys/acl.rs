@@ -43,6 +43,12 @@ const RULE: &[Key] = &[
     Key::value("topics", Type::Texts, Is(""), "Where. Not said: everywhere."),
     Key::value("users", Type::Texts, Is(""), "To these users. Not said: to all."),
     Key::value("groups", Type::Texts, Is(""), "To those who are in these groups, too."),
+    Key::value(
+        "vhosts",
+        Type::Texts,
+        Is(""),
+        "In these vhosts; `*` is all. Not said: what it allows in `/` alone, what it denies in all.",
+    ),
     Key::value("clients", Type::Texts, Is(""), "To clients that call themselves so. Not said: to all."),
     Key::value(
         "anonymous",

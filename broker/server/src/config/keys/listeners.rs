@@ -33,6 +33,13 @@ pub(crate) const LISTENER: &[Key] = &[
         "Balancers before it, such as `10.0.0.0/8` or `192.0.2.7`: each connection begins with a PROXY header, version 1 or 2, that says for \
          whom it is, and from other addresses nobody may come.",
     ),
+    Key::value(
+        "vhost",
+        Type::Name,
+        Unset("the one that a client asks for, or `/`"),
+        "The virtual host of all clients that come in here: the name of a `[[vhost]]`, or `/`. A client that asks for another one is refused.",
+    )
+    .only_where("protocol", CLIENTS),
     Key::table("paths", PATHS, "Where WebSockets are opened, and SockJS is served.").only_where("protocol", WEB),
     Key::value(
         "origins",
@@ -84,6 +91,7 @@ pub(crate) const TLS: &[Key] = &[
 
 const ASKED: &[&str] = &["optional", "required"];
 
+const CLIENTS: &[&str] = &["mqtt", "stomp", "web", "auto"];
 const WEB: &[&str] = &["web", "auto"];
 
 const PATHS: &[Key] = &[

@@ -103,4 +103,5 @@ const DENY: &[Key] = &[
     ),
     Key::value("user", Type::Text, Unset("everybody"), "To this user alone."),
     Key::value("client", Type::Text, Unset("every client"), "To the client of this client id alone."),
+    Key::value("vhost", Type::Name, Unset("every vhost"), "In this vhost alone."),
 ];
