@@ -200,6 +200,17 @@ const RESTART: &[Line] = &[
         ],
     },
     Line {
+        text: "Streams: each acknowledged message is at one offset, for whoever reads it and however often, and what was read there stays there, \
+               in the order of its publisher, until retention lets it go.",
+        tests: &[
+            KILLED,
+            (
+                "tests/interop/streams.rs",
+                "what_is_in_a_stream_and_its_offsets_survive_kill_minus_nine_at_whatever_qos_it_came",
+            ),
+        ],
+    },
+    Line {
         text: "Retained messages.",
         tests: &[("tests/interop/retained.rs", "retained_messages_survive_kill_minus_nine")],
     },

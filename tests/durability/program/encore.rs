@@ -9,7 +9,7 @@ use harness::socket::Next;
 use harness::stomp::{Client as Stomp, Frame};
 
 use crate::scene::Scene;
-use crate::subscriber;
+use crate::{readers, subscriber};
 
 /// Everybody who listened comes once more, and must hear nothing.
 pub(crate) fn listen(scene: &Scene) -> Result<()> {
@@ -30,7 +30,7 @@ pub(crate) fn listen(scene: &Scene) -> Result<()> {
             scene.complain(format!("{queue}: everything was settled, and here is {frame:?}"));
         }
     }
-    Ok(())
+    Ok(readers::read_again(scene)?)
 }
 
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -13,8 +13,10 @@ mod levels;
 mod options;
 mod payload;
 mod publisher;
+mod readers;
 mod scene;
 mod sender;
+mod stream;
 mod subscriber;
 mod sweep;
 mod toggle;
@@ -92,7 +94,10 @@ fn cast<'a>(threads: &'a Scope<'a, '_>, scene: &'a Scene, options: &Options, dic
     cast_subscribers(threads, scene, dice);
     cast_publishers(threads, scene, dice);
     // Each of these does all of its part alone, and knows by itself what is right.
-    for act in [kept::act_over_mqtt, kept::act_over_stomp, wills::inherit, wills::die, toggle::act] {
+    let keepers = [kept::act_over_mqtt, kept::act_over_stomp, wills::inherit, wills::die, toggle::act];
+    let writers = [readers::write_over_stomp, readers::write_over_mqtt];
+    let readers = [readers::follow, readers::browse, readers::browse];
+    for act in keepers.into_iter().chain(writers).chain(readers) {
         let own = dice.fork();
         threads.spawn(move || act(scene, own));
     }
@@ -205,6 +210,15 @@ name = "work"
 
 [[queue]]
 name = "auto"
+
+[[queue]]
+name = "log"
+type = "stream"
+
+[[binding]]
+exchange = "amq.topic"
+queue = "log"
+key = "log.#"
 
 [[binding]]
 exchange = "amq.topic"

@@ -65,7 +65,7 @@ fn known<T: Copy>(value: &str, known: &[(&str, T)]) -> Result<T, String> {
 }
 
 const USAGE: &str = "\
-Kills a broker again and again while twenty clients use it, and checks what it promised.
+Kills a broker again and again while thirty clients use it, and checks what it promised.
 
   --kills N      how often (50)
   --seconds S    how long messages are published, at least (half a second for each kill)

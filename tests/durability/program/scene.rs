@@ -13,6 +13,7 @@ use harness::wait::until;
 
 use crate::estate::Wills;
 use crate::ledger::{Ledger, Promise, Rules};
+use crate::stream::Stream;
 use crate::verdict::Verdict;
 
 /// What everybody is doing.
@@ -38,12 +39,14 @@ pub(crate) struct Scene {
     deaths: AtomicU64,
     ledger: Mutex<Ledger>,
     wills: Mutex<Wills>,
+    stream: Mutex<Stream>,
 }
 
 impl Scene {
     pub(crate) fn new(mqtt: SocketAddr, stomp: SocketAddr) -> Self {
         let (phase, deaths) = (AtomicU8::new(Phase::Arriving as u8), AtomicU64::new(0));
-        Self { mqtt, stomp, phase, deaths, ledger: Mutex::default(), wills: Mutex::default() }
+        let (ledger, wills, stream) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { mqtt, stomp, phase, deaths, ledger, wills, stream }
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -52,6 +55,10 @@ impl Scene {
 
     pub(crate) fn wills(&self) -> MutexGuard<'_, Wills> {
         self.wills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stream(&self) -> MutexGuard<'_, Stream> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn publisher(&self, name: &'static str, promise: Promise) -> usize {
