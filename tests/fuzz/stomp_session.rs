@@ -174,6 +174,7 @@ impl Play {
                 attempts: u32::from(script.coin()),
                 stage: Stage::Published,
                 expires_in_ms: script.coin().then_some(1),
+                offset: None,
             });
         }
         self.session.deliver(&mut deliveries, self.now, &mut self.out);

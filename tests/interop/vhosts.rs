@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use harness::broker::{Broker, Setup};
+use harness::admin::Admin;
+use harness::broker::{Broker, Setup, duetmq_command};
+use harness::certificates::Files;
 use harness::door::Door;
 use harness::mqtt::Client as Mqtt;
 use harness::mqtt::packet::{Connack, Packet, Publish};
@@ -11,6 +13,7 @@ use harness::mqtt::version::Version;
 use harness::mqtt::write::{Connect, ack, publish};
 use harness::socket::Next;
 use harness::stomp::{Client as Stomp, Frame};
+use serde_json::Value;
 
 #[test]
 fn in_every_kind_of_exchange_a_message_stays_in_its_vhost_over_both_protocols() -> Result<()> {
@@ -302,6 +305,54 @@ fn a_vhost_is_chosen_by_who_runs_the_broker_then_by_the_client_and_another_one_i
         ensure!(refusal(&mut client)? == 0x86, "{vhost}");
     }
     ensure!(matches!(at_home.next(QUIET)?, Next::Silence), "nothing of a came here");
+    Ok(())
+}
+
+#[test]
+fn a_certificate_says_which_vhost_its_client_is_in() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name);
+    let made = duetmq_command()?.args(["cert", "dev", "--client", "device-7"]).arg(folder.path()).output()?;
+    ensure!(made.status.success(), "{made:?}");
+    let broker = Setup::new()
+        .config("[[vhost]]\nname = \"shop\"\ncertificates = [\"device-7\"]\n\n[[vhost]]\nname = \"other\"\n")
+        .secure(&Files { certificate: path("server.pem"), key: path("server.key") })
+        .argument("--set=tls.default.client_auth=optional")
+        .argument(&format!("--set=tls.default.client_ca={}", path("ca.pem").display()))
+        .start()?;
+    let retained = |vhost: &str| -> Result<Value> {
+        Ok(Admin::owner(&broker).get(&format!("/api/vhosts/{vhost}"))?.json()?["retained"].clone())
+    };
+    let publishes = |user: &[&str]| -> Result<bool> {
+        let url = format!("mqtts://localhost:{}", broker.at(Door::Mqtt).port());
+        let mut command = duetmq_command()?;
+        command.args(["pub", "-u", &url, "-t", "kept", "-m", "x", "--retain", "-q", "1"]).args(user);
+        command.arg("--cafile").arg(path("ca.pem"));
+        command.arg("--tls-cert").arg(path("client-device-7.pem"));
+        command.arg("--tls-key").arg(path("client-device-7.key"));
+        Ok(command.output()?.status.success())
+    };
+    ensure!(publishes(&[])?);
+    ensure!(retained("shop")? == 1 && retained("%2F")? == 0);
+    ensure!(!publishes(&["--user", "other:device-7"])?, "it asks for another one");
+    ensure!(publishes(&["--user", "shop:device-7"])?, "and for its own");
+    ensure!(retained("other")? == 0);
+    Ok(())
+}
+
+#[test]
+fn what_the_configuration_declares_is_in_the_vhost_that_it_names() -> Result<()> {
+    let config = format!(
+        "{CONFIG}[[queue]]\nname = \"q\"\nvhost = \"a\"\n\n[[exchange]]\nname = \"x\"\nvhost = \"a\"\n\n\
+                          [[binding]]\nexchange = \"x\"\nqueue = \"q\"\nkey = \"k\"\nvhost = \"a\"\n"
+    );
+    let broker = Setup::new().config(&config).user("kim").start()?;
+    stomp(&broker, "a")?.publish("/exchange/x/k", b"1")?;
+    let status = |vhost: &str| {
+        Ok::<_, anyhow::Error>(Admin::owner(&broker).get(&format!("/api/queues/{vhost}/q"))?.status)
+    };
+    ensure!(status("a")? == 200 && status("b")? == 404 && status("%2F")? == 404);
+    ensure!(Admin::owner(&broker).get("/api/queues/a/q")?.json()?["messages"] == 1);
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! Config: read, check, explain.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use admin::Tag;
 use auth::{HookOptions, Issuer, JwtOptions, Rules};
 use engine::{Definitions, Levels};
-use model::name::ExchangeName;
+use model::name::{ExchangeName, VhostName};
 use stomp::destination::Destinations;
 
 use crate::arguments::ServeArgs;
@@ -45,7 +45,7 @@ pub(crate) mod vhosts;
 #[derive(Debug, Clone)]
 pub struct Config {
     settings: Section,
-    definitions: Definitions,
+    definitions: BTreeMap<VhostName, Definitions>,
     destinations: Destinations,
     rules: Rules,
     levels: Levels,
@@ -183,8 +183,8 @@ impl Config {
         rules::plain(&self.settings)
     }
 
-    /// What is to be declared at start.
-    pub const fn definitions(&self) -> &Definitions {
+    /// What is to be declared at start, in each vhost.
+    pub const fn definitions(&self) -> &BTreeMap<VhostName, Definitions> {
         &self.definitions
     }
 

@@ -175,9 +175,13 @@ async fn build(
             .await
             .map_err(|error| vhost_failure(config, &error))?;
     }
-    broker.declare(config.definitions()).map_err(|refusal| {
-        Failure::new(Code::Usage, format!("the configuration declares what cannot be: {refusal}"))
-    })?;
+    for (name, definitions) in config.definitions() {
+        // Each of them was made above.
+        let vhost = broker.within(name).unwrap_or_else(|| broker.clone());
+        vhost.declare(definitions).map_err(|refusal| {
+            Failure::new(Code::Usage, format!("the configuration declares what cannot be: {refusal}"))
+        })?;
+    }
     for vhost in broker.vhosts().names().iter().filter_map(|name| broker.within(name)) {
         declare_plain(&vhost, config.plain())?;
     }

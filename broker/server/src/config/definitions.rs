@@ -1,11 +1,13 @@
 //! Definitions: the exchanges, queues and bindings that a configuration declares.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytestring::ByteString;
 use engine::Definitions;
 use model::durability::Durability;
 use model::grant::Grant;
 use model::key::{KeyPattern, RoutingKey};
-use model::name::{ExchangeName, QueueName};
+use model::name::{ExchangeName, QueueName, VhostName};
 use model::queue::{
     Binding, DeadLetter, Destination, ExchangeBinding, ExchangeKind, ExchangeOptions, HeaderMatch, MatchMode,
     Overflow, QueueArguments, QueueOptions,
@@ -14,18 +16,34 @@ use model::queue::{
 use crate::config::origin::{ConfigError, Origin};
 use crate::config::settings::Section;
 
-/// What `settings` declare.
+/// What `settings` declare, by the vhost that it is in.
 ///
 /// # Errors
 ///
 /// What contradicts itself. What contradicts the store is found when it is declared.
-pub(crate) fn definitions(settings: &Section) -> Result<Definitions, Vec<ConfigError>> {
-    let mut errors = Vec::new();
-    for table in ["exchange", "queue"] {
-        find_doubles(table, settings.sections(table), &mut errors);
+pub(crate) fn definitions(settings: &Section) -> Result<BTreeMap<VhostName, Definitions>, Vec<ConfigError>> {
+    let tables = ["exchange", "queue", "binding"].map(|table| settings.sections(table));
+    let vhosts: BTreeSet<&str> =
+        tables.iter().copied().flatten().map(|section| section.word("vhost")).collect();
+    let (mut all, mut errors) = (BTreeMap::new(), Vec::new());
+    for vhost in vhosts {
+        let [exchanges, queues, bindings] = tables.map(|sections| -> Vec<&Section> {
+            sections.iter().filter(|section| section.word("vhost") == vhost).collect()
+        });
+        let definitions = within([&exchanges, &queues, &bindings], &mut errors);
+        all.insert(VhostName::new(vhost), definitions);
     }
-    let exchanges: Vec<ExchangeOptions> = settings.sections("exchange").iter().map(exchange).collect();
-    for (section, exchange) in settings.sections("exchange").iter().zip(&exchanges) {
+    if errors.is_empty() { Ok(all) } else { Err(errors) }
+}
+
+/// What is declared in one vhost: exchanges, queues and bindings.
+fn within(sections: [&[&Section]; 3], errors: &mut Vec<ConfigError>) -> Definitions {
+    let [of_exchanges, of_queues, of_bindings] = sections;
+    for (table, sections) in [("exchange", of_exchanges), ("queue", of_queues)] {
+        find_doubles(table, sections, errors);
+    }
+    let exchanges: Vec<ExchangeOptions> = of_exchanges.iter().map(|section| exchange(section)).collect();
+    for (section, exchange) in of_exchanges.iter().zip(&exchanges) {
         if exchange.name.as_str().starts_with("amq.") {
             let text = format!(
                 "exchange.name is {:?}; names that start with amq. are the broker's own",
@@ -35,7 +53,7 @@ pub(crate) fn definitions(settings: &Section) -> Result<Definitions, Vec<ConfigE
         }
     }
     let mut queues = Vec::new();
-    for section in settings.sections("queue") {
+    for section in of_queues {
         match queue(section) {
             Ok(queue) => queues.push(queue),
             Err(error) => errors.push(error),
@@ -43,7 +61,7 @@ pub(crate) fn definitions(settings: &Section) -> Result<Definitions, Vec<ConfigE
     }
     let mut bindings = Vec::new();
     let mut exchange_bindings = Vec::new();
-    for section in settings.sections("binding") {
+    for section in of_bindings {
         match (source(section, &exchanges), destination(section)) {
             (Ok((exchange, pattern, arguments)), Ok(Destination::Queue(queue))) => {
                 let (share, grant) = (None, Grant::default());
@@ -55,14 +73,10 @@ pub(crate) fn definitions(settings: &Section) -> Result<Definitions, Vec<ConfigE
             (source, to) => errors.extend([source.err(), to.err()].into_iter().flatten()),
         }
     }
-    if errors.is_empty() {
-        Ok(Definitions { exchanges, queues, bindings, exchange_bindings })
-    } else {
-        Err(errors)
-    }
+    Definitions { exchanges, queues, bindings, exchange_bindings }
 }
 
-fn find_doubles(table: &str, sections: &[Section], errors: &mut Vec<ConfigError>) {
+fn find_doubles(table: &str, sections: &[&Section], errors: &mut Vec<ConfigError>) {
     for (index, section) in sections.iter().enumerate() {
         let name = section.word("name");
         if let Some(first) = sections.iter().take(index).find(|other| other.word("name") == name) {

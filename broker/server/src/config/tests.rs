@@ -355,6 +355,28 @@ fn definitions_that_contradict_themselves_are_refused() {
 }
 
 #[test]
+fn a_vhost_that_cannot_be_or_is_not_there_is_refused() {
+    let shop = "[[vhost]]\nname = \"shop\"\n";
+    refused(&format!("{shop}{shop}"), "f.toml:4: the vhost \"shop\" is there twice");
+    let long = "x".repeat(65);
+    refused(&format!("[[vhost]]\nname = \"{long}\""), "f.toml:2: vhost.name is ");
+    refused("[[vhost]]\nname = \"/\"\nmax_queues = 5", "f.toml:3: the limits of \"/\" are");
+    refused(
+        &format!("{shop}certificates = [\"c\"]\n[[vhost]]\nname = \"b\"\ncertificates = [\"c\"]"),
+        "f.toml:6: vhost.certificates: \"c\" is in \"shop\" already",
+    );
+    for table in ["exchange", "queue"] {
+        let text = format!("{shop}[[{table}]]\nname = \"q\"\nvhost = \"hop\"");
+        refused(&text, &format!("f.toml:5: {table}.vhost: there is no [[vhost]] with name = \"hop\""));
+    }
+    let listener = "[[listener]]\nprotocol = \"mqtt\"\nbind = \":1\"\nvhost = \"shop\"";
+    refused(listener, "f.toml:4: listener.vhost: there is no [[vhost]] with name = \"shop\"");
+    // The same name in two of them is two things.
+    let both = format!("{shop}[[queue]]\nname = \"q\"\n[[queue]]\nname = \"q\"\nvhost = \"shop\"");
+    assert_eq!(load(&both, &[], &ServeArgs::default()).expect("right").definitions().len(), 2);
+}
+
+#[test]
 fn a_prefix_that_is_none_is_refused() {
     refused(
         "[[stomp.prefix]]\nprefix = \"sub\"",

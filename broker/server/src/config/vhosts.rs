@@ -67,6 +67,15 @@ pub(crate) fn vhosts(settings: &Section) -> Result<Vhosts, Vec<ConfigError>> {
             errors.push(ConfigError::new(&section.given("vhost").origin, text));
         }
     }
+    for table in ["exchange", "queue", "binding"] {
+        for section in settings.sections(table) {
+            let word = section.word("vhost");
+            if word != VhostName::DEFAULT.as_str() && !names.iter().any(|name| name.as_str() == word) {
+                let text = format!("{table}.vhost: there is no [[vhost]] with name = {word:?}");
+                errors.push(ConfigError::new(&section.given("vhost").origin, text));
+            }
+        }
+    }
     if errors.is_empty() { Ok(vhosts) } else { Err(errors) }
 }
 

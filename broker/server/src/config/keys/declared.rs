@@ -25,6 +25,12 @@ pub(crate) const EXCHANGE: &[Key] = &[
         Unset("nowhere"),
         "The exchange that gets what no binding of this one wants (`alternate-exchange`).",
     ),
+    Key::value(
+        "vhost",
+        Type::Name,
+        Is("/"),
+        "The virtual host that it is in: the name of a `[[vhost]]`, or `/`.",
+    ),
 ];
 
 pub(crate) const QUEUE: &[Key] = &[
@@ -111,6 +117,12 @@ pub(crate) const QUEUE: &[Key] = &[
         "What acknowledged messages in it outlive (`x-durability`): see `durability.level`. Rules, subscriptions and messages may \
          lower it.",
     ),
+    Key::value(
+        "vhost",
+        Type::Name,
+        Is("/"),
+        "The virtual host that it is in: the name of a `[[vhost]]`, or `/`.",
+    ),
 ];
 
 pub(crate) const BINDING: &[Key] = &[
@@ -149,5 +161,11 @@ pub(crate) const BINDING: &[Key] = &[
         Type::Texts,
         Is(""),
         "More such headers, of which it is only asked that they are there, whatever they say.",
+    ),
+    Key::value(
+        "vhost",
+        Type::Name,
+        Is("/"),
+        "The virtual host that it is in: the name of a `[[vhost]]`, or `/`.",
     ),
 ];
