@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::dice::Dice;
 use harness::socket::Next;
@@ -80,12 +80,12 @@ fn converse(scene: &Scene, me: usize, place: Place, dice: &mut Dice) -> io::Resu
         if place != Place::Beside {
             // Where there is an order to keep, it does not come back before the broker knows: the two would be beside each other.
             client.socket.finish()?;
-            client.closes(LEAVE_MAX)?;
+            talk.leave(&mut client)?;
         }
         return Ok(());
     }
     client.send(&Frame::new("DISCONNECT").with("receipt", "bye"))?;
-    client.closes(LEAVE_MAX).map(|_| ())
+    talk.leave(&mut client)
 }
 
 /// One connection.
@@ -126,6 +126,20 @@ impl Talk<'_> {
             }
             patience = Duration::ZERO;
         }
+    }
+
+    /// Reads until the broker has closed. What comes then is heard, too: where it is settled by being sent, it comes again only if
+    /// the broker dies before that is on disk, and then behind what was heard since.
+    fn leave(&mut self, client: &mut Client) -> io::Result<()> {
+        let end = Instant::now() + LEAVE_MAX;
+        while Instant::now() < end {
+            match self.read(client, Duration::from_millis(100)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn hear(&self, frame: &Frame) -> Came {
