@@ -19,6 +19,7 @@ mod delivery;
 mod exchanges;
 mod exchanges_setup;
 mod headers;
+mod history;
 mod hooks;
 mod lasting;
 mod levels;

@@ -209,14 +209,12 @@ fn a_client_of_mqtt_5_reads_from_an_offset_and_is_told_the_offset_of_each_messag
         // Messages may come before the answer [MQTT-3.8.4-3]. What QoS 2 could add, the offset does.
         let (mut granted, mut number) = (false, first);
         while !granted || number <= 30 {
-            let came = match client.packet()? {
-                Packet::Publish(came) => came,
-                Packet::Suback { codes, .. } if codes == [1] && !granted => {
-                    granted = true;
-                    continue;
-                }
-                other => anyhow::bail!("{other:?}"),
-            };
+            let packet = client.packet()?;
+            if matches!(&packet, Packet::Suback { codes, .. } if codes == &[1] && !granted) {
+                granted = true;
+                continue;
+            }
+            let Packet::Publish(came) = packet else { anyhow::bail!("{packet:?}") };
             client.send(&ack::bytes(ack::PUBACK, came.id))?;
             let told = Property::Pair("x-stream-offset".into(), number.to_string());
             ensure!(came.text() == number.to_string() && came.properties.contains(&told), "{came:?}");

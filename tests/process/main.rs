@@ -17,6 +17,7 @@ mod reload;
 mod run;
 mod start;
 mod stop;
+mod streams;
 mod topology;
 mod users;
 mod vhosts;

@@ -46,6 +46,7 @@ mod local;
 mod login;
 mod metrics;
 mod shape;
+mod streams;
 mod topology;
 mod vhost;
 mod vhosts;

@@ -298,15 +298,25 @@ fn shown(view: &QueueView, vhost: &VhostName, usual: (u64, u64)) -> Value {
     let mut value = queue::write(view, vhost, usual);
     let more = json!({
         "state": "running",
-        "messages": view.ready + view.unacked,
+        // What is read of a stream is there all the same.
+        "messages": view.ready + if view.kind == "stream" { 0 } else { view.unacked },
         "messages_ready": view.ready,
         "messages_unacknowledged": view.unacked,
         "message_bytes_ready": view.ready_bytes,
         "consumers": view.consumers,
         "session_of": view.session_of,
     });
-    if let (Value::Object(all), Value::Object(more)) = (&mut value, more) {
-        all.extend(more);
+    let stream = json!({
+        "first_offset": view.first_offset,
+        "last_offset": view.last_offset,
+        "first_at_ms": view.first_at_ms,
+        "last_at_ms": view.last_at_ms,
+    });
+    let stream = if view.kind == "stream" { stream } else { json!({}) };
+    for more in [more, stream] {
+        if let (Value::Object(all), Value::Object(more)) = (&mut value, more) {
+            all.extend(more);
+        }
     }
     value
 }

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::clock;
 use crate::core::Core;
 use crate::definitions::{Definitions, Made, Objection, Reach};
+use crate::parts::Parts;
 use crate::{expiry, plan, topology};
 
 /// Changes the topology. Each command answers once its effect is on disk, as far as that lasts. Cloning it clones the handle.
@@ -259,7 +260,11 @@ impl Commands {
         }
     }
 
-    fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, Refusal> {
+    pub(crate) fn parts(&self) -> &Arc<Parts> {
+        &self.core.parts
+    }
+
+    pub(crate) fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, Refusal> {
         self.core.parts.vhost.router.queue(name).ok_or_else(|| Refusal::NoQueue(name.clone()))
     }
 

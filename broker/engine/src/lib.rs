@@ -5,6 +5,7 @@
 //! them: **persist, then show, then acknowledge.**
 
 pub mod broker;
+mod browse;
 pub mod definitions;
 pub mod link;
 pub mod policy;
@@ -58,6 +59,7 @@ mod wheel;
 mod wills;
 
 pub use crate::broker::Broker;
+pub use crate::browse::{Browsed, Portion, Replayed};
 pub use crate::client::Arrival;
 pub use crate::commands::{Commands, DeleteQueueIf};
 pub use crate::definitions::{Definitions, Made, Objection};

@@ -38,7 +38,7 @@ pub use queue::limits::{Full, Waiting};
 pub use queue::owner::Owner;
 pub use queue::pool::{Pool, Resident};
 pub use queue::ready::Item;
-pub use queue::report::{QueueStats, Settled, StreamEnds, Taken};
+pub use queue::report::{Looked, QueueStats, Settled, StreamEnds, Taken};
 pub use retained::{Held, Portion, Retained, Walk};
 pub use route::Route;
 pub use route_cache::RouteCache;

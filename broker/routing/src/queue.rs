@@ -8,6 +8,7 @@ pub(crate) mod dead;
 pub(crate) mod feed;
 mod lend;
 pub(crate) mod limits;
+mod look;
 pub(crate) mod owner;
 pub(crate) mod page;
 pub(crate) mod pool;

@@ -60,6 +60,8 @@ pub enum Command {
     Unbind(cli::BindArgs),
     /// Take all messages that wait out of a queue.
     Purge(cli::PurgeArgs),
+    /// Read what is in a queue without taking it, a stream from any offset or moment; or publish it again.
+    Replay(cli::ReplayArgs),
     /// Keep a client id, a user or an address out.
     Ban(cli::BanArgs),
     /// Let a client id, a user or an address in again.

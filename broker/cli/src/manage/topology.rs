@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
+use model::stream;
 use serde_json::{Value, json};
 
 use super::arguments::ArgumentArgs;
@@ -110,6 +111,12 @@ struct ExchangeArgs {
 struct QueueArgs {
     #[command(flatten)]
     name: Name,
+    /// classic, from which messages are taken, or stream, which is read by many.
+    #[arg(long = "type", value_name = "TYPE", value_parser = ["classic", "stream"])]
+    kind: Option<String>,
+    /// How long a message stays in a stream: a number with Y, M, D, h, m or s behind it, as 7D.
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    max_age: Option<String>,
     /// Whether it survives a restart.
     #[arg(long, default_value = "true", value_name = "TRUTH", num_args = 0..=1, default_missing_value = "true")]
     durable: bool,
@@ -267,12 +274,24 @@ async fn declare_queue(
     args: QueueArgs,
     default: impl FnOnce() -> Result<PathBuf, String>,
 ) -> Result<(), Failure> {
-    let body = json!({
-        "durable": args.durable,
-        "auto_delete": args.auto_delete,
-        "arguments": args.arguments.read()?,
-    });
+    let mut arguments = args.arguments.read()?;
+    for (flag, name, value) in
+        [("--type", "x-queue-type", args.kind), ("--max-age", "x-max-age", args.max_age)]
+    {
+        if let (Some(value), Some(all)) = (value, arguments.as_object_mut())
+            && all.insert(name.to_owned(), Value::from(value)).is_some()
+        {
+            return Err(Failure::usage(format!(
+                "{flag} and --argument {name} say the same thing; leave one out"
+            )));
+        }
+    }
+    let body = json!({ "durable": args.durable, "auto_delete": args.auto_delete, "arguments": arguments });
     declare("queue", &args.name, &body, args.common, default).await
+}
+
+fn age(text: &str) -> Result<String, String> {
+    stream::parse_age(text).map(|_| text.to_owned()).ok_or_else(|| stream::AGE_EXPECTED.to_owned())
 }
 
 async fn declare(
@@ -432,6 +451,7 @@ const DECLARE_EXAMPLES: &str = "\
 Examples:
   duetmq declare queue jobs
   duetmq declare queue jobs -a x-max-length=10000 -a x-overflow=reject-publish --json
+  duetmq declare queue history --type stream --max-age 7D
   duetmq declare exchange chat --type topic
   duetmq declare exchange audit --type fanout --durable false --auto-delete
   duetmq declare binding --source chat --destination jobs --routing-key 'room.*'

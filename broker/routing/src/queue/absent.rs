@@ -83,6 +83,16 @@ impl Absent {
         self.lanes.values().any(|lane| lane.contains(sequence))
     }
 
+    /// From that number on, with their sizes: each lane by number.
+    pub(crate) fn from(&self, sequence: u64) -> impl Iterator<Item = impl Iterator<Item = (u64, u32)> + '_> {
+        self.lanes.values().map(move |lane| lane.from(sequence))
+    }
+
+    /// The newest first: each lane by number.
+    pub(crate) fn newest(&self) -> impl Iterator<Item = impl Iterator<Item = u64> + '_> {
+        self.lanes.values().map(Numbers::newest)
+    }
+
     /// Takes out that one.
     pub(crate) fn remove(&mut self, sequence: u64) -> Option<Left> {
         let (priority, left) =
@@ -184,9 +194,17 @@ impl Numbers {
     }
 
     fn iter(&self) -> impl Iterator<Item = u64> + '_ {
-        self.blocks.iter().flat_map(|(number, block)| {
-            (0..BLOCK).filter(|bit| block.present & (1 << bit) != 0).map(move |bit| number * BLOCK + bit)
-        })
+        self.blocks.iter().flat_map(|(number, block)| block.numbers(*number))
+    }
+
+    fn from(&self, sequence: u64) -> impl Iterator<Item = (u64, u32)> + '_ {
+        let blocks = self.blocks.range(sequence / BLOCK..);
+        let all = blocks.flat_map(|(number, block)| block.numbers(*number).zip(block.sizes.iter().copied()));
+        all.filter(move |(one, _)| *one >= sequence)
+    }
+
+    fn newest(&self) -> impl Iterator<Item = u64> + '_ {
+        self.blocks.iter().rev().flat_map(|(number, block)| block.numbers(*number).rev())
     }
 
     fn sizes(&self) -> impl Iterator<Item = u32> + '_ {
@@ -195,6 +213,12 @@ impl Numbers {
 }
 
 impl Block {
+    /// Those that are present of the block of that number.
+    fn numbers(&self, number: u64) -> impl DoubleEndedIterator<Item = u64> + use<> {
+        let present = self.present;
+        (0..BLOCK).filter(move |bit| present & (1 << bit) != 0).map(move |bit| number * BLOCK + bit)
+    }
+
     /// How many are before that one.
     const fn rank(&self, bit: u64) -> usize {
         (self.present & (bit - 1)).count_ones() as usize

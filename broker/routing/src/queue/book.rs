@@ -142,6 +142,13 @@ impl Book {
         }
     }
 
+    /// The entries from that number on, with their sizes.
+    pub(crate) fn all_from(&self, number: u64) -> impl Iterator<Item = (u64, u32, Option<&Item>)> {
+        self.pages
+            .range(self.page_at(number).min(self.pages.len())..)
+            .flat_map(move |page| page.all_from(number))
+    }
+
     /// The page behind the one that has that number, if its messages are to be brought.
     pub(crate) fn away_behind(&self, number: u64) -> Option<u64> {
         let next = self.pages.get(self.page_at(number) + 1)?;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use model::change::Place;
-use model::delivery::{DeliveryTag, Outcome, Stage};
+use model::delivery::{Delivery, DeliveryTag, Outcome, Stage};
+use model::name::ConsumerId;
 use model::refusal::Refusal;
 use model::stream::Start;
 use model::time::WallMs;
@@ -13,7 +14,7 @@ use super::Queue;
 use crate::queue::consumers::{Consumer, ConsumerKey, ConsumerOptions};
 use crate::queue::dead::{Cause, Dead};
 use crate::queue::owner::Owner;
-use crate::queue::ready::{Entry, Unfit};
+use crate::queue::ready::{Entry, Item, Unfit};
 use crate::queue::report::{Settled, Taken};
 use crate::wake::{Readiness, Wakes};
 
@@ -170,5 +171,24 @@ impl Queue {
         };
         let tag = DeliveryTag(if waits { sequence } else { 0 });
         out.deliveries.push(item.into_delivery(consumer.options.id, tag, now));
+    }
+}
+
+impl Item {
+    /// What the consumer of that name gets of it.
+    pub(crate) fn into_delivery(self, consumer: ConsumerId, tag: DeliveryTag, now: WallMs) -> Delivery {
+        let left = |end: WallMs| u64::try_from(end.since(now).as_millis()).unwrap_or(u64::MAX);
+        Delivery {
+            consumer,
+            tag,
+            qos: self.qos,
+            retain: self.retain,
+            subscription_ids: self.subscription_ids,
+            attempts: self.attempts,
+            stage: self.stage,
+            expires_in_ms: self.message.expires_at.map(left),
+            message: self.message,
+            offset: None,
+        }
     }
 }

@@ -129,6 +129,16 @@ impl Page {
         places.zip(self.items.iter().flatten().skip(at))
     }
 
+    /// The entries from that number on with their sizes, and with their messages where those are here.
+    pub(crate) fn all_from(&self, number: u64) -> impl Iterator<Item = (u64, u32, Option<&Item>)> {
+        let at = self.places.partition_point(|place| self.first + u64::from(*place) < number).max(self.gone);
+        let items = self.items.as_deref();
+        let sized = self.places.iter().zip(&self.sizes).enumerate().skip(at);
+        sized.map(move |(at, (place, size))| {
+            (self.first + u64::from(*place), *size, items.and_then(|items| items.get(at)))
+        })
+    }
+
     /// The number of the one before which there are so many that are left.
     pub(crate) fn nth(&self, before: usize) -> Option<u64> {
         self.number(self.gone + before)

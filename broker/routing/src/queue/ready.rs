@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use model::delivery::{Delivery, DeliveryTag, Stage};
+use model::delivery::Stage;
 use model::message::Message;
-use model::name::ConsumerId;
 use model::qos::Qos;
 use model::queue::QueueArguments;
 use model::time::WallMs;
@@ -38,23 +37,6 @@ pub struct Item {
 }
 
 impl Item {
-    /// What the consumer of that name gets of it.
-    pub(crate) fn into_delivery(self, consumer: ConsumerId, tag: DeliveryTag, now: WallMs) -> Delivery {
-        let left = |end: WallMs| u64::try_from(end.since(now).as_millis()).unwrap_or(u64::MAX);
-        Delivery {
-            consumer,
-            tag,
-            qos: self.qos,
-            retain: self.retain,
-            subscription_ids: self.subscription_ids,
-            attempts: self.attempts,
-            stage: self.stage,
-            expires_in_ms: self.message.expires_at.map(left),
-            message: self.message,
-            offset: None,
-        }
-    }
-
     /// Whether it must not be delivered any more. Once an exchange at QoS 2 has begun it is brought to its end, expired or
     /// not [MQTT-4.3.3-7].
     fn is_expired(&self, rules: Rules, now: WallMs) -> bool {
@@ -184,6 +166,11 @@ impl Ready {
     /// How many there are with their messages.
     fn here(&self) -> usize {
         self.plain.entries.len() + self.urgent_len
+    }
+
+    /// The lanes of what is here, each by number.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = &VecDeque<Entry>> {
+        self.urgent.values().chain([&self.plain]).map(|lane| &lane.entries)
     }
 
     /// How many may be taken before one comes whose message is not here.

@@ -8,6 +8,7 @@ use model::message::Message;
 use model::time::WallMs;
 
 use crate::queue::dead::Dead;
+use crate::queue::ready::Item;
 
 /// What `take`, `expire` and `trim` found. Belongs to the caller and is used again: they only
 /// add to it.
@@ -72,4 +73,37 @@ pub struct QueueStats {
     pub ready_bytes: u64,
     /// Consumers.
     pub consumers: usize,
+}
+
+/// Some of what is in a queue, in the order of the numbers.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// Number and message; `None`: it is not here, and in the journal.
+    pub entries: Vec<(u64, Option<Item>)>,
+    /// What came in before that was not asked for: nobody knows of what is not here when it came.
+    pub since: Option<WallMs>,
+    /// The number of the first that is left; `None`: none is.
+    pub next: Option<u64>,
+}
+
+impl Looked {
+    /// Of those, number, size and message, the first: so many at most, and but for one no more bytes.
+    pub(crate) fn some(
+        all: Vec<(u64, u32, Option<Item>)>,
+        since: Option<WallMs>,
+        max: usize,
+        bytes_max: u64,
+    ) -> Self {
+        let mut looked = Self { since, ..Self::default() };
+        let mut bytes = 0;
+        for (number, size, item) in all {
+            bytes += u64::from(size);
+            if looked.entries.len() >= max || (bytes > bytes_max && !looked.entries.is_empty()) {
+                looked.next = Some(number);
+                break;
+            }
+            looked.entries.push((number, item));
+        }
+        looked
+    }
 }

@@ -16,7 +16,7 @@ use crate::queue::consumers::{ConsumerKey, ConsumerOptions};
 use crate::queue::pool::{Pool, Resident};
 use crate::queue::readers::{Reader, Readers, Waits};
 use crate::queue::ready::Item;
-use crate::queue::report::{QueueStats, Settled, StreamEnds, Taken};
+use crate::queue::report::{Looked, QueueStats, Settled, StreamEnds, Taken};
 use crate::wake::{Readiness, Wakes};
 
 /// What a queue holds that is a stream: entries in the order of their numbers, which are their offsets. Each reader has a
@@ -376,6 +376,16 @@ impl Stream {
         let state = self.lock();
         let next = state.sequence + 1 - state.coming.len() as u64;
         StreamEnds { ends: state.book.ends(), next }
+    }
+
+    /// What is in it from there on: see [`crate::Queue::look`].
+    pub(crate) fn look(&self, start: Start, max: usize, bytes_max: u64) -> Looked {
+        let state = self.lock();
+        let next = state.sequence + 1 - state.coming.len() as u64;
+        let (from, since) = state.book.start(start, next);
+        let all = state.book.all_from(from).take(max.saturating_add(1));
+        let all = all.map(|(number, size, item)| (number, size, item.cloned())).collect();
+        Looked::some(all, since, max, bytes_max)
     }
 
     fn take_gone(&self, state: &mut State) -> Vec<Place> {
