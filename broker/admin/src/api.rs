@@ -19,9 +19,7 @@ use crate::gate::{self, Entry, Gate};
 use crate::login::Login;
 use crate::metrics::{self, Measured};
 use crate::words::Spoken;
-use crate::{
-    bans, clients, definitions, explain, headers, health, login, streams, topology, vhost, vhosts,
-};
+use crate::{bans, clients, definitions, explain, headers, health, login, streams, topology, vhost, vhosts};
 
 /// What the admin listener serves.
 #[derive(Debug, Clone, Default)]
