@@ -16,7 +16,6 @@ use model::rights::Action;
 use model::time::WallMs;
 use model::wire_cache::WireCache;
 use routing::{Owner, Queue, Route, RouteCache, Sender, Wakes};
-use smallvec::SmallVec;
 
 use crate::clock;
 use crate::levels::Wanted;
@@ -200,7 +199,7 @@ pub(crate) fn publish(
     if routes.is_internal() {
         return Err(Refusal::Internal(publish.exchange));
     }
-    let targets: SmallVec<[&Route; 4]> = routes.targets().collect();
+    let targets = routes.pick();
     *handed_over += targets.len();
     if publish.exchange == ExchangeName::DEFAULT
         && targets.iter().any(|route| matches!(route.queue.owner(), Owner::Session(_)))

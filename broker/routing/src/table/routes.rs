@@ -33,6 +33,15 @@ impl Routes {
         self.fixed.iter().chain(self.shares.iter().filter_map(Pick::next))
     }
 
+    /// The same at once, for whoever looks at them more than once.
+    pub fn pick(&self) -> SmallVec<[&Route; 4]> {
+        let mut all: SmallVec<_> = self.fixed.iter().collect();
+        if !self.shares.is_empty() {
+            all.extend(self.shares.iter().filter_map(Pick::next));
+        }
+        all
+    }
+
     /// Whether nobody gets it.
     pub fn is_empty(&self) -> bool {
         self.fixed.is_empty() && self.shares.is_empty()

@@ -23,7 +23,7 @@ pub(crate) struct Outgoing<'a> {
 
 impl Outgoing<'_> {
     /// How long the whole packet is, in bytes.
-    pub(crate) fn packet_bytes(&self) -> usize {
+    fn packet_bytes(&self) -> usize {
         let body = self.body_bytes();
         1 + varint_size(body) + body
     }
@@ -37,11 +37,11 @@ impl Outgoing<'_> {
         if self.version.has_properties() { property::size(self.properties, PUBLISH) } else { 0 }
     }
 
-    /// Writes all that stands before the payload. Nothing if the packet is longer than any packet can be; whether it was
-    /// written.
-    fn write_head(&self, to: &mut BytesMut) -> bool {
+    /// Writes all that stands before the payload. Nothing if the packet is longer than `bytes_max`, or than any packet can be;
+    /// whether it was written.
+    fn write_head(&self, bytes_max: usize, to: &mut BytesMut) -> bool {
         let body_bytes = self.body_bytes();
-        if body_bytes > VARINT_MAX {
+        if body_bytes > VARINT_MAX || 1 + varint_size(body_bytes) + body_bytes > bytes_max {
             return false;
         }
         write_first(publish_byte(self.dup, self.delivery.qos(), self.retain), body_bytes, to);
@@ -55,16 +55,18 @@ impl Outgoing<'_> {
         true
     }
 
-    /// Writes the packet; a large payload is chained, not copied.
-    pub(crate) fn write(&self, to: &mut Wire) {
-        if self.write_head(to.buf()) {
+    /// Writes the packet, if it has `bytes_max` at most, and says whether it has; a large payload is chained, not copied.
+    pub(crate) fn write(&self, bytes_max: usize, to: &mut Wire) -> bool {
+        let fits = self.write_head(bytes_max, to.buf());
+        if fits {
             to.put_shared(self.payload);
         }
+        fits
     }
 
     /// Writes the packet into one piece.
     pub(crate) fn write_whole(&self, to: &mut BytesMut) {
-        if self.write_head(to) {
+        if self.write_head(usize::MAX, to) {
             to.extend_from_slice(self.payload);
         }
     }

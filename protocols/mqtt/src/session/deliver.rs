@@ -166,10 +166,9 @@ impl Outgoing {
             properties: properties.as_ref(),
             payload: &delivery.message.payload,
         };
-        if form.packet_bytes() > limits.packet_bytes_max {
+        if !form.write(limits.packet_bytes_max, to) {
             return false;
         }
-        form.write(to);
         to.count_packet();
         if let Some(Alias::New(alias)) = alias {
             self.aliases.define(&topic, alias);
