@@ -256,7 +256,7 @@ fn what_is_printed_says_the_same_when_it_is_read() {
 
 #[test]
 fn every_key_is_printed() {
-    let file = "[[listener]]\nprotocol = \"web\"\nbind = \":1\"\n[[exchange]]\nname = \"x\"\n[[queue]]\nname = \"q\"\n[[binding]]\nexchange = \"x\"\nqueue = \"q\"\n[[stomp.prefix]]\nprefix = \"/sub/\"\n[[access.deny]]\nfilter = \"x\"\n[[durability.rule]]\npattern = \"x\"\nlevel = \"os\"\n[[admin.user]]\nname = \"x\"\ntag = \"monitoring\"\n[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\"]\n[auth.jwt]\nissuer = [\"x\"]\naudience = [\"x\"]\n[[auth.jwt.key]]\nalgorithm = \"HS256\"\nsecret = \"x\"\n[[auth.jwt.jwks]]\nfile = \"x\"\nalgorithms = [\"ES256\"]\n[mqtt]\nredirect = \"temporary\"\nserver_reference = \"x\"\n[tls.x]\ncert = \"x\"\nkey = \"x\"\nclient_auth = \"optional\"\nclient_ca = \"x\"\n";
+    let file = "[[listener]]\nprotocol = \"web\"\nbind = \":1\"\n[[vhost]]\nname = \"x\"\n[[exchange]]\nname = \"x\"\n[[queue]]\nname = \"q\"\n[[binding]]\nexchange = \"x\"\nqueue = \"q\"\n[[stomp.prefix]]\nprefix = \"/sub/\"\n[[access.deny]]\nfilter = \"x\"\n[[durability.rule]]\npattern = \"x\"\nlevel = \"os\"\n[[admin.user]]\nname = \"x\"\ntag = \"monitoring\"\n[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\"]\n[auth.jwt]\nissuer = [\"x\"]\naudience = [\"x\"]\n[[auth.jwt.key]]\nalgorithm = \"HS256\"\nsecret = \"x\"\n[[auth.jwt.jwks]]\nfile = \"x\"\nalgorithms = [\"ES256\"]\n[mqtt]\nredirect = \"temporary\"\nserver_reference = \"x\"\n[tls.x]\ncert = \"x\"\nkey = \"x\"\nclient_auth = \"optional\"\nclient_ca = \"x\"\n";
     let text = load(file, &[], &ServeArgs::default()).unwrap_or_else(|errors| panic!("{errors:?}")).print();
     let mut names = Vec::new();
     collect_keys(KEYS, &mut names);
