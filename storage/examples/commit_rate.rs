@@ -136,7 +136,8 @@ fn produce(mut producer: Producer) {
         properties: None,
         wire: WireCache::default(),
     });
-    let entry = Entry { place, qos: Qos::AtLeastOnce, retain: false, subscription_ids: smallvec![] };
+    let entry =
+        Entry { place, qos: Qos::AtLeastOnce, retain: false, subscription_ids: smallvec![], author: None };
     let changes = smallvec![Change::Enqueue { message, entries: smallvec![entry] }];
     let store = Arc::clone(&producer.store);
     producer.sequence += producer.step;

@@ -199,7 +199,8 @@ fn publish(publisher: Publisher) {
         wire: WireCache::default(),
     });
     let place = place(publisher.sequence);
-    let entry = Entry { place, qos: Qos::AtLeastOnce, retain: false, subscription_ids: smallvec![] };
+    let entry =
+        Entry { place, qos: Qos::AtLeastOnce, retain: false, subscription_ids: smallvec![], author: None };
     let changes = smallvec![Change::Enqueue { message, entries: smallvec![entry] }];
     let store = Arc::clone(&publisher.store);
     store.commit(Changeset { changes }, Urgency::Now, Some(Box::new(publisher)));

@@ -89,7 +89,13 @@ fn fill(store: &Store, messages: u64, size: usize) {
             wire: WireCache::default(),
         });
         let place = Place { queue: QueueId(1), sequence: number };
-        let entry = Entry { place, qos: Qos::AtLeastOnce, retain: false, subscription_ids: smallvec![] };
+        let entry = Entry {
+            place,
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            subscription_ids: smallvec![],
+            author: None,
+        };
         let changes = smallvec![Change::Enqueue { message, entries: smallvec![entry] }];
         if number % TOGETHER != 0 && number != messages {
             store.commit(Changeset { changes }, Urgency::Soon, None);

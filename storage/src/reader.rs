@@ -260,6 +260,7 @@ fn take(
                 qos: entry.qos,
                 retain: entry.retain,
                 subscription_ids: entry.subscription_ids,
+                author: entry.author,
                 received: false,
             });
         }

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use model::author::Author;
 use model::ban::Ban;
 use model::change::{Change, QueueRecord, SessionRecord};
 use model::message::Message;
@@ -103,6 +104,8 @@ pub struct RecoveredEntry {
     pub retain: bool,
     /// For which subscriptions.
     pub subscription_ids: SmallVec<[u32; 1]>,
+    /// Whose message it is, where that is to be asked when it goes on from here.
+    pub author: Option<Arc<Author>>,
     /// Whether the client said that it has it (PUBREC).
     pub received: bool,
 }
@@ -582,6 +585,7 @@ fn read_record(state: &State, at: Position, record: &[u8], out: &mut Waiting) ->
                 qos: entry.qos,
                 retain: entry.retain,
                 subscription_ids: entry.subscription_ids,
+                author: entry.author,
                 received,
             });
         }

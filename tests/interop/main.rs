@@ -15,6 +15,8 @@ mod crossing;
 mod crossing_names;
 mod crossing_promises;
 mod crowds;
+mod delayed;
+mod delayed_restart;
 mod delivery;
 mod exchanges;
 mod exchanges_setup;

@@ -125,6 +125,8 @@ const NAMES: &[&str] = &[
     "store/messages/bytes",
     "retained messages/count",
     "retained messages/bytes",
+    "delayed messages/count",
+    "delayed messages/bytes",
     "subscriptions/count",
     "shared_subscriptions/count",
     "publish/messages/received",

@@ -19,7 +19,9 @@ use crate::gate::{self, Entry, Gate};
 use crate::login::Login;
 use crate::metrics::{self, Measured};
 use crate::words::Spoken;
-use crate::{bans, clients, definitions, explain, headers, health, login, streams, topology, vhost, vhosts};
+use crate::{
+    bans, clients, definitions, delayed, explain, headers, health, login, streams, topology, vhost, vhosts,
+};
 
 /// What the admin listener serves.
 #[derive(Debug, Clone, Default)]
@@ -105,6 +107,7 @@ fn known(broker: &Broker, spoken: Spoken) -> Router {
     clients::routes()
         .merge(bans::routes())
         .merge(streams::routes(spoken.clone()))
+        .merge(delayed::routes())
         .merge(explain::routes(spoken))
         .layer(from_fn_with_state(broker.clone(), vhost::choose))
         .merge(topology::routes(broker.clone()))

@@ -33,6 +33,7 @@ mod bans;
 mod caller;
 mod clients;
 mod definitions;
+mod delayed;
 mod demo;
 mod door;
 mod explain;

@@ -94,6 +94,8 @@ fn page(amounts: &Amounts, measured: &Measured) -> String {
         ("queues", "Queues, those of sessions and subscriptions among them.", amounts.queues),
         ("retained_messages", "Retained messages.", amounts.retained),
         ("retained_bytes", "Retained messages, in bytes of keys and payloads.", amounts.retained_bytes),
+        ("delayed_messages", "Messages that wait for their time.", amounts.delayed),
+        ("delayed_bytes", "Messages that wait for their time, in bytes.", amounts.delayed_bytes),
         ("messages_ready", "Messages that wait in queues.", held.ready as u64),
         ("messages_unacked", "Messages that consumers have and did not settle.", held.unacked as u64),
         ("messages_ready_bytes", "Messages that wait, in bytes of keys and payloads.", held.ready_bytes),

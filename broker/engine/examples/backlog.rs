@@ -205,6 +205,7 @@ fn one(payload: Bytes) -> Publish {
         persistent: true,
         expiry_ms: None,
         properties: None,
+        delay_ms: 0,
         remember: None,
         publication: None,
         declare: None,

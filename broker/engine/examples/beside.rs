@@ -204,6 +204,7 @@ fn publish(topic: &'static str, payload: Bytes) -> Request {
         persistent: false,
         expiry_ms: None,
         properties: None,
+        delay_ms: 0,
         remember: None,
         publication: None,
         declare: None,

@@ -160,6 +160,7 @@ fn gone() -> Publish {
         persistent: true,
         expiry_ms: None,
         properties: None,
+        delay_ms: 0,
         remember: None,
         publication: None,
         declare: None,

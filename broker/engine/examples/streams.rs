@@ -229,6 +229,7 @@ fn one(name: &str, payload: Bytes) -> Publish {
         persistent: true,
         expiry_ms: None,
         properties: None,
+        delay_ms: 0,
         remember: None,
         publication: None,
         declare: None,

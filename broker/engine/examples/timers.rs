@@ -253,6 +253,7 @@ fn message(key: &str, text: &str, expiry_ms: Option<u64>) -> Publish {
         persistent: false,
         expiry_ms,
         properties: None,
+        delay_ms: 0,
         remember: None,
         publication: None,
         declare: None,

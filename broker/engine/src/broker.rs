@@ -115,6 +115,7 @@ impl Broker {
     pub fn declare(&self, definitions: &Definitions) -> Result<(), Refusal> {
         let parts = &self.core.parts;
         let made = definitions.declare(parts, Reach::Every, |changeset| parts.durable.commit_soon(changeset));
+        parts.vhost.delayed.open();
         made.map(drop).map_err(|objections| {
             objections.into_iter().map(|one| one.refusal).next().unwrap_or(Refusal::ShuttingDown)
         })
@@ -170,6 +171,7 @@ impl Broker {
     pub fn connect(&self, mut about: Arrival) -> Link {
         let shown =
             Shown { handshake: about.handshake.take(), certificate: about.certificate.take(), vhost: None };
+        self.core.home().parts.vhost.delayed.open();
         let numbers = &self.core.home().parts.numbers;
         let (id, mailbox) = (numbers.link(), Mailbox::new());
         tracing::debug!(id, address = ?about.address, proto = about.protocol, listener = %about.listener, "link.open");
@@ -187,8 +189,9 @@ impl Broker {
         let all = self.cores.all();
         for core in &all {
             core.stop();
-            // The task that looks after timers ends.
+            // The tasks that look after what is due end.
             core.parts.vhost.timers.wake();
+            core.parts.vhost.delayed.wake();
             for client in core.links().values() {
                 client.mailbox.post(Note::News(Event::Closing(Farewell::ShuttingDown)));
             }

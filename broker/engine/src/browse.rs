@@ -207,6 +207,7 @@ fn again(message: &Message, (exchange, key): (&ExchangeName, &RoutingKey), now: 
         persistent: message.persistent,
         expiry_ms: message.expires_at.map(left),
         properties: message.properties.clone(),
+        delay_ms: 0,
         remember: None,
         publication: None,
         declare: None,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use crate::clock;
 use crate::core::Core;
 use crate::timers::{Due, Once};
-use crate::{overdue, plan, system_topics};
+use crate::{due, overdue, plan, system_topics};
 
 /// From now on, until the vhost is gone. To be called within a tokio runtime.
 pub(crate) fn employ(core: &Arc<Core>) {
     tokio::spawn(look_after(Arc::clone(core)));
+    tokio::spawn(due::look_after(Arc::clone(core)));
     let every = core.parts.vhost.options.sys_interval;
     if !every.is_zero() {
         tokio::spawn(system_topics::report(Arc::downgrade(core), every));

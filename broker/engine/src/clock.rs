@@ -1,7 +1,7 @@
 //! What time it is: by the clock on the wall, and as all counts that lasts for so long
 
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use model::time::WallMs;
 
@@ -15,8 +15,24 @@ pub(crate) fn wall_now() -> WallMs {
 /// since. If somebody sets the clock, no message expires by that, no will is due, and no id is forgotten. Written down it is
 /// a wall-clock time, so that time goes on while the broker is down.
 pub(crate) fn now() -> WallMs {
-    let (at, began) = BEGAN.get_or_init(|| (instant(), wall_now()));
-    began.plus(instant().saturating_duration_since(*at))
+    let (at, began) = began();
+    began.plus(instant().saturating_duration_since(at))
+}
+
+/// The moment at which [`now`] says that, or one that was before it.
+pub(crate) fn instant_at(when: WallMs) -> Instant {
+    let (at, began) = began();
+    at.checked_add(when.since(began)).unwrap_or(at + FAR)
+}
+
+/// How long ago that was; `None`: before this life of the broker began.
+pub(crate) fn ago(when: WallMs) -> Option<Duration> {
+    let (_, began) = began();
+    (when >= began).then(|| instant().saturating_duration_since(instant_at(when)))
+}
+
+fn began() -> (Instant, WallMs) {
+    *BEGAN.get_or_init(|| (instant(), wall_now()))
 }
 
 /// Now, by the clock that timers go by, and nobody sets. Where a test has paused it, it goes on as the test says.
@@ -26,3 +42,6 @@ pub(crate) fn instant() -> Instant {
 
 /// Read once, and the same for all.
 static BEGAN: OnceLock<(Instant, WallMs)> = OnceLock::new();
+
+/// Later than any clock reaches: thirty years.
+const FAR: Duration = Duration::from_secs(30 * 365 * 86_400);

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::clock;
 use crate::core::Core;
 use crate::definitions::{Definitions, Made, Objection, Reach};
+use crate::delayed::Turn;
 use crate::parts::Parts;
 use crate::{expiry, plan, topology};
 
@@ -245,6 +246,20 @@ impl Commands {
         let Some(change) = keeper.bans.take_back(subject) else { return Ok(false) };
         keeper.parts.durable.record(change);
         lasting(keeper, true).await
+    }
+
+    /// Takes a message away that waits for its time, by the id that a list has it under; `false`: it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// If the store has failed.
+    pub async fn delete_delayed(&self, id: &str) -> Result<bool, Refusal> {
+        let parts = &self.core.parts;
+        let Some(change) = Turn::parse(id).and_then(|turn| parts.vhost.delayed.delete(turn)) else {
+            return Ok(false);
+        };
+        change.into_iter().for_each(|change| parts.durable.record(change));
+        self.lasting(true).await
     }
 
     /// Ends the connections of whoever that is; how many. He may come again.

@@ -18,11 +18,13 @@ use crate::unroutable::UnroutableView;
 use crate::{explain, foresee, numbers, users};
 
 mod amounts;
+mod delayed;
 mod place;
 mod topology;
 mod views;
 
 pub use amounts::{Amounts, Held};
+pub use delayed::DelayedView;
 use place::Place;
 pub use topology::{BindingView, ExchangeView, QueueView};
 pub use views::{BanView, Overview, Page, SessionView, SubscriptionView, UserView};
@@ -105,6 +107,17 @@ impl Inspect {
         all.truncate(limit);
         let next = all.last().filter(|_| !is_last).map(|(place, _)| place.clone());
         Page { items: all.into_iter().map(|(_, view)| view).collect(), next }
+    }
+
+    /// Messages that wait for their time, the first that is due first. What is in the journal alone is read for it, so it is for
+    /// threads that may take their time.
+    pub fn delayed(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        keep: impl FnMut(&DelayedView) -> bool,
+    ) -> Page<DelayedView> {
+        delayed::list(&self.core, after, limit, keep)
     }
 
     /// One session with what it has subscribed to; `None`: there is none of that name.

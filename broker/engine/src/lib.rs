@@ -20,6 +20,8 @@ mod commands;
 mod core;
 mod crowd;
 mod dead_letter;
+mod delayed;
+mod due;
 mod durable;
 mod equivalence;
 mod expiry;
@@ -67,8 +69,8 @@ pub use crate::explain::{AccessView, Explanation, ReachedView, StepView, Suppose
 pub use crate::foresee::{BoundView, Foreseen, QueueForeseen, SupposedSubscription};
 pub use crate::gauge::memory_limit_bytes;
 pub use crate::inspect::{
-    Amounts, BanView, BindingView, ExchangeView, Held, Inspect, Overview, Page, QueueView, SessionView,
-    SubscriptionView, UserView,
+    Amounts, BanView, BindingView, DelayedView, ExchangeView, Held, Inspect, Overview, Page, QueueView,
+    SessionView, SubscriptionView, UserView,
 };
 pub use crate::levels::{LevelRule, Levels};
 pub use crate::link::Link;

@@ -21,6 +21,7 @@ use storage::Found;
 
 use crate::clock;
 use crate::dead_letter::Letter;
+use crate::delayed::Reserved;
 use crate::expiry;
 use crate::levels::Wanted;
 use crate::numbers::MessageIds;
@@ -43,6 +44,10 @@ pub(crate) struct Plan {
     wanted: Wanted,
     /// The strictest of its places; `None`: none is to last.
     level: Option<Durability>,
+    /// Where it waits until it is due; then it has no other places.
+    delayed: Option<Reserved>,
+    /// A queue that would refuse it now may have room later: nothing is lost by that.
+    is_patient: bool,
 }
 
 struct Target {
@@ -56,12 +61,35 @@ impl Plan {
     /// A message without places yet.
     pub(crate) fn new(message: Arc<Message>, retain: bool, wanted: Wanted) -> Self {
         let (targets, copies) = (SmallVec::new(), Vec::new());
-        Self { message, targets, copies, retain, author: None, waits: false, wanted, level: None }
+        Self {
+            message,
+            targets,
+            copies,
+            retain,
+            author: None,
+            waits: false,
+            wanted,
+            level: None,
+            delayed: None,
+            is_patient: false,
+        }
     }
 
     /// The same; if it is kept, it is known whose it is.
     pub(crate) fn by(self, author: Option<Arc<Author>>) -> Self {
         Self { author, ..self }
+    }
+
+    /// A message that waits until it is due.
+    pub(crate) fn delayed(message: Arc<Message>, place: Reserved, level: Option<Durability>) -> Self {
+        let level = level.or(Some(Durability::Memory));
+        Self { level, delayed: Some(place), ..Self::new(message, false, Wanted::default()) }
+    }
+
+    /// Whether a queue that would refuse it now is asked again.
+    pub(crate) const fn patient(mut self, is_patient: bool) -> Self {
+        self.is_patient = is_patient;
+        self
     }
 
     /// A retained message for one queue alone, which has kept room for it.
@@ -76,16 +104,7 @@ impl Plan {
         let sequence = Some(queue.reserve(message.size_bytes())?);
         let item = Item { retain: true, ..item(&message, route, is_written(level)) };
         let target = Target { queue: Arc::clone(queue), sequence, item };
-        Ok(Self {
-            message,
-            targets: SmallVec::from_buf([target]),
-            copies: Vec::new(),
-            retain: false,
-            author: None,
-            waits: false,
-            wanted,
-            level,
-        })
+        Ok(Self { targets: SmallVec::from_buf([target]), level, ..Self::new(message, false, wanted) })
     }
 
     /// What it outlives once its acknowledgement has left: the strictest of what its places do, and what is retained of it.
@@ -110,9 +129,9 @@ impl Plan {
         self.waits
     }
 
-    /// Whether at least one queue gets it.
+    /// Whether at least one queue gets it, as far as that is known.
     pub(crate) fn routed(&self) -> bool {
-        !self.targets.is_empty()
+        !self.targets.is_empty() || self.delayed.is_some()
     }
 
     /// Takes a place in that queue.
@@ -126,6 +145,9 @@ impl Plan {
         let sequence = if durable || (is_promised && qos > Qos::AtMostOnce) {
             match queue.reserve(self.message.size_bytes()) {
                 Ok(sequence) => Some(sequence),
+                Err(_) if self.is_patient && queue.overflow() == Overflow::RejectPublish => {
+                    return Err(Refusal::LimitReached(FULL));
+                }
                 Err(_) => return overflow(parts, queue, &self.message),
             }
         } else {
@@ -150,6 +172,9 @@ impl Plan {
 
     /// Nothing of it is to happen after all.
     pub(crate) fn give_up(self) {
+        if let Some(place) = self.delayed {
+            place.give_up();
+        }
         for target in &self.targets {
             let Some(sequence) = target.sequence else { continue };
             target.queue.unreserve(sequence, self.message.size_bytes());
@@ -160,6 +185,7 @@ impl Plan {
     /// Adds what must last of it. From now on it is the retained message of its key: whoever gets it as such is shown it
     /// behind the commit that follows.
     pub(crate) fn record(&self, parts: &Parts, changeset: &mut Changeset) {
+        changeset.changes.extend(self.delayed.as_ref().and_then(Reserved::change));
         for message in std::iter::once(&self.message).chain(&self.copies) {
             let entries: SmallVec<[Entry; 1]> = self
                 .targets
@@ -171,6 +197,7 @@ impl Plan {
                         qos: target.item.qos,
                         retain: target.item.retain,
                         subscription_ids: target.item.subscription_ids.clone(),
+                        author: None,
                     })
                 })
                 .collect();
@@ -209,6 +236,9 @@ impl Plan {
     pub(crate) fn show(self, parts: &Arc<Parts>, wakes: &mut Wakes) {
         if self.retain {
             parts.vhost.shown();
+        }
+        if let Some(place) = self.delayed {
+            place.show();
         }
         for target in self.targets {
             let Target { queue, sequence, item } = target;
@@ -275,13 +305,15 @@ pub(crate) fn push(
 /// A queue is full, and loses the message or refuses it.
 fn overflow(parts: &Arc<Parts>, queue: &Queue, message: &Arc<Message>) -> Result<(), Refusal> {
     parts.metrics.messages_dropped.increment();
+    let mut full = FULL;
     if let (Overflow::RejectPublishDlx, Some(from)) = (queue.overflow(), queue.dead_letters()) {
         let from = Arc::clone(from);
         let dead = Dead { from, place: None, message: Arc::clone(message), cause: Cause::TooMany };
         bury(parts, vec![dead]);
+        full = DEAD_LETTERED;
     }
     if refuses(queue) {
-        return Err(Refusal::LimitReached("the queue is full (max_length, max_length_bytes)"));
+        return Err(Refusal::LimitReached(full));
     }
     complain_of_full(parts, queue);
     Ok(())
@@ -540,6 +572,12 @@ fn plan_letter(
     }
     Some(plan)
 }
+
+const FULL: &str = "the queue is full (max_length, max_length_bytes)";
+
+/// What is said where a queue is full, and what it refuses has gone elsewhere.
+pub(crate) const DEAD_LETTERED: &str =
+    "the queue is full (max_length, max_length_bytes); the message went to its dead letters";
 
 /// So many messages are read back at once.
 const FETCHED_MAX: usize = 2048;

@@ -49,6 +49,10 @@ pub struct Options {
     pub retained_max: usize,
     /// The most bytes of retained messages, of keys and payloads; beyond it, the same.
     pub retained_bytes_max: u64,
+    /// The most messages that wait for their time; beyond it, a publish of another one is refused.
+    pub delayed_max: u64,
+    /// The most bytes of them, of keys and payloads; beyond it, the same.
+    pub delayed_bytes_max: u64,
     /// What messages outlive.
     pub levels: Levels,
     /// How long an id that a publisher gave a message is remembered, at most.
@@ -96,6 +100,8 @@ impl Default for Options {
             subscriptions_max: 10_000,
             retained_max: 1_000_000,
             retained_bytes_max: 1 << 30,
+            delayed_max: 1_000_000,
+            delayed_bytes_max: 1 << 30,
             levels: Levels::default(),
             publications_window: Duration::from_secs(3600),
             publications_per_publisher_max: 100_000,

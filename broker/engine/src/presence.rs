@@ -174,6 +174,7 @@ impl Presence {
                 content_type: Some(ByteString::from_static("application/json")),
                 ..Properties::default()
             })),
+            delay_ms: 0,
             remember: None,
             publication: None,
             declare: None,

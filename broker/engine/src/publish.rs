@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::author::Author;
+use model::durability::Durability;
 use model::key::RoutingKey;
 use model::message::Message;
-use model::name::{ClientId, ExchangeName, PublisherName, QueueId, QueueName, UserName};
+use model::name::{ClientId, ExchangeName, MessageId, PublisherName, QueueId, QueueName, UserName};
 use model::principal::Permissions;
 use model::qos::Qos;
 use model::queue::QueueDeclaration;
@@ -35,6 +36,8 @@ pub(crate) struct Publisher {
     called: Option<ClientId>,
     /// For whom the broker publishes, where it does that for somebody.
     behalf: Option<Arc<Author>>,
+    /// What it publishes was published before, and waited.
+    is_again: bool,
     pub(crate) user: Option<UserName>,
     /// Under which name the ids of its publications are remembered.
     name: Remembered,
@@ -75,13 +78,14 @@ impl Publisher {
         let name = name.into();
         let (cache, ids) = (RouteCache::new(), MessageIds::default());
         let (called, behalf, owned, declared) = (None, None, Vec::new(), None);
-        let handed_over = 0;
+        let (handed_over, is_again) = (0, false);
         Self {
             link,
             owned,
             client,
             called,
             behalf,
+            is_again,
             user,
             name,
             permissions,
@@ -111,7 +115,20 @@ impl Publisher {
         Self { behalf, ..self }
     }
 
-    /// Whose it is what it has retained; `None`: the broker's own.
+    /// The same, for what was published before, and waited: it is counted already, and who published it need not be there.
+    pub(crate) fn again(self) -> Self {
+        Self { is_again: true, ..self }
+    }
+
+    /// The next message is that of this session, or of an author without one.
+    pub(crate) fn speak_for(&mut self, session: Option<ClientId>, author: Option<&Arc<Author>>) {
+        self.client = session;
+        self.called = author.and_then(|author| author.client.clone());
+        self.user = author.and_then(|author| author.user.clone());
+        self.behalf = author.cloned();
+    }
+
+    /// Whose it is what is kept of his; `None`: the broker's own.
     fn author(&self, parts: &Parts) -> Option<Arc<Author>> {
         let by_itself = || {
             self.link?;
@@ -173,20 +190,8 @@ pub(crate) fn publish(
     now: WallMs,
     wakes: &mut Wakes,
 ) -> Result<Published, Refusal> {
-    Refusal::unless_over(&publisher.permissions, clock::wall_now)?;
-    let place = (&publish.exchange, &publish.key);
-    rights::publish(&publisher.permissions, place, publish.retain, "publish to")?;
-    if let Some(wanted) = &publish.declare
-        && !publisher.has_declared(parts, &publish, wanted)
-    {
-        publisher.declare(parts, wanted)?;
-    }
-    let mut author = None;
-    if publish.retain && !publish.payload.is_empty() {
-        check_retained(parts, &publish, now)?;
-        author = publisher.author(parts);
-    }
-    let Publisher { client, called, user, cache, ids, handed_over, .. } = publisher;
+    let author = admit(parts, publisher, &publish, now)?;
+    let Publisher { client, called, is_again, user, cache, ids, handed_over, .. } = publisher;
     let sender =
         Sender { session: client.as_ref(), client: client.as_ref().or(called.as_ref()), user: user.as_ref() };
     let routes = parts.vhost.router.resolve(
@@ -201,11 +206,10 @@ pub(crate) fn publish(
     }
     let targets = routes.pick();
     *handed_over += targets.len();
-    if publish.exchange == ExchangeName::DEFAULT
-        && targets.iter().any(|route| matches!(route.queue.owner(), Owner::Session(_)))
-    {
-        // Only its subscriptions decide what comes into it.
-        return Err(Refusal::Exclusive(QueueName::new(publish.key.as_str())));
+    check_owners(&publish, &targets)?;
+    let id = ids.next(&parts.numbers);
+    if publish.delay_ms > 0 {
+        return delay(parts, publish, (id, client.clone(), author), in_turn, now, wakes);
     }
     let retain = publish.retain;
     let has_feed = !retain && targets.iter().any(|route| !route.queue.feed().is_idle());
@@ -216,9 +220,8 @@ pub(crate) fn publish(
     let lasting = (publish.persistent || streams)
         && targets.iter().any(|route| wanted.is_written(publish.persistent, publish.qos, route));
     let key = routes.key().cloned();
-    let message = Arc::new(to_message(publish, key, client.clone(), ids.next(&parts.numbers), now));
-    parts.metrics.messages_received.increment();
-    parts.metrics.publish_bytes_received.add(message.payload.len() as u64);
+    let message = Arc::new(to_message(publish, key, client.clone(), id, now));
+    count(parts, &message, *is_again);
     let routed = !targets.is_empty();
     if !routed {
         parts.metrics.messages_unroutable.increment();
@@ -233,14 +236,80 @@ pub(crate) fn publish(
         }
         return Ok(Published::Shown { routed });
     }
-    let plan =
-        Plan::new(Arc::clone(&message), retain, wanted).by(author).must_wait(waits || (streams && lasting));
+    let waits = waits || (streams && lasting);
+    let plan = Plan::new(Arc::clone(&message), retain, wanted).by(author).must_wait(waits).patient(*is_again);
     let plan = reserve_all(plan, parts, &targets)?;
     if is_direct {
         plan.show(parts, wakes);
         return Ok(Published::Shown { routed });
     }
     Ok(Published::Planned(plan))
+}
+
+/// Whether it may be published at all, and makes the queue that it is for; and whose it is, if it is to be kept or to wait.
+fn admit(
+    parts: &Parts,
+    publisher: &mut Publisher,
+    publish: &Publish,
+    now: WallMs,
+) -> Result<Option<Arc<Author>>, Refusal> {
+    Refusal::unless_over(&publisher.permissions, clock::wall_now)?;
+    let place = (&publish.exchange, &publish.key);
+    rights::publish(&publisher.permissions, place, publish.retain, "publish to")?;
+    if let Some(wanted) = &publish.declare
+        && !publisher.has_declared(parts, publish, wanted)
+    {
+        publisher.declare(parts, wanted)?;
+    }
+    let is_kept = publish.retain && !publish.payload.is_empty();
+    if is_kept {
+        check_retained(parts, publish, now, publisher.is_again)?;
+    }
+    Ok(if is_kept || publish.delay_ms > 0 { publisher.author(parts) } else { None })
+}
+
+/// Whether a client may send to the queue that it names: only its subscriptions decide what comes into a session's own.
+fn check_owners(publish: &Publish, targets: &[&Route]) -> Result<(), Refusal> {
+    let is_own = |route: &&Route| matches!(route.queue.owner(), Owner::Session(_));
+    if publish.exchange == ExchangeName::DEFAULT && targets.iter().any(is_own) {
+        return Err(Refusal::Exclusive(QueueName::new(publish.key.as_str())));
+    }
+    Ok(())
+}
+
+fn count(parts: &Parts, message: &Message, is_again: bool) {
+    if is_again {
+        return;
+    }
+    parts.metrics.messages_received.increment();
+    parts.metrics.publish_bytes_received.add(message.payload.len() as u64);
+}
+
+/// Has a message wait until it is due: then it is published, and where it goes is asked.
+fn delay(
+    parts: &Arc<Parts>,
+    publish: Publish,
+    (id, client, author): (MessageId, Option<ClientId>, Option<Arc<Author>>),
+    in_turn: bool,
+    now: WallMs,
+    wakes: &mut Wakes,
+) -> Result<Published, Refusal> {
+    let level = Some(wanted(parts, &publish, false).alone());
+    let level = level.filter(|_| publish.persistent && parts.durable.is_persistent());
+    let lasts = level > Some(Durability::Memory);
+    // The clock counts whole milliseconds: one more, and nothing is early.
+    let due = WallMs(now.0.saturating_add(publish.delay_ms).saturating_add(1));
+    let message = Arc::new(to_message(publish, None, client, id, due));
+    let with = (&parts.durable, &parts.numbers);
+    let reserved = parts.vhost.delayed.reserve(with, Arc::clone(&message), author, lasts)?;
+    count(parts, &message, false);
+    parts.metrics.messages_delayed.increment();
+    let plan = Plan::delayed(message, reserved, level);
+    if lasts || in_turn {
+        return Ok(Published::Planned(plan));
+    }
+    plan.show(parts, wakes);
+    Ok(Published::Shown { routed: true })
 }
 
 fn reserve_all(mut plan: Plan, parts: &Arc<Parts>, targets: &[&Route]) -> Result<Plan, Refusal> {
@@ -264,7 +333,7 @@ fn wanted(parts: &Parts, publish: &Publish, streams: bool) -> Wanted {
 
 /// Whether there is room for one more retained message, or for another one in place of the old. One that takes less than the
 /// old one always has it.
-fn check_retained(parts: &Parts, publish: &Publish, now: WallMs) -> Result<(), Refusal> {
+fn check_retained(parts: &Parts, publish: &Publish, now: WallMs, is_again: bool) -> Result<(), Refusal> {
     let Parts { vhost, metrics, .. } = parts;
     let old = vhost.retained(&publish.exchange).and_then(|retained| retained.size_of(&publish.key));
     let (count, bytes) = vhost.retained_size();
@@ -278,7 +347,9 @@ fn check_retained(parts: &Parts, publish: &Publish, now: WallMs) -> Result<(), R
     } else {
         return Ok(());
     };
-    metrics.messages_dropped.increment();
+    if !is_again {
+        metrics.messages_dropped.increment();
+    }
     if vhost.may_complain(now) {
         tracing::warn!(limit, "retained.full: new messages are refused; see messages_dropped");
     }
@@ -339,7 +410,7 @@ pub(crate) fn to_message(
     publish: Publish,
     key: Option<RoutingKey>,
     publisher: Option<ClientId>,
-    id: model::name::MessageId,
+    id: MessageId,
     now: WallMs,
 ) -> Message {
     // A message at rest must not hold on to the buffer it was read into: that is many times its size.

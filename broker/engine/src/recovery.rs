@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::change::{Change, QueueRecord, SessionRecord};
 use model::delivery::Stage;
-use model::name::{Incarnation, QueueId};
+use model::name::{Incarnation, QueueId, QueueName};
 use model::refusal::Refusal;
 use routing::{Brief, Item, Owner, Queue};
 use storage::{Recovered, RecoveredPublication, RecoveredQueue, RecoveredRetained, UnreadEntry};
@@ -32,6 +32,10 @@ pub(crate) fn recover(
     let last_life = Incarnation(recovered.incarnation.0.saturating_sub(1));
     let mut queues: HashMap<QueueId, Arc<Queue>> = HashMap::new();
     for queue in recovered.queues {
+        if queue.record.options.name == QueueName::DELAYED {
+            parts.vhost.delayed.restore(queue);
+            continue;
+        }
         let (owner, sent_through) = match owners.get(&queue.record.id) {
             Some(session) => (Owner::Session(session.client.clone()), session.sent_through),
             // A session's whose record did not reach the disk, or a connection's: neither is there any more.
@@ -63,14 +67,7 @@ pub(crate) fn recover(
             parts.durable.record(Change::UnbindExchange(Box::new(binding)));
         }
     }
-    parts.metrics.retained.add(recovered.retained.len() as u64);
-    for RecoveredRetained { message, author } in recovered.retained {
-        if let Some(end) = message.expires_at {
-            expiry::watch_retained(parts, &message.exchange, end);
-        }
-        let author = author.map(|author| parts.authors.intern(Arc::unwrap_or_clone(author)));
-        parts.vhost.retained_mut(&message.exchange).set(message, author);
-    }
+    restore_retained(parts, recovered.retained);
     for RecoveredPublication { publisher, id, at } in recovered.publications {
         parts.vhost.publications.restore(&publisher, id, at);
         expiry::watch_publications(parts);
@@ -94,6 +91,18 @@ pub(crate) fn recover(
         }
     }
     Ok(all)
+}
+
+/// What is kept of each key.
+fn restore_retained(parts: &Parts, all: Vec<RecoveredRetained>) {
+    parts.metrics.retained.add(all.len() as u64);
+    for RecoveredRetained { message, author } in all {
+        if let Some(end) = message.expires_at {
+            expiry::watch_retained(parts, &message.exchange, end);
+        }
+        let author = author.map(|author| parts.authors.intern(Arc::unwrap_or_clone(author)));
+        parts.vhost.retained_mut(&message.exchange).set(message, author);
+    }
 }
 
 /// `sent_through`: how far it had been sent, if somebody noted that at the end of the last life.

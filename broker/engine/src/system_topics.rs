@@ -154,6 +154,7 @@ fn count(parts: &Parts, held: &QueueStats, all: &mut Vec<(String, String)>) {
     let disconnected = metrics.sessions.value().saturating_sub(with_session);
     let subscriptions = vhost.router.binding_counts();
     let (retained, retained_bytes) = vhost.retained_size();
+    let (delayed, delayed_bytes) = vhost.delayed.size();
     let stored = (held.ready + held.unacked) as u64 + retained;
     let numbers = [
         ("clients/connected", connected),
@@ -171,6 +172,8 @@ fn count(parts: &Parts, held: &QueueStats, all: &mut Vec<(String, String)>) {
         ("store/messages/bytes", held.ready_bytes + retained_bytes),
         ("retained messages/count", retained),
         ("retained messages/bytes", retained_bytes),
+        ("delayed messages/count", delayed),
+        ("delayed messages/bytes", delayed_bytes),
         ("subscriptions/count", subscriptions.all as u64),
         ("shared_subscriptions/count", subscriptions.shared as u64),
         ("publish/messages/received", metrics.messages_received.value()),
@@ -208,6 +211,7 @@ fn message(name: &str, value: &str) -> Publish {
         persistent: false,
         expiry_ms: None,
         properties: None,
+        delay_ms: 0,
         remember: None,
         publication: None,
         declare: None,

@@ -11,6 +11,7 @@ use routing::{Retained, Router};
 
 use crate::clock;
 use crate::crowd::Room;
+use crate::delayed::Delayed;
 use crate::policy::Options;
 use crate::publications::Publications;
 use crate::timers::Timers;
@@ -22,6 +23,8 @@ pub(crate) struct Vhost {
     pub(crate) options: Options,
     pub(crate) publications: Publications,
     pub(crate) timers: Timers,
+    /// The messages that wait for their time.
+    pub(crate) delayed: Arc<Delayed>,
     /// The last messages that no queue took.
     pub(crate) unroutable: Unroutable,
     /// What the broker says of itself, for those who subscribe later.
@@ -45,6 +48,7 @@ impl Vhost {
             router: Router::new(options.overlapping),
             publications: Publications::new(&options),
             unroutable: Unroutable::new(options.unroutable_keep),
+            delayed: Delayed::new(options.delayed_max, options.delayed_bytes_max),
             options,
             timers: Timers::new(clock::instant()),
             system: Arc::default(),

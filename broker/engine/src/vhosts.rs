@@ -48,7 +48,7 @@ pub struct VhostView {
     pub sessions: u64,
     /// How many queues, those of sessions and subscriptions among them.
     pub queues: u64,
-    /// How many messages they hold.
+    /// How many messages they hold, and how many wait for their time.
     pub messages: u64,
     /// How many messages are retained.
     pub retained: u64,
@@ -173,6 +173,7 @@ impl Vhosts {
         self.cores.remove(name);
         core.stop();
         core.parts.vhost.timers.wake();
+        core.parts.vhost.delayed.wake();
         let end = clock::instant() + PATIENCE;
         while !core.links().is_empty() && clock::instant() < end {
             core.links().values().for_each(|client| {
@@ -255,6 +256,7 @@ impl Vhosts {
             made.map_err(|_| VhostError::ShuttingDown)?;
         }
         caretaker::employ(&core);
+        core.parts.vhost.delayed.open();
         tracing::info!(vhost = %name, "vhost.open");
         self.cores.put(core);
         Ok(())
@@ -333,7 +335,7 @@ fn view(core: &Core) -> VhostView {
         connections: vhost.room.taken(),
         sessions: core.parts.metrics.sessions.value(),
         queues: queues.len() as u64,
-        messages: messages.sum(),
+        messages: messages.sum::<u64>() + vhost.delayed.size().0,
         retained: vhost.retained_size().0,
     }
 }

@@ -124,6 +124,7 @@ pub(crate) fn plan(parts: &Arc<Parts>, due: &DueWill) -> Option<Plan> {
         persistent: *persistent,
         expiry_ms: will.expiry_ms,
         properties: properties.clone(),
+        delay_ms: 0,
         remember: None,
         publication: None,
         declare: None,

@@ -132,6 +132,8 @@ pub struct Entry {
     pub retain: bool,
     /// For which subscriptions.
     pub subscription_ids: SmallVec<[u32; 1]>,
+    /// Whose message it is, if that is to be asked when it goes on from here.
+    pub author: Option<Arc<Author>>,
 }
 
 /// A queue and a number in it.

@@ -148,6 +148,9 @@ impl PublicationId {
 }
 
 impl QueueName {
+    /// Under which the store keeps what waits for its time. It is no queue: nobody can name it.
+    pub const DELAYED: Self = Self::known("");
+
     /// How the names of queues begin that wait for replies: only the broker makes such.
     pub const FOR_REPLIES: &str = "amq.gen-";
 

@@ -132,6 +132,8 @@ pub struct Publish {
     pub persistent: bool,
     /// How long it is worth delivering, in milliseconds; `None`: for ever.
     pub expiry_ms: Option<u64>,
+    /// How long it waits before it is published, in milliseconds; what it is worth counts from then on. 0: not at all.
+    pub delay_ms: u64,
     /// What it says of itself.
     pub properties: Option<Box<Properties>>,
     /// The QoS 2 id to remember together with the message, for a session that outlives its connection.
@@ -142,6 +144,32 @@ pub struct Publish {
     /// The queue to make first, if it does not exist (STOMP's SEND to `/queue/…`). Whoever asks for the same again shares what
     /// he asked with, so that it need not be looked at again.
     pub declare: Option<Arc<QueueDeclaration>>,
+}
+
+impl Publish {
+    /// The header of STOMP, and the user property of MQTT 5.0, that says how long a message is to wait, in milliseconds.
+    pub const DELAY_HEADER: &str = "x-delay";
+
+    /// The longest delay, in seconds: as much as MQTT has four bytes for, about 136 years.
+    pub const DELAY_S_MAX: u64 = u32::MAX as u64;
+
+    /// What is wrong with a text that [`Self::delay_ms_of`] does not take.
+    pub const DELAY_EXPECTED: &str = "a number of milliseconds, 0 to 4294967295000";
+
+    /// Reads a delay: digits and nothing else, in milliseconds, [`Self::DELAY_S_MAX`] at most.
+    pub fn delay_ms_of(text: &str) -> Option<u64> {
+        digits(text).filter(|ms| *ms <= Self::DELAY_S_MAX * 1000)
+    }
+
+    /// The same of a text that counts seconds; the answer is in milliseconds.
+    pub fn delay_ms_of_seconds(text: &str) -> Option<u64> {
+        digits(text).filter(|seconds| *seconds <= Self::DELAY_S_MAX).map(|seconds| seconds * 1000)
+    }
+}
+
+fn digits(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok())?
 }
 
 /// A delivery, settled.
@@ -292,4 +320,21 @@ pub struct Close {
     pub discard_will: bool,
     /// A new session expiry in seconds, where the client gave one (MQTT 5.0, 3.14.2.2.2).
     pub expiry_s: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_is_digits_within_its_bounds() {
+        for (text, ms) in [("0", 0), ("5000", 5000), ("4294967295000", 4_294_967_295_000), ("007", 7)] {
+            assert_eq!(Publish::delay_ms_of(text), Some(ms), "{text}");
+        }
+        for text in ["", "-1", "+1", "1.5", " 1", "1s", "4294967295001", "99999999999999999999999"] {
+            assert_eq!(Publish::delay_ms_of(text), None, "{text:?}");
+        }
+        assert_eq!(Publish::delay_ms_of_seconds("4294967295"), Some(4_294_967_295_000));
+        assert_eq!(Publish::delay_ms_of_seconds("4294967296"), None);
+    }
 }

@@ -91,6 +91,7 @@ const CAMPAIGN: &str = "tests/durability/main.rs";
 const KILLED: (&str, &str) =
     (CAMPAIGN, "nothing_acknowledged_is_lost_and_nothing_exactly_once_is_doubled_when_the_broker_is_killed");
 const CLOCK: &str = "tests/interop/clock.rs";
+const DELAYED: &str = "tests/interop/delayed_restart.rs";
 const FAILING: &str = "tests/pressure/failing_disk.rs";
 const LEVELS_TESTS: &str = "tests/interop/levels.rs";
 const POWER: (&str, &str) = (CAMPAIGN, "nothing_acknowledged_is_lost_when_the_power_fails");
@@ -230,6 +231,14 @@ const RESTART: &[Line] = &[
         tests: &[
             ("tests/interop/lasting.rs", "the_time_of_a_message_runs_while_the_broker_is_down"),
             ("tests/interop/wills_restart.rs", "time_goes_on_while_the_broker_is_down"),
+        ],
+    },
+    Line {
+        text: "A message that waits for its time (`x-delay`, `$delayed/…`): it waits, or it is where it was to go; what became due while the broker \
+               was down comes at once.",
+        tests: &[
+            (DELAYED, "what_is_due_while_the_broker_is_down_comes_at_once_in_its_order_and_none_comes_twice"),
+            (DELAYED, "a_broker_that_is_killed_while_messages_become_due_loses_none_and_doubles_none"),
         ],
     },
     Line {

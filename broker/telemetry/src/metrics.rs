@@ -127,6 +127,12 @@ metrics! {
     messages_unroutable: Counter,
     /// Retained messages that a subscriber did not get because their authors may not publish them any more.
     retained_withheld: Counter,
+    /// Messages that were published to wait for their time.
+    messages_delayed: Counter,
+    /// Messages that were not published when they were due, because of a rule or because their exchange is gone.
+    delayed_refused: Counter,
+    /// How late messages that waited for their time were shown, in microseconds: of those that are shown together, the first.
+    delayed_late_us: Histogram,
     /// Wills that were not published when they were due, because of a rule or a full queue.
     wills_refused: Counter,
     /// QoS 2 messages that came again and were not routed again.

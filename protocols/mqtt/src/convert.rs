@@ -13,6 +13,7 @@ use model::personal;
 use model::properties::{Properties, ReplyTo};
 use model::queue::{HeaderMatch, MatchMode};
 use model::refusal::Refusal;
+use model::request::Publish;
 use model::stream::Start;
 
 use crate::codec::wire::FIELD_BYTES_MAX;
@@ -44,6 +45,48 @@ pub(crate) fn place(topic: TopicName, plain: &ExchangeName) -> Option<(ExchangeN
     }
     let queue = text.strip_prefix(QUEUE).filter(|queue| !queue.is_empty())?;
     Some((ExchangeName::DEFAULT, RoutingKey::new(text.slice_ref(queue))))
+}
+
+/// How long a message for this topic waits, in milliseconds, and the topic that it is for then: `$delayed/SECONDS/TOPIC`, as in
+/// EMQX. `None`: the topic says nothing of that.
+///
+/// # Errors
+///
+/// It begins like that, and goes on in another way.
+pub(crate) fn delayed(topic: TopicName) -> Result<(Option<u64>, TopicName), &'static str> {
+    let Some(rest) = topic.as_str().strip_prefix(DELAYED) else { return Ok((None, topic)) };
+    let (seconds, then) = rest.split_once('/').ok_or(NO_DELAY)?;
+    let delay_ms = Publish::delay_ms_of_seconds(seconds).ok_or(NO_DELAY)?;
+    if then.starts_with(DELAYED) {
+        return Err("a topic is delayed once: $delayed/SECONDS/TOPIC, where TOPIC is not another such");
+    }
+    let then = topic.as_byte_string().slice_ref(then);
+    TopicName::parse(then).map(|then| (Some(delay_ms), then)).map_err(|_| NO_DELAY)
+}
+
+/// How long a message waits, by its topic or by a user property, which goes no further; STOMP's header of that name is the same.
+///
+/// # Errors
+///
+/// It is no such number, or both say it.
+pub(crate) fn delay(
+    by_topic_ms: Option<u64>,
+    properties: &mut Option<Box<Properties>>,
+) -> Result<u64, &'static str> {
+    let said = properties.as_deref().and_then(|properties| properties.header(Publish::DELAY_HEADER));
+    let Some(said) = said else { return Ok(by_topic_ms.unwrap_or(0)) };
+    let delay_ms = Publish::delay_ms_of(said)
+        .ok_or("the user property x-delay must be a number of milliseconds, 0 to 4294967295000")?;
+    if by_topic_ms.is_some() {
+        return Err("the delay is said twice: by the topic and by the user property x-delay");
+    }
+    if let Some(own) = properties {
+        own.headers.retain(|(name, _)| name != Publish::DELAY_HEADER);
+        if **own == Properties::default() {
+            *properties = None;
+        }
+    }
+    Ok(delay_ms)
 }
 
 /// The topic that a message is delivered with; `None` if MQTT has no way to write it. What is for the receiver alone has
@@ -87,8 +130,9 @@ pub(crate) fn source(filter: TopicFilter<'_>, plain: &ExchangeName) -> Option<(E
             let exchange = if is(first, USER_LEVEL) { ExchangeName::USER } else { ExchangeName::SESSION };
             (!rest.is_empty()).then(|| (exchange, KeyPattern::new(rest.to_vec())))
         }
-        // Queues are consumed by name through another door, and streams are read; the default exchange has no bindings.
-        [first, ..] if [EXCHANGE_LEVEL, QUEUE_LEVEL, STREAM_LEVEL].iter().any(|own| is(first, own)) => None,
+        // Queues are consumed by name through another door, and streams are read; the default exchange has no bindings. What was
+        // delayed comes under the topic that it was for.
+        [first, ..] if OWN_LEVELS.iter().any(|own| is(first, own)) => None,
         [Level::Literal(first), ..] if first.starts_with('$') => {
             Some((ExchangeName::TOPIC, KeyPattern::new(filter.into_levels())))
         }
@@ -298,6 +342,10 @@ const QUEUE: &str = "$queue/";
 const STREAM_LEVEL: &str = "$stream";
 /// What the filters begin with that name a stream.
 pub(crate) const STREAM: &str = "$stream/";
+const DELAYED_LEVEL: &str = "$delayed";
+const DELAYED: &str = "$delayed/";
+const OWN_LEVELS: [&str; 4] = [EXCHANGE_LEVEL, QUEUE_LEVEL, STREAM_LEVEL, DELAYED_LEVEL];
+const NO_DELAY: &str = "a delayed message is for $delayed/SECONDS/TOPIC, with 0 to 4294967295 seconds";
 
 #[cfg(test)]
 mod tests {
@@ -324,6 +372,45 @@ mod tests {
         // 4.7.2
         check("$SYS/x", None);
         check("$share/g/a", None);
+    }
+
+    #[test]
+    fn a_topic_says_how_long_its_message_waits() {
+        let delayed = |text: &str| {
+            delayed(TopicName::parse(text.into()).unwrap())
+                .map(|(delay_ms, topic)| (delay_ms, topic.as_str().to_owned()))
+        };
+        for (text, delay_ms, topic) in [
+            ("$delayed/5/a/b", Some(5000), "a/b"),
+            ("$delayed/0/a", Some(0), "a"),
+            ("$delayed/4294967295//", Some(4_294_967_295_000), "/"),
+            ("$delayed/1/$queue/jobs", Some(1000), "$queue/jobs"),
+            ("a/$delayed/5/b", None, "a/$delayed/5/b"),
+        ] {
+            assert_eq!(delayed(text), Ok((delay_ms, topic.to_owned())), "{text}");
+        }
+        for text in ["$delayed/", "$delayed/5", "$delayed/5/", "$delayed/x/a", "$delayed/-1/a"] {
+            assert_eq!(delayed(text), Err(NO_DELAY), "{text}");
+        }
+        assert!(delayed("$delayed/4294967296/a").is_err() && delayed("$delayed/1/$delayed/1/a").is_err());
+        // Nothing is published under the word alone.
+        check("$delayed", None);
+    }
+
+    #[test]
+    fn a_user_property_says_the_same_and_goes_no_further() {
+        let with = |headers: &[(&str, &str)]| {
+            let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            Some(Box::new(Properties { headers, ..Properties::default() }))
+        };
+        let mut properties = with(&[("x-delay", "250"), ("b", "1"), ("x-delay", "9")]);
+        assert_eq!(delay(None, &mut properties), Ok(250));
+        assert_eq!(properties, with(&[("b", "1")]));
+        let mut alone = with(&[("x-delay", "0")]);
+        assert_eq!((delay(None, &mut alone), alone), (Ok(0), None));
+        assert_eq!((delay(Some(7000), &mut None), delay(None, &mut None)), (Ok(7000), Ok(0)));
+        assert!(delay(Some(7000), &mut with(&[("x-delay", "1")])).is_err());
+        assert!(delay(None, &mut with(&[("x-delay", "soon")])).is_err());
     }
 
     #[test]

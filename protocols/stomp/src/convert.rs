@@ -11,6 +11,7 @@ use model::name::{ExchangeName, PublicationId, QueueName};
 use model::properties::{Properties, ReplyTo};
 use model::qos::Qos;
 use model::queue::{HeaderMatch, MatchMode};
+use model::request::Publish;
 use model::stream::Start;
 
 use crate::arguments::{durability, is_about_a_queue};
@@ -31,6 +32,8 @@ pub(crate) struct Sent {
     pub(crate) persistent: bool,
     /// `expiration`, in milliseconds.
     pub(crate) expiry_ms: Option<u64>,
+    /// `x-delay`, in milliseconds.
+    pub(crate) delay_ms: u64,
     /// `mandatory`: if no queue takes it, its sender wants to hear of that.
     pub(crate) mandatory: bool,
     /// `x-dedup-id`.
@@ -42,6 +45,19 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
+    /// Of a SEND without headers.
+    const NOTHING: Self = Self {
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        persistent: false,
+        expiry_ms: None,
+        delay_ms: 0,
+        mandatory: false,
+        publication: None,
+        replies_at: None,
+        properties: None,
+    };
+
     /// Where it was sent, for whoever serves many destinations from one queue. Nobody else may say so.
     pub(crate) fn tell_destination(&mut self, destination: &ByteString) {
         let properties = self.properties.get_or_insert_default();
@@ -56,16 +72,7 @@ impl Sent {
 ///
 /// A header that means something to the broker has a value that means nothing.
 pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sent, HeaderError> {
-    let mut sent = Sent {
-        qos: Qos::AtLeastOnce,
-        retain: false,
-        persistent: false,
-        expiry_ms: None,
-        mandatory: false,
-        publication: None,
-        replies_at: None,
-        properties: None,
-    };
+    let mut sent = Sent::NOTHING;
     let mut properties = Properties::default();
     let mut seen = Seen::default();
     for (name, value) in headers {
@@ -87,9 +94,12 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
                 let expiry_ms = number("expiration", value)?;
                 seen.first(Known::Expiration, || sent.expiry_ms = Some(expiry_ms));
             }
+            Publish::DELAY_HEADER | SCHEDULED_DELAY => {
+                let delay_ms = delay(name, value)?;
+                seen.first(Known::Delay, || sent.delay_ms = delay_ms);
+            }
             "priority" => {
-                let priority = u8::try_from(number("priority", value)?);
-                let priority = priority.map_err(|_| HeaderError::value("priority", value, "0 to 255"))?;
+                let priority = priority(value)?;
                 seen.first(Known::Priority, || properties.priority = Some(priority));
             }
             "reply-to" => match reply_to(value, destinations)? {
@@ -97,6 +107,7 @@ pub(crate) fn sent(headers: &Headers, destinations: &Destinations) -> Result<Sen
                 None => seen.first(Known::ReplyTo, || sent.replies_at = Some(value.clone())),
             },
             "message-id" => return Err(HeaderError::NotAllowed("message-id")),
+            "AMQ_SCHEDULED_PERIOD" | "AMQ_SCHEDULED_REPEAT" | "AMQ_SCHEDULED_CRON" => return Err(REPEATED),
             other if is_ours(other) || is_secret(other) => {}
             other if properties.headers.iter().any(|(name, _)| name == other) => {}
             PublicationId::HEADER => {
@@ -137,6 +148,7 @@ enum Known {
     Priority,
     ReplyTo,
     Mandatory,
+    Delay,
 }
 
 impl Seen {
@@ -162,6 +174,17 @@ pub(crate) fn qos(value: &str) -> Result<Qos, HeaderError> {
         _ => return Err(HeaderError::value("qos", value, "0, 1 or 2")),
     };
     Ok(qos)
+}
+
+/// Reads how long a message is to wait, in RabbitMQ's word for it or in ActiveMQ's.
+fn delay(name: &str, value: &str) -> Result<u64, HeaderError> {
+    let name = if name == SCHEDULED_DELAY { SCHEDULED_DELAY } else { Publish::DELAY_HEADER };
+    Publish::delay_ms_of(value).ok_or_else(|| HeaderError::value(name, value, Publish::DELAY_EXPECTED))
+}
+
+/// Reads a header `priority`.
+fn priority(value: &str) -> Result<u8, HeaderError> {
+    u8::try_from(number("priority", value)?).map_err(|_| HeaderError::value("priority", value, "0 to 255"))
 }
 
 /// An address where both protocols can name it; what only clients understand stays text. `None`: a temporary queue of this
@@ -292,6 +315,13 @@ const OURS: [&str; 9] = [
     "redelivered",
     "receipt-id",
 ];
+
+/// ActiveMQ's word for `x-delay`.
+const SCHEDULED_DELAY: &str = "AMQ_SCHEDULED_DELAY";
+
+/// What ActiveMQ has beside it: here, a message is sent once.
+const REPEATED: HeaderError =
+    HeaderError::Unsupported("AMQ_SCHEDULED_PERIOD, AMQ_SCHEDULED_REPEAT or AMQ_SCHEDULED_CRON");
 
 /// Where a message was sent that is for an application.
 const SENT_TO: &str = "x-destination";

@@ -99,6 +99,9 @@ impl fmt::Display for Held {
         let mut separator = ": ";
         for (queue, count) in &self.messages {
             match self.names.get(queue) {
+                Some(name) if *name == QueueName::DELAYED => {
+                    write!(out, "{separator}{count} messages that wait for their time")?
+                }
                 Some(name) => write!(out, "{separator}{count} messages for {name}")?,
                 None => {
                     write!(out, "{separator}{count} messages for a queue without a name, number {}", queue.0)?

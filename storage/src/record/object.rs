@@ -1,5 +1,7 @@
 //! Sessions, queues, exchanges and bindings as bytes.
 
+use std::sync::Arc;
+
 use model::change::{BindingKey, Entry, Place, QueueRecord, Rested, SessionRecord, WillRecord};
 use model::durability::Durability;
 use model::grant::Grant;
@@ -13,6 +15,7 @@ use model::queue::{
 use model::time::WallMs;
 use smallvec::SmallVec;
 
+use crate::record::author::{put_author, read_author};
 use crate::record::message::{put_exchange_name, put_message, read_exchange_name, read_message};
 use crate::record::wire::{Reader, RecordError, put_block, put_bool, put_len, put_option, put_str, put_u64};
 
@@ -26,23 +29,28 @@ pub(crate) fn read_place(from: &mut Reader<'_>) -> Result<Place, RecordError> {
 }
 
 pub(crate) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
-    let Entry { place, qos, retain, subscription_ids } = entry;
+    let Entry { place, qos, retain, subscription_ids, author } = entry;
     put_place(out, place);
-    out.push(qos.bits() | u8::from(*retain) << 2);
+    out.push(qos.bits() | u8::from(*retain) << 2 | u8::from(author.is_some()) << 3);
     put_ids(out, subscription_ids);
+    if let Some(author) = author {
+        put_author(out, author);
+    }
 }
 
 pub(crate) fn read_entry(from: &mut Reader<'_>) -> Result<Entry, RecordError> {
     let place = read_place(from)?;
     let flags = from.u8()?;
-    if flags > 0b111 {
+    if flags > 0b1111 {
         return Err(RecordError::Tag);
     }
+    let has_author = flags & 0b1000 != 0;
     Ok(Entry {
         place,
         qos: Qos::from_bits(flags & 0b11).ok_or(RecordError::Tag)?,
         retain: flags & 0b100 != 0,
         subscription_ids: read_ids(from)?,
+        author: has_author.then(|| read_author(from).map(Arc::new)).transpose()?,
     })
 }
 

@@ -238,11 +238,13 @@ fn place() -> impl Strategy<Value = Place> {
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
-    (place(), qos(), any::<bool>(), ids()).prop_map(|(place, qos, retain, subscription_ids)| Entry {
+    let entry = (place(), qos(), any::<bool>(), ids(), of(author()));
+    entry.prop_map(|(place, qos, retain, subscription_ids, author)| Entry {
         place,
         qos,
         retain,
         subscription_ids,
+        author: author.map(Arc::new),
     })
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn place(queue: u64, sequence: u64) -> Place {
 }
 
 pub(crate) fn entry(place: Place) -> Entry {
-    Entry { place, qos: Qos::AtLeastOnce, retain: false, subscription_ids: smallvec![3] }
+    Entry { place, qos: Qos::AtLeastOnce, retain: false, subscription_ids: smallvec![3], author: None }
 }
 
 pub(crate) fn enqueue(message: &Arc<Message>, places: &[Place]) -> Change {

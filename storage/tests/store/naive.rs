@@ -168,6 +168,7 @@ impl Naive {
                     qos: entry.qos,
                     retain: entry.retain,
                     subscription_ids: entry.subscription_ids.clone(),
+                    author: entry.author.clone(),
                     received: *received,
                 };
                 lines.push(format!("{} has {entry:?}", queue.record));

@@ -395,6 +395,7 @@ mod tests {
             persistent: false,
             expiry_ms: None,
             properties: Some(Box::new(Properties { payload_is_text: Some(true), ..Properties::default() })),
+            delay_ms: 0,
             remember: None,
             publication: None,
             declare: None,

@@ -91,6 +91,8 @@ pub(super) struct Message<'a> {
     correlation: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expiry_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_ms: Option<u64>,
     headers: Vec<(&'a str, &'a str)>,
 }
 
@@ -166,6 +168,7 @@ impl<'a> Subject<'a> {
                 .and_then(|properties| properties.correlation.as_ref())
                 .map(|bytes| STANDARD.encode(bytes)),
             expiry_ms: publish.expiry_ms,
+            delay_ms: Some(publish.delay_ms).filter(|ms| *ms > 0),
             headers: properties
                 .iter()
                 .flat_map(|properties| &properties.headers)

@@ -12,7 +12,7 @@ use super::table;
 use super::tell::{end, print};
 use crate::failure::Failure;
 
-/// List who is there, who listens to what, who is banned, and which virtual hosts, exchanges, queues and bindings there are, on a broker that runs.
+/// List who is there, who listens to what, who is banned, what waits for its time, and which virtual hosts, exchanges, queues and bindings there are, on a broker that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = LIST_EXAMPLES)]
 pub struct ListArgs {
@@ -54,6 +54,8 @@ enum What {
     Bans,
     /// Virtual hosts, with how much there is in each.
     Vhosts,
+    /// Messages that wait for their time (x-delay), the first that is due first.
+    Delayed,
     /// The last messages that no queue took, and why (routing.unroutable_keep), the newest first; over HTTP GET /api/v1/unroutable.
     Unroutable,
 }
@@ -71,6 +73,7 @@ async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>)
         (What::Users, None) => ("/api/v1/users".to_owned(), table::USERS),
         (What::Subscriptions, None) => ("/api/v1/subscriptions".to_owned(), table::SUBSCRIPTIONS),
         (What::Bans, None) => ("/api/v1/bans".to_owned(), table::BANS),
+        (What::Delayed, None) => ("/api/v1/delayed".to_owned(), table::DELAYED),
         (What::Unroutable, None) => ("/api/v1/unroutable".to_owned(), table::UNROUTABLE),
         (What::Subscriptions, Some(topic)) => {
             (format!("/api/v1/destinations/{}/subscribers", encoded(topic)), table::SUBSCRIPTIONS)
@@ -87,6 +90,7 @@ async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>)
             | What::Bindings
             | What::Bans
             | What::Vhosts
+            | What::Delayed
             | What::Unroutable,
             Some(_),
         ) => {
@@ -104,9 +108,12 @@ async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>)
         Ok(())
     };
     match args.what {
-        What::Sessions | What::Users | What::Subscriptions | What::Bans | What::Unroutable => {
-            own(&place, &format!("{path}?vhost={vhost}"), &args.wheres, show).await?
-        }
+        What::Sessions
+        | What::Users
+        | What::Subscriptions
+        | What::Bans
+        | What::Delayed
+        | What::Unroutable => own(&place, &format!("{path}?vhost={vhost}"), &args.wheres, show).await?,
         What::Exchanges | What::Queues | What::Bindings | What::Vhosts => {
             numbered(&place, &path, &args.wheres, show).await?
         }
@@ -195,6 +202,7 @@ Examples:
   duetmq list sessions --where user=kim --where connected=true
   duetmq list subscriptions --to chat/room/5  who hears what is sent there
   duetmq list bans                            who stays out, until when, and why
+  duetmq list delayed                         what waits for its time, and when it is due
   duetmq list unroutable                      what no queue took of late, and why
   duetmq list queues --where durable=true     what waits, and who takes
   duetmq list queues --vhost shop             the same in another virtual host

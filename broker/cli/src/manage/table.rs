@@ -57,6 +57,22 @@ pub(crate) const BANS: &[Column] = &[
     ("REASON", |item| text(item, "reason")),
 ];
 
+/// Of messages that wait for their time.
+pub(crate) const DELAYED: &[Column] = &[
+    ("ID", |item| text(item, "id")),
+    ("DUE", |item| moment(item, "due_ms").unwrap_or_default()),
+    ("EXCHANGE", |item| match text(item, "exchange") {
+        name if name.is_empty() => "(default)".to_owned(),
+        name => name,
+    }),
+    ("KEY", |item| text(item, "key")),
+    ("QOS", |item| text(item, "qos")),
+    ("DURABLE", |item| text(item, "durable")),
+    ("BYTES", |item| text(item, "bytes")),
+    ("CLIENT", |item| text(item, "client")),
+    ("USER", |item| text(item, "user")),
+];
+
 /// Of messages that no queue took.
 pub(crate) const UNROUTABLE: &[Column] = &[
     ("AT", |item| moment(item, "at_ms").unwrap_or_default()),

@@ -34,7 +34,7 @@ enum Declare {
     Vhost(VhostArgs),
 }
 
-/// Delete an exchange, a queue, a binding or a virtual host.
+/// Delete an exchange, a queue, a binding, a virtual host, or a message that waits for its time.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = DELETE_EXAMPLES)]
 pub struct DeleteArgs {
@@ -52,6 +52,8 @@ enum Delete {
     Binding(BindArgs),
     /// A virtual host, with all that is in it.
     Vhost(DeleteVhostArgs),
+    /// A message that waits for its time, as `duetmq list delayed` names it.
+    Delayed(DeleteDelayedArgs),
 }
 
 /// What an exchange, a queue or a binding is part of, and how it is told.
@@ -160,6 +162,18 @@ struct DeleteQueueArgs {
     common: Common,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+struct DeleteDelayedArgs {
+    /// Its ID in the list.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// It is no failure if it does not wait any more.
+    #[arg(long)]
+    idempotently: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
 /// Draw a line from an exchange to a queue, or to another exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = BIND_EXAMPLES)]
@@ -238,6 +252,7 @@ pub async fn run_delete(args: DeleteArgs, default: impl FnOnce() -> Result<PathB
         }
         Delete::Binding(args) => unbind(args, default).await,
         Delete::Vhost(args) => vhosts::delete(args, default).await,
+        Delete::Delayed(args) => delete_delayed(args, default).await,
     })
 }
 
@@ -328,6 +343,21 @@ async fn delete(
     let text = if deleted { "deleted" } else { "is not there" };
     let name = name.get();
     tell(json, &json!({ what: name, "vhost": vhost, "deleted": deleted }), &format!("{what} {name:?} {text}"))
+}
+
+async fn delete_delayed(
+    args: DeleteDelayedArgs,
+    default: impl FnOnce() -> Result<PathBuf, String>,
+) -> Result<(), Failure> {
+    let DeleteDelayedArgs { id, idempotently, common: Common { vhost, json, broker } } = args;
+    let path = format!("/api/v1/delayed/{}?vhost={}", encoded(&id), encoded(&vhost));
+    let deleted = match broker.place(default)?.ask("DELETE", &path, None).await {
+        Ok(_) => true,
+        Err(failure) if idempotently && failure.code == Code::NotFound => false,
+        Err(failure) => return Err(failure),
+    };
+    let text = if deleted { "deleted" } else { "does not wait" };
+    tell(json, &json!({ "delayed": id, "vhost": vhost, "deleted": deleted }), &format!("message {id} {text}"))
 }
 
 impl BindArgs {
@@ -467,6 +497,7 @@ Examples:
   duetmq delete exchange chat --idempotently
   duetmq delete binding chat jobs --routing-key 'room.*'
   duetmq delete vhost shop --force
+  duetmq delete delayed 1769853600123-42      as duetmq list delayed names it
 
 Exit codes: 0 deleted, 1 failed, 2 usage, or in use, 5 refused, 6 not found, 7 no answer in time.";
 

@@ -36,6 +36,10 @@ pub struct Amounts {
     pub retained: u64,
     /// The same, in bytes of keys and payloads.
     pub retained_bytes: u64,
+    /// Messages that wait for their time.
+    pub delayed: u64,
+    /// The same, in bytes of keys and payloads.
+    pub delayed_bytes: u64,
     /// All queues together.
     pub held: QueueStats,
     /// The queues that hold most.
@@ -84,6 +88,9 @@ fn add(core: &Core, amounts: &mut Amounts) {
     let (retained, retained_bytes) = vhost.retained_size();
     amounts.retained += retained;
     amounts.retained_bytes += retained_bytes;
+    let (delayed, delayed_bytes) = vhost.delayed.size();
+    amounts.delayed += delayed;
+    amounts.delayed_bytes += delayed_bytes;
     amounts.vhosts.push((core.name.to_string(), vhost.room.taken()));
     for client in core.links().values() {
         *amounts.connections.entry(client.protocol()).or_default() += 1;

@@ -345,6 +345,7 @@ pub(crate) fn publish(key: &str, text: &str, qos: Qos, remember: Option<u16>) ->
         persistent: qos > Qos::AtMostOnce,
         expiry_ms: None,
         properties: None,
+        delay_ms: 0,
         remember,
         publication: None,
         declare: None,

@@ -8,6 +8,7 @@
 mod authors;
 mod client;
 mod commands;
+mod delayed;
 mod due;
 mod hooks;
 mod laws;

@@ -253,6 +253,7 @@ fn to_publish(message: &Message) -> Publish {
         persistent: message.qos > 0,
         expiry_ms: message.expires_at_once.then_some(0),
         properties: Some(Box::new(properties)),
+        delay_ms: 0,
         remember: None,
         publication: None,
         declare: None,

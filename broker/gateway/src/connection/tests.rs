@@ -441,6 +441,7 @@ fn publish(text: &str) -> Request {
         persistent: false,
         expiry_ms: None,
         properties: None,
+        delay_ms: 0,
         remember: None,
         publication: None,
         declare: Some(Arc::new(lines().into())),

@@ -134,6 +134,9 @@ fn held_will(mut will: Will, options: &Options) -> Result<Box<HeldWill>, Fault> 
     if convert::durability(said).is_err() {
         return Err(WILL_DURABILITY);
     }
+    if said.iter().any(|(name, _)| &**name == Message::DELAY_HEADER) {
+        return Err(WILL_DELAY);
+    }
     let properties = will.properties.as_deref_mut();
     let delay_s = properties.as_ref().and_then(|properties| properties.will_delay_s).unwrap_or(0);
     let expiry_s = properties.as_ref().and_then(|properties| properties.message_expiry_s);
@@ -148,6 +151,7 @@ fn held_will(mut will: Will, options: &Options) -> Result<Box<HeldWill>, Fault> 
         properties: properties
             .and_then(|said| convert::properties_in(said, &options.exchange))
             .map(|said| Box::new(said.detached())),
+        delay_ms: 0,
         remember: None,
         publication: None,
         declare: None,
@@ -220,6 +224,10 @@ const WILL_TOPIC: Fault = Fault::new(Reason::TopicNameInvalid, "the will's topic
 const WILL_DURABILITY: Fault = Fault::new(
     Reason::ImplementationSpecific,
     "the will's user property x-durability must be disk, os or memory",
+);
+const WILL_DELAY: Fault = Fault::new(
+    Reason::ImplementationSpecific,
+    "a will waits as its Will Delay Interval says: leave out the user property x-delay",
 );
 const WILL_NO_TEXT: Fault = Fault::new(
     Reason::PayloadFormatInvalid,

@@ -231,6 +231,7 @@ fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<Messa
     let delivery = packet.delivery;
     let refused = |reason: Reason, why: &str| Refused { reason, why: Some(why.into()) };
     options.check(&topic).map_err(|beyond| refused(Reason::TopicNameInvalid, &beyond.to_string()))?;
+    let (waits_ms, topic) = convert::delayed(topic).map_err(|why| refused(Reason::TopicNameInvalid, why))?;
     let (exchange, key) = convert::place(topic, &options.exchange)
         .ok_or(Refused { reason: Reason::NotAuthorized, why: None })?;
     if !convert::is_as_announced(packet.properties.as_deref(), &packet.payload) {
@@ -238,7 +239,7 @@ fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<Messa
     }
     let mut properties = packet.properties;
     let expiry_s = properties.as_ref().and_then(|properties| properties.message_expiry_s);
-    let properties =
+    let mut properties =
         properties.as_mut().and_then(|properties| convert::properties_in(properties, &options.exchange));
     let publication = properties
         .as_deref()
@@ -246,6 +247,8 @@ fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<Messa
         .map_err(|why| refused(Reason::ImplementationSpecific, why))?;
     let said = properties.as_deref().map_or(&[][..], |properties| &properties.headers);
     convert::durability(said).map_err(|why| refused(Reason::ImplementationSpecific, why))?;
+    let delay_ms = convert::delay(waits_ms, &mut properties)
+        .map_err(|why| refused(Reason::ImplementationSpecific, why))?;
     Ok(Message {
         exchange,
         key,
@@ -254,6 +257,7 @@ fn message(packet: Publish, topic: TopicName, options: &Options) -> Result<Messa
         retain: packet.retain,
         persistent: delivery.qos() != Qos::AtMostOnce,
         expiry_ms: expiry_s.map(|seconds| u64::from(seconds) * 1000),
+        delay_ms,
         properties,
         publication,
         remember: match delivery {
@@ -321,6 +325,7 @@ const NO_TEXT: &str = "3.3.2.3.2: the payload is announced as UTF-8, and is not"
 pub fn address(topic: &str, options: &Options) -> Result<(ExchangeName, RoutingKey), String> {
     let parsed = TopicName::parse(ByteString::from(topic)).map_err(|error| error.to_string())?;
     options.check(&parsed).map_err(|beyond| beyond.to_string())?;
+    let (_, parsed) = convert::delayed(parsed)?;
     convert::place(parsed, &options.exchange).ok_or_else(|| {
         format!("{topic:?}: clients do not publish there; topics that begin with $ are the broker's own")
     })

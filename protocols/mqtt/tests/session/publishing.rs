@@ -332,6 +332,47 @@ fn properties_become_the_messages() {
 }
 
 #[test]
+fn a_message_that_waits_is_for_the_topic_behind_its_delay() {
+    let asked = |client: &mut Client| {
+        let model::request::Request::Submit(submit) = client.out.requests.remove(0) else {
+            panic!("a submit");
+        };
+        let model::request::Operation::Publish(message) = &submit.operations[0] else {
+            panic!("a publish");
+        };
+        (message.key.to_string(), message.delay_ms, message.properties.clone())
+    };
+    for version in [V31, V311, V5] {
+        let mut client = Client::open(version);
+        client.send(Packet::Publish(publish("$delayed/5/a/b", AtLeastOnce, 1)));
+        assert_eq!(asked(&mut client), ("a/b".to_owned(), 5000, None), "{version:?}");
+    }
+    let mut client = Client::open(V5);
+    let waits = |value: &str| {
+        let user = vec![("x-delay".into(), value.into())];
+        Some(Box::new(Properties { user, ..Properties::default() }))
+    };
+    client.send(Packet::Publish(Publish { properties: waits("250"), ..publish("a", AtLeastOnce, 1) }));
+    assert_eq!(asked(&mut client), ("a".to_owned(), 250, None));
+    client.submitted(1);
+    client.says();
+    client.send(Packet::Publish(Publish { properties: waits("soon"), ..publish("a", AtLeastOnce, 2) }));
+    client.submitted(2);
+    assert_eq!(client.says(), ["PUBACK 2 ImplementationSpecific"]);
+    client.send(Packet::Publish(publish("$delayed/soon/a", AtLeastOnce, 3)));
+    client.submitted(3);
+    assert_eq!(client.says(), ["PUBACK 3 TopicNameInvalid"]);
+    // Nobody can be told there: the connection ends, as for a topic beyond our limits.
+    let mut client = Client::open(V311);
+    client.send(Packet::Publish(publish("$delayed/soon/a", AtLeastOnce, 3)));
+    assert!(
+        client.closed().is_some_and(|why| why.contains("$delayed/SECONDS/TOPIC")),
+        "{:?}",
+        client.closed()
+    );
+}
+
+#[test]
 fn explanations_are_for_those_who_asked() {
     // [MQTT-3.1.2-29]
     let explained = |request_problem_information: Option<bool>| {

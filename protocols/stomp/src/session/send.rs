@@ -68,6 +68,7 @@ fn publish(online: &mut Online, frame: &Frame, out: &mut Outbox) -> Result<(Publ
         retain: sent.retain,
         persistent: sent.persistent,
         expiry_ms: sent.expiry_ms,
+        delay_ms: sent.delay_ms,
         properties: sent.properties,
         remember: None,
         publication: sent.publication,

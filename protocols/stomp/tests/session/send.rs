@@ -73,6 +73,23 @@ fn known_headers_become_properties() {
 }
 
 #[test]
+fn how_long_a_message_waits_is_said_in_rabbitmqs_word_or_in_activemqs_and_goes_no_further() {
+    let mut peer = Peer::online(Version::V1_2);
+    for (headers, delay_ms) in [
+        ("x-delay:5000", 5000),
+        ("x-delay:0", 0),
+        ("AMQ_SCHEDULED_DELAY:4294967295000", 4_294_967_295_000),
+        ("x-delay:7\nx-delay:9", 7),
+        ("", 0),
+    ] {
+        let headers = if headers.is_empty() { String::new() } else { format!("{headers}\n") };
+        peer.feed(&format!("SEND\ndestination:/topic/a\n{headers}\n\0"));
+        let publish = peer.publish();
+        assert_eq!((publish.delay_ms, publish.properties), (delay_ms, None), "{headers}");
+    }
+}
+
+#[test]
 fn binary_correlation_comes_back_as_it_was() {
     let mut peer = Peer::online(Version::V1_2);
     for (value, bytes) in [
@@ -217,6 +234,13 @@ fn headers_that_mean_nothing_are_refused() {
         "expiration:",
         "priority:256",
         "priority:x",
+        "x-delay:soon",
+        "x-delay:-1",
+        "x-delay:4294967295001",
+        "AMQ_SCHEDULED_DELAY:1s",
+        "AMQ_SCHEDULED_CRON:0 * * * *",
+        "AMQ_SCHEDULED_PERIOD:1000",
+        "AMQ_SCHEDULED_REPEAT:9",
         "message-id:1",
         "x-max-length:many",
     ] {

@@ -235,6 +235,18 @@ pub(crate) const LIMITS: &[Key] = &[
         Is("1GiB"),
         "The same in bytes of keys and payloads.",
     ),
+    Key::value(
+        "delayed_messages",
+        Type::Count { min: 0, max: 1_000_000_000 },
+        Is("1000000"),
+        "The most messages that wait for their time (`x-delay`). Beyond it, a publish of another one is refused.",
+    ),
+    Key::value(
+        "delayed_bytes",
+        Type::Size { min: 0, max: u64::MAX },
+        Is("1GiB"),
+        "The same in bytes of keys and payloads.",
+    ),
 ];
 
 /// `[ban]`
