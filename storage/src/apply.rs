@@ -260,7 +260,9 @@ impl State {
             | Change::BindExchange(_)
             | Change::UnbindExchange(_)
             | Change::PutBan(_)
-            | Change::DropBan(_) => {}
+            | Change::DropBan(_)
+            | Change::PutPolicy(_)
+            | Change::DropPolicy(_) => {}
         }
         if at < self.objects_from {
             return Ok(());

@@ -25,6 +25,7 @@ pub(crate) mod kind {
     pub(crate) const PUBLICATION: u8 = b'p';
     pub(crate) const RETAINED: u8 = b'r';
     pub(crate) const BAN: u8 = b'o';
+    pub(crate) const POLICY: u8 = b'l';
 }
 
 /// A key of sled.

@@ -47,6 +47,7 @@ pub mod error;
 pub mod group;
 pub mod log;
 pub mod options;
+mod policies;
 pub mod position;
 pub mod recovery;
 pub mod space;

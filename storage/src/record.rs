@@ -7,6 +7,7 @@ pub(crate) mod author;
 pub(crate) mod ban;
 pub(crate) mod message;
 pub(crate) mod object;
+pub(crate) mod policy;
 #[cfg(test)]
 mod round_trip;
 pub(crate) mod wire;
@@ -17,7 +18,7 @@ use model::author::Author;
 use model::change::{Change, Changeset, Entry, QueueRecord, SessionRecord};
 use model::key::RoutingKey;
 use model::message::Message;
-use model::name::{ClientId, Incarnation, PublicationId, PublisherName, QueueId, UserName};
+use model::name::{ClientId, Incarnation, PolicyName, PublicationId, PublisherName, QueueId, UserName};
 use model::principal::Principal;
 use model::queue::QueueArguments;
 use model::time::WallMs;
@@ -34,6 +35,7 @@ use crate::record::object::{
     read_entry, read_exchange, read_exchange_binding, read_place, read_queue, read_queue_arguments,
     read_rested, read_session,
 };
+use crate::record::policy::{put_policy, read_policy};
 use crate::record::wire::{Reader, RecordError, put_block, put_bool, put_len, put_option, put_str, put_u64};
 
 /// A message that has not been read yet.
@@ -181,6 +183,8 @@ impl<'a> Items<'a> {
             tag::DROP_SESSION => Change::DropSession(ClientId::new(from.str()?)),
             tag::PUT_BAN => Change::PutBan(Box::new(read_ban(from)?)),
             tag::DROP_BAN => Change::DropBan(Box::new(read_subject(from)?)),
+            tag::PUT_POLICY => Change::PutPolicy(Box::new(read_policy(from)?)),
+            tag::DROP_POLICY => Change::DropPolicy(PolicyName::new(from.str()?)),
             tag::DECLARE_EXCHANGE => Change::DeclareExchange(Box::new(read_exchange(from)?)),
             tag::DECLARE_EXCHANGE_WITH => {
                 let mut exchange = read_exchange(from)?;
@@ -276,6 +280,14 @@ fn put_change(out: &mut Vec<u8>, change: &Change, before: &[Change]) {
             out.push(tag::DROP_BAN);
             put_subject(out, subject);
         }
+        Change::PutPolicy(policy) => {
+            out.push(tag::PUT_POLICY);
+            put_policy(out, policy);
+        }
+        Change::DropPolicy(name) => {
+            out.push(tag::DROP_POLICY);
+            put_str(out, name.as_str());
+        }
         Change::DeclareExchange(_)
         | Change::DeleteExchange(_)
         | Change::DeclareQueue(_)
@@ -320,6 +332,8 @@ fn put_id(out: &mut Vec<u8>, change: &Change) {
         | Change::DropSession(_)
         | Change::PutBan(_)
         | Change::DropBan(_)
+        | Change::PutPolicy(_)
+        | Change::DropPolicy(_)
         | Change::DeclareExchange(_)
         | Change::DeleteExchange(_)
         | Change::DeclareQueue(_)
@@ -458,7 +472,9 @@ fn put_topology(out: &mut Vec<u8>, change: &Change) {
         | Change::PutSession(_)
         | Change::DropSession(_)
         | Change::PutBan(_)
-        | Change::DropBan(_) => {}
+        | Change::DropBan(_)
+        | Change::PutPolicy(_)
+        | Change::DropPolicy(_) => {}
     }
 }
 
@@ -544,4 +560,6 @@ mod tag {
     pub(super) const DROP_BAN: u8 = 76;
     pub(super) const RETAIN_OF: u8 = 90;
     pub(super) const RETAIN_ENQUEUED_OF: u8 = 91;
+    pub(super) const PUT_POLICY: u8 = 100;
+    pub(super) const DROP_POLICY: u8 = 101;
 }

@@ -14,6 +14,7 @@ use model::ban::Ban;
 use model::change::{Change, QueueRecord, SessionRecord};
 use model::message::Message;
 use model::name::{ClientId, Incarnation, PublicationId, PublisherName, QueueId};
+use model::policy::Policy;
 use model::qos::Qos;
 use model::queue::{Binding, ExchangeBinding, ExchangeOptions};
 use model::time::WallMs;
@@ -57,6 +58,8 @@ pub struct Recovered {
     pub publications: Vec<RecoveredPublication>,
     /// Who stays out.
     pub bans: Vec<Ban>,
+    /// What holds by name.
+    pub policies: Vec<Policy>,
     /// How it went.
     pub report: RecoveryReport,
 }
@@ -388,6 +391,7 @@ fn load(state: &mut State, log: &dyn Log, digests: Digests<'_>) -> Result<Recove
         retained: objects.retained,
         publications: objects.publications,
         bans: objects.bans,
+        policies: objects.policies,
         report: RecoveryReport { entries: count, ..RecoveryReport::default() },
     })
 }
@@ -418,10 +422,11 @@ struct Objects {
     retained: Vec<RecoveredRetained>,
     publications: Vec<RecoveredPublication>,
     bans: Vec<Ban>,
+    policies: Vec<Policy>,
 }
 
 /// Of which there are objects; what belongs to something comes behind it.
-const KINDS: [u8; 9] = [
+const KINDS: [u8; 10] = [
     kind::EXCHANGE,
     kind::EXCHANGE_BINDING,
     kind::QUEUE,
@@ -431,6 +436,7 @@ const KINDS: [u8; 9] = [
     kind::RETAINED,
     kind::PUBLICATION,
     kind::BAN,
+    kind::POLICY,
 ];
 
 impl Objects {
@@ -453,6 +459,7 @@ impl Objects {
                 self.publications.push(RecoveredPublication { publisher, id, at });
             }
             Change::PutBan(ban) => self.bans.push(*ban),
+            Change::PutPolicy(policy) => self.policies.push(*policy),
             Change::Enqueue { .. }
             | Change::Receive(_)
             | Change::Remove(_)
@@ -464,7 +471,8 @@ impl Objects {
             | Change::DeleteQueue(_)
             | Change::Unbind(_)
             | Change::UnbindExchange(_)
-            | Change::DropBan(_) => {}
+            | Change::DropBan(_)
+            | Change::DropPolicy(_) => {}
         }
         true
     }

@@ -3,7 +3,7 @@
 use model::change::Change;
 
 use crate::keyspace::Key;
-use crate::{bans, dedup, publications, retained, sessions, topology};
+use crate::{bans, dedup, policies, publications, retained, sessions, topology};
 
 /// What a change does to the objects that sled keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) fn of(salt: u64, change: &Change) -> Subject {
         Change::DropSession(client) => Subject::Delete(sessions::key(salt, client)),
         Change::PutBan(ban) => Subject::Put(bans::key(salt, &ban.subject)),
         Change::DropBan(subject) => Subject::Delete(bans::key(salt, subject)),
+        Change::PutPolicy(policy) => Subject::Put(policies::key(salt, &policy.name)),
+        Change::DropPolicy(name) => Subject::Delete(policies::key(salt, name)),
         Change::DeclareExchange(exchange) => Subject::Put(topology::exchange_key(salt, &exchange.name)),
         Change::DeleteExchange(name) => Subject::Delete(topology::exchange_key(salt, name)),
         Change::DeclareQueue(queue) => {

@@ -90,7 +90,9 @@ impl Watch {
                 | Change::BindExchange(_)
                 | Change::UnbindExchange(_)
                 | Change::PutBan(_)
-                | Change::DropBan(_) => {}
+                | Change::DropBan(_)
+                | Change::PutPolicy(_)
+                | Change::DropPolicy(_) => {}
             }
             match subject::of(self.salt, change) {
                 Subject::Put(key) | Subject::Delete(key) => {
@@ -148,7 +150,9 @@ impl Watch {
             | Change::Unbind(_)
             | Change::UnbindExchange(_)
             | Change::PutBan(_)
-            | Change::DropBan(_) => false,
+            | Change::DropBan(_)
+            | Change::PutPolicy(_)
+            | Change::DropPolicy(_) => false,
         };
         let itself = match subject::of(self.salt, &change) {
             Subject::Put(key) | Subject::Delete(key) => self.objects.contains(&key),

@@ -12,6 +12,7 @@ mod keep;
 mod list;
 mod login;
 mod metrics;
+mod policies;
 mod refusals;
 mod reload;
 mod run;

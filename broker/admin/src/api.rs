@@ -20,7 +20,8 @@ use crate::login::Login;
 use crate::metrics::{self, Measured};
 use crate::words::Spoken;
 use crate::{
-    bans, clients, definitions, delayed, explain, headers, health, login, streams, topology, vhost, vhosts,
+    bans, clients, definitions, delayed, explain, headers, health, login, policies, streams, topology, vhost,
+    vhosts,
 };
 
 /// What the admin listener serves.
@@ -112,6 +113,7 @@ fn known(broker: &Broker, spoken: Spoken) -> Router {
         .layer(from_fn_with_state(broker.clone(), vhost::choose))
         .merge(topology::routes(broker.clone()))
         .merge(vhosts::routes(broker.clone()))
+        .merge(policies::routes(broker.clone()))
         .merge(definitions::routes(broker.clone()))
 }
 

@@ -9,7 +9,7 @@ pub enum Tag {
     Monitoring,
     /// Declares, binds, deletes, purges, publishes, and takes messages out.
     Management,
-    /// Does what is about the broker as a whole: imports definitions.
+    /// Does what is about the broker as a whole: imports definitions, sets policies.
     Administrator,
 }
 

@@ -205,7 +205,9 @@ pub(crate) async fn pass_metrics(
 
 /// What a request is for at least.
 fn needed(method: &Method, path: &str) -> Tag {
-    match (method.is_safe(), path.starts_with("/api/definitions")) {
+    // What concerns queues that others declared.
+    let is_for_all = path.starts_with("/api/definitions") || path.starts_with("/api/policies");
+    match (method.is_safe(), is_for_all) {
         (true, _) => Tag::Monitoring,
         (false, false) => Tag::Management,
         (false, true) => Tag::Administrator,

@@ -46,6 +46,7 @@ mod listing;
 mod local;
 mod login;
 mod metrics;
+mod policies;
 mod shape;
 mod streams;
 mod topology;

@@ -6,7 +6,7 @@ use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
-use engine::{BindingView, Broker, DeleteQueueIf, QueueView};
+use engine::{BindingView, Broker, DeleteQueueIf, ExchangeView, QueueView, TermsView};
 use model::name::{ExchangeName, QueueName, VhostName};
 use model::queue::Destination;
 use model::refusal::Refusal;
@@ -61,7 +61,7 @@ async fn exchanges_in(vhosts: Vec<Broker>, RawQuery(query): RawQuery) -> Told {
             all.into_iter().map(move |one| (broker.vhost().clone(), one))
         };
         let all = vhosts.into_iter().flat_map(of).collect();
-        Ok(listing.of(all, |(_, one)| &one.name, |(vhost, one)| exchange::write(one, vhost)))
+        Ok(listing.of(all, |(_, one)| &one.name, |(vhost, one)| shown_exchange(one, vhost)))
     })
     .await
 }
@@ -70,7 +70,7 @@ async fn exchange_named(State(broker): State<Broker>, Path((host, name)): At) ->
     let broker = vhost::within(&broker, &host)?;
     let found = broker.inspect().exchange(&exchange_name(&name));
     let found = found.ok_or_else(|| no_exchange(&name))?;
-    Ok(answer(StatusCode::OK, &exchange::write(&found, broker.vhost())))
+    Ok(answer(StatusCode::OK, &shown_exchange(&found, broker.vhost())))
 }
 
 async fn declare_exchange(State(broker): State<Broker>, Path((host, name)): At, body: Bytes) -> Told {
@@ -305,6 +305,8 @@ fn shown(view: &QueueView, vhost: &VhostName, usual: (u64, u64)) -> Value {
         "message_bytes_ready": view.ready_bytes,
         "consumers": view.consumers,
         "session_of": view.session_of,
+        "policy": view.policy,
+        "effective_policy_definition": view.effective.clone().unwrap_or_default(),
     });
     let stream = json!({
         "first_offset": view.first_offset,
@@ -313,12 +315,23 @@ fn shown(view: &QueueView, vhost: &VhostName, usual: (u64, u64)) -> Value {
         "last_at_ms": view.last_at_ms,
     });
     let stream = if view.kind == "stream" { stream } else { json!({}) };
-    for more in [more, stream] {
-        if let (Value::Object(all), Value::Object(more)) = (&mut value, more) {
-            all.extend(more);
-        }
-    }
+    add(&mut value, stream);
+    add(&mut value, more);
     value
+}
+
+/// An exchange as it is now.
+fn shown_exchange(view: &ExchangeView, vhost: &VhostName) -> Value {
+    let mut value = exchange::write(view, vhost);
+    let effective = TermsView { alternate_exchange: view.policy_alternate.clone(), ..TermsView::default() };
+    add(&mut value, json!({ "policy": view.policy, "effective_policy_definition": effective }));
+    value
+}
+
+fn add(value: &mut Value, more: Value) {
+    if let (Value::Object(all), Value::Object(more)) = (value, more) {
+        all.extend(more);
+    }
 }
 
 /// `amq.default` is what RabbitMQ's paths call the exchange without a name.
@@ -332,7 +345,7 @@ fn done(new: bool) -> Response {
 }
 
 /// On a thread that may take its time: there may be many thousands to look at.
-async fn look(find: impl FnOnce() -> Told + Send + 'static) -> Told {
+pub(crate) async fn look(find: impl FnOnce() -> Told + Send + 'static) -> Told {
     tokio::task::spawn_blocking(find).await.map_err(|_| failed())?
 }
 
@@ -341,7 +354,7 @@ fn failed() -> Refused {
 }
 
 /// A body that is there is JSON.
-fn json_of(body: &Bytes) -> Result<Value, Refused> {
+pub(crate) fn json_of(body: &Bytes) -> Result<Value, Refused> {
     if body.is_empty() {
         return Ok(Value::Null);
     }

@@ -36,6 +36,7 @@ pub use manage::bans::{BanArgs, KickArgs, UnbanArgs, run_ban, run_kick, run_unba
 pub use manage::definitions::{ExportArgs, ImportArgs, run_export, run_import};
 pub use manage::explain::{ExplainArgs, run_explain};
 pub use manage::list::{ListArgs, run_list};
+pub use manage::policies::{PolicyArgs, run_policy};
 pub use manage::replay::{ReplayArgs, run_replay};
 pub use manage::show::{ShowArgs, run_show};
 pub use manage::topology::{

@@ -7,6 +7,7 @@ pub(crate) mod definitions;
 pub(crate) mod explain;
 pub(crate) mod list;
 mod place;
+pub(crate) mod policies;
 pub(crate) mod replay;
 pub(crate) mod show;
 mod table;

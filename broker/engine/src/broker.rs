@@ -29,7 +29,7 @@ use crate::policy::Options;
 use crate::registry::Registry;
 use crate::vhost::Vhost;
 use crate::vhosts::{Premises, Vhosts};
-use crate::{caretaker, gauge, recovery, rest, wills};
+use crate::{caretaker, gauge, govern, recovery, rest, wills};
 
 /// The engine. Cloning it clones the handle.
 #[derive(Clone)]
@@ -70,6 +70,7 @@ impl Broker {
             recovery::recover(&parts, &registry, recovered)
         });
         let wills = wills.transpose()?;
+        govern::begin(&parts);
         let cores = Arc::new(Cores::default());
         let core = Arc::new(Core::new(parts, registry, bans, access, Arc::downgrade(&cores)));
         for aftermath in wills.into_iter().flatten() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::clock;
 use crate::core::Core;
 use crate::timers::{Due, Once};
-use crate::{due, overdue, plan, system_topics};
+use crate::{due, govern, overdue, plan, system_topics};
 
 /// From now on, until the vhost is gone. To be called within a tokio runtime.
 pub(crate) fn employ(core: &Arc<Core>) {
@@ -43,6 +43,8 @@ fn act(core: &Core, due: Due) {
         Due::Once(Once::Retained(exchange)) => overdue::expire_retained(parts, &exchange),
         Due::Once(Once::Unused(queue)) => overdue::expire_queue(parts, &queue),
         Due::Once(Once::Absent(queue)) => plan::fetch_again(parts, &queue),
+        Due::Once(Once::Excess(queue)) => govern::drop_excess(parts, &queue),
+        Due::Once(Once::Retime(queue)) => govern::retime(parts, &queue),
         Due::Once(Once::Publications) => overdue::forget_publications(parts),
     }
 }

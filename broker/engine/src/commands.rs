@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::ban::{Author, Ban, Subject};
 use model::change::{Change, Changeset};
 use model::durability::Durability;
-use model::name::{ExchangeName, QueueName};
+use model::name::{ExchangeName, PolicyName, QueueName};
 use model::queue::{Binding, BindingOptions, Destination, ExchangeBinding, ExchangeOptions, QueueOptions};
 use model::refusal::Refusal;
 use routing::{Owner, Queue};
@@ -17,7 +17,8 @@ use crate::core::Core;
 use crate::definitions::{Definitions, Made, Objection, Reach};
 use crate::delayed::Turn;
 use crate::parts::Parts;
-use crate::{expiry, plan, topology};
+use crate::policies::{CheckedPolicy, Placed};
+use crate::{expiry, govern, plan, topology};
 
 /// Changes the topology. Each command answers once its effect is on disk, as far as that lasts. Cloning it clones the handle.
 ///
@@ -186,6 +187,57 @@ impl Commands {
         self.lasting(()).await
     }
 
+    /// Has a policy hold, in the place of one that has its name. Answers when every
+    /// queue and every exchange goes by it. What waits beyond new limits goes later, in steps.
+    ///
+    /// # Errors
+    ///
+    /// If one of that name stands in the configuration, or if there are too many.
+    pub async fn put_policy(&self, policy: CheckedPolicy) -> Result<Placed, Refusal> {
+        let parts = &self.core.parts;
+        let change = Change::PutPolicy(Box::new(policy.policy().clone()));
+        let placed = {
+            // A queue that is made meanwhile goes by it, or is there to be seen to.
+            let _order = parts.vhost.order();
+            let placed = parts.vhost.policies.put(policy)?;
+            if placed != Placed::Same {
+                parts.durable.record(change);
+            }
+            placed
+        };
+        if placed != Placed::Same {
+            self.govern().await?;
+        }
+        self.lasting(placed).await
+    }
+
+    /// Has a policy hold no more; `false`: there was none. Answers when every queue and every exchange goes by what is left.
+    ///
+    /// # Errors
+    ///
+    /// If it stands in the configuration.
+    pub async fn delete_policy(&self, name: &PolicyName) -> Result<bool, Refusal> {
+        let parts = &self.core.parts;
+        let existed = {
+            let _order = parts.vhost.order();
+            let existed = parts.vhost.policies.remove(name)?;
+            if existed {
+                parts.durable.record(Change::DropPolicy(name.clone()));
+            }
+            existed
+        };
+        if existed {
+            self.govern().await?;
+        }
+        self.lasting(existed).await
+    }
+
+    /// Has all that is there go by the policies. It is brought to its end though whoever asked may have gone.
+    async fn govern(&self) -> Result<(), Refusal> {
+        let applied = tokio::spawn(govern::apply(Arc::clone(&self.core.parts)));
+        applied.await.map_err(|_| Refusal::ShuttingDown)
+    }
+
     /// Declares all of it as one change, or nothing: whatever happens, neither somebody else nor a later life of the broker
     /// sees a part of it.
     ///
@@ -204,6 +256,11 @@ impl Commands {
         let ended =
             |_| vec![Objection { kind: "broker", name: String::new(), refusal: Refusal::ShuttingDown }];
         waits.await.map_err(ended)?;
+        if made.policies > 0 {
+            self.govern()
+                .await
+                .map_err(|refusal| vec![Objection { kind: "broker", name: String::new(), refusal }])?;
+        }
         Ok(made)
     }
 

@@ -13,7 +13,9 @@ use model::refusal::Refusal;
 use routing::{Owner, Queue, Router};
 
 use crate::expiry;
+use crate::govern;
 use crate::parts::Parts;
+use crate::policies::{CheckedPolicy, Placed};
 use crate::topology;
 
 /// What is to be there; what exists already and is the same stays as it is.
@@ -27,6 +29,8 @@ pub struct Definitions {
     pub bindings: Vec<Binding>,
     /// Then these.
     pub exchange_bindings: Vec<ExchangeBinding>,
+    /// They hold for what is above as well.
+    pub policies: Vec<CheckedPolicy>,
 }
 
 /// How many of each were made.
@@ -38,12 +42,14 @@ pub struct Made {
     pub queues: usize,
     /// Bindings, to queues and to exchanges.
     pub bindings: usize,
+    /// Policies.
+    pub policies: usize,
 }
 
 /// Something that cannot be declared, so that nothing is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Objection {
-    /// `exchange`, `queue` or `binding`.
+    /// `exchange`, `queue`, `binding` or `policy`.
     pub kind: &'static str,
     /// What it is called.
     pub name: String,
@@ -97,6 +103,7 @@ struct News<'a> {
     bindings: Vec<Drawn<'a>>,
     /// And whether it lasts.
     exchange_bindings: Vec<(&'a ExchangeBinding, bool)>,
+    policies: Vec<&'a CheckedPolicy>,
     made: Made,
 }
 
@@ -121,6 +128,7 @@ impl<'a> News<'a> {
         let (queues, used) = survey.queues(&all.queues);
         let bindings = survey.bindings(&all.bindings);
         let exchange_bindings = survey.exchange_bindings(&all.exchange_bindings);
+        let policies = survey.policies(&all.policies);
         if !survey.objections.is_empty() {
             return Err(survey.objections);
         }
@@ -128,8 +136,9 @@ impl<'a> News<'a> {
             exchanges: exchanges.len(),
             queues: queues.len(),
             bindings: bindings.iter().filter(|one| one.is_new).count() + exchange_bindings.len(),
+            policies: policies.len(),
         };
-        Ok(Self { exchanges, queues, used, bindings, exchange_bindings, made })
+        Ok(Self { exchanges, queues, used, bindings, exchange_bindings, policies, made })
     }
 
     fn changeset(&self) -> Changeset {
@@ -150,6 +159,7 @@ impl<'a> News<'a> {
             .chain(queues)
             .chain(bindings)
             .chain(onward.map(|(binding, _)| Change::BindExchange(Box::new(ExchangeBinding::clone(binding)))))
+            .chain(self.policies.iter().map(|one| Change::PutPolicy(Box::new(one.policy().clone()))))
             .collect();
         Changeset { changes }
     }
@@ -162,8 +172,12 @@ impl<'a> News<'a> {
                 tracing::error!(reason = %refusal, "definitions.refused");
             }
         };
+        for policy in &self.policies {
+            must(parts.vhost.policies.put(CheckedPolicy::clone(policy)).map(|_| true));
+        }
         for exchange in &self.exchanges {
             must(router.declare_exchange(ExchangeOptions::clone(exchange)));
+            govern::apply_to_exchange(parts, &exchange.name);
         }
         for queue in &self.queues {
             router.insert_queue(Arc::clone(queue));
@@ -289,6 +303,29 @@ impl Survey<'_> {
                 Err(refusal) => {
                     self.object("binding", format!("{} -> {}", binding.exchange, binding.to), refusal);
                 }
+            }
+        }
+        news
+    }
+
+    /// One that is there and says otherwise is somebody's own; it is not changed by the way.
+    fn policies<'d>(&mut self, all: &'d [CheckedPolicy]) -> Vec<&'d CheckedPolicy> {
+        let (mut news, mut seen) = (Vec::new(), HashSet::new());
+        for one in all {
+            let name = &one.policy().name;
+            let placed = match seen.insert(name) {
+                true => self.parts.vhost.policies.would_put(one, news.len()),
+                false => Err(TWICE),
+            };
+            match placed {
+                Ok(Placed::New) => news.push(one),
+                Ok(Placed::Same) => {}
+                Ok(Placed::Changed) => {
+                    let difference = format!("duetmq policy clear {name:?} takes it away");
+                    let what = format!("policy {name:?}");
+                    self.object("policy", name.to_string(), Refusal::Inequivalent { what, difference });
+                }
+                Err(refusal) => self.object("policy", name.to_string(), refusal),
             }
         }
         news

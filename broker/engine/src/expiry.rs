@@ -29,7 +29,7 @@ pub(crate) fn watch_retained(parts: &Parts, exchange: &ExchangeName, end: WallMs
 
 /// To be called when a queue was declared, or lost its last consumer.
 pub(crate) fn watch_unused(parts: &Parts, queue: &Queue) {
-    if queue.arguments().is_none_or(|arguments| arguments.expires_ms.is_none()) {
+    if !queue.expires() {
         return;
     }
     queue.use_at(clock::now());

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::core::Core;
 use crate::levels::Wanted;
 use crate::rights;
+use crate::vhost::Vhost;
 
 /// A message that somebody thinks of.
 #[derive(Debug)]
@@ -78,6 +79,9 @@ pub struct StepView {
     pub missed: usize,
     /// The exchange that it goes on to because nothing matches.
     pub alternate: Option<String>,
+    /// The policy that says so, if the exchange was declared without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
 }
 
 /// A binding, and what becomes of it.
@@ -114,6 +118,9 @@ pub struct ReachedView {
     pub consumers: usize,
     /// How many messages wait in it.
     pub waiting: usize,
+    /// The policy that holds for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
 }
 
 /// What would become of such a message. It changes nothing; of a share, whose turn it is.
@@ -142,7 +149,7 @@ pub(crate) fn explain(core: &Core, supposed: &Supposed) -> Explanation {
                 explanation.refused =
                     Some("the queue is a session's own: only its subscriptions fill it".to_owned());
             }
-            explanation.steps = trace.steps.iter().map(step).collect();
+            explanation.steps = trace.steps.iter().map(|one| step(core, one)).collect();
             let levels = &core.parts.vhost.options.levels;
             let wanted = Wanted::new(levels, exchange, key, Some(properties));
             explanation.queues = trace
@@ -176,8 +183,14 @@ fn access(core: &Core, supposed: &Supposed) -> AccessView {
     AccessView { user: shown, allowed: refusal.is_none(), rule, why }
 }
 
-fn step(step: &Step) -> StepView {
+fn step(core: &Core, step: &Step) -> StepView {
     let alternate = step.exchange.alternate.as_ref().filter(|_| step.is_alternate_asked);
+    let Vhost { router, policies, .. } = &core.parts.vhost;
+    let name = &step.exchange.name;
+    let is_declared = || router.exchange(name).is_some_and(|exchange| exchange.alternate.is_some());
+    let policy = alternate.filter(|_| !is_declared()).and_then(|_| {
+        policies.with_exchange(name.as_str(), |policy| policy.map(|policy| policy.name.to_string()))
+    });
     StepView {
         exchange: step.exchange.name.to_string(),
         kind: step.exchange.kind.as_str(),
@@ -186,6 +199,7 @@ fn step(step: &Step) -> StepView {
         nearest: step.nearest.iter().map(binding).collect(),
         missed: step.missed,
         alternate: alternate.map(ToString::to_string),
+        policy,
     }
 }
 
@@ -245,6 +259,7 @@ fn queue(queue: &Arc<Queue>, level: Durability) -> ReachedView {
         durability: level.as_str(),
         consumers: stats.consumers,
         waiting: stats.ready,
+        policy: queue.governed().and_then(|terms| terms.policy.as_ref().map(ToString::to_string)),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::name::{ClientId, QueueName, UserName};
+use model::policy::Policy;
 use model::principal::{Permissions, Principal};
 use model::queue::QueueOptions;
 use model::refusal::Refusal;
@@ -60,6 +61,9 @@ pub struct QueueForeseen {
     pub exclusive: Option<bool>,
     /// Whether it goes with its last consumer.
     pub auto_delete: Option<bool>,
+    /// The policy that holds for its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
 }
 
 /// A binding as it would be.
@@ -120,7 +124,12 @@ pub(crate) fn foresee(core: &Core, supposed: &SupposedSubscription) -> Foreseen 
     if let (Some(source), Some(BoundView { kind: None, .. })) = (&source, &binding) {
         refused.get_or_insert_with(|| Refusal::NoExchange(source.exchange.clone()).to_string());
     }
+    let known = name.clone();
     let mut queue = queue(target, name, there.as_ref(), parts.durable.is_persistent());
+    queue.policy = known.and_then(|name| {
+        let held = |policy: Option<&Policy>| policy.map(|policy| policy.name.to_string());
+        parts.vhost.policies.with_queue(name.as_str(), held)
+    });
     queue.is_made &= refused.is_none();
     Foreseen { access, refused, queue, binding }
 }
@@ -181,6 +190,7 @@ fn queue(
         durable,
         exclusive,
         auto_delete,
+        policy: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::ban::Ban;
-use model::name::{ExchangeName, QueueName};
+use model::name::{ExchangeName, PolicyName, QueueName};
 use model::queue::ExchangeOptions;
 use routing::Queue;
 
@@ -15,17 +15,20 @@ use crate::explain::{Explanation, Supposed};
 use crate::foresee::{Foreseen, SupposedSubscription};
 use crate::registry::Session;
 use crate::unroutable::UnroutableView;
+use crate::vhost::Vhost;
 use crate::{explain, foresee, numbers, users};
 
 mod amounts;
 mod delayed;
 mod place;
+mod policies;
 mod topology;
 mod views;
 
 pub use amounts::{Amounts, Held};
 pub use delayed::DelayedView;
 use place::Place;
+pub use policies::{PolicyView, TermsView};
 pub use topology::{BindingView, ExchangeView, QueueView};
 pub use views::{BanView, Overview, Page, SessionView, SubscriptionView, UserView};
 
@@ -217,18 +220,35 @@ impl Inspect {
 
     /// Exchanges, by name.
     pub fn exchanges(&self, after: Option<&str>, limit: usize) -> Page<ExchangeView> {
-        let router = &self.core.parts.vhost.router;
+        let Vhost { router, policies, .. } = &self.core.parts.vhost;
         let view = |options: ExchangeOptions| {
             let bindings = router.bound_from(&options.name);
-            ExchangeView::new(options, bindings)
+            ExchangeView::new(options, bindings, policies)
         };
         page(router.exchanges(), after, limit, |options| options.name.to_string(), view)
     }
 
     /// One exchange, if there is one of that name.
     pub fn exchange(&self, name: &ExchangeName) -> Option<ExchangeView> {
-        let router = &self.core.parts.vhost.router;
-        Some(ExchangeView::new(router.exchange(name)?, router.bound_from(name)))
+        let Vhost { router, policies, .. } = &self.core.parts.vhost;
+        Some(ExchangeView::new(router.exchange(name)?, router.bound_from(name), policies))
+    }
+
+    /// Policies; the one that holds before the others comes first.
+    pub fn policies(&self) -> Vec<PolicyView> {
+        let Vhost { router, policies, .. } = &self.core.parts.vhost;
+        let governed = router.queues().into_iter().filter_map(|queue| queue.governed()?.policy.clone());
+        let queues = tally(governed);
+        let holds = |name: &ExchangeName| {
+            policies.with_exchange(name.as_str(), |policy| policy.map(|policy| policy.name.clone()))
+        };
+        let exchanges = tally(router.exchanges().iter().filter_map(|exchange| holds(&exchange.name)));
+        let view = |held: &Arc<crate::policies::Held>| {
+            let name = &held.policy.policy().name;
+            let count = |all: &HashMap<PolicyName, usize>| all.get(name).copied().unwrap_or(0);
+            PolicyView::new(held, count(&queues), count(&exchanges))
+        };
+        policies.all().iter().map(view).collect()
     }
 
     /// Queues, by name, those of sessions and subscriptions among them.
@@ -384,6 +404,12 @@ impl Inspect {
             add(view, &Listening { source, ..asked });
         }
     }
+}
+
+fn tally(names: impl Iterator<Item = PolicyName>) -> HashMap<PolicyName, usize> {
+    let mut counts = HashMap::new();
+    names.for_each(|name| *counts.entry(name).or_default() += 1);
+    counts
 }
 
 /// A page of a list that is not in order yet.

@@ -116,14 +116,12 @@ impl Wanted {
             // the same one, and drop it.
             return Some(Durability::Disk);
         }
-        let declared = queue.arguments().and_then(|arguments| arguments.durability);
-        Some(self.at(declared, route.grant.durability))
+        Some(self.at(queue.durability(), route.grant.durability))
     }
 
     /// Of a place in that queue, by a subscription with that grant, at QoS 1.
     pub(crate) fn in_queue(self, queue: &Queue, granted: Durability) -> Durability {
-        let declared = queue.arguments().and_then(|arguments| arguments.durability);
-        if queue.options().durable { self.at(declared, granted) } else { Durability::Memory }
+        if queue.options().durable { self.at(queue.durability(), granted) } else { Durability::Memory }
     }
 
     /// Whether anything of such a message is written for that place.

@@ -28,6 +28,7 @@ mod expiry;
 mod explain;
 mod foresee;
 mod gauge;
+mod govern;
 mod inquiry;
 mod inspect;
 mod levels;
@@ -38,6 +39,7 @@ mod overdue;
 mod parked;
 mod parts;
 mod plan;
+mod policies;
 mod presence;
 mod pressure;
 mod publications;
@@ -69,11 +71,12 @@ pub use crate::explain::{AccessView, Explanation, ReachedView, StepView, Suppose
 pub use crate::foresee::{BoundView, Foreseen, QueueForeseen, SupposedSubscription};
 pub use crate::gauge::memory_limit_bytes;
 pub use crate::inspect::{
-    Amounts, BanView, BindingView, DelayedView, ExchangeView, Held, Inspect, Overview, Page, QueueView,
-    SessionView, SubscriptionView, UserView,
+    Amounts, BanView, BindingView, DelayedView, ExchangeView, Held, Inspect, Overview, Page, PolicyView,
+    QueueView, SessionView, SubscriptionView, TermsView, UserView,
 };
 pub use crate::levels::{LevelRule, Levels};
 pub use crate::link::Link;
+pub use crate::policies::{CheckedPolicy, Placed};
 pub use crate::policy::{BanRules, Options, Threshold, Watermarks};
 pub use crate::unroutable::UnroutableView;
 pub use crate::vhosts::{Premises, VHOSTS_MAX, VhostError, VhostView, Vhosts};

@@ -391,7 +391,8 @@ impl Link {
         let is_poison = |delivery: &&Delivery| delivery.attempts == limit.saturating_add(1);
         for delivery in deliveries.iter().filter(is_poison) {
             let Some(Attached { queue, .. }) = member.consumers.get(delivery.consumer) else { continue };
-            let is_told = queue.arguments().is_some_and(|arguments| arguments.delivery_limit.is_some());
+            let declared = || queue.arguments().is_some_and(|arguments| arguments.delivery_limit.is_some());
+            let is_told = queue.governed().map_or_else(declared, |terms| terms.delivery_limit.is_some());
             if matches!(queue.owner(), Owner::Nobody) && !is_told && parts.vhost.may_complain(clock::now()) {
                 tracing::warn!(
                     queue = queue.options().name.as_str(),

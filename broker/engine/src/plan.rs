@@ -306,8 +306,9 @@ pub(crate) fn push(
 fn overflow(parts: &Arc<Parts>, queue: &Queue, message: &Arc<Message>) -> Result<(), Refusal> {
     parts.metrics.messages_dropped.increment();
     let mut full = FULL;
-    if let (Overflow::RejectPublishDlx, Some(from)) = (queue.overflow(), queue.dead_letters()) {
-        let from = Arc::clone(from);
+    if queue.overflow() == Overflow::RejectPublishDlx
+        && let Some(from) = queue.dead_letters()
+    {
         let dead = Dead { from, place: None, message: Arc::clone(message), cause: Cause::TooMany };
         bury(parts, vec![dead]);
         full = DEAD_LETTERED;
@@ -390,15 +391,22 @@ fn ids(route: &Route) -> SmallVec<[u32; 1]> {
 /// A queue has taken a message: does it expire? If the queue drops its head, is it one too many?
 fn came_in(parts: &Arc<Parts>, queue: &Arc<Queue>) {
     expiry::watch(parts, queue);
-    if queue.overflow() == Overflow::DropHead {
-        let mut taken = Taken::default();
-        queue.trim(&mut taken);
-        let absent = taken.absent && queue.dead_letters().is_some();
-        clear_away(parts, &mut taken);
-        if absent {
-            fetch(parts, queue);
-        }
+    if queue.overflow() == Overflow::DropHead && drop_excess(parts, queue, EXCESS_MAX) {
+        // Other terms hold, and there is very much of it: whoever published must not do all that.
+        parts.vhost.timers.once(clock::instant(), Once::Excess(queue.options().name.clone()));
     }
+}
+
+/// Drops what a queue has too much of from its head, so many messages at most. Returns whether there is more.
+pub(crate) fn drop_excess(parts: &Arc<Parts>, queue: &Arc<Queue>, most: usize) -> bool {
+    let mut taken = Taken::default();
+    let more = queue.trim(most, &mut taken);
+    let absent = taken.absent && queue.dead_letters().is_some();
+    clear_away(parts, &mut taken);
+    if absent {
+        fetch(parts, queue);
+    }
+    more
 }
 
 /// Has messages brought that a queue let go of, if it is time: to be called when [`Taken::absent`] says so.
@@ -449,6 +457,7 @@ fn fill(parts: &Arc<Parts>, queue: &Arc<Queue>, asked: &[u64], found: Found) {
         parts.metrics.messages_damaged.add(lost.len() as u64);
         tracing::error!(queue = name, entries = ?lost, "queue.damaged: what the journal has of them is not delivered");
     }
+    expiry::watch(parts, queue);
     give_up_due(parts, queue);
     if queue.is_stream() {
         // Another reader may wait elsewhere.
@@ -587,6 +596,9 @@ const FETCHED_BYTES_MAX: u64 = 2 << 20;
 const FETCHED_BYTES_SHORT: u64 = 64 << 10;
 /// How long a disk that cannot be read is left alone.
 const FETCH_PAUSE: Duration = Duration::from_secs(1);
+
+/// Whoever adds a message to a queue that drops its head drops so many at most: one of many bytes takes the place of many.
+const EXCESS_MAX: usize = 1024;
 
 /// So many that are gone share a changeset.
 const TOGETHER_MAX: usize = 4096;

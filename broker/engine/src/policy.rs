@@ -10,6 +10,7 @@ use model::queue::Overflow;
 use routing::{Pool, Resident};
 
 use crate::levels::Levels;
+use crate::policies::CheckedPolicy;
 
 /// What the engine is started with.
 #[derive(Debug, Clone)]
@@ -63,6 +64,8 @@ pub struct Options {
     pub publications_max: usize,
     /// How many messages that no queue took are kept, the last ones; 0: none.
     pub unroutable_keep: usize,
+    /// What holds for queues and exchanges by their names, as it stands in the configuration.
+    pub policies: Vec<CheckedPolicy>,
     /// When publishers are held back.
     pub watermarks: Watermarks,
     /// What a session gets of a message that several of its subscriptions match.
@@ -107,6 +110,7 @@ impl Default for Options {
             publications_per_publisher_max: 100_000,
             publications_max: 1_000_000,
             unroutable_keep: 1000,
+            policies: Vec::new(),
             watermarks: Watermarks::default(),
             overlapping: Overlapping::Merge,
             sys_interval: Duration::from_secs(10),

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use model::change::{Change, QueueRecord, SessionRecord};
 use model::delivery::Stage;
 use model::name::{Incarnation, QueueId, QueueName};
+use model::policy::Policy;
 use model::refusal::Refusal;
 use routing::{Brief, Item, Owner, Queue};
 use storage::{Recovered, RecoveredPublication, RecoveredQueue, RecoveredRetained, UnreadEntry};
 
 use crate::clock;
 use crate::parts::Parts;
+use crate::policies::CheckedPolicy;
 use crate::registry::Registry;
 use crate::wills::Aftermath;
-use crate::{expiry, topology};
+use crate::{expiry, govern, topology};
 
 /// Rebuilds what the store remembers. What it returns has the wills that are due: of clients that were connected when the
 /// broker died, and of those whose time came while it was down (MQTT 5.0, 3.1.2.5).
@@ -27,6 +29,7 @@ pub(crate) fn recover(
     for exchange in recovered.exchanges {
         router.declare_exchange(exchange)?;
     }
+    restore_policies(parts, recovered.policies);
     let owners: HashMap<QueueId, &SessionRecord> =
         recovered.sessions.iter().map(|session| (session.record.queue, &session.record)).collect();
     let last_life = Incarnation(recovered.incarnation.0.saturating_sub(1));
@@ -48,8 +51,7 @@ pub(crate) fn recover(
                 (Owner::Nobody, rested.map(|rested| rested.sent_through))
             }
         };
-        let usual_limit = parts.vhost.options.redeliveries_max;
-        let queue = restore_queue(parts, queue, owner, sent_through, usual_limit);
+        let queue = restore_queue(parts, queue, owner, sent_through);
         router.insert_queue(Arc::clone(&queue));
         expiry::watch(parts, &queue);
         expiry::watch_unused(parts, &queue);
@@ -105,16 +107,28 @@ fn restore_retained(parts: &Parts, all: Vec<RecoveredRetained>) {
     }
 }
 
+/// What is in the configuration was there before, and holds.
+fn restore_policies(parts: &Parts, policies: Vec<Policy>) {
+    for policy in policies {
+        let name = policy.name.clone();
+        let checked = CheckedPolicy::new(policy);
+        let put = |policy| parts.vhost.policies.put(policy).map_err(|refusal| refusal.to_string());
+        if let Err(why) = checked.and_then(put) {
+            tracing::warn!(policy = name.as_str(), why, "policy.left_out: it does not hold");
+        }
+    }
+}
+
 /// `sent_through`: how far it had been sent, if somebody noted that at the end of the last life.
 fn restore_queue(
     parts: &Parts,
     mut recovered: RecoveredQueue,
     owner: Owner,
     sent_through: Option<u64>,
-    usual_limit: Option<u32>,
 ) -> Arc<Queue> {
     let QueueRecord { id, options, rested: _ } = recovered.record;
-    let queue = Queue::with_delivery_limit(id, options, owner, usual_limit);
+    let terms = govern::terms(parts, &options, &owner);
+    let queue = Queue::with_terms(id, options, owner, terms);
     queue.join(&parts.vhost.options.pool);
     queue.keep(parts.vhost.options.resident);
     if queue.is_stream() {

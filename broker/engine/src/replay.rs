@@ -175,9 +175,7 @@ fn is_withheld(parts: &Parts, held: &Held, now: WallMs) -> bool {
 /// How much goes into the queue at once. Half of it is left for what is published meanwhile, and while more than a quarter
 /// of what it may hold waits, nothing is added.
 fn portion(queue: &Queue) -> Option<Portion> {
-    let (waiting, options) = (queue.waiting(), queue.options());
-    let messages_max = options.ready_max.unwrap_or(u64::MAX);
-    let bytes_max = options.ready_bytes_max.unwrap_or(u64::MAX);
+    let (waiting, (messages_max, bytes_max)) = (queue.waiting(), queue.most());
     let is_busy = waiting.messages > messages_max / 4 || waiting.bytes > bytes_max / 4;
     if is_busy && waiting.ready > 0 {
         return None;

@@ -33,6 +33,10 @@ pub(crate) enum Once {
     Unused(QueueName),
     /// Messages that could not be read are asked for again.
     Absent(QueueName),
+    /// A queue has more than may wait in it.
+    Excess(QueueName),
+    /// What waits in a queue expires at other times than before.
+    Retime(QueueName),
 }
 
 /// Names what was asked for.
@@ -95,7 +99,7 @@ impl Timers {
     pub(crate) fn cancel_queue(&self, name: &QueueName) {
         let mut state = self.lock();
         if !state.once.is_empty() {
-            for once in [Once::Messages, Once::Unused, Once::Absent] {
+            for once in [Once::Messages, Once::Unused, Once::Absent, Once::Excess, Once::Retime] {
                 if let Some((_, ticket)) = state.once.remove(&once(name.clone())) {
                     state.wheel.cancel(ticket);
                 }

@@ -12,6 +12,7 @@ use routing::{Owner, Queue, QueueStats, Readiness};
 
 use crate::equivalence::{self, Demand};
 use crate::expiry;
+use crate::govern;
 use crate::parts::Parts;
 use crate::policy::Options;
 
@@ -19,6 +20,9 @@ use crate::policy::Options;
 pub(crate) fn declare_exchange(parts: &Parts, options: ExchangeOptions) -> Result<bool, Refusal> {
     let _order = parts.vhost.order();
     let new = parts.vhost.router.declare_exchange(options.clone())?;
+    if new {
+        govern::apply_to_exchange(parts, &options.name);
+    }
     if new && options.durable {
         parts.durable.record(Change::DeclareExchange(Box::new(options)));
     }
@@ -138,10 +142,10 @@ pub(crate) fn make_queue(
 /// A queue that nobody sees yet.
 pub(crate) fn new_queue(parts: &Parts, options: QueueOptions, owner: Owner) -> Arc<Queue> {
     let options = completed(options, &owner, &parts.vhost.options);
-    let limits = &parts.vhost.options;
-    let queue = Queue::with_delivery_limit(parts.numbers.queue(), options, owner, limits.redeliveries_max);
-    queue.join(&limits.pool);
-    queue.keep(limits.resident);
+    let terms = govern::terms(parts, &options, &owner);
+    let queue = Queue::with_terms(parts.numbers.queue(), options, owner, terms);
+    queue.join(&parts.vhost.options.pool);
+    queue.keep(parts.vhost.options.resident);
     queue
 }
 
@@ -169,12 +173,7 @@ fn completed(options: QueueOptions, owner: &Owner, limits: &Options) -> QueueOpt
     if options.is_stream() {
         return completed_stream(options, limits);
     }
-    let (messages, bytes) = match owner {
-        Owner::Session(_) | Owner::Link(_) => {
-            (limits.session_queue_messages_max, limits.session_queue_bytes_max)
-        }
-        Owner::Nobody => (limits.queue_messages_max, limits.queue_bytes_max),
-    };
+    let usual = govern::usual(owner, limits);
     // Whoever limits a queue and does not say what then means what RabbitMQ does.
     let is_limited = options.ready_max.is_some() || options.ready_bytes_max.is_some();
     let is_own = !matches!(owner, Owner::Nobody);
@@ -191,8 +190,8 @@ fn completed(options: QueueOptions, owner: &Owner, limits: &Options) -> QueueOpt
             arguments.message_ttl_ms.get_or_insert(age_ms);
         }
     });
-    options.ready_max.get_or_insert(messages);
-    options.ready_bytes_max.get_or_insert(bytes);
+    options.ready_max = options.ready_max.or(usual.ready_max);
+    options.ready_bytes_max = options.ready_bytes_max.or(usual.ready_bytes_max);
     options
 }
 

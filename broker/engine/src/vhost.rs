@@ -12,6 +12,7 @@ use routing::{Retained, Router};
 use crate::clock;
 use crate::crowd::Room;
 use crate::delayed::Delayed;
+use crate::policies::Policies;
 use crate::policy::Options;
 use crate::publications::Publications;
 use crate::timers::Timers;
@@ -21,6 +22,7 @@ use crate::unroutable::Unroutable;
 pub(crate) struct Vhost {
     pub(crate) router: Router,
     pub(crate) options: Options,
+    pub(crate) policies: Policies,
     pub(crate) publications: Publications,
     pub(crate) timers: Timers,
     /// The messages that wait for their time.
@@ -49,6 +51,7 @@ impl Vhost {
             publications: Publications::new(&options),
             unroutable: Unroutable::new(options.unroutable_keep),
             delayed: Delayed::new(options.delayed_max, options.delayed_bytes_max),
+            policies: Policies::configured(&options.policies),
             options,
             timers: Timers::new(clock::instant()),
             system: Arc::default(),

@@ -22,7 +22,7 @@ use crate::numbers::Numbers;
 use crate::parts::Parts;
 use crate::registry::Registry;
 use crate::vhost::Vhost;
-use crate::{caretaker, recovery, wills};
+use crate::{caretaker, govern, recovery, wills};
 
 /// Where the stores of vhosts lie, and how each is opened.
 #[derive(Clone)]
@@ -289,6 +289,7 @@ impl Vhosts {
         });
         let aftermaths =
             aftermaths.transpose().map_err(|refusal| VhostError::Remembers(name.clone(), refusal))?;
+        govern::begin(&parts);
         let core = Core::beside(&self.home, name, parts, registry, bans, access);
         for aftermath in aftermaths.into_iter().flatten() {
             wills::settle(&core.parts, aftermath);

@@ -11,8 +11,10 @@ use crate::ban::{Ban, Subject};
 use crate::key::{KeyPattern, RoutingKey};
 use crate::message::Message;
 use crate::name::{
-    ClientId, ExchangeName, Incarnation, PublicationId, PublisherName, QueueId, QueueName, ShareName,
+    ClientId, ExchangeName, Incarnation, PolicyName, PublicationId, PublisherName, QueueId, QueueName,
+    ShareName,
 };
+use crate::policy::Policy;
 use crate::principal::Principal;
 use crate::qos::Qos;
 use crate::queue::{Binding, ExchangeBinding, ExchangeOptions, HeaderMatch, QueueOptions};
@@ -98,6 +100,10 @@ pub enum Change {
     PutBan(Box<Ban>),
     /// He may come in again.
     DropBan(Box<Subject>),
+    /// What holds by name; it replaces the policy of that name.
+    PutPolicy(Box<Policy>),
+    /// The policy holds no more.
+    DropPolicy(PolicyName),
     /// An exchange, declared.
     DeclareExchange(Box<ExchangeOptions>),
     /// An exchange is gone; the bindings from it and to it go with it.

@@ -18,6 +18,7 @@ pub mod message;
 pub mod name;
 pub mod outbox;
 pub mod personal;
+pub mod policy;
 pub mod principal;
 pub mod properties;
 pub mod qos;

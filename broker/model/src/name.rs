@@ -105,6 +105,8 @@ names! {
     PublisherName;
     /// What a publisher calls one message, so that it is taken in once, however often it is sent.
     PublicationId;
+    /// What a policy is called.
+    PolicyName;
     /// A namespace: what is in one meets nothing of another.
     VhostName;
 }

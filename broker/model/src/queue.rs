@@ -171,6 +171,12 @@ impl Overflow {
             Self::DropNew => "drop-new",
         }
     }
+
+    /// What has that name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::DropHead, Self::RejectPublish, Self::RejectPublishDlx, Self::DropNew];
+        all.into_iter().find(|one| one.as_str() == name)
+    }
 }
 
 /// Where a queue sends what it gives up.

@@ -8,6 +8,7 @@ pub(crate) mod topic;
 use bytestring::ByteString;
 
 use model::key::{KeyPattern, Level, RoutingKey};
+use model::name::ExchangeName;
 use model::properties::Properties;
 use model::queue::{ExchangeKind, ExchangeOptions, HeaderMatch};
 
@@ -21,8 +22,30 @@ use crate::sender::Sender;
 #[derive(Debug)]
 pub(crate) struct Exchange<V> {
     options: ExchangeOptions,
+    /// Where a message goes that no binding wants, if it was declared without an alternate.
+    lent: Option<ExchangeName>,
     kind: Kind<V>,
     bound: usize,
+}
+
+/// The exchanges that are always there, but for the default one.
+pub(crate) fn own() -> impl Iterator<Item = ExchangeOptions> {
+    let all = [
+        (ExchangeName::TOPIC, ExchangeKind::Topic),
+        (ExchangeName::DIRECT, ExchangeKind::Direct),
+        (ExchangeName::FANOUT, ExchangeKind::Fanout),
+        (ExchangeName::HEADERS, ExchangeKind::Headers),
+        (ExchangeName::USER, ExchangeKind::Topic),
+        (ExchangeName::SESSION, ExchangeKind::Topic),
+    ];
+    all.into_iter().map(|(name, kind)| ExchangeOptions {
+        name,
+        kind,
+        durable: true,
+        auto_delete: false,
+        internal: false,
+        alternate: None,
+    })
 }
 
 #[derive(Debug)]
@@ -52,11 +75,21 @@ impl<V: Ord> Exchange<V> {
             ExchangeKind::Fanout => Kind::Fanout(Fanout::default()),
             ExchangeKind::Headers => Kind::Headers(Headers::default()),
         };
-        Self { options, kind, bound: 0 }
+        Self { options, lent: None, kind, bound: 0 }
     }
 
     pub(crate) fn options(&self) -> &ExchangeOptions {
         &self.options
+    }
+
+    /// Where a message goes that no binding wants.
+    pub(crate) fn alternate(&self) -> Option<&ExchangeName> {
+        self.options.alternate.as_ref().or(self.lent.as_ref())
+    }
+
+    /// Such a place, unless it was declared with one.
+    pub(crate) fn lend(&mut self, alternate: Option<ExchangeName>) {
+        self.lent = alternate;
     }
 
     /// How much is bound to it.

@@ -30,15 +30,16 @@ mod wake;
 mod testing;
 
 pub use queue::Queue;
-pub use queue::absent::Brief;
+pub use queue::absent::{Brief, Dates};
 pub use queue::consumers::{ConsumerKey, ConsumerOptions, Settles};
 pub use queue::dead::{Cause, Dead, DeadLetters};
+pub use queue::entry::Item;
 pub use queue::feed::{Feed, Given};
 pub use queue::limits::{Full, Waiting};
 pub use queue::owner::Owner;
 pub use queue::pool::{Pool, Resident};
-pub use queue::ready::Item;
 pub use queue::report::{Looked, QueueStats, Settled, StreamEnds, Taken};
+pub use queue::terms::{Terms, Usual};
 pub use retained::{Held, Portion, Retained, Walk};
 pub use route::Route;
 pub use route_cache::RouteCache;

@@ -5,6 +5,7 @@ pub(crate) mod book;
 mod bring;
 pub(crate) mod consumers;
 pub(crate) mod dead;
+pub(crate) mod entry;
 pub(crate) mod feed;
 mod lend;
 pub(crate) mod limits;
@@ -15,26 +16,32 @@ pub(crate) mod pool;
 pub(crate) mod readers;
 pub(crate) mod ready;
 pub(crate) mod report;
+pub(crate) mod state;
 pub(crate) mod stream;
+pub(crate) mod terms;
 pub(crate) mod unacked;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::change::Place;
+use model::durability::Durability;
 use model::name::{ConsumerId, QueueId};
 use model::queue::{Overflow, QueueArguments, QueueOptions};
 use model::time::WallMs;
 
+use crate::queue::absent::Dates;
 use crate::queue::consumers::Consumers;
-use crate::queue::dead::{Cause, Dead, DeadLetters};
+use crate::queue::dead::{Cause, DeadLetters};
+use crate::queue::entry::{Entry, Item};
 use crate::queue::feed::Feed;
-use crate::queue::limits::{Full, Limits, Waiting};
+use crate::queue::limits::{Full, Waiting};
 use crate::queue::owner::Owner;
 use crate::queue::pool::{Pool, Resident};
-use crate::queue::ready::{Entry, Gone, Item, Ready, Rules};
 use crate::queue::report::{QueueStats, StreamEnds, Taken};
+use crate::queue::state::State;
 use crate::queue::stream::Stream;
+use crate::queue::terms::{Terms, Usual};
 use crate::wake::{Readiness, Wakes};
 
 /// Messages that wait for consumers, in the order of their sequence numbers, and those on loan to them.
@@ -45,9 +52,8 @@ pub struct Queue {
     id: QueueId,
     options: QueueOptions,
     owner: Owner,
-    overflow: Overflow,
-    /// Where what it gives up goes; `None`: nowhere.
-    dead_letters: Option<Arc<DeadLetters>>,
+    /// What its terms say of what is asked for each message: to be seen without the lock.
+    gist: AtomicU8,
     /// How many consumers there are, to be seen without the lock.
     attached: AtomicUsize,
     /// When somebody last declared it, or stopped consuming it, in wall-clock milliseconds.
@@ -63,60 +69,68 @@ pub struct Queue {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
-struct State {
-    ready: Ready,
-    consumers: Consumers,
-    limits: Limits,
-    /// The last sequence number in use.
-    sequence: u64,
-    /// Nothing above this number was ever sent.
-    sent_through: u64,
-    closed: bool,
-}
-
 impl Queue {
-    /// An empty queue. Limits that are `None` in `options` do not exist.
+    /// An empty queue for which holds what it was declared with.
     pub fn new(id: QueueId, options: QueueOptions, owner: Owner) -> Arc<Self> {
-        Self::with_delivery_limit(id, options, owner, None)
+        let terms = Terms::new(&options, &owner, None, Usual::default());
+        Self::with_terms(id, options, owner, terms)
     }
 
-    /// The same, with a limit to how often a message may come back where `options` have none. It holds only for a queue that
-    /// says where what it gives up goes: no other one is to lose a message that nobody said it may lose.
-    pub fn with_delivery_limit(
-        id: QueueId,
-        options: QueueOptions,
-        owner: Owner,
-        usual_limit: Option<u32>,
-    ) -> Arc<Self> {
-        let arguments = options.arguments.as_deref();
-        // One that belongs to a client loses what is too much, or one slow client could hold up all publishers.
-        let usual = match owner {
-            Owner::Nobody if options.is_stream() => Overflow::DropHead,
-            Owner::Nobody => Overflow::RejectPublish,
-            Owner::Session(_) | Owner::Link(_) => Overflow::DropNew,
-        };
-        let overflow = arguments.and_then(|arguments| arguments.overflow).unwrap_or(usual);
-        let to = arguments.and_then(|arguments| arguments.dead_letter.clone());
-        let dead_letters = to.map(|to| Arc::new(DeadLetters { queue: options.name.clone(), to }));
-        let ready = Ready::new(Rules::of(arguments, usual_limit));
-        let consumers = Consumers::new(arguments.is_some_and(|arguments| arguments.single_active));
-        let state = Mutex::new(State { ready, consumers, ..State::default() });
+    /// An empty queue for which that holds.
+    pub fn with_terms(id: QueueId, options: QueueOptions, owner: Owner, terms: Terms) -> Arc<Self> {
+        let single_active = options.arguments.as_deref().is_some_and(|arguments| arguments.single_active);
+        let state = State { consumers: Consumers::new(single_active), ..State::default() };
         let stream = options.is_stream().then(|| Box::new(Stream::new(id, &options)));
-        Arc::new(Self {
+        let queue = Self {
             id,
             options,
             owner,
-            overflow,
-            dead_letters,
+            gist: AtomicU8::new(0),
             attached: AtomicUsize::new(0),
             used_at: AtomicU64::new(0),
             expires_first: AtomicU64::new(u64::MAX),
             expiry_asked: AtomicU64::new(u64::MAX),
             feed: Feed::default(),
             stream,
-            state,
-        })
+            state: Mutex::new(state),
+        };
+        queue.amend(terms);
+        Arc::new(queue)
+    }
+
+    /// Other terms hold from now on, for what waits, too. Returns whether [`Self::retime`] is to be called. What is too much by
+    /// them stays until [`Self::trim`] takes it.
+    pub fn amend(&self, terms: Terms) -> bool {
+        if let Some(stream) = &self.stream {
+            stream.amend(&terms);
+        }
+        let mut state = self.lock();
+        self.gist.store(terms.gist(), Ordering::Relaxed);
+        state.amend(terms, self.arguments().and_then(|arguments| arguments.priority_max))
+    }
+
+    /// All that holds for it, where a policy does; `None`: what it was declared with.
+    pub fn governed(&self) -> Option<Arc<Terms>> {
+        self.lock().governed.clone()
+    }
+
+    /// Has the next of what waits expire by other terms than those it came under: so many messages, and of those that are not
+    /// here, so many bytes. Returns which of these [`Self::time`] is to say more of; `None`: there is nothing left to do.
+    pub fn retime(&self, messages_max: usize, bytes_max: u64) -> Option<Vec<u64>> {
+        let mut state = self.lock();
+        let unknown = state.ready.retime(messages_max, bytes_max);
+        self.note_expiry(&state);
+        unknown
+    }
+
+    /// What is known of entries that [`Self::retime`] returned; `None`: nothing can be said of them now.
+    pub fn time(&self, asked: &[u64], found: Option<&[Dates]>) {
+        let mut state = self.lock();
+        match found {
+            Some(found) => found.iter().for_each(|dates| state.ready.time(*dates)),
+            None => state.ready.retime_again(asked),
+        }
+        self.note_expiry(&state);
     }
 
     /// What it holds in memory counts as part of that from now on.
@@ -145,13 +159,28 @@ impl Queue {
     }
 
     /// What happens to a message that is one too many.
-    pub const fn overflow(&self) -> Overflow {
-        self.overflow
+    pub fn overflow(&self) -> Overflow {
+        terms::overflow(self.gist.load(Ordering::Relaxed))
+    }
+
+    /// What messages outlive in it, at most; `None`: that is not said.
+    pub fn durability(&self) -> Option<Durability> {
+        terms::durability(self.gist.load(Ordering::Relaxed))
+    }
+
+    /// Whether it goes when nobody uses it for some time.
+    pub fn expires(&self) -> bool {
+        terms::expires(self.gist.load(Ordering::Relaxed))
     }
 
     /// Where what it gives up goes.
-    pub const fn dead_letters(&self) -> Option<&Arc<DeadLetters>> {
-        self.dead_letters.as_ref()
+    pub fn dead_letters(&self) -> Option<Arc<DeadLetters>> {
+        self.lock().dead_letters.clone()
+    }
+
+    /// How many messages may wait, and how many bytes; `u64::MAX`: any number.
+    pub fn most(&self) -> (u64, u64) {
+        self.lock().limits.most()
     }
 
     /// What it was declared with beside limits and flags.
@@ -191,7 +220,8 @@ impl Queue {
 
     /// From when on it counts as unused for too long; `None`: never, or not while it has consumers.
     pub fn unused_from(&self) -> Option<WallMs> {
-        let expires_ms = self.arguments()?.expires_ms?;
+        let declared = || self.arguments()?.expires_ms;
+        let expires_ms = self.governed().map_or_else(declared, |terms| terms.expires_ms)?;
         let used_at = self.used_at.load(Ordering::Relaxed);
         (!self.has_consumers()).then(|| WallMs(used_at.saturating_add(expires_ms)))
     }
@@ -319,33 +349,28 @@ impl Queue {
             state.consumers.trim(waiting);
             gone
         };
-        (gone.len(), gone.iter().filter_map(|one| self.durable_place_of(one)).collect())
+        (gone.len(), gone.iter().filter_map(|one| one.durable_place(self.id)).collect())
     }
 
-    /// Drops from the head what is beyond the limits of a queue that drops it. To be called after [`Self::push`] or [`Self::show`].
-    pub fn trim(&self, out: &mut Taken) {
-        if self.overflow != Overflow::DropHead {
-            return;
+    /// Drops from the head what is beyond the limits of a queue that drops it, so many messages at most. To be called after
+    /// [`Self::push`] or [`Self::show`], and when other terms hold. Returns whether there is more to drop.
+    pub fn trim(&self, most: usize, out: &mut Taken) -> bool {
+        if self.overflow() != Overflow::DropHead {
+            return false;
         }
         if let Some(stream) = &self.stream {
-            return stream.trim(out);
+            return stream.trim(most, out);
         }
-        let mut gone = Vec::new();
-        {
+        let (gone, is_over, dead_letters) = {
             let mut state = self.lock();
-            while Limits::is_over(&self.options, state.ready.len(), state.ready.bytes()) {
-                if self.dead_letters.is_some() && state.ready.is_held_up() {
-                    break;
-                }
-                gone.extend(state.ready.pop_any());
-            }
+            let (gone, is_over) = state.take_excess(most);
             out.absent |= state.ready.is_hungry();
-            let waiting = state.ready.available();
-            state.consumers.trim(waiting);
-        }
+            (gone, is_over, state.dead_letters.clone())
+        };
         for one in gone {
-            self.give_up_any(one, Cause::TooMany, out);
+            out.give_up_any(self.id, one, Cause::TooMany, dead_letters.as_ref());
         }
+        is_over
     }
 
     /// When to call [`Self::expire`], if that is sooner than what was said before; or `None`. To be asked whenever an entry
@@ -368,18 +393,19 @@ impl Queue {
             self.expiry_asked.store(u64::MAX, Ordering::Release);
             return stream.expire(now, out);
         }
-        let gone = {
+        let (gone, dead_letters) = {
             let mut state = self.lock();
-            let gone = state.ready.expire(now, self.dead_letters.is_some());
+            let dead_letters = state.dead_letters.clone();
+            let gone = state.ready.expire(now, dead_letters.is_some());
             out.absent |= state.ready.is_hungry();
             self.expiry_asked.store(u64::MAX, Ordering::Release);
             self.note_expiry(&state);
             let waiting = state.ready.available();
             state.consumers.trim(waiting);
-            gone
+            (gone, dead_letters)
         };
         for one in gone {
-            self.give_up_any(one, Cause::Expired, out);
+            out.give_up_any(self.id, one, Cause::Expired, dead_letters.as_ref());
         }
     }
 
@@ -417,84 +443,16 @@ impl Queue {
         self.expires_first.store(first, Ordering::Release);
     }
 
-    /// An entry that is not to be delivered goes where the queue says, or nowhere.
-    fn give_up(&self, entry: Entry, cause: Cause, out: &mut Taken) {
-        match cause {
-            Cause::Expired => out.expired += 1,
-            Cause::TooMany | Cause::Rejected | Cause::DeliveryLimit => {
-                out.dropped += usize::from(self.dead_letters.is_none());
-            }
-        }
-        let place = self.durable_place(&entry);
-        match &self.dead_letters {
-            Some(from) => {
-                let from = Arc::clone(from);
-                out.dead.push(Dead { from, place, message: entry.item.message, cause });
-            }
-            None => out.removed.extend(place),
-        }
-    }
-
-    fn give_up_any(&self, gone: Gone, cause: Cause, out: &mut Taken) {
-        match gone {
-            Gone::Here(entry) => self.give_up(entry, cause, out),
-            Gone::Absent(left) => {
-                match cause {
-                    Cause::Expired => out.expired += 1,
-                    Cause::TooMany | Cause::Rejected | Cause::DeliveryLimit => out.dropped += 1,
-                }
-                out.removed.push(Place { queue: self.id, sequence: left.sequence });
-            }
-        }
-    }
-
-    fn durable_place_of(&self, gone: &Gone) -> Option<Place> {
-        match gone {
-            Gone::Here(entry) => self.durable_place(entry),
-            Gone::Absent(left) => Some(Place { queue: self.id, sequence: left.sequence }),
-        }
-    }
-
     /// Whether a message of that size has room. One that drops its head always has.
     fn check(&self, state: &State, bytes: usize) -> Result<(), Full> {
-        if self.overflow == Overflow::DropHead {
+        if self.overflow() == Overflow::DropHead {
             return Ok(());
         }
-        state.limits.check(&self.options, state.ready.len(), state.ready.bytes(), bytes)
-    }
-
-    fn durable_place(&self, entry: &Entry) -> Option<Place> {
-        entry.item.durable.then_some(Place { queue: self.id, sequence: entry.sequence })
+        state.limits.check(state.ready.len(), state.ready.bytes(), bytes)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn add(&mut self, entry: Entry, resident: Resident, wakes: &mut Wakes) {
-        if !self.closed {
-            self.ready.admit(entry, resident);
-            self.offer(wakes);
-        }
-    }
-
-    fn offer(&mut self, wakes: &mut Wakes) {
-        self.consumers.offer(self.ready.available(), wakes);
-        if self.ready.is_starved() {
-            // Who takes sees to it that there is something.
-            self.consumers.call_all(wakes);
-        }
-    }
-
-    fn stats(&self) -> QueueStats {
-        QueueStats {
-            ready: self.ready.len(),
-            unacked: self.consumers.iter().map(|consumer| consumer.unacked.len()).sum(),
-            ready_bytes: self.ready.bytes(),
-            consumers: self.consumers.len(),
-        }
     }
 }
 

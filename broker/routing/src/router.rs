@@ -72,6 +72,11 @@ impl Router {
         self.read().exchange(name).cloned()
     }
 
+    /// Has an exchange that was declared without an alternate send what no binding wants there, or nowhere.
+    pub fn lend_alternate(&self, name: &ExchangeName, alternate: Option<ExchangeName>) {
+        self.write().lend_alternate(name, alternate, &self.generations);
+    }
+
     /// Deletes an exchange with the bindings from it and to it; returns whether it was there. The broker's own stay. Others
     /// that lose their last binding by that and are `auto_delete` go too.
     pub fn delete_exchange(&self, name: &ExchangeName) -> bool {

@@ -17,11 +17,11 @@ use model::grant::{Grant, Overlapping};
 use model::key::RoutingKey;
 use model::name::{ExchangeName, QueueName};
 use model::properties::Properties;
-use model::queue::{Binding, ExchangeBinding, ExchangeKind, ExchangeOptions};
+use model::queue::{Binding, ExchangeBinding, ExchangeOptions};
 use model::refusal::Refusal;
 
 use crate::binding::Origin;
-use crate::exchange::{Exchange, Spoils};
+use crate::exchange::{self, Exchange, Spoils};
 use crate::queue::Queue;
 use crate::queue::owner::Owner;
 use crate::route::Route;
@@ -87,27 +87,8 @@ pub(crate) struct Keeping {
 
 impl Table {
     pub(crate) fn new(overlapping: Overlapping) -> Self {
-        let own = [
-            (ExchangeName::TOPIC, ExchangeKind::Topic),
-            (ExchangeName::DIRECT, ExchangeKind::Direct),
-            (ExchangeName::FANOUT, ExchangeKind::Fanout),
-            (ExchangeName::HEADERS, ExchangeKind::Headers),
-            (ExchangeName::USER, ExchangeKind::Topic),
-            (ExchangeName::SESSION, ExchangeKind::Topic),
-        ];
-        let exchanges = own.into_iter().map(|(name, kind)| {
-            let options = ExchangeOptions {
-                name: name.clone(),
-                kind,
-                durable: true,
-                auto_delete: false,
-                internal: false,
-                alternate: None,
-            };
-            (name, Exchange::new(options))
-        });
         Self {
-            exchanges: exchanges.collect(),
+            exchanges: exchange::own().map(|own| (own.name.clone(), Exchange::new(own))).collect(),
             queues: HashMap::default(),
             common_queues: 0,
             shares: HashMap::default(),
@@ -133,11 +114,30 @@ impl Table {
 
     pub(crate) fn insert_exchange(&mut self, options: ExchangeOptions, generations: &Generations) {
         let name = options.name.clone();
-        self.onward.insert_alternate(&options);
+        self.onward.insert_alternate(&name, options.alternate.as_ref());
         self.exchanges.insert(name.clone(), Exchange::new(options));
         // It may be the alternate of others, which found nothing here so far.
         if !self.onward.upstream(&name).is_empty() {
             generations.spoil(&name, &Spoils::Everything);
+        }
+    }
+
+    /// Gives an exchange that was declared without an alternate one, or none.
+    pub(crate) fn lend_alternate(
+        &mut self,
+        name: &ExchangeName,
+        alternate: Option<ExchangeName>,
+        generations: &Generations,
+    ) {
+        let Some(exchange) = self.exchanges.get_mut(name) else { return };
+        let before = exchange.alternate().cloned();
+        exchange.lend(alternate);
+        let after = exchange.alternate();
+        if before.as_ref() != after {
+            self.onward.remove_alternate(name, before.as_ref());
+            self.onward.insert_alternate(name, after);
+            // That is every slot of every exchange, so those that lead here are among them.
+            generations.spoil(name, &Spoils::Everything);
         }
     }
 
@@ -157,7 +157,7 @@ impl Table {
                     going.push(exchange.clone());
                 }
             }
-            self.onward.remove_alternate(gone.options());
+            self.onward.remove_alternate(&name, gone.alternate());
             self.gone.push(gone.options().clone());
         }
         let any = self.gone.len() > before;
@@ -458,7 +458,7 @@ impl<'t> Way<'t> {
         });
         *by_headers |= !exchange.goes_by_key();
         if !is_wanted {
-            onward.extend(&exchange.options().alternate);
+            onward.extend(exchange.alternate());
         }
     }
 }

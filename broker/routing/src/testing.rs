@@ -14,8 +14,8 @@ use model::queue::QueueOptions;
 use model::time::WallMs;
 
 use crate::queue::Queue;
+use crate::queue::entry::Item;
 use crate::queue::owner::Owner;
-use crate::queue::ready::Item;
 
 /// A message for that key, with an empty payload: its size is the key's.
 pub(crate) fn message(key: &str) -> Message {

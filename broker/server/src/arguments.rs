@@ -46,9 +46,9 @@ pub enum Command {
     Pub(cli::PubArgs),
     /// Subscribe, and print what comes.
     Sub(cli::SubArgs),
-    /// List who is there, who listens to what, who is banned, and which exchanges, queues and bindings there are.
+    /// List who is there, who listens to what, who is banned, and which exchanges, queues, bindings and policies there are.
     List(cli::ListArgs),
-    /// Show one exchange, queue or session, or how much there is of everything.
+    /// Show one exchange, queue, policy or session, or how much there is of everything.
     Show(cli::ShowArgs),
     /// Declare an exchange, a queue or a binding.
     Declare(cli::DeclareArgs),
@@ -62,6 +62,8 @@ pub enum Command {
     Purge(cli::PurgeArgs),
     /// Read what is in a queue without taking it, a stream from any offset or moment; or publish it again.
     Replay(cli::ReplayArgs),
+    /// Say what holds for queues and exchanges by their names.
+    Policy(cli::PolicyArgs),
     /// Keep a client id, a user or an address out.
     Ban(cli::BanArgs),
     /// Let a client id, a user or an address in again.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use admin::Tag;
 use auth::{HookOptions, Issuer, JwtOptions, Rules};
-use engine::{Definitions, Levels};
+use engine::{CheckedPolicy, Definitions, Levels};
 use model::name::{ExchangeName, VhostName};
 use stomp::destination::Destinations;
 
@@ -31,6 +31,7 @@ mod listen;
 mod nearest;
 pub(crate) mod origin;
 mod overrides;
+mod policies;
 mod print;
 pub(crate) mod quantity;
 mod rules;
@@ -49,6 +50,7 @@ pub struct Config {
     destinations: Destinations,
     rules: Rules,
     levels: Levels,
+    policies: Vec<CheckedPolicy>,
     admins: HashMap<String, Tag>,
     tokens: Option<JwtOptions>,
     issuer: Option<Issuer>,
@@ -123,6 +125,7 @@ impl Config {
             let destinations = destinations::destinations(&settings)?;
             let rules = rules::rules(&settings)?;
             let levels = levels::levels(&settings)?;
+            let policies = policies::policies(&settings)?;
             let admins = admins::users(&settings)?;
             let tokens = tokens::tokens(&settings, &rules::plain(&settings))?;
             // Developers get tokens from the demo, unless the configuration says who else gives them.
@@ -137,9 +140,7 @@ impl Config {
             let tls = tls::tls(&settings)?;
             let mqtt = settings.section("mqtt");
             if mqtt.word("redirect") != "never" && mqtt.text("server_reference").is_none() {
-                let text =
-                    "mqtt.redirect sends clients away, and mqtt.server_reference does not say where to";
-                return Err(vec![ConfigError::new(&mqtt.given("redirect").origin, text.to_owned())]);
+                return Err(vec![ConfigError::new(&mqtt.given("redirect").origin, NOWHERE)]);
             }
             let file = file.map(Path::to_path_buf);
             Ok(Self {
@@ -148,6 +149,7 @@ impl Config {
                 destinations,
                 rules,
                 levels,
+                policies,
                 admins,
                 tokens,
                 issuer,
@@ -190,6 +192,11 @@ impl Config {
 
     pub(crate) const fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// What holds by name.
+    pub(crate) fn policies(&self) -> &[CheckedPolicy] {
+        &self.policies
     }
 
     /// What messages outlive.
@@ -335,6 +342,8 @@ fn place(error: &ConfigError) -> (u8, String, usize) {
         Origin::Default => (3, String::new(), 0),
     }
 }
+
+const NOWHERE: &str = "mqtt.redirect sends clients away, and mqtt.server_reference does not say where to";
 
 #[cfg(test)]
 mod reference;

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Some(Command::Unbind(arguments)) => return ask(cli::run_unbind(arguments, || data_dir(&around))),
         Some(Command::Purge(arguments)) => return ask(cli::run_purge(arguments, || data_dir(&around))),
         Some(Command::Replay(arguments)) => return ask(cli::run_replay(arguments, || data_dir(&around))),
+        Some(Command::Policy(arguments)) => return ask(cli::run_policy(arguments, || data_dir(&around))),
         Some(Command::Ban(arguments)) => return ask(cli::run_ban(arguments, || data_dir(&around))),
         Some(Command::Unban(arguments)) => return ask(cli::run_unban(arguments, || data_dir(&around))),
         Some(Command::Kick(arguments)) => return ask(cli::run_kick(arguments, || data_dir(&around))),

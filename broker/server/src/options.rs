@@ -123,6 +123,7 @@ pub(crate) fn engine(config: &Config) -> engine::Options {
         delayed_max: limits.number("delayed_messages"),
         delayed_bytes_max: limits.number("delayed_bytes"),
         levels: config.levels().clone(),
+        policies: config.policies().to_vec(),
         publications_window: Duration::from_millis(durability.number("dedup_window")),
         publications_per_publisher_max: count(durability, "dedup_max"),
         publications_max: count(durability, "dedup_total_max"),

@@ -162,6 +162,25 @@ pub(crate) fn read_rested(from: &mut Reader<'_>) -> Result<Rested, RecordError> 
     Ok(Rested { life: Incarnation(from.u32()?), sent_through: from.u64()? })
 }
 
+pub(crate) fn put_overflow(out: &mut Vec<u8>, overflow: Overflow) {
+    out.push(match overflow {
+        Overflow::DropHead => 0,
+        Overflow::RejectPublish => 1,
+        Overflow::RejectPublishDlx => 2,
+        Overflow::DropNew => 3,
+    });
+}
+
+pub(crate) fn read_overflow(from: &mut Reader<'_>) -> Result<Overflow, RecordError> {
+    match from.u8()? {
+        0 => Ok(Overflow::DropHead),
+        1 => Ok(Overflow::RejectPublish),
+        2 => Ok(Overflow::RejectPublishDlx),
+        3 => Ok(Overflow::DropNew),
+        _ => Err(RecordError::Tag),
+    }
+}
+
 /// The arguments of a queue, but whether one consumer takes all, its durability, and what only streams have: the tag says that.
 pub(crate) fn put_queue_arguments(out: &mut Vec<u8>, arguments: &QueueArguments) {
     let QueueArguments {
@@ -178,14 +197,7 @@ pub(crate) fn put_queue_arguments(out: &mut Vec<u8>, arguments: &QueueArguments)
     } = arguments;
     put_option(out, *message_ttl_ms, put_u64);
     put_option(out, *expires_ms, put_u64);
-    put_option(out, *overflow, |out, overflow| {
-        out.push(match overflow {
-            Overflow::DropHead => 0,
-            Overflow::RejectPublish => 1,
-            Overflow::RejectPublishDlx => 2,
-            Overflow::DropNew => 3,
-        });
-    });
+    put_option(out, *overflow, put_overflow);
     put_option(out, dead_letter.as_ref(), |out, DeadLetter { exchange, key }| {
         put_exchange_name(out, exchange);
         put_option(out, key.as_ref(), |out, key| put_str(out, key.as_str()));
@@ -198,13 +210,7 @@ pub(crate) fn read_queue_arguments(from: &mut Reader<'_>) -> Result<QueueArgumen
     Ok(QueueArguments {
         message_ttl_ms: from.option(Reader::u64)?,
         expires_ms: from.option(Reader::u64)?,
-        overflow: from.option(|from| match from.u8()? {
-            0 => Ok(Overflow::DropHead),
-            1 => Ok(Overflow::RejectPublish),
-            2 => Ok(Overflow::RejectPublishDlx),
-            3 => Ok(Overflow::DropNew),
-            _ => Err(RecordError::Tag),
-        })?,
+        overflow: from.option(read_overflow)?,
         dead_letter: from.option(|from| {
             Ok(DeadLetter {
                 exchange: read_exchange_name(from)?,

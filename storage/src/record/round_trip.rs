@@ -15,9 +15,10 @@ use model::grant::Grant;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::message::Message;
 use model::name::{
-    ClientId, ExchangeName, Incarnation, MessageId, NodeId, PublicationId, PublisherName, QueueId, QueueName,
-    ShareName, UserName,
+    ClientId, ExchangeName, Incarnation, MessageId, NodeId, PolicyName, PublicationId, PublisherName,
+    QueueId, QueueName, ShareName, UserName,
 };
+use model::policy::{AppliesTo, Policy, PolicyDefinition};
 use model::principal::Principal;
 use model::properties::{Properties, ReplyTo};
 use model::qos::Qos;
@@ -154,6 +155,8 @@ fn change() -> impl Strategy<Value = Change> {
         text().prop_map(|client| Change::DropSession(ClientId::new(&client))),
         ban().prop_map(|ban| Change::PutBan(Box::new(ban))),
         subject().prop_map(|subject| Change::DropBan(Box::new(subject))),
+        policy().prop_map(|policy| Change::PutPolicy(Box::new(policy))),
+        text().prop_map(|name| Change::DropPolicy(PolicyName::new(&name))),
         exchange().prop_map(|exchange| Change::DeclareExchange(Box::new(exchange))),
         exchange_name().prop_map(Change::DeleteExchange),
         queue().prop_map(|queue| Change::DeclareQueue(Box::new(queue))),
@@ -203,6 +206,32 @@ fn ban() -> impl Strategy<Value = Ban> {
     (subject(), of(any::<u64>()), any::<u64>(), by, text()).prop_map(|(subject, until, since, by, reason)| {
         Ban { subject, until: until.map(WallMs), since: WallMs(since), by, reason: reason.to_string().into() }
     })
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let applies_to = select(vec![AppliesTo::Queues, AppliesTo::Exchanges, AppliesTo::All]);
+    let numbers = (of(any::<u64>()), of(any::<u64>()), of(any::<u64>()), of(any::<u64>()), of(any::<u32>()));
+    let words = (of(overflow()), of(exchange_name()), of(text()), of(durability()), of(exchange_name()));
+    (text(), text(), applies_to, any::<i32>(), numbers, words).prop_map(
+        |(name, pattern, applies_to, priority, numbers, words)| {
+            let (ready_max, ready_bytes_max, message_ttl_ms, expires_ms, delivery_limit) = numbers;
+            let (overflow, dead_letter_exchange, key, durability, alternate) = words;
+            let definition = PolicyDefinition {
+                ready_max,
+                ready_bytes_max,
+                overflow,
+                message_ttl_ms,
+                expires_ms,
+                dead_letter_exchange,
+                dead_letter_key: key.map(|key| key.to_string().into()),
+                delivery_limit,
+                durability,
+                alternate,
+            };
+            let (name, pattern) = (PolicyName::new(&name), pattern.to_string().into());
+            Policy { name, pattern, applies_to, priority, definition }
+        },
+    )
 }
 
 fn subject() -> impl Strategy<Value = Subject> {
@@ -345,12 +374,10 @@ fn queue() -> impl Strategy<Value = QueueRecord> {
 }
 
 fn queue_arguments() -> impl Strategy<Value = QueueArguments> {
-    let overflows =
-        vec![Overflow::DropHead, Overflow::RejectPublish, Overflow::RejectPublishDlx, Overflow::DropNew];
     let dead_letter = (exchange_name(), of(text()))
         .prop_map(|(exchange, key)| DeadLetter { exchange, key: key.map(RoutingKey::new) });
     let rest = any::<(Option<u64>, Option<u64>, Option<u8>, Option<u32>, bool, bool, Option<u64>)>();
-    let all = (of(select(overflows)), of(dead_letter), of(durability()), rest);
+    let all = (of(overflow()), of(dead_letter), of(durability()), rest);
     all.prop_map(|(overflow, dead_letter, durability, rest)| {
         let (message_ttl_ms, expires_ms, priority_max, delivery_limit, single_active, stream, age_max_ms) =
             rest;
@@ -367,6 +394,10 @@ fn queue_arguments() -> impl Strategy<Value = QueueArguments> {
             age_max_ms: age_max_ms.filter(|_| stream),
         }
     })
+}
+
+fn overflow() -> impl Strategy<Value = Overflow> {
+    select(vec![Overflow::DropHead, Overflow::RejectPublish, Overflow::RejectPublishDlx, Overflow::DropNew])
 }
 
 fn durability() -> impl Strategy<Value = Durability> {

@@ -13,9 +13,10 @@ use model::grant::Grant;
 use model::key::{KeyPattern, RoutingKey};
 use model::message::Message;
 use model::name::{
-    ClientId, ExchangeName, Incarnation, MessageId, NodeId, PublicationId, PublisherName, QueueId, QueueName,
-    UserName,
+    ClientId, ExchangeName, Incarnation, MessageId, NodeId, PolicyName, PublicationId, PublisherName,
+    QueueId, QueueName, UserName,
 };
+use model::policy::{AppliesTo, Policy, PolicyDefinition};
 use model::principal::Principal;
 use model::qos::Qos;
 use model::queue::{Binding, ExchangeBinding, ExchangeKind, ExchangeOptions, HeaderMatch, QueueOptions};
@@ -266,6 +267,23 @@ pub(crate) fn banned(client: &str, until: u64) -> Change {
     let subject = Subject::Client(ClientId::new(client));
     let (until, since) = (Some(WallMs(until)), WallMs(7));
     Change::PutBan(Box::new(Ban { subject, until, since, by: ban::Author::Hand, reason: "it floods".into() }))
+}
+
+/// Something holds for queues of some names.
+pub(crate) fn governed(name: &str, ready_max: u64) -> Change {
+    let definition = PolicyDefinition { ready_max: Some(ready_max), ..PolicyDefinition::default() };
+    let (name, pattern) = (PolicyName::new(name), "^q".into());
+    Change::PutPolicy(Box::new(Policy {
+        name,
+        pattern,
+        applies_to: AppliesTo::Queues,
+        priority: -1,
+        definition,
+    }))
+}
+
+pub(crate) fn ungoverned(name: &str) -> Change {
+    Change::DropPolicy(PolicyName::new(name))
 }
 
 pub(crate) fn let_in(client: &str) -> Change {

@@ -20,6 +20,7 @@ pub(crate) struct Naive {
     retained: BTreeMap<(String, String), String>,
     publications: BTreeMap<(String, String), u64>,
     bans: BTreeMap<String, String>,
+    policies: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -75,6 +76,7 @@ impl Naive {
                 self.unreleased.retain(|(owner, _)| owner != client.as_str());
             }
             Change::PutBan(_) | Change::DropBan(_) => self.ban(change),
+            Change::PutPolicy(_) | Change::DropPolicy(_) => self.govern(change),
             Change::DeclareExchange(exchange) => {
                 self.exchanges.insert(exchange.name.to_string(), format!("{exchange:?}"));
             }
@@ -130,6 +132,8 @@ impl Naive {
             | Change::DropSession(_)
             | Change::PutBan(_)
             | Change::DropBan(_)
+            | Change::PutPolicy(_)
+            | Change::DropPolicy(_)
             | Change::DeclareExchange(_)
             | Change::DeleteExchange(_)
             | Change::DeclareQueue(_)
@@ -143,6 +147,15 @@ impl Naive {
         }
         if let Change::DropBan(subject) = change {
             self.bans.remove(&subject.to_string());
+        }
+    }
+
+    fn govern(&mut self, change: &Change) {
+        if let Change::PutPolicy(policy) = change {
+            self.policies.insert(policy.name.to_string(), format!("{policy:?}"));
+        }
+        if let Change::DropPolicy(name) = change {
+            self.policies.remove(name.as_str());
         }
     }
 
@@ -185,6 +198,7 @@ impl Naive {
         }
         lines.extend(self.retained.values().cloned());
         lines.extend(self.bans.values().cloned());
+        lines.extend(self.policies.values().cloned());
         for ((publisher, id), at) in &self.publications {
             lines.push(format!("{publisher} sent {id} at {at}"));
         }
@@ -214,6 +228,7 @@ pub(crate) fn picture(recovered: &Recovered) -> Vec<String> {
     let by = |RecoveredRetained { message, author }: &RecoveredRetained| format!("{message:?} by {author:?}");
     lines.extend(recovered.retained.iter().map(by));
     lines.extend(recovered.bans.iter().map(|ban| format!("{ban:?}")));
+    lines.extend(recovered.policies.iter().map(|policy| format!("{policy:?}")));
     assert!(recovered.publications.is_sorted_by_key(|publication| publication.at));
     for RecoveredPublication { publisher, id, at } in &recovered.publications {
         lines.push(format!("{publisher} sent {id} at {}", at.0));

@@ -12,9 +12,9 @@ use model::qos::Qos;
 use storage::{Options, Store, Urgency};
 
 use crate::changes::{
-    banned, bind, bind_exchange, changeset, commit, copy, declare, enqueue, exchange, forget, let_in,
-    message, open, options, place, remember, retain, sent, session, unbind, unbind_exchange, unsent,
-    without_follower,
+    banned, bind, bind_exchange, changeset, commit, copy, declare, enqueue, exchange, forget, governed,
+    let_in, message, open, options, place, remember, retain, sent, session, unbind, unbind_exchange,
+    ungoverned, unsent, without_follower,
 };
 use crate::naive::{Naive, picture};
 
@@ -151,6 +151,8 @@ impl Writer {
             19 => Change::Unretain { exchange: ExchangeName::TOPIC, key: RoutingKey::from(&*key) },
             36 if dice.roll(2) == 0 => banned(&client, dice.roll(1000)),
             36 | 37 => let_in(&client),
+            38 if dice.roll(2) == 0 => governed(&client, dice.roll(1000)),
+            38 => ungoverned(&client),
             30..32 => sent(&client, dice.roll(20), dice.roll(1000)),
             32..34 => unsent(&client, dice.roll(20)),
             20 | 21 => match self.known(dice) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use engine::{Broker, Definitions, Made, Objection};
+use engine::{Broker, CheckedPolicy, Definitions, Made, Objection};
 use model::name::{ExchangeName, QueueName, VhostName};
 use model::queue::{Binding, BindingOptions, Destination, ExchangeBinding, ExchangeOptions, QueueOptions};
 use model::vhost::VhostLimits;
@@ -28,8 +28,8 @@ pub(super) async fn apply(
         if document.is_rabbitmqs {
             leave_out_loose_ends(broker.within(&name).as_ref(), &mut contents, &mut document.left_out);
         }
-        let Contents { limits, exchanges, queues, bindings } = contents;
-        all.push(Share { name, limits, definitions: definitions(exchanges, queues, bindings) });
+        let Contents { limits, exchanges, queues, bindings, policies } = contents;
+        all.push(Share { name, limits, definitions: definitions(exchanges, queues, bindings, policies) });
     }
     let left_out = document.left_out;
     let mut conflicts = if strict { left_out.clone() } else { Vec::new() };
@@ -55,8 +55,20 @@ pub(super) async fn apply(
     let Sums { made, there, vhosts: new } = sums;
     Ok(json!({
         "dry_run": dry_run,
-        "created": { "vhosts": new, "exchanges": made.exchanges, "queues": made.queues, "bindings": made.bindings },
-        "there": { "vhosts": vhosts, "exchanges": there.exchanges, "queues": there.queues, "bindings": there.bindings },
+        "created": {
+            "vhosts": new,
+            "exchanges": made.exchanges,
+            "queues": made.queues,
+            "bindings": made.bindings,
+            "policies": made.policies,
+        },
+        "there": {
+            "vhosts": vhosts,
+            "exchanges": there.exchanges,
+            "queues": there.queues,
+            "bindings": there.bindings,
+            "policies": there.policies,
+        },
         "left_out": left_out,
     }))
 }
@@ -82,6 +94,8 @@ impl Sums {
         self.made.exchanges += made.exchanges;
         self.made.queues += made.queues;
         self.made.bindings += made.bindings;
+        self.made.policies += made.policies;
+        self.there.policies += all.policies.len() - made.policies;
         self.there.exchanges += all.exchanges.len() - made.exchanges;
         self.there.queues += all.queues.len() - made.queues;
         self.there.bindings += all.bindings.len() + all.exchange_bindings.len() - made.bindings;
@@ -143,6 +157,7 @@ fn definitions(
     exchanges: Vec<ExchangeOptions>,
     queues: Vec<QueueOptions>,
     all: Vec<BindingOptions>,
+    policies: Vec<CheckedPolicy>,
 ) -> Definitions {
     let mut bindings = Vec::new();
     let mut exchange_bindings = Vec::new();
@@ -157,5 +172,5 @@ fn definitions(
             }
         }
     }
-    Definitions { exchanges, queues, bindings, exchange_bindings }
+    Definitions { exchanges, queues, bindings, exchange_bindings, policies }
 }

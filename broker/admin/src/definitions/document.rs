@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use engine::{BindingView, Broker};
+use engine::{BindingView, Broker, CheckedPolicy};
 use model::name::{ExchangeName, QueueName, VhostName};
 use model::queue::{BindingOptions, Destination, ExchangeOptions, QueueOptions};
 use model::vhost::VhostLimits;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::shape::{binding, exchange, queue};
+use crate::shape::{binding, exchange, policy, queue};
 use crate::vhosts::{read_limits, write_limits};
 
 /// A document, read.
@@ -32,6 +32,7 @@ pub(super) struct Contents {
     pub(super) exchanges: Vec<ExchangeOptions>,
     pub(super) queues: Vec<QueueOptions>,
     pub(super) bindings: Vec<BindingOptions>,
+    pub(super) policies: Vec<CheckedPolicy>,
 }
 
 /// One item, and what is to be said of it.
@@ -121,8 +122,25 @@ pub(super) fn read(value: &Value, home: &VhostName, only: bool) -> Result<Docume
             Err(why) => document.leave_out("binding", &format!("{source} -> {destination}"), why),
         }
     }
+    policies(&mut document, all, home, only)?;
     others(&mut document, all)?;
     Ok(document)
+}
+
+fn policies(
+    document: &mut Document,
+    all: &serde_json::Map<String, Value>,
+    home: &VhostName,
+    only: bool,
+) -> Result<(), String> {
+    for item in items(all.get("policies"), "policies")? {
+        let name = text(item, "name");
+        match hosted(item, home, only).and_then(|vhost| Ok((vhost, policy::read(name, item)?))) {
+            Ok((vhost, policy)) => document.within(vhost).policies.push(policy),
+            Err(why) => document.leave_out("policy", name, why),
+        }
+    }
+    Ok(())
 }
 
 /// The vhosts themselves, and their limits: as we write them, and as RabbitMQ does.
@@ -178,8 +196,7 @@ fn others(document: &mut Document, all: &serde_json::Map<String, Value>) -> Resu
             "user",
             "what users may not do is in the configuration: [[access.deny]]",
         ),
-        ("policies", "policy", "name", NO_POLICIES),
-        ("operator_policies", "operator_policy", "name", NO_POLICIES),
+        ("operator_policies", "operator_policy", "name", NO_OPERATORS),
         ("parameters", "parameter", "name", "there are no parameters: no federation and no shovel"),
         (
             "global_parameters",
@@ -194,7 +211,7 @@ fn others(document: &mut Document, all: &serde_json::Map<String, Value>) -> Resu
             if !is_told && text(item, "component") != LIMITS {
                 // Some parameters are what has another name everywhere else.
                 let why = match text(item, "component") {
-                    "operator_policy" => NO_POLICIES,
+                    "operator_policy" => NO_OPERATORS,
                     _ => why,
                 };
                 document.leave_out(kind, text(item, name), why.to_owned());
@@ -245,8 +262,10 @@ fn hosted(item: &Value, home: &VhostName, only: bool) -> Result<VhostName, Strin
 /// it is one alone, its items do not name it.
 pub(super) fn write(vhosts: &[Broker], is_whole: bool) -> Value {
     let (mut exchanges, mut queues, mut bindings) = (Vec::new(), Vec::new(), Vec::new());
+    let mut policies = Vec::new();
     for broker in vhosts {
         add(broker, &mut exchanges, &mut queues, &mut bindings);
+        policies.extend(broker.inspect().policies().iter().map(|one| policy::write(one, broker.vhost())));
     }
     let plain = |all: Vec<Value>| -> Vec<Value> {
         let plain = |one| if is_whole { one } else { without(one, "vhost") };
@@ -261,7 +280,7 @@ pub(super) fn write(vhosts: &[Broker], is_whole: bool) -> Value {
         "topic_permissions": [],
         "parameters": [],
         "global_parameters": [],
-        "policies": [],
+        "policies": plain(policies),
         "exchanges": plain(exchanges),
         "queues": plain(queues),
         "bindings": plain(bindings),
@@ -305,7 +324,8 @@ fn without(mut value: Value, field: &str) -> Value {
     value
 }
 
-const NO_POLICIES: &str = "there are no policies; give each queue its arguments";
+const NO_OPERATORS: &str =
+    "there are no operator policies; of a policy and a queue's arguments the smaller limit holds";
 const HOME_LIMITS: &str =
     "the limits of \"/\" are in the configuration: limits.connections and limits.queues";
 

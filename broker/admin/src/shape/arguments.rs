@@ -72,6 +72,20 @@ impl Fields {
         }
     }
 
+    /// A whole number that may be below zero.
+    pub(crate) fn integer(&mut self, name: &str) -> Result<Option<i32>, String> {
+        match self.take(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => match value.as_i64().and_then(|number| i32::try_from(number).ok()) {
+                Some(number) => Ok(Some(number)),
+                None => {
+                    let wanted = format!("a whole number from {} to {}", i32::MIN, i32::MAX);
+                    Err(self.wrong(name, &value, &wanted))
+                }
+            },
+        }
+    }
+
     /// Fields that say nothing that we need.
     pub(crate) fn pass_over(&mut self, names: &[&str]) {
         for name in names {

@@ -67,9 +67,7 @@ fn arguments(asked: &mut Fields) -> Result<QueueArguments, String> {
     let overflow = match asked.text("x-overflow")? {
         None => None,
         Some(text) => {
-            let all =
-                [Overflow::DropHead, Overflow::RejectPublish, Overflow::RejectPublishDlx, Overflow::DropNew];
-            let named = all.into_iter().find(|overflow| overflow.as_str() == text);
+            let named = Overflow::named(&text);
             let wanted = "drop-head, reject-publish, reject-publish-dlx or drop-new";
             Some(named.ok_or_else(|| format!("x-overflow is {text:?}: {wanted} is wanted"))?)
         }

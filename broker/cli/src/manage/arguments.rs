@@ -30,20 +30,25 @@ impl ArgumentArgs {
                 }
             };
         }
-        let mut all = Map::new();
-        for text in &self.argument {
-            let (name, value) = text
-                .split_once('=')
-                .filter(|(name, _)| !name.is_empty())
-                .ok_or_else(|| Failure::usage(format!("--argument {text}: write NAME=VALUE")))?;
-            let read =
-                serde_json::from_str(value).ok().filter(|read: &Value| !read.is_object() && !read.is_array());
-            if all.insert(name.to_owned(), read.unwrap_or_else(|| Value::from(value))).is_some() {
-                return Err(Failure::usage(format!("--argument {name} is there twice")));
-            }
-        }
-        Ok(Value::Object(all))
+        read_pairs("--argument", &self.argument)
     }
+}
+
+/// An object of what was given as `NAME=VALUE`, behind that flag.
+pub(crate) fn read_pairs(flag: &str, pairs: &[String]) -> Result<Value, Failure> {
+    let mut all = Map::new();
+    for text in pairs {
+        let (name, value) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| Failure::usage(format!("{flag} {text}: write NAME=VALUE")))?;
+        let read =
+            serde_json::from_str(value).ok().filter(|read: &Value| !read.is_object() && !read.is_array());
+        if all.insert(name.to_owned(), read.unwrap_or_else(|| Value::from(value))).is_some() {
+            return Err(Failure::usage(format!("{flag} {name} is there twice")));
+        }
+    }
+    Ok(Value::Object(all))
 }
 
 #[cfg(test)]

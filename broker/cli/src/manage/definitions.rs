@@ -101,7 +101,7 @@ async fn import(args: ImportArgs, default: impl FnOnce() -> Result<PathBuf, Stri
     }
     let count = |when: &str, what: &str| report.pointer(&format!("/{when}/{what}")).and_then(Value::as_u64);
     let line = |when: &str| {
-        let parts = ["vhosts", "exchanges", "queues", "bindings"]
+        let parts = ["vhosts", "exchanges", "queues", "bindings", "policies"]
             .iter()
             .map(|what| (what, count(when, what).unwrap_or_default()))
             // Most brokers have one, and that is always there.
@@ -143,7 +143,7 @@ Examples:
   duetmq import definitions.json --dry-run
   duetmq import definitions.json
 
-Users, permissions, policies, parameters and quorum queues are left out and named on
+Users, permissions, operator policies, parameters and quorum queues are left out and named on
 standard error, each with all that leads to it; with --strict, nothing is done then.
 
 Exit codes: 0 done, 1 failed, 2 usage, or something contradicts what is there, 5 refused, 7 no answer in time.";

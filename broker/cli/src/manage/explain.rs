@@ -160,7 +160,7 @@ fn foreseen(destination: &str, told: &Value) -> String {
         (false, true) => "would be made",
         (false, false) => "does not exist",
     };
-    line(format!("queue{name}: {becomes} ({})", field(queue, "named")));
+    line(format!("queue{name}: {becomes} ({}){}", field(queue, "named"), by_policy(queue)));
     let known = ["durable", "exclusive", "auto_delete"].map(|name| Some((name, queue[name].as_bool()?)));
     if known.iter().any(Option::is_some) {
         let words = known.iter().flatten().map(|(name, is)| match (*name, *is) {
@@ -232,7 +232,8 @@ fn tree(destination: &str, told: &Value) -> String {
             line(4, format!("- {more} more that do not match"));
         }
         if let Some(alternate) = step["alternate"].as_str() {
-            line(4, format!("nothing matches: on to the alternate exchange {}", clean(alternate)));
+            let by = by_policy(step);
+            line(4, format!("nothing matches: on to the alternate exchange {}{by}", clean(alternate)));
         }
     }
     let queues = items(told, "queues");
@@ -247,12 +248,18 @@ fn tree(destination: &str, told: &Value) -> String {
         line(
             2,
             format!(
-                "=> queue {}{client}: {consumers} consuming, {waiting} waiting, {level}",
-                field(queue, "queue")
+                "=> queue {}{client}: {consumers} consuming, {waiting} waiting, {level}{}",
+                field(queue, "queue"),
+                by_policy(queue)
             ),
         );
     }
     text
+}
+
+/// Which policy holds for it, or says so.
+fn by_policy(told: &Value) -> String {
+    told["policy"].as_str().map(|policy| format!(", policy {}", clean(policy))).unwrap_or_default()
 }
 
 /// What a binding asks of keys, or of headers.

@@ -1,4 +1,4 @@
-//! List: sessions, users, subscriptions, exchanges, queues and bindings, as tables or as JSON
+//! List: sessions, users, subscriptions, exchanges, queues, bindings and policies, as tables or as JSON
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use super::table;
 use super::tell::{end, print};
 use crate::failure::Failure;
 
-/// List who is there, who listens to what, who is banned, what waits for its time, and which virtual hosts, exchanges, queues and bindings there are, on a broker that runs.
+/// List who is there, who listens to what, who is banned, what waits for its time, and which virtual hosts, exchanges, queues, bindings and policies there are, on a broker that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = LIST_EXAMPLES)]
 pub struct ListArgs {
@@ -50,6 +50,8 @@ enum What {
     Queues,
     /// Bindings.
     Bindings,
+    /// Policies: what holds by name; the one that holds before the others comes first.
+    Policies,
     /// Who stays out, until when, and why.
     Bans,
     /// Virtual hosts, with how much there is in each.
@@ -82,12 +84,14 @@ async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>)
         (What::Queues, None) => (format!("/api/queues/{vhost}"), table::QUEUES),
         (What::Bindings, None) => (format!("/api/bindings/{vhost}"), table::BINDINGS),
         (What::Vhosts, None) => ("/api/vhosts".to_owned(), table::VHOSTS),
+        (What::Policies, None) => (format!("/api/policies/{vhost}"), table::POLICIES),
         (
             What::Sessions
             | What::Users
             | What::Exchanges
             | What::Queues
             | What::Bindings
+            | What::Policies
             | What::Bans
             | What::Vhosts
             | What::Delayed
@@ -114,7 +118,7 @@ async fn list(args: ListArgs, default: impl FnOnce() -> Result<PathBuf, String>)
         | What::Bans
         | What::Delayed
         | What::Unroutable => own(&place, &format!("{path}?vhost={vhost}"), &args.wheres, show).await?,
-        What::Exchanges | What::Queues | What::Bindings | What::Vhosts => {
+        What::Exchanges | What::Queues | What::Bindings | What::Policies | What::Vhosts => {
             numbered(&place, &path, &args.wheres, show).await?
         }
     }
@@ -207,6 +211,7 @@ Examples:
   duetmq list queues --where durable=true     what waits, and who takes
   duetmq list queues --vhost shop             the same in another virtual host
   duetmq list vhosts                          which there are, and how much is in each
+  duetmq list policies                        what holds by name, and for how many
   duetmq list users --json -d /var/lib/duetmq
   duetmq list sessions --admin http://127.0.0.1:15672 --user alice    with DUETMQ_PASSWORD in the environment
 

@@ -11,7 +11,7 @@ use super::table;
 use super::tell::{end, print};
 use crate::failure::Failure;
 
-/// Show one exchange, queue, session or virtual host with all that is known of it, or how much there is of everything.
+/// Show one exchange, queue, policy, session or virtual host with all that is known of it, or how much there is of everything.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ShowArgs {
@@ -19,7 +19,7 @@ pub struct ShowArgs {
     #[arg(value_enum)]
     what: What,
     /// Its name.
-    #[arg(value_name = "NAME", required_if_eq_any([("what", "exchange"), ("what", "queue"), ("what", "session"), ("what", "vhost")]))]
+    #[arg(value_name = "NAME", required_if_eq_any([("what", "exchange"), ("what", "queue"), ("what", "policy"), ("what", "session"), ("what", "vhost")]))]
     name: Option<String>,
     /// The virtual host.
     #[arg(short = 'V', long, default_value = "/", value_name = "VHOST")]
@@ -38,6 +38,8 @@ enum What {
     Exchange,
     /// A queue.
     Queue,
+    /// A policy.
+    Policy,
     /// A session, with its subscriptions.
     Session,
     /// A virtual host, with how much there is in it.
@@ -57,6 +59,7 @@ async fn show(args: ShowArgs, default: impl FnOnce() -> Result<PathBuf, String>)
     let path = match args.what {
         What::Exchange => format!("/api/exchanges/{vhost}/{name}"),
         What::Queue => format!("/api/queues/{vhost}/{name}"),
+        What::Policy => format!("/api/policies/{vhost}/{name}"),
         What::Session => format!("/api/v1/sessions/{name}?vhost={vhost}"),
         What::Vhost => format!("/api/vhosts/{name}"),
         What::Overview if args.name.is_some() => {
@@ -95,6 +98,7 @@ const EXAMPLES: &str = "\
 Examples:
   duetmq show queue jobs
   duetmq show exchange chat --json
+  duetmq show policy short
   duetmq show overview
 
 Exit codes: 0 shown, 1 failed, 2 usage, 5 refused, 6 not found, 7 no answer in time.";

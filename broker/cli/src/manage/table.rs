@@ -108,6 +108,7 @@ pub(crate) const EXCHANGES: &[Column] = &[
     ("DURABLE", |item| text(item, "durable")),
     ("AUTO_DELETE", |item| text(item, "auto_delete")),
     ("INTERNAL", |item| text(item, "internal")),
+    ("POLICY", |item| text(item, "policy")),
     ("ARGUMENTS", |item| text(item, "arguments")),
 ];
 
@@ -120,7 +121,20 @@ pub(crate) const QUEUES: &[Column] = &[
     ("DURABLE", |item| text(item, "durable")),
     ("DURABILITY", |item| text(item, "durability")),
     ("AUTO_DELETE", |item| text(item, "auto_delete")),
+    ("POLICY", |item| text(item, "policy")),
     ("ARGUMENTS", |item| text(item, "arguments")),
+];
+
+/// Of policies.
+pub(crate) const POLICIES: &[Column] = &[
+    ("NAME", |item| text(item, "name")),
+    ("PATTERN", |item| text(item, "pattern")),
+    ("APPLY_TO", |item| text(item, "apply-to")),
+    ("PRIORITY", |item| text(item, "priority")),
+    ("QUEUES", |item| text(item, "queues")),
+    ("EXCHANGES", |item| text(item, "exchanges")),
+    ("CONFIGURED", |item| text(item, "configured")),
+    ("DEFINITION", |item| text(item, "definition")),
 ];
 
 /// Of bindings.

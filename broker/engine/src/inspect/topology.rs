@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use model::durability::Durability;
 use model::queue::{Binding, ExchangeBinding, ExchangeOptions, HeaderMatch, QueueArguments};
-use routing::{Owner, Queue};
+use routing::{Owner, Queue, Terms, Usual};
 use serde::Serialize;
 
+use crate::inspect::policies::TermsView;
 use crate::levels::{Levels, Wanted};
+use crate::policies::Policies;
 
 /// An exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,9 +28,15 @@ pub struct ExchangeView {
     pub alternate: Option<String>,
     /// How many bindings begin there; those of one shared subscription count once.
     pub bindings: usize,
+    /// The policy that holds for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Where a message goes by that policy that no binding wants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_alternate: Option<String>,
 }
 
-/// A queue.
+/// A queue, with what it was declared with and, if a policy holds for it, with what holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct QueueView {
     /// The name.
@@ -85,6 +93,12 @@ pub struct QueueView {
     pub ready_bytes: u64,
     /// Consumers.
     pub consumers: usize,
+    /// The policy that holds for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// What holds by policy and declaration together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective: Option<TermsView>,
 }
 
 /// A binding.
@@ -105,7 +119,11 @@ pub struct BindingView {
 }
 
 impl ExchangeView {
-    pub(crate) fn new(options: ExchangeOptions, bindings: usize) -> Self {
+    pub(crate) fn new(options: ExchangeOptions, bindings: usize, policies: &Policies) -> Self {
+        let (policy, policy_alternate) = policies.with_exchange(options.name.as_str(), |policy| {
+            let alternate = policy.and_then(|policy| policy.definition.alternate.as_ref());
+            (policy.map(|policy| policy.name.to_string()), alternate.map(ToString::to_string))
+        });
         let ExchangeOptions { name, kind, durable, auto_delete, internal, alternate } = options;
         Self {
             name: name.to_string(),
@@ -115,6 +133,8 @@ impl ExchangeView {
             internal,
             alternate: alternate.map(|name| name.to_string()),
             bindings,
+            policy,
+            policy_alternate,
         }
     }
 }
@@ -126,6 +146,8 @@ impl QueueView {
         let arguments = queue.arguments().unwrap_or(&none);
         let dead_letter = arguments.dead_letter.as_ref();
         let ends = queue.stream_ends().and_then(|stream| stream.ends);
+        let declared = Terms::new(options, queue.owner(), None, Usual::default());
+        let terms = queue.governed();
         Self {
             name: options.name.to_string(),
             kind: if queue.is_stream() { "stream" } else { "classic" },
@@ -138,7 +160,7 @@ impl QueueView {
             },
             max_length: options.ready_max,
             max_length_bytes: options.ready_bytes_max,
-            overflow: queue.overflow().as_str(),
+            overflow: declared.overflow.as_str(),
             message_ttl_ms: arguments.message_ttl_ms,
             expires_ms: arguments.expires_ms,
             max_age_ms: arguments.age_max_ms,
@@ -159,6 +181,8 @@ impl QueueView {
             unacked: stats.unacked,
             ready_bytes: stats.ready_bytes,
             consumers: stats.consumers,
+            policy: terms.as_ref().and_then(|terms| terms.policy.as_ref()).map(ToString::to_string),
+            effective: terms.as_deref().map(TermsView::of),
         }
     }
 }

@@ -14,6 +14,7 @@ mod hooks;
 mod laws;
 mod owners;
 mod paging;
+mod policies;
 mod portions;
 mod presence;
 mod proving;

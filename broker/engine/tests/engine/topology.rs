@@ -266,6 +266,7 @@ async fn where_one_definition_cannot_be_none_is_made_and_all_that_cannot_are_nam
             arguments: Default::default(),
             to: ExchangeName::new("nothing"),
         }],
+        policies: Vec::new(),
     };
     let objections = commands.declare(&definitions).await.unwrap_err();
     assert_eq!(commands.rehearse(&definitions), Err(objections.clone()));

@@ -21,6 +21,19 @@ pub struct Brief {
     pub was_sent: bool,
 }
 
+/// What is to be known of a message to say when its time is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dates {
+    /// Its number in the queue.
+    pub sequence: u64,
+    /// When the broker took it in.
+    pub published_at: WallMs,
+    /// From when on it must not be delivered, as it says itself.
+    pub expires_at: Option<WallMs>,
+    /// With which RETAIN flag it is to be delivered.
+    pub retain: bool,
+}
+
 /// Entries without their messages: all of them durable, none of them ever sent in this life.
 #[derive(Debug, Default)]
 pub(crate) struct Absent {
@@ -91,6 +104,31 @@ impl Absent {
     /// The newest first: each lane by number.
     pub(crate) fn newest(&self) -> impl Iterator<Item = impl Iterator<Item = u64> + '_> {
         self.lanes.values().map(Numbers::newest)
+    }
+
+    /// It has an end from now on, which is remembered elsewhere.
+    pub(crate) fn note_end(&mut self, sequence: u64) {
+        for lane in self.lanes.values_mut() {
+            lane.note_end(sequence);
+        }
+    }
+
+    /// Those from that number on, in the order of their numbers: so many, and but for the first one so many bytes; and whether
+    /// there are more.
+    pub(crate) fn some(&self, next: u64, messages_max: usize, bytes_max: u64) -> (Vec<u64>, bool) {
+        let lanes = self.lanes.values().map(|lane| lane.from(next).take(messages_max + 1));
+        let mut all: Vec<(u64, u32)> = lanes.flatten().collect();
+        all.sort_unstable();
+        let mut bytes = 0;
+        let room = |(_, size): &&(u64, u32)| {
+            let has_room = bytes == 0 || bytes + u64::from(*size) <= bytes_max;
+            bytes += u64::from(*size);
+            has_room
+        };
+        let some: Vec<u64> =
+            all.iter().take(messages_max).take_while(room).map(|(sequence, _)| *sequence).collect();
+        let is_cut = some.len() < all.len();
+        (some, is_cut)
     }
 
     /// Takes out that one.
@@ -186,6 +224,12 @@ impl Numbers {
             self.blocks.remove(&(sequence / BLOCK));
         }
         Some(Left { sequence, size_bytes, expires, was_sent })
+    }
+
+    fn note_end(&mut self, sequence: u64) {
+        if let Some(block) = self.blocks.get_mut(&(sequence / BLOCK)) {
+            block.expiring |= block.present & (1 << (sequence % BLOCK));
+        }
     }
 
     fn first(&self) -> Option<u64> {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use model::stream::Start;
 use model::time::WallMs;
 
+use crate::queue::entry::Item;
 use crate::queue::page::Page;
 use crate::queue::pool::{Charge, Pool, Resident};
-use crate::queue::ready::Item;
 
 /// How much of a stream stays. What is `None` does not limit it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -234,13 +234,19 @@ impl Book {
         None
     }
 
-    /// Lets go of what is beyond that, the oldest first; `show` gets each number, and whether the journal has it.
-    pub(crate) fn trim(&mut self, retention: Retention, show: impl FnMut(u64, bool)) {
+    /// Lets go of what is beyond that, the oldest first, so many at most; `show` gets each number, and whether the journal has it.
+    /// Returns whether there is more.
+    pub(crate) fn trim(&mut self, retention: Retention, most: u64, show: impl FnMut(u64, bool)) -> bool {
+        let left = self.len.saturating_sub(most);
+        self.let_go_while(|book| book.len > left && book.is_too_much(retention), show);
+        self.is_too_much(retention)
+    }
+
+    fn is_too_much(&self, retention: Retention) -> bool {
         let Retention { entries_max, bytes_max, age_max_ms: _ } = retention;
-        let is_over = |book: &Self| {
-            entries_max.is_some_and(|max| book.len > max) || bytes_max.is_some_and(|max| book.bytes > max)
-        };
-        self.let_go_while(is_over, show);
+        self.len > 0
+            && (entries_max.is_some_and(|max| self.len > max)
+                || bytes_max.is_some_and(|max| self.bytes > max))
     }
 
     /// Lets go of pages whose newest entry came in before that.

@@ -2,7 +2,7 @@
 
 use super::Queue;
 use crate::queue::absent::Brief;
-use crate::queue::ready::{Entry, Item};
+use crate::queue::entry::{Entry, Item};
 use crate::wake::Wakes;
 
 impl Queue {

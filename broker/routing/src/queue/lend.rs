@@ -13,8 +13,8 @@ use model::time::WallMs;
 use super::Queue;
 use crate::queue::consumers::{Consumer, ConsumerKey, ConsumerOptions};
 use crate::queue::dead::{Cause, Dead};
+use crate::queue::entry::{Entry, Item, Unfit};
 use crate::queue::owner::Owner;
-use crate::queue::ready::{Entry, Item, Unfit};
 use crate::queue::report::{Settled, Taken};
 use crate::wake::{Readiness, Wakes};
 
@@ -112,8 +112,13 @@ impl Queue {
                     state.sent_through = state.sent_through.max(entry.sequence);
                     self.lend(consumer, entry, now, out);
                 }
-                Some(Unfit::Expired) => self.give_up(entry, Cause::Expired, out),
-                Some(Unfit::TooOften) => self.give_up(entry, Cause::DeliveryLimit, out),
+                Some(unfit) => {
+                    let cause = match unfit {
+                        Unfit::Expired => Cause::Expired,
+                        Unfit::TooOften => Cause::DeliveryLimit,
+                    };
+                    out.give_up(self.id, entry, cause, state.dead_letters.as_ref());
+                }
             }
         }
         let waiting = state.ready.available();
@@ -142,7 +147,7 @@ impl Queue {
                 self.note_expiry(state);
                 Settled::Requeued
             }
-            Outcome::Rejected if let Some(from) = &self.dead_letters => Settled::Dead(Dead {
+            Outcome::Rejected if let Some(from) = &state.dead_letters => Settled::Dead(Dead {
                 from: Arc::clone(from),
                 place: item.durable.then_some(place),
                 message: item.message,
@@ -166,7 +171,7 @@ impl Queue {
             consumer.unacked.lend(entry);
             item
         } else {
-            out.removed.extend(self.durable_place(&entry));
+            out.removed.extend(entry.durable_place(self.id));
             entry.item
         };
         let tag = DeliveryTag(if waits { sequence } else { 0 });

@@ -1,7 +1,5 @@
 //! Length and bytes, and what then.
 
-use model::queue::QueueOptions;
-
 /// What waits in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
@@ -23,37 +21,49 @@ pub struct Full {
     pub max: u64,
 }
 
-/// What is promised to entries that are on their way to the disk. They count as waiting from the start, or a slow disk
-/// would let a queue grow past its limit.
-#[derive(Debug, Default)]
+/// How much may wait, and what is promised to entries that are on their way to the disk. They count as waiting from the
+/// start, or a slow disk would let a queue grow past its limit.
+#[derive(Debug)]
 pub(crate) struct Limits {
+    /// The highest number there is: as many as there are.
+    ready_max: u64,
+    ready_bytes_max: u64,
     reserved: u64,
     reserved_bytes: u64,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self { ready_max: u64::MAX, ready_bytes_max: u64::MAX, reserved: 0, reserved_bytes: 0 }
+    }
+}
+
 impl Limits {
+    /// So much may wait from now on, whatever waits.
+    pub(crate) fn set(&mut self, ready_max: Option<u64>, ready_bytes_max: Option<u64>) {
+        self.ready_max = ready_max.unwrap_or(u64::MAX);
+        self.ready_bytes_max = ready_bytes_max.unwrap_or(u64::MAX);
+    }
+
+    /// How many messages may wait, and how many bytes.
+    pub(crate) const fn most(&self) -> (u64, u64) {
+        (self.ready_max, self.ready_bytes_max)
+    }
+
     /// Whether one more message of `bytes` has room beside the `ready` ones of `ready_bytes`.
-    pub(crate) fn check(
-        &self,
-        options: &QueueOptions,
-        ready: usize,
-        ready_bytes: u64,
-        bytes: usize,
-    ) -> Result<(), Full> {
-        let over = |max: Option<u64>, wanted: u64| max.filter(|max| wanted > *max);
-        if let Some(max) = over(options.ready_max, ready as u64 + self.reserved + 1) {
-            return Err(Full { what: "messages", max });
+    pub(crate) fn check(&self, ready: usize, ready_bytes: u64, bytes: usize) -> Result<(), Full> {
+        if ready as u64 + self.reserved + 1 > self.ready_max {
+            return Err(Full { what: "messages", max: self.ready_max });
         }
-        if let Some(max) = over(options.ready_bytes_max, ready_bytes + self.reserved_bytes + bytes as u64) {
-            return Err(Full { what: "bytes", max });
+        if ready_bytes + self.reserved_bytes + bytes as u64 > self.ready_bytes_max {
+            return Err(Full { what: "bytes", max: self.ready_bytes_max });
         }
         Ok(())
     }
 
     /// Whether more waits than may, though what is on its way to the disk is not there yet.
-    pub(crate) fn is_over(options: &QueueOptions, ready: usize, ready_bytes: u64) -> bool {
-        options.ready_max.is_some_and(|max| ready as u64 > max)
-            || options.ready_bytes_max.is_some_and(|max| ready_bytes > max)
+    pub(crate) fn is_over(&self, ready: usize, ready_bytes: u64) -> bool {
+        ready as u64 > self.ready_max || ready_bytes > self.ready_bytes_max
     }
 
     /// How many entries are on their way, and their bytes.

@@ -4,7 +4,8 @@ use model::stream::Start;
 use model::time::WallMs;
 
 use super::Queue;
-use crate::queue::ready::{Item, Ready};
+use crate::queue::entry::Item;
+use crate::queue::ready::Ready;
 use crate::queue::report::Looked;
 
 impl Queue {

@@ -2,7 +2,7 @@
 
 use model::time::WallMs;
 
-use crate::queue::ready::Item;
+use crate::queue::entry::Item;
 
 /// Entries in a row: what is read back from the journal at once, and for all readers who are near. Their numbers go up, and
 /// some may be missing. 6 bytes for each entry whose message is not here.

@@ -2,128 +2,15 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::mem;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use model::delivery::Stage;
-use model::message::Message;
-use model::qos::Qos;
-use model::queue::QueueArguments;
 use model::time::WallMs;
 
-use crate::queue::absent::{Absent, Brief, Left};
+use crate::queue::absent::{Absent, Brief, Dates, Left};
+use crate::queue::entry::{Entry, Gone, Item, Rules, Unfit};
 use crate::queue::pool::{Charge, Pool, Resident};
-
-/// What a queue holds of a message: the message, and what is particular to this queue.
-#[derive(Debug, Clone)]
-pub struct Item {
-    /// What waits.
-    pub message: Arc<Message>,
-    /// With which QoS it is to be delivered.
-    pub qos: Qos,
-    /// With which RETAIN flag.
-    pub retain: bool,
-    /// For which subscriptions.
-    pub subscription_ids: SmallVec<[u32; 1]>,
-    /// Whether the journal knows this entry, so that its end must be written too.
-    pub durable: bool,
-    /// How often it was delivered before, or may have been.
-    pub attempts: u32,
-    /// Whether it was delivered before in this life of the broker.
-    pub was_sent: bool,
-    /// How far a client has come with it.
-    pub stage: Stage,
-}
-
-impl Item {
-    /// Whether it must not be delivered any more. Once an exchange at QoS 2 has begun it is brought to its end, expired or
-    /// not [MQTT-4.3.3-7].
-    fn is_expired(&self, rules: Rules, now: WallMs) -> bool {
-        match self.stage {
-            Stage::Published => {
-                let has_begun = self.was_sent && self.qos == Qos::ExactlyOnce;
-                !has_begun && rules.end_of(self).is_some_and(|end| end <= now)
-            }
-            Stage::Received => false,
-        }
-    }
-}
-
-/// What the arguments of a queue mean for what waits in it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Rules {
-    /// How long a message may wait, in milliseconds.
-    message_ttl_ms: Option<u64>,
-    /// Priorities above count as this one.
-    priority_max: u8,
-    /// How often a message may come back.
-    delivery_limit: Option<u32>,
-}
-
-impl Rules {
-    /// `usual_limit`: of deliveries, where a queue with dead letters does not say.
-    pub(crate) fn of(arguments: Option<&QueueArguments>, usual_limit: Option<u32>) -> Self {
-        arguments.map_or_else(Self::default, |arguments| Self {
-            message_ttl_ms: arguments.message_ttl_ms,
-            priority_max: arguments.priority_max.unwrap_or(0),
-            delivery_limit: arguments
-                .delivery_limit
-                .or(usual_limit.filter(|_| arguments.dead_letter.is_some())),
-        })
-    }
-
-    /// When its time is up: its own, or the queue's for it. The latter counts from when the broker took the message in, so
-    /// that coming back to the queue, or a restart, gives it no more. What was retained is as old as it is, and new to
-    /// this queue.
-    fn end(self, own: Option<WallMs>, published_at: WallMs, retain: bool) -> Option<WallMs> {
-        let Some(ttl_ms) = self.message_ttl_ms.filter(|_| !retain) else { return own };
-        let end = WallMs(published_at.0.saturating_add(ttl_ms));
-        Some(own.map_or(end, |own| own.min(end)))
-    }
-
-    fn end_of(self, item: &Item) -> Option<WallMs> {
-        self.end(item.message.expires_at, item.message.published_at, item.retain)
-    }
-
-    fn priority_of(self, item: &Item) -> u8 {
-        if self.priority_max == 0 {
-            return 0;
-        }
-        let priority = item.message.properties.as_ref().and_then(|properties| properties.priority);
-        priority.unwrap_or(0).min(self.priority_max)
-    }
-}
-
-/// An item at its place in the queue.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) sequence: u64,
-    pub(crate) item: Item,
-}
-
-impl Entry {
-    /// An entry that comes back.
-    pub(crate) fn again(mut self) -> Self {
-        self.item.attempts = self.item.attempts.saturating_add(1);
-        self.item.was_sent = true;
-        self
-    }
-}
-
-/// An entry that is taken out, with its message or without.
-#[derive(Debug)]
-pub(crate) enum Gone {
-    Here(Entry),
-    Absent(Left),
-}
-
-/// Why an entry is not to be delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unfit {
-    Expired,
-    TooOften,
-}
 
 /// The entries that wait: the more urgent ones first, those of one priority by sequence number. Most queues know none.
 #[derive(Debug, Default)]
@@ -137,19 +24,24 @@ pub(crate) struct Ready {
     bytes: u64,
     /// When entries expire, and which, the first on top. Those that were taken meanwhile are still in it.
     ends: BinaryHeap<Reverse<(WallMs, u64)>>,
-    /// How many of the entries expire at all.
+    /// How many of the entries expire at all; about, after other rules came to hold.
     expiring: usize,
+    /// Which entries have no end in `ends`, because other rules hold than when they came.
+    untimed: Option<Box<Untimed>>,
     /// Those whose messages are not here, if there are any. Never empty.
     absent: Option<Box<Absent>>,
     /// What all queues together hold.
     charge: Charge,
 }
 
-impl Ready {
-    pub(crate) fn new(rules: Rules) -> Self {
-        Self { rules, ..Self::default() }
-    }
+/// Entries by their numbers.
+#[derive(Debug, Clone, Copy)]
+struct Untimed {
+    next: u64,
+    last: u64,
+}
 
+impl Ready {
     /// What is held here counts as part of that.
     pub(crate) fn join(&mut self, pool: &Arc<Pool>) {
         self.charge.join(pool, self.bytes_here());
@@ -262,7 +154,7 @@ impl Ready {
         let Brief { size_bytes, expires_at, published_at, priority, retain, was_sent } = brief;
         let end = self.rules.end(expires_at, published_at, retain);
         let left = Left { sequence, size_bytes, expires: end.is_some(), was_sent };
-        self.leave(priority.min(self.rules.priority_max), left, end);
+        self.leave(priority.min(self.rules.priority_max()), left, end);
     }
 
     fn leave(&mut self, priority: u8, left: Left, end: Option<WallMs>) {
@@ -319,7 +211,7 @@ impl Ready {
 
     fn forget_absent(&mut self, left: Left) {
         self.bytes -= u64::from(left.size_bytes);
-        self.expiring -= usize::from(left.expires);
+        self.expiring = self.expiring.saturating_sub(usize::from(left.expires));
     }
 
     /// Of nothing, nothing is kept.
@@ -354,7 +246,7 @@ impl Ready {
         }
         self.recharge(self.bytes + size);
         if self.rules.end_of(&entry.item).is_some() {
-            self.expiring -= 1;
+            self.expiring = self.expiring.saturating_sub(1);
             // Whoever takes all before its time must not pile up the ends of what he took.
             if self.ends.len() > 2 * self.expiring + STALE_ENDS_MIN {
                 self.rebuild_ends();
@@ -378,7 +270,71 @@ impl Ready {
             None => known.clear(),
         }
         known.extend(ends);
+        self.expiring = known.len();
         self.ends = known.into();
+    }
+
+    /// Other rules hold from now on; `last` is the highest number of an entry. Returns whether they give other ends to what
+    /// waits: [`Self::retime`] is to be called until it has none to tell, and until then what has expired is found when it is
+    /// about to be taken. `wanted`: as for [`Self::expire`].
+    pub(crate) fn follow(&mut self, rules: Rules, last: u64, wanted: bool) -> bool {
+        let alike = self.rules.times_alike(rules);
+        self.rules = rules;
+        let due = self.absent.as_mut().filter(|_| !alike || !wanted).map(|absent| mem::take(&mut absent.due));
+        if alike || self.len() == 0 {
+            // They waited for their messages, which are of no use any more.
+            self.ends.extend(due.into_iter().flatten().map(|sequence| Reverse((WallMs(0), sequence))));
+            return false;
+        }
+        self.ends = BinaryHeap::new();
+        self.expiring = 0;
+        self.untimed = Some(Box::new(Untimed { next: 0, last }));
+        true
+    }
+
+    /// Gives the next entries their ends, and returns those of which nobody here knows when they came: [`Self::time`] says it.
+    /// `None`: all have their ends. At most so many of each priority, and of those that are returned, so many bytes.
+    pub(crate) fn retime(&mut self, messages_max: usize, bytes_max: u64) -> Option<Vec<u64>> {
+        let Untimed { next, last } = *self.untimed.take()?;
+        let messages_max = messages_max.max(1);
+        let unknown = self.absent.as_ref().map(|absent| absent.some(next, messages_max, bytes_max));
+        let (mut unknown, is_cut) = unknown.unwrap_or_default();
+        let mut through = if is_cut { unknown.last().map_or(last, |far| last.min(*far)) } else { last };
+        for lane in self.urgent.values().chain([&self.plain]) {
+            let at = lane.before(next) + messages_max - 1;
+            through = lane.entries.get(at).map_or(through, |entry| through.min(entry.sequence));
+        }
+        unknown.retain(|sequence| *sequence <= through);
+        for lane in self.urgent.values().chain([&self.plain]) {
+            let some = lane.entries.range(lane.before(next)..);
+            for entry in some.take_while(|entry| entry.sequence <= through) {
+                if let Some(end) = self.rules.end_of(&entry.item) {
+                    self.expiring += 1;
+                    self.ends.push(Reverse((end, entry.sequence)));
+                }
+            }
+        }
+        self.untimed = (through < last).then(|| Box::new(Untimed { next: through + 1, last }));
+        Some(unknown)
+    }
+
+    /// When that entry came, and what it says of its end.
+    pub(crate) fn time(&mut self, dates: Dates) {
+        let Dates { sequence, published_at, expires_at, retain } = dates;
+        // It may have come meanwhile, or be gone: an end too many does no harm.
+        let Some(end) = self.rules.end(expires_at, published_at, retain) else { return };
+        if let Some(absent) = &mut self.absent {
+            absent.note_end(sequence);
+        }
+        self.expiring += 1;
+        self.ends.push(Reverse((end, sequence)));
+    }
+
+    /// Nobody could say when those came: they are asked for again.
+    pub(crate) fn retime_again(&mut self, unknown: &[u64]) {
+        let (Some(first), Some(last)) = (unknown.first(), unknown.last()) else { return };
+        let untimed = self.untimed.get_or_insert_with(|| Box::new(Untimed { next: *first, last: *last }));
+        untimed.next = untimed.next.min(*first);
     }
 
     /// Nothing expires before; `None`: nothing ever does.
@@ -432,15 +388,17 @@ impl Ready {
         if item.is_expired(self.rules, now) {
             return Some(Unfit::Expired);
         }
-        let limit = self.rules.delivery_limit?;
+        let limit = self.rules.delivery_limit()?;
         (item.attempts > limit && item.stage == Stage::Published).then_some(Unfit::TooOften)
     }
 
-    /// Takes out all that has expired, first come first. What is not here, and is `wanted`, is due and stays until it comes.
+    /// Takes out what has expired, first come first; of very much that has, a part. What is not here, and is `wanted`, is due
+    /// and stays until it comes.
     pub(crate) fn expire(&mut self, now: WallMs, wanted: bool) -> Vec<Gone> {
         let mut due = Vec::new();
         while let Some(Reverse((end, sequence))) = self.ends.peek().copied()
             && end <= now
+            && due.len() < EXPIRED_AT_ONCE
         {
             self.ends.pop();
             due.push(sequence);
@@ -575,6 +533,9 @@ impl Lane {
         }
     }
 }
+
+/// So many are taken out before others have their turn.
+const EXPIRED_AT_ONCE: usize = 1 << 14;
 
 /// An empty queue keeps room for this many entries, and gives back what it had beyond.
 const KEPT_ENTRIES_MAX: usize = 1024;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use model::change::Place;
 use model::delivery::Delivery;
 use model::message::Message;
+use model::name::QueueId;
 use model::time::WallMs;
 
-use crate::queue::dead::Dead;
-use crate::queue::ready::Item;
+use crate::queue::dead::{Cause, Dead, DeadLetters};
+use crate::queue::entry::{Entry, Gone, Item};
 
 /// What `take`, `expire` and `trim` found. Belongs to the caller and is used again: they only
 /// add to it.
@@ -26,6 +27,49 @@ pub struct Taken {
     pub dropped: usize,
     /// Messages are wanted that the queue does not hold: see `begin_fetch`.
     pub absent: bool,
+}
+
+impl Taken {
+    /// An entry that is not to be delivered goes where the queue says, or nowhere.
+    pub(crate) fn give_up(
+        &mut self,
+        queue: QueueId,
+        entry: Entry,
+        cause: Cause,
+        letters: Option<&Arc<DeadLetters>>,
+    ) {
+        self.count(cause, letters.is_some());
+        let place = entry.durable_place(queue);
+        match letters {
+            Some(from) => {
+                let from = Arc::clone(from);
+                self.dead.push(Dead { from, place, message: entry.item.message, cause });
+            }
+            None => self.removed.extend(place),
+        }
+    }
+
+    /// The same for one whose message may not be here. Then it goes nowhere.
+    pub(crate) fn give_up_any(
+        &mut self,
+        queue: QueueId,
+        gone: Gone,
+        cause: Cause,
+        letters: Option<&Arc<DeadLetters>>,
+    ) {
+        self.removed.extend(match gone {
+            Gone::Here(entry) => return self.give_up(queue, entry, cause, letters),
+            Gone::Absent(_) => gone.durable_place(queue),
+        });
+        self.count(cause, false);
+    }
+
+    fn count(&mut self, cause: Cause, goes_on: bool) {
+        match cause {
+            Cause::Expired => self.expired += 1,
+            Cause::TooMany | Cause::Rejected | Cause::DeliveryLimit => self.dropped += usize::from(!goes_on),
+        }
+    }
 }
 
 /// What became of a settlement.

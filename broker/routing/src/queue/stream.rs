@@ -13,10 +13,11 @@ use model::time::WallMs;
 
 use crate::queue::book::{Book, Opened, Retention};
 use crate::queue::consumers::{ConsumerKey, ConsumerOptions};
+use crate::queue::entry::Item;
 use crate::queue::pool::{Pool, Resident};
 use crate::queue::readers::{Reader, Readers, Waits};
-use crate::queue::ready::Item;
 use crate::queue::report::{Looked, QueueStats, Settled, StreamEnds, Taken};
+use crate::queue::terms::Terms;
 use crate::wake::{Readiness, Wakes};
 
 /// What a queue holds that is a stream: entries in the order of their numbers, which are their offsets. Each reader has a
@@ -155,8 +156,10 @@ impl Stream {
 
     fn trim_to_size(&self, state: &mut State) {
         let State { book, retention, gone, .. } = state;
-        book.trim(*retention, |number, lasts| gone.extend(lasts.then_some(number)));
-        if gone.len() >= GONE_TOGETHER {
+        let is_over =
+            book.trim(*retention, TRIMMED_AT_ONCE, |number, lasts| gone.extend(lasts.then_some(number)));
+        // Of very much that is too much the rest goes by `trim`.
+        if is_over || gone.len() >= GONE_TOGETHER {
             self.has_gone.store(true, Ordering::Release);
         }
         self.note_age(state);
@@ -325,12 +328,28 @@ impl Stream {
         (count, self.take_gone(&mut state))
     }
 
-    /// What went because there was too much, if it is enough to tell the journal.
-    pub(crate) fn trim(&self, out: &mut Taken) {
-        if self.has_gone.load(Ordering::Acquire) {
-            let mut state = self.lock();
-            out.removed.extend(self.take_gone(&mut state));
+    /// What went because there was too much, if it is enough to tell the journal; and of what is still too much so many.
+    /// Returns whether there is more.
+    pub(crate) fn trim(&self, most: usize, out: &mut Taken) -> bool {
+        if !self.has_gone.load(Ordering::Acquire) {
+            return false;
         }
+        let mut state = self.lock();
+        let State { book, gone, retention, .. } = &mut *state;
+        let is_over =
+            book.trim(*retention, most as u64, |number, lasts| gone.extend(lasts.then_some(number)));
+        out.removed.extend(self.take_gone(&mut state));
+        self.has_gone.store(is_over, Ordering::Release);
+        self.note_age(&state);
+        is_over
+    }
+
+    /// So much of it stays from now on. What is too much by that goes by [`Self::trim`].
+    pub(crate) fn amend(&self, terms: &Terms) {
+        let mut state = self.lock();
+        state.retention.entries_max = terms.ready_max;
+        state.retention.bytes_max = terms.ready_bytes_max;
+        self.has_gone.store(true, Ordering::Release);
     }
 
     /// Lets go of what has been there for too long.
@@ -446,6 +465,9 @@ fn read(book: &mut Book, reader: &mut Reader, max: usize, now: WallMs, out: &mut
         }
     }
 }
+
+/// So many go for one that comes: one of many bytes takes the place of many.
+const TRIMMED_AT_ONCE: u64 = 1024;
 
 /// So many that are gone share a changeset.
 const GONE_TOGETHER: usize = 64;

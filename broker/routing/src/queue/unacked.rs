@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::queue::ready::{Entry, Item};
+use crate::queue::entry::{Entry, Item};
 
 /// What a consumer has and has not settled, by sequence number. Loans are made and mostly settled in order, so an entry
 /// is found where its number says, or a little before; what is settled out of order leaves a hole until the front

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashSet, HashSetExt};
 
 use model::name::ExchangeName;
-use model::queue::{ExchangeBinding, ExchangeOptions};
+use model::queue::ExchangeBinding;
 
 /// A binding from one exchange to another, as it is kept.
 pub(crate) struct Pipe {
@@ -53,17 +53,17 @@ impl Onward {
         gone
     }
 
-    /// An exchange came: its alternate gets messages from it.
-    pub(crate) fn insert_alternate(&mut self, of: &ExchangeOptions) {
-        if let Some(alternate) = &of.alternate {
-            self.sources.entry(alternate.clone()).or_default().push(of.name.clone());
+    /// An alternate gets messages from that exchange.
+    pub(crate) fn insert_alternate(&mut self, of: &ExchangeName, alternate: Option<&ExchangeName>) {
+        if let Some(alternate) = alternate {
+            self.sources.entry(alternate.clone()).or_default().push(of.clone());
         }
     }
 
-    /// That exchange is gone.
-    pub(crate) fn remove_alternate(&mut self, of: &ExchangeOptions) {
-        if let Some(alternate) = &of.alternate {
-            self.forget_source(alternate, &of.name);
+    /// It gets none any more.
+    pub(crate) fn remove_alternate(&mut self, of: &ExchangeName, alternate: Option<&ExchangeName>) {
+        if let Some(alternate) = alternate {
+            self.forget_source(alternate, of);
         }
     }
 

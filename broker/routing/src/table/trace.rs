@@ -154,9 +154,12 @@ impl Table {
             }
         });
         Some(Step {
-            exchange: exchange.options().clone(),
+            exchange: ExchangeOptions {
+                alternate: exchange.alternate().cloned(),
+                ..exchange.options().clone()
+            },
             from,
-            is_alternate_asked: hits.is_empty() && exchange.options().alternate.is_some(),
+            is_alternate_asked: hits.is_empty() && exchange.alternate().is_some(),
             matched: matched.into_iter().map(|(_, tried)| tried).collect(),
             nearest: nearest.into_iter().map(|(_, tried)| tried).collect(),
             missed,

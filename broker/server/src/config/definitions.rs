@@ -73,10 +73,12 @@ fn within(sections: [&[&Section]; 3], errors: &mut Vec<ConfigError>) -> Definiti
             (source, to) => errors.extend([source.err(), to.err()].into_iter().flatten()),
         }
     }
-    Definitions { exchanges, queues, bindings, exchange_bindings }
+    // Policies are no part of it: they hold as long as they stand there.
+    Definitions { exchanges, queues, bindings, exchange_bindings, policies: Vec::new() }
 }
 
-fn find_doubles(table: &str, sections: &[&Section], errors: &mut Vec<ConfigError>) {
+/// Of tables with names, those whose name was there before.
+pub(crate) fn find_doubles(table: &str, sections: &[&Section], errors: &mut Vec<ConfigError>) {
     for (index, section) in sections.iter().enumerate() {
         let name = section.word("name");
         if let Some(first) = sections.iter().take(index).find(|other| other.word("name") == name) {
@@ -99,18 +101,16 @@ fn exchange(section: &Section) -> ExchangeOptions {
 }
 
 fn queue(section: &Section) -> Result<QueueOptions, ConfigError> {
+    // What goes without saying is said only where it would not: then a policy may say something else. Of streams there is one way.
+    let is_limited =
+        ["max_length", "max_length_bytes"].iter().any(|key| section.number_if_set(key).is_some());
     let stream = section.word("type") == "stream";
-    let overflow = match section.text("overflow") {
-        Some("drop-head") => Some(Overflow::DropHead),
-        Some("reject-publish-dlx") => Some(Overflow::RejectPublishDlx),
-        Some(_) => Some(Overflow::RejectPublish),
-        // Of streams there is one way, which goes without saying.
-        None => (!stream).then_some(Overflow::RejectPublish),
-    };
+    let overflow = section.text("overflow").and_then(Overflow::named);
+    let usual = (is_limited && !stream).then_some(Overflow::RejectPublish);
     let arguments = QueueArguments {
         message_ttl_ms: section.number_if_set("message_ttl"),
         expires_ms: section.number_if_set("expires"),
-        overflow,
+        overflow: overflow.or(usual),
         dead_letter: dead_letter(section)?,
         priority_max: section.number_if_set("max_priority").and_then(|max| max.try_into().ok()),
         delivery_limit: section.number_if_set("delivery_limit").and_then(|limit| limit.try_into().ok()),

@@ -5,6 +5,7 @@ use crate::config::keys::declared::{BINDING, EXCHANGE, QUEUE};
 use crate::config::keys::hooks::HOOK;
 use crate::config::keys::limits::{BAN, LIMITS};
 use crate::config::keys::listeners::{LISTENER, TLS};
+use crate::config::keys::policies::POLICY;
 use crate::config::keys::rights::{ACCESS, ADMIN, AUTH, METRICS};
 use crate::config::keys::vhosts::VHOST;
 use crate::config::schema::Default::{Is, Required, Unset};
@@ -15,6 +16,7 @@ mod declared;
 mod hooks;
 mod limits;
 mod listeners;
+mod policies;
 mod rights;
 mod tokens;
 mod vhosts;
@@ -63,6 +65,12 @@ pub(crate) const KEYS: &[Key] = &[
         "binding",
         BINDING,
         "A line from an exchange to a queue or to another exchange, drawn at start. It is never removed by leaving it out.",
+    ),
+    Key::tables(
+        "policy",
+        POLICY,
+        "What holds for queues and exchanges by their names: see [policies](policies.md). It holds as long as it stands here; others are set and \
+         cleared while the broker runs.",
     ),
 ];
 

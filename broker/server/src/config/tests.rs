@@ -238,6 +238,10 @@ fn what_is_printed_says_the_same_when_it_is_read() {
         exchange = "docs"
         queue = "pdf"
         arguments = { x-match = "any", "a b" = "1", n = 7 }
+        [[policy]]
+        name = "short"
+        pattern = '^jobs\.'
+        definition = { max_length = 5, message_ttl = "1h" }
     "##;
     let none = ServeArgs::default();
     let first = load(file, &[], &none).unwrap_or_else(|errors| panic!("{errors:?}")).print();
@@ -256,7 +260,7 @@ fn what_is_printed_says_the_same_when_it_is_read() {
 
 #[test]
 fn every_key_is_printed() {
-    let file = "[[listener]]\nprotocol = \"web\"\nbind = \":1\"\n[[vhost]]\nname = \"x\"\n[[exchange]]\nname = \"x\"\n[[queue]]\nname = \"q\"\n[[binding]]\nexchange = \"x\"\nqueue = \"q\"\n[[stomp.prefix]]\nprefix = \"/sub/\"\n[[access.deny]]\nfilter = \"x\"\n[[durability.rule]]\npattern = \"x\"\nlevel = \"os\"\n[[admin.user]]\nname = \"x\"\ntag = \"monitoring\"\n[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\"]\n[auth.jwt]\nissuer = [\"x\"]\naudience = [\"x\"]\n[[auth.jwt.key]]\nalgorithm = \"HS256\"\nsecret = \"x\"\n[[auth.jwt.jwks]]\nfile = \"x\"\nalgorithms = [\"ES256\"]\n[mqtt]\nredirect = \"temporary\"\nserver_reference = \"x\"\n[tls.x]\ncert = \"x\"\nkey = \"x\"\nclient_auth = \"optional\"\nclient_ca = \"x\"\n";
+    let file = "[[listener]]\nprotocol = \"web\"\nbind = \":1\"\n[[vhost]]\nname = \"x\"\n[[exchange]]\nname = \"x\"\n[[queue]]\nname = \"q\"\n[[binding]]\nexchange = \"x\"\nqueue = \"q\"\n[[stomp.prefix]]\nprefix = \"/sub/\"\n[[access.deny]]\nfilter = \"x\"\n[[durability.rule]]\npattern = \"x\"\nlevel = \"os\"\n[[policy]]\nname = \"p\"\npattern = \"x\"\ndefinition.expires = \"1h\"\n[[admin.user]]\nname = \"x\"\ntag = \"monitoring\"\n[[hook]]\nurl = \"http://a/\"\nevents = [\"connect\"]\n[auth.jwt]\nissuer = [\"x\"]\naudience = [\"x\"]\n[[auth.jwt.key]]\nalgorithm = \"HS256\"\nsecret = \"x\"\n[[auth.jwt.jwks]]\nfile = \"x\"\nalgorithms = [\"ES256\"]\n[mqtt]\nredirect = \"temporary\"\nserver_reference = \"x\"\n[tls.x]\ncert = \"x\"\nkey = \"x\"\nclient_auth = \"optional\"\nclient_ca = \"x\"\n";
     let text = load(file, &[], &ServeArgs::default()).unwrap_or_else(|errors| panic!("{errors:?}")).print();
     let mut names = Vec::new();
     collect_keys(KEYS, &mut names);
@@ -278,6 +282,26 @@ fn a_level_of_durability_that_cannot_hold_is_refused() {
         "f.toml:5: durability.rule.pattern \"a/+\" is there twice",
     );
     refused("[durability]\nlevel = \"tape\"\n", "f.toml:2: durability.level");
+}
+
+#[test]
+fn a_policy_that_cannot_hold_is_refused() {
+    let policy = |more: &str| format!("[[policy]]\nname = \"p\"\n{more}");
+    let limit = "definition.max_length = 5\n";
+    for (more, why) in [
+        ("pattern = \"(\"\ndefinition.max_length = 5\n", "the pattern \"(\" is no regular expression"),
+        ("pattern = \"x\"\n", "it says nothing"),
+        (
+            "pattern = \"x\"\napply_to = \"exchanges\"\ndefinition.max_length = 5\n",
+            "max-length is said of queues",
+        ),
+    ] {
+        refused(&policy(more), &format!("f.toml:2: policy \"p\": {why}"));
+    }
+    let whole = policy(&format!("pattern = \"x\"\n{limit}"));
+    refused(&format!("{whole}{whole}"), "f.toml:6: the policy \"p\" is declared twice, first at f.toml:2");
+    let mistyped = policy("pattern = \"x\"\ndefinition.max_lenght = 5\n");
+    refused(&mistyped, "f.toml:4: unknown key \"max_lenght\" - did you mean");
 }
 
 #[test]

@@ -47,6 +47,8 @@ enum Step {
     Purge,
     Expire,
     Trim,
+    /// Other terms hold.
+    Amend(Option<u64>, QueueArguments),
 }
 
 /// What a queue is declared with, in bounds that a short life runs into.
@@ -102,6 +104,7 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => Just(Step::Purge),
         1 => Just(Step::Expire),
         2 => Just(Step::Trim),
+        1 => arguments().prop_map(|(ready_max, arguments)| Step::Amend(ready_max, arguments)),
     ]
 }
 
@@ -257,6 +260,28 @@ impl Pair {
             Step::Purge => self.purge(),
             Step::Expire => self.expire(),
             Step::Trim => self.trim(),
+            Step::Amend(ready_max, arguments) => self.amend(*ready_max, arguments),
+        }
+    }
+
+    /// Priorities are as they were declared.
+    fn amend(&mut self, ready_max: Option<u64>, arguments: &QueueArguments) {
+        let priority_max = self.arguments.priority_max;
+        (self.ready_max, self.arguments) = (ready_max, QueueArguments { priority_max, ..arguments.clone() });
+        let options = QueueOptions { ready_max, ..options("q").with(|all| *all = self.arguments.clone()) };
+        self.queue.amend(Terms::new(&options, &Owner::Nobody, None, Usual::default()));
+        while let Some(asked) = self.queue.retime(2, 3) {
+            // Sometimes the journal cannot be read.
+            if asked.iter().any(|sequence| sequence % 7 == self.now.0 % 7) {
+                self.queue.time(&asked, None);
+                self.now.0 += 1;
+                continue;
+            }
+            let dates = asked.iter().map(|sequence| {
+                let Held { published_at, expires_at, .. } = self.journal[sequence];
+                Dates { sequence: *sequence, published_at, expires_at, retain: false }
+            });
+            self.queue.time(&asked, Some(&dates.collect::<Vec<_>>()));
         }
     }
 
@@ -275,9 +300,9 @@ impl Pair {
 
     fn trim(&mut self) {
         let mut taken = Taken::default();
-        self.queue.trim(&mut taken);
+        self.queue.trim(usize::MAX, &mut taken);
         while self.arguments.dead_letter.is_some() && self.fetch(taken.absent) {
-            self.queue.trim(&mut taken);
+            self.queue.trim(usize::MAX, &mut taken);
         }
         let mut gone = Vec::new();
         while self.ready_max.is_some_and(|max| self.ready.len() as u64 > max) {

@@ -51,7 +51,7 @@ const ADMIN_USER: &[Key] = &[
         Type::OneOf(&admin::Tag::NAMES),
         Required,
         "How much he may do there: look; also declare, delete, publish and take messages out; or also what is about the broker as a \
-         whole, which is importing definitions.",
+         whole, which is importing definitions and setting policies.",
     ),
 ];
 

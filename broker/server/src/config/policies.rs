@@ -1,0 +1,56 @@
+//! Policies: what a configuration says that holds by name
+
+use engine::CheckedPolicy;
+use model::durability::Durability;
+use model::name::{ExchangeName, PolicyName};
+use model::policy::{AppliesTo, Policy, PolicyDefinition};
+use model::queue::Overflow;
+
+use crate::config::definitions::find_doubles;
+use crate::config::origin::ConfigError;
+use crate::config::settings::Section;
+
+/// What `settings` say.
+///
+/// # Errors
+///
+/// A policy that cannot be, and one that is there twice.
+pub(crate) fn policies(settings: &Section) -> Result<Vec<CheckedPolicy>, Vec<ConfigError>> {
+    let sections = settings.sections("policy");
+    let mut errors = Vec::new();
+    find_doubles("policy", &sections.iter().collect::<Vec<_>>(), &mut errors);
+    let mut policies = Vec::new();
+    for section in sections {
+        match CheckedPolicy::new(policy(section)) {
+            Ok(policy) => policies.push(policy),
+            Err(why) => {
+                let text = format!("policy {:?}: {why}", section.word("name"));
+                errors.push(ConfigError::new(&section.given("name").origin, text));
+            }
+        }
+    }
+    if errors.is_empty() { Ok(policies) } else { Err(errors) }
+}
+
+fn policy(section: &Section) -> Policy {
+    let said = section.section("definition");
+    let definition = PolicyDefinition {
+        ready_max: said.number_if_set("max_length"),
+        ready_bytes_max: said.number_if_set("max_length_bytes"),
+        overflow: said.text("overflow").and_then(Overflow::named),
+        message_ttl_ms: said.number_if_set("message_ttl"),
+        expires_ms: said.number_if_set("expires"),
+        dead_letter_exchange: said.text("dead_letter_exchange").map(ExchangeName::new),
+        dead_letter_key: said.text("dead_letter_routing_key").map(Into::into),
+        delivery_limit: said.number_if_set("delivery_limit").and_then(|limit| limit.try_into().ok()),
+        durability: said.text("durability").and_then(Durability::named),
+        alternate: said.text("alternate_exchange").map(ExchangeName::new),
+    };
+    Policy {
+        name: PolicyName::new(section.word("name")),
+        pattern: section.word("pattern").into(),
+        applies_to: AppliesTo::named(section.word("apply_to")).unwrap_or_default(),
+        priority: i32::try_from(section.number("priority")).unwrap_or(i32::MAX),
+        definition,
+    }
+}
