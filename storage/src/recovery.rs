@@ -6,8 +6,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use model::author::Author;
 use model::ban::Ban;
@@ -24,8 +23,7 @@ use crate::apply::State;
 use crate::directory::Directory;
 use crate::error::StoreError;
 use crate::group::Group;
-use crate::journal::replay::Shown;
-use crate::journal::{Journal, Opened};
+use crate::journal::{Journal, Opened, replay::Shown};
 use crate::keyspace::{Key, Keyspace, kind, read_value};
 use crate::log::{Log, Seen};
 use crate::options::Options;

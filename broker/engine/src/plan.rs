@@ -19,15 +19,13 @@ use routing::{Cause, Dead, Full, Item, Owner, Queue, Resident, Route, RouteCache
 use smallvec::SmallVec;
 use storage::Found;
 
-use crate::clock;
 use crate::dead_letter::Letter;
 use crate::delayed::Reserved;
-use crate::expiry;
 use crate::levels::Wanted;
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
-use crate::rights;
 use crate::timers::Once;
+use crate::{clock, expiry, rights};
 
 /// A message with the places it is going to take, none of which anybody sees yet.
 pub(crate) struct Plan {
@@ -596,9 +594,7 @@ const FETCHED_BYTES_MAX: u64 = 2 << 20;
 const FETCHED_BYTES_SHORT: u64 = 64 << 10;
 /// How long a disk that cannot be read is left alone.
 const FETCH_PAUSE: Duration = Duration::from_secs(1);
-
 /// Whoever adds a message to a queue that drops its head drops so many at most: one of many bytes takes the place of many.
 const EXCESS_MAX: usize = 1024;
-
 /// So many that are gone share a changeset.
 const TOGETHER_MAX: usize = 4096;
