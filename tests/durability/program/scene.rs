@@ -11,6 +11,7 @@ use anyhow::Result;
 use harness::dice::Dice;
 use harness::wait::until;
 
+use crate::delays::Delays;
 use crate::estate::Wills;
 use crate::ledger::{Ledger, Promise, Rules};
 use crate::stream::Stream;
@@ -40,13 +41,22 @@ pub(crate) struct Scene {
     ledger: Mutex<Ledger>,
     wills: Mutex<Wills>,
     stream: Mutex<Stream>,
+    delays: Mutex<Delays>,
 }
 
 impl Scene {
     pub(crate) fn new(mqtt: SocketAddr, stomp: SocketAddr) -> Self {
         let (phase, deaths) = (AtomicU8::new(Phase::Arriving as u8), AtomicU64::new(0));
-        let (ledger, wills, stream) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { mqtt, stomp, phase, deaths, ledger, wills, stream }
+        Self {
+            mqtt,
+            stomp,
+            phase,
+            deaths,
+            ledger: Mutex::default(),
+            wills: Mutex::default(),
+            stream: Mutex::default(),
+            delays: Mutex::default(),
+        }
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -59,6 +69,10 @@ impl Scene {
 
     pub(crate) fn stream(&self) -> MutexGuard<'_, Stream> {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn delays(&self) -> MutexGuard<'_, Delays> {
+        self.delays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn publisher(&self, name: &'static str, promise: Promise) -> usize {
