@@ -80,8 +80,13 @@ fn enqueue(sequence: u64) -> Change {
         properties: None,
         wire: WireCache::default(),
     });
-    let entry =
-        Entry { place: place(sequence), qos: Qos::AtLeastOnce, retain: false, subscription_ids: smallvec![] };
+    let entry = Entry {
+        place: place(sequence),
+        qos: Qos::AtLeastOnce,
+        retain: false,
+        subscription_ids: smallvec![],
+        author: None,
+    };
     Change::Enqueue { message, entries: smallvec![entry] }
 }
 
