@@ -479,16 +479,14 @@ fn mqtt_as(broker: &Broker, connect: &Connect, who: Option<(&str, &str)>) -> Res
 
 /// The code of CONNACK.
 fn refusal(client: &mut Mqtt) -> Result<u8> {
-    match client.packet()? {
-        Packet::Connack(connack) => Ok(connack.code),
-        other => anyhow::bail!("{other:?}"),
-    }
+    let packet = client.packet()?;
+    let Packet::Connack(connack) = packet else { anyhow::bail!("{packet:?}") };
+    Ok(connack.code)
 }
 
 /// The reason of the next acknowledgement.
 fn puback(client: &mut Mqtt) -> Result<u8> {
-    match client.packet()? {
-        Packet::Ack { reason, .. } => Ok(reason),
-        other => anyhow::bail!("{other:?}"),
-    }
+    let packet = client.packet()?;
+    let Packet::Ack { reason, .. } = packet else { anyhow::bail!("{packet:?}") };
+    Ok(reason)
 }
