@@ -118,7 +118,8 @@ fn definitions_of_several_vhosts_are_the_same_in_an_empty_broker() -> Result<()>
     let post = |path: &str, body: &Value| Admin::owner(&two).ask("POST", path, Some(body));
     let rehearsed = post("/api/definitions?dry_run=true", &document)?.json()?;
     ensure!(
-        rehearsed["created"] == json!({"vhosts": 2, "exchanges": 3, "queues": 3, "bindings": 3}),
+        rehearsed["created"]
+            == json!({"vhosts": 2, "exchanges": 3, "queues": 3, "bindings": 3, "policies": 0}),
         "{rehearsed}"
     );
     ensure!(exported(&two)?["queues"] == json!([]), "nothing was done yet");

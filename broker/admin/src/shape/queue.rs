@@ -228,7 +228,7 @@ mod tests {
             overflow: "drop-head",
             ..QueueView::default()
         };
-        let written = write(&view, (1_000_000, 1 << 30));
+        let written = write(&view, &VhostName::DEFAULT, (1_000_000, 1 << 30));
         assert_eq!((&written["type"], &written["arguments"]), (&json!("stream"), &body));
         assert!(read("s", &json!({"type": "stream"})).unwrap().is_stream());
     }
