@@ -236,6 +236,7 @@ fn one(payload: Bytes) -> Publish {
         retain: false,
         persistent: true,
         expiry_ms: None,
+        delay_ms: 0,
         properties: None,
         remember: None,
         publication: None,
