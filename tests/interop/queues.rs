@@ -451,7 +451,6 @@ fn an_argument_that_means_nothing_is_refused_with_what_it_may_be() -> Result<()>
         ("x-dead-letter-routing-key", "k", "x-dead-letter-exchange beside it"),
         ("x-delivery-limit", "many", "a whole number"),
         ("x-queue-type", "quorum", "classic"),
-        ("x-queue-type", "stream", "classic"),
         ("x-single-active-consumer", "yes", "true or false"),
         ("x-queue-mode", "lazy", "not supported"),
         ("durable", "yes", "true or false"),

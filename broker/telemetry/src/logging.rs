@@ -287,8 +287,8 @@ mod tests {
         let expected = [
             "INFO  plain level=info",
             "INFO  other level=info",
-            "DEBUG quiet level=debug,x=off",
-            "INFO  plain level=debug,x=off",
+            r#"DEBUG quiet level="debug,x=off""#,
+            r#"INFO  plain level="debug,x=off""#,
         ];
         assert_eq!(said, expected);
     }

@@ -5,6 +5,7 @@
 
 mod consumer;
 mod deaths;
+mod delayers;
 mod delays;
 mod encore;
 mod estate;
@@ -98,7 +99,7 @@ fn cast<'a>(threads: &'a Scope<'a, '_>, scene: &'a Scene, options: &Options, dic
     let keepers = [kept::act_over_mqtt, kept::act_over_stomp, wills::inherit, wills::die, toggle::act];
     let writers = [readers::write_over_stomp, readers::write_over_mqtt];
     let readers = [readers::follow, readers::browse, readers::browse];
-    let delayed = [delays::hear, delays::send];
+    let delayed = [delayers::hear, delayers::send];
     for act in keepers.into_iter().chain(writers).chain(readers).chain(delayed) {
         let own = dice.fork();
         threads.spawn(move || act(scene, own));
