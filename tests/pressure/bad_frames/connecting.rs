@@ -43,7 +43,7 @@ pub(super) fn rows() -> Vec<Bad> {
         bad("a version in words", "-", "STOMP\naccept-version:one.two\nhost:/\n\n\0", "Version mismatch", "1.0,1.1,1.2"),
         bad("of repeated lists of versions the first counts", "-", "CONNECT\naccept-version:2.0\naccept-version:1.2\nhost:/\n\n\0", "Version mismatch", "1.0,1.1,1.2"),
         // Who, and where.
-        bad("an unknown virtual host", "-", "CONNECT\naccept-version:1.2\nhost:nowhere.example\n\n\0", "virtual host", "stomp.host_names"),
+        bad("an unknown virtual host", "-", "CONNECT\naccept-version:1.2\nhost:nowhere.example\n\n\0", "virtual host", "node.host_names"),
         bad("a wrong passcode", "-", "CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:s3cret\n\n\0", "Bad CONNECT", "Access refused for user 'guest'"),
         bad("an unknown user", "-", "CONNECT\naccept-version:1.1\nhost:/\nlogin:nobody\npasscode:s3cret\n\n\0", "Bad CONNECT", "Access refused for user 'nobody'"),
         bad("a login without a passcode", "-", "CONNECT\naccept-version:1.0\nlogin:guest\n\n\0", "Bad CONNECT", "Access refused"),
