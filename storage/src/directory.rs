@@ -127,8 +127,12 @@ pub(crate) fn read_format(directory: &Path) -> Result<Option<StoreId>, StoreErro
 
 /// Says of which store it is.
 pub(crate) fn write_format(directory: &Path, store: StoreId) -> Result<(), StoreError> {
-    let (draft, path) = (directory.join("format.new"), directory.join(FORMAT));
-    let text = format!("{VERSION_IS}{VERSION}\n{STORE_IS}{:016x}\n", store.0);
+    replace(directory, FORMAT, &format!("{VERSION_IS}{VERSION}\n{STORE_IS}{:016x}\n", store.0))
+}
+
+/// Writes a file that is there as a whole, or as it was: beside it first, and then in its place.
+pub(crate) fn replace(directory: &Path, name: &str, text: &str) -> Result<(), StoreError> {
+    let (draft, path) = (directory.join(format!("{name}.new")), directory.join(name));
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)

@@ -3,14 +3,14 @@
 //! `vhosts/NAME/` is a whole store, and `limits` in it says that it is a vhost, and how much there may be in it. What begins with
 //! a dot was given up.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use model::name::VhostName;
 use model::vhost::VhostLimits;
 
+use crate::directory::replace;
 use crate::error::StoreError;
 use crate::segment::{random, sync_directory};
 
@@ -111,22 +111,10 @@ fn make(directory: &Path) -> Result<(), StoreError> {
 }
 
 pub(crate) fn write_limits(directory: &Path, limits: &VhostLimits) -> Result<(), StoreError> {
-    let (draft, path) = (directory.join("limits.new"), directory.join(LIMITS));
     let line = |name, limit: Option<u64>| limit.map(|most| format!("{name} {most}\n")).unwrap_or_default();
     let text =
         format!("{FIRST}\n{}{}", line(CONNECTIONS, limits.connections_max), line(QUEUES, limits.queues_max));
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)
-        .map_err(StoreError::io("make", &draft))?;
-    file.write_all(text.as_bytes()).map_err(StoreError::io("write", &draft))?;
-    file.sync_all().map_err(StoreError::io("sync", &draft))?;
-    fs::rename(&draft, &path).map_err(StoreError::io("rename", &draft))?;
-    sync_directory(directory)
+    replace(directory, LIMITS, &text)
 }
 
 pub(crate) fn read_limits(directory: &Path) -> Result<VhostLimits, StoreError> {

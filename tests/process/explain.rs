@@ -1,12 +1,12 @@
 //! `duetmq explain sub`: what a subscription would make and bind, asked of a broker that runs.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use harness::admin::Admin;
 use harness::broker::{Broker, Setup};
 use harness::door::Door;
 use harness::mqtt::Client as Mqtt;
 use harness::mqtt::version::Version;
-use harness::stomp::Client as Stomp;
+use harness::stomp::{Client as Stomp, Frame};
 use serde_json::{Value, json};
 
 use crate::run::{Done, duetmq};
@@ -80,6 +80,18 @@ fn what_is_there_is_told_of_a_subscription_as_is_the_rule_that_denies_it() -> Re
     }
     let differs = told(&broker, &["--protocol", "stomp", "/queue/jobs", "-p", "x-max-length=5"])?;
     ensure!(differs["refused"].as_str().is_some_and(|why| why.contains("x-max-length")), "{differs}");
+
+    let mut reader = Stomp::new(broker.at(Door::Stomp))?;
+    reader.request(Frame::new("SEND").with("destination", "/queue/story").with("x-queue-type", "stream"))?;
+    let read = told(&broker, &["$stream/story/last=5"])?;
+    ensure!(read["queue"]["name"] == "story" && read["queue"]["exists"] == true, "{read}");
+    ensure!(read["refused"].is_null() && read["binding"].is_null(), "{read}");
+    let offset = &["--protocol", "stomp", "/amq/queue/jobs", "-p", "x-stream-offset=first"][..];
+    for wrong in [&["$stream/jobs"][..], &["$stream/nobody"], offset] {
+        let refused = told(&broker, wrong)?;
+        let why = refused["refused"].as_str().context("refused")?;
+        ensure!(why.contains("no stream") || why.contains("nobody"), "{refused}");
+    }
 
     let denied = told(&broker, &["secret/a", "--as", "kim"])?;
     ensure!(denied["access"]["allowed"] == false && denied["access"]["rule"] == "secret/#", "{denied}");

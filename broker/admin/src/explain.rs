@@ -10,6 +10,7 @@ use model::key::RoutingKey;
 use model::name::{ClientId, ExchangeName, UserName};
 use model::properties::Properties;
 use model::request::Target;
+use model::stream::Start;
 use serde::Serialize;
 
 use crate::answer::{answer, refuse};
@@ -123,9 +124,15 @@ impl Query {
         let (source, queue) = if is_stomp {
             spoken.0.stomp_subscription(&destination, &headers)?
         } else {
-            (Some(spoken.0.mqtt_subscription(&destination)?), Target::Session)
+            spoken.0.mqtt_subscription(&destination)?
         };
-        Ok(SupposedSubscription { source, queue, user, client })
+        // MQTT clients take from no queue of another name than their own: what they name, they read.
+        let reads = if is_stomp {
+            headers.iter().any(|(name, _)| name == Start::HEADER)
+        } else {
+            matches!(queue, Target::Existing(_))
+        };
+        Ok(SupposedSubscription { source, queue, reads, user, client })
     }
 }
 

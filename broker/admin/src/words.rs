@@ -34,12 +34,12 @@ pub trait Words: Send + Sync + 'static {
     /// It is no topic name, or none that clients publish to.
     fn mqtt_address(&self, topic: &str) -> Result<(ExchangeName, RoutingKey), String>;
 
-    /// What an MQTT client would bind to its session's queue.
+    /// What an MQTT client would bind to its session's queue, or which stream it would read.
     ///
     /// # Errors
     ///
     /// It is no topic filter.
-    fn mqtt_subscription(&self, filter: &str) -> Result<Source, String>;
+    fn mqtt_subscription(&self, filter: &str) -> Result<(Option<Source>, Target), String>;
 }
 
 /// The words of this broker's clients.
@@ -85,7 +85,7 @@ impl Words for Nothing {
         Err(NO_DOOR.to_owned())
     }
 
-    fn mqtt_subscription(&self, _filter: &str) -> Result<Source, String> {
+    fn mqtt_subscription(&self, _filter: &str) -> Result<(Option<Source>, Target), String> {
         Err(NO_DOOR.to_owned())
     }
 }

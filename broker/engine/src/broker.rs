@@ -6,30 +6,24 @@ use std::time::Duration;
 
 use model::access::AccessControl;
 use model::event::{Event, Farewell};
-use model::name::{Incarnation, NodeId, UserName, VhostName};
+use model::name::{UserName, VhostName};
 use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
 use storage::{Recovered, Store};
 use telemetry::Metrics;
 
-use crate::authors::Authors;
-use crate::bans::Bans;
 use crate::client::{Arrival, Client};
 use crate::clock;
 use crate::commands::Commands;
 use crate::core::{Core, Cores};
 use crate::definitions::{Definitions, Reach};
-use crate::durable::Durable;
+use crate::foundation::Foundation;
 use crate::inspect::Inspect;
 use crate::link::{Link, Shown};
 use crate::mailbox::{Mailbox, Note};
-use crate::numbers::Numbers;
-use crate::parts::Parts;
 use crate::policy::Options;
-use crate::registry::Registry;
-use crate::vhost::Vhost;
 use crate::vhosts::{Premises, Vhosts};
-use crate::{caretaker, gauge, govern, recovery, rest, wills};
+use crate::{caretaker, gauge, rest, wills};
 
 /// The engine. Cloning it clones the handle.
 #[derive(Clone)]
@@ -53,27 +47,11 @@ impl Broker {
         access: Arc<dyn AccessControl>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Refusal> {
-        let (store, recovered) = store.unzip();
-        let incarnation = recovered.as_ref().map_or(Incarnation(1), |recovered| recovered.incarnation);
-        let parts = Arc::new(Parts {
-            vhost: Vhost::new(options),
-            durable: Durable::new(store),
-            numbers: Numbers::new(NodeId::default(), incarnation),
-            authors: Authors::new(Arc::clone(&access)),
-            metrics,
-        });
-        let registry = Registry::new(Arc::clone(&access));
-        let bans = Bans::new(parts.vhost.options.bans.clone());
-        let wills = recovered.map(|mut recovered| {
-            let now = clock::now();
-            recovered.bans.drain(..).for_each(|ban| bans.restore(&parts, ban, now));
-            recovery::recover(&parts, &registry, recovered)
-        });
-        let wills = wills.transpose()?;
-        govern::begin(&parts);
+        let Foundation { parts, registry, bans, aftermaths } =
+            Foundation::lay(options, store, &access, metrics)?;
         let cores = Arc::new(Cores::default());
         let core = Arc::new(Core::new(parts, registry, bans, access, Arc::downgrade(&cores)));
-        for aftermath in wills.into_iter().flatten() {
+        for aftermath in aftermaths {
             wills::settle(&core.parts, aftermath);
         }
         cores.put(Arc::clone(&core));

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::change::Changeset;
-use model::delivery::Stage;
 use model::key::RoutingKey;
 use model::message::Message;
 use model::name::{ExchangeName, PublisherName, QueueName};
@@ -12,12 +11,12 @@ use model::principal::Permissions;
 use model::refusal::Refusal;
 use model::request::Publish;
 use model::stream::Start;
-use model::time::WallMs;
 use routing::{Item, Looked, Queue, Wakes};
 use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::commands::Commands;
+use crate::durable::journalled;
 use crate::parts::Parts;
 use crate::plan;
 use crate::publish::{self, Published, Publisher};
@@ -112,7 +111,12 @@ impl Commands {
         let mut plans = Vec::new();
         let mut wakes = Wakes::default();
         for Browsed { offset, message } in items {
-            let publish = again(&message, to, now);
+            let publish = Publish {
+                exchange: to.0.clone(),
+                key: to.1.clone(),
+                retain: false,
+                ..Publish::again(&message, now)
+            };
             match publish::publish(&parts, &mut publisher, publish, true, now, &mut wakes) {
                 Ok(Published::Planned(plan)) => {
                     replayed.unrouted += u64::from(!plan.routed());
@@ -179,39 +183,9 @@ async fn read(
             return Err(Refusal::Busy("the journal cannot be read just now; see the log of the broker"));
         }
     };
-    all.extend(found.entries.into_iter().map(|entry| {
-        let item = Item {
-            message: entry.message,
-            qos: entry.qos,
-            retain: entry.retain,
-            subscription_ids: entry.subscription_ids,
-            durable: true,
-            attempts: 0,
-            was_sent: false,
-            stage: Stage::Published,
-        };
-        (entry.sequence, item)
-    }));
+    all.extend(found.entries.into_iter().map(journalled));
     all.sort_unstable_by_key(|(sequence, _)| *sequence);
     Ok(all)
-}
-
-fn again(message: &Message, (exchange, key): (&ExchangeName, &RoutingKey), now: WallMs) -> Publish {
-    let left = |end: WallMs| u64::try_from(end.since(now).as_millis()).unwrap_or(u64::MAX);
-    Publish {
-        exchange: exchange.clone(),
-        key: key.clone(),
-        payload: message.payload.clone(),
-        qos: message.qos,
-        retain: false,
-        persistent: message.persistent,
-        expiry_ms: message.expires_at.map(left),
-        properties: message.properties.clone(),
-        delay_ms: 0,
-        remember: None,
-        publication: None,
-        declare: None,
-    }
 }
 
 /// As whom the broker publishes again.

@@ -147,7 +147,7 @@ fn plan(
     let allowed = parts.authors.check(one.author.as_ref(), message);
     let planned = allowed.and_then(|()| {
         publisher.speak_for(message.publisher.clone(), one.author.as_ref());
-        publish::publish(parts, publisher, again(message, now), true, now, wakes)
+        publish::publish(parts, publisher, Publish::again(message, now), true, now, wakes)
     });
     match planned {
         Ok(Published::Planned(plan)) => Fate::Goes(plan),
@@ -158,26 +158,6 @@ fn plan(
             refuse(parts, message, &refusal, now);
             Fate::Ends
         }
-    }
-}
-
-/// The message as it is published.
-fn again(message: &Message, now: WallMs) -> Publish {
-    let Message { exchange, key, payload, qos, retain, persistent, properties, expires_at, .. } = message;
-    let left = expires_at.map(|end| end.since(now).as_millis());
-    Publish {
-        exchange: exchange.clone(),
-        key: key.clone(),
-        payload: payload.clone(),
-        qos: *qos,
-        retain: *retain,
-        persistent: *persistent,
-        expiry_ms: left.map(|left| u64::try_from(left).unwrap_or(u64::MAX)),
-        delay_ms: 0,
-        properties: properties.clone(),
-        remember: None,
-        publication: None,
-        declare: None,
     }
 }
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use model::change::{Change, Changeset};
+use model::delivery::Stage;
 use model::durability::Durability;
 use model::name::QueueId;
-use storage::{Completion, Disk, Found, Statistics, Store, StoreError, Urgency};
+use routing::Item;
+use storage::{Completion, Disk, Found, RecoveredEntry, Statistics, Store, StoreError, Urgency};
 
 /// The way to the journal; without a store (`--memory`) everything counts as done at once.
 pub(crate) struct Durable {
@@ -102,4 +104,19 @@ impl<F: FnOnce() + Send> Completion for Then<F> {
     fn committed(self: Box<Self>) {
         (self.0)();
     }
+}
+
+/// What the journal has of a message in a queue, as the queue holds it, with its number.
+pub(crate) fn journalled(entry: RecoveredEntry) -> (u64, Item) {
+    let item = Item {
+        message: entry.message,
+        qos: entry.qos,
+        retain: entry.retain,
+        subscription_ids: entry.subscription_ids,
+        durable: true,
+        attempts: 0,
+        was_sent: false,
+        stage: if entry.received { Stage::Received } else { Stage::Published },
+    };
+    (entry.sequence, item)
 }

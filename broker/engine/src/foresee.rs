@@ -25,6 +25,8 @@ pub struct SupposedSubscription {
     pub source: Option<Source>,
     /// The queue.
     pub queue: Target,
+    /// Whether it would read from an offset: a stream, and nothing else.
+    pub reads: bool,
     /// The user who would subscribe; `None`: nobody by name.
     pub user: Option<UserName>,
     /// The client that would.
@@ -85,7 +87,7 @@ pub struct BoundView {
 
 /// What would become of such a subscription. It changes nothing.
 pub(crate) fn foresee(core: &Core, supposed: &SupposedSubscription) -> Foreseen {
-    let SupposedSubscription { source, queue: target, user, client } = supposed;
+    let SupposedSubscription { source, queue: target, reads, user, client } = supposed;
     let parts = &core.parts;
     let router = &parts.vhost.router;
     let own = Own::new(SOME_SESSION.to_owned(), user.as_ref());
@@ -104,6 +106,9 @@ pub(crate) fn foresee(core: &Core, supposed: &SupposedSubscription) -> Foreseen 
     };
     let there = name.as_ref().and_then(|name| router.queue(name));
     refused = refused.or_else(|| check(target, there.as_ref()).err().map(|refusal| refusal.to_string()));
+    if let (true, Some(queue)) = (reads, there.as_ref().filter(|queue| !queue.is_stream())) {
+        refused.get_or_insert_with(|| Refusal::NoStream(queue.options().name.clone()).to_string());
+    }
     let binding = source.as_ref().map(|source| {
         let exchange = router.exchange(&source.exchange);
         let bound = name.as_ref().map(|name| router.bindings_of(name)).unwrap_or_default();

@@ -27,6 +27,7 @@ mod equivalence;
 mod expiry;
 mod explain;
 mod foresee;
+mod foundation;
 mod gauge;
 mod govern;
 mod inquiry;

@@ -25,7 +25,7 @@ use crate::levels::Wanted;
 use crate::numbers::MessageIds;
 use crate::parts::Parts;
 use crate::timers::Once;
-use crate::{clock, expiry, rights};
+use crate::{clock, durable, expiry, rights};
 
 /// A message with the places it is going to take, none of which anybody sees yet.
 pub(crate) struct Plan {
@@ -435,20 +435,11 @@ pub(crate) fn fetch_again(parts: &Arc<Parts>, name: &QueueName) {
 }
 
 fn fill(parts: &Arc<Parts>, queue: &Arc<Queue>, asked: &[u64], found: Found) {
-    let items = found.entries.into_iter().map(|entry| {
-        let item = Item {
-            message: entry.message,
-            qos: entry.qos,
-            retain: entry.retain,
-            subscription_ids: entry.subscription_ids,
-            durable: true,
-            attempts: 0,
-            was_sent: false,
-            stage: Stage::Published,
-        };
-        (entry.sequence, item)
-    });
-    let lost = queue.fill(asked, items.collect(), &mut Wakes::default());
+    let lost = queue.fill(
+        asked,
+        found.entries.into_iter().map(durable::journalled).collect(),
+        &mut Wakes::default(),
+    );
     if !lost.is_empty() {
         // They are still in the journal, and the next start says so.
         let name = queue.options().name.as_str();

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use model::change::{Change, QueueRecord, SessionRecord};
-use model::delivery::Stage;
 use model::name::{Incarnation, QueueId, QueueName};
 use model::policy::Policy;
 use model::refusal::Refusal;
@@ -16,7 +15,7 @@ use crate::parts::Parts;
 use crate::policies::CheckedPolicy;
 use crate::registry::Registry;
 use crate::wills::Aftermath;
-use crate::{expiry, govern, topology};
+use crate::{durable, expiry, govern, topology};
 
 /// Rebuilds what the store remembers. What it returns has the wills that are due: of clients that were connected when the
 /// broker died, and of those whose time came while it was down (MQTT 5.0, 3.1.2.5).
@@ -145,17 +144,8 @@ fn restore_queue(
         queue.restore_absent(sequence, brief);
     }
     for entry in recovered.entries {
-        let item = Item {
-            message: entry.message,
-            qos: entry.qos,
-            retain: entry.retain,
-            subscription_ids: entry.subscription_ids,
-            durable: true,
-            attempts: u32::from(entry.sequence <= sent_through),
-            was_sent: false,
-            stage: if entry.received { Stage::Received } else { Stage::Published },
-        };
-        queue.restore(entry.sequence, item);
+        let (sequence, item) = durable::journalled(entry);
+        queue.restore(sequence, Item { attempts: u32::from(sequence <= sent_through), ..item });
     }
     queue
 }

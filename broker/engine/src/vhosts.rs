@@ -4,25 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::event::{Event, Farewell};
-use model::name::{Incarnation, NodeId, VhostName};
+use model::name::VhostName;
 use model::refusal::Refusal;
 use model::vhost::VhostLimits;
 use storage::{Recovered, Store, StoreError, VhostPlaces};
 use telemetry::Metrics;
 use tokio::task::spawn_blocking;
 
-use crate::authors::Authors;
-use crate::bans::Bans;
 use crate::clock;
 use crate::core::{Core, Cores};
 use crate::definitions::{Definitions, Made, Objection, Reach};
-use crate::durable::Durable;
+use crate::foundation::Foundation;
 use crate::mailbox::Note;
-use crate::numbers::Numbers;
-use crate::parts::Parts;
-use crate::registry::Registry;
-use crate::vhost::Vhost;
-use crate::{caretaker, govern, recovery, wills};
+use crate::{caretaker, wills};
 
 /// Where the stores of vhosts lie, and how each is opened.
 #[derive(Clone)]
@@ -271,27 +265,11 @@ impl Vhosts {
         let access = Arc::clone(&self.home.access);
         let access = Arc::clone(&access).within(&name).unwrap_or(access);
         let options = self.home.parts.vhost.options.clone();
-        let bans = Bans::new(options.bans.clone());
-        let (store, recovered) = store.unzip();
-        let incarnation = recovered.as_ref().map_or(Incarnation(1), |recovered| recovered.incarnation);
-        let parts = Arc::new(Parts {
-            vhost: Vhost::new(options),
-            durable: Durable::new(store),
-            numbers: Numbers::new(NodeId::default(), incarnation),
-            authors: Authors::new(Arc::clone(&access)),
-            metrics,
-        });
-        let registry = Registry::new(Arc::clone(&access));
-        let aftermaths = recovered.map(|mut recovered| {
-            let now = clock::now();
-            recovered.bans.drain(..).for_each(|ban| bans.restore(&parts, ban, now));
-            recovery::recover(&parts, &registry, recovered)
-        });
-        let aftermaths =
-            aftermaths.transpose().map_err(|refusal| VhostError::Remembers(name.clone(), refusal))?;
-        govern::begin(&parts);
+        let Foundation { parts, registry, bans, aftermaths } =
+            Foundation::lay(options, store, &access, metrics)
+                .map_err(|refusal| VhostError::Remembers(name.clone(), refusal))?;
         let core = Core::beside(&self.home, name, parts, registry, bans, access);
-        for aftermath in aftermaths.into_iter().flatten() {
+        for aftermath in aftermaths {
             wills::settle(&core.parts, aftermath);
         }
         Ok(Arc::new(core))

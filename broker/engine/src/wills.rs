@@ -113,23 +113,10 @@ pub(crate) fn retaining<'a>(parts: &'a Parts, will: Option<&DueWill>) -> Option<
 /// The will as a message that takes its places, if there is room for it.
 pub(crate) fn plan(parts: &Arc<Parts>, due: &DueWill) -> Option<Plan> {
     let will = &due.record;
-    let Message { exchange, key, payload, qos, retain, persistent, publisher, properties, .. } =
-        &*will.message;
-    let publish = Publish {
-        exchange: exchange.clone(),
-        key: key.clone(),
-        payload: payload.clone(),
-        qos: *qos,
-        retain: *retain,
-        persistent: *persistent,
-        expiry_ms: will.expiry_ms,
-        properties: properties.clone(),
-        delay_ms: 0,
-        remember: None,
-        publication: None,
-        declare: None,
-    };
-    let publisher = Publisher::new(None, publisher.clone(), None, NOBODY, Permissions::everything());
+    // Its time counts from now on, not from when it was left.
+    let publish = Publish { expiry_ms: will.expiry_ms, ..Publish::again(&will.message, clock::now()) };
+    let publisher =
+        Publisher::new(None, will.message.publisher.clone(), None, NOBODY, Permissions::everything());
     let mut publisher = publisher.for_author(due.author.clone());
     let mut wakes = Wakes::default();
     match publish::publish(parts, &mut publisher, publish, true, clock::now(), &mut wakes) {

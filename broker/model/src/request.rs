@@ -8,12 +8,14 @@ use smallvec::SmallVec;
 use crate::delivery::{DeliveryTag, Outcome};
 use crate::grant::Grant;
 use crate::key::{KeyPattern, RoutingKey};
+use crate::message::Message;
 use crate::name::{ClientId, ConsumerId, ExchangeName, PublicationId, QueueName, ShareName};
 use crate::principal::Credentials;
 use crate::properties::Properties;
 use crate::qos::Qos;
 use crate::queue::{Binding, HeaderMatch, QueueDeclaration};
 use crate::stream::Start;
+use crate::time::WallMs;
 
 /// Pairs an answer with its question. Chosen by the session; the broker only hands it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -147,6 +149,27 @@ pub struct Publish {
 }
 
 impl Publish {
+    /// A message that was published before, as it is published again: by itself, at once, and worth delivering for as long as is
+    /// left of it.
+    pub fn again(message: &Message, now: WallMs) -> Self {
+        let Message { exchange, key, payload, qos, retain, persistent, properties, expires_at, .. } = message;
+        let left = expires_at.map(|end| end.since(now).as_millis());
+        Self {
+            exchange: exchange.clone(),
+            key: key.clone(),
+            payload: payload.clone(),
+            qos: *qos,
+            retain: *retain,
+            persistent: *persistent,
+            expiry_ms: left.map(|left| u64::try_from(left).unwrap_or(u64::MAX)),
+            delay_ms: 0,
+            properties: properties.clone(),
+            remember: None,
+            publication: None,
+            declare: None,
+        }
+    }
+
     /// The header of STOMP, and the user property of MQTT 5.0, that says how long a message is to wait, in milliseconds.
     pub const DELAY_HEADER: &str = "x-delay";
 

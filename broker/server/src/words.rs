@@ -33,7 +33,7 @@ impl admin::Words for Doorkeepers {
         mqtt::session::address(topic, &self.mqtt)
     }
 
-    fn mqtt_subscription(&self, filter: &str) -> Result<Source, String> {
+    fn mqtt_subscription(&self, filter: &str) -> Result<(Option<Source>, Target), String> {
         mqtt::session::foresee(filter, &self.mqtt)
     }
 }

@@ -59,6 +59,11 @@ impl<'a> Wanted<'a> {
         }
         Some(Ok(Self { stream, start }))
     }
+
+    /// Which queue that is.
+    pub(crate) fn queue(&self) -> QueueName {
+        QueueName::new(self.stream)
+    }
 }
 
 /// From where on user properties of SUBSCRIBE say that streams are read.
@@ -86,7 +91,7 @@ impl Streams {
         let over = self.stop(wanted);
         self.last_consumer = self.last_consumer.wrapping_add(1).max(1);
         let consumer = ConsumerId(self.last_consumer);
-        let stream = QueueName::new(wanted.stream);
+        let stream = wanted.queue();
         let queue = Target::Existing(stream.clone());
         let reading = Reading { consumer, stream, qos: granted(qos), subscription_ids };
         self.reading.push(reading);

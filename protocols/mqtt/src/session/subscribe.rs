@@ -343,19 +343,25 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// What a SUBSCRIBE to this filter asks the broker to bind to the session's queue, for whoever wants to know before.
+/// What a SUBSCRIBE to this filter asks the broker to bind, and which queue it would get messages from, for whoever wants to know
+/// before.
 ///
 /// # Errors
 ///
 /// Why it would be refused before the broker is asked.
-pub fn foresee(filter: &str, options: &Options) -> Result<Source, String> {
+pub fn foresee(filter: &str, options: &Options) -> Result<(Option<Source>, Target), String> {
     options.check_bytes(filter.len()).map_err(|beyond| beyond.to_string())?;
     let parsed = TopicFilter::parse(filter, options.topic_levels_max).map_err(|error| error.to_string())?;
+    if let Some(wanted) = Wanted::of(filter) {
+        return Ok((None, Target::Existing(wanted?.queue())));
+    }
     let share = parsed.share().map(ShareName::new);
     let (exchange, pattern) = convert::source(parsed, &options.exchange).ok_or_else(|| {
         format!("{filter:?} cannot be bound: queues are consumed over STOMP, and $exchange/NAME/… names one exchange")
     })?;
-    Ok(Source { exchange, pattern, arguments: HeaderMatch::default(), share, grant: Grant::default() })
+    let source =
+        Source { exchange, pattern, arguments: HeaderMatch::default(), share, grant: Grant::default() };
+    Ok((Some(source), Target::Session))
 }
 
 /// A filter's parts; or the reason for its place in the answer; or, in 3.x, the end of the connection if it is none.
