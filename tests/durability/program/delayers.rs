@@ -1,19 +1,18 @@
 //! Who sends messages that wait for their time, and the one whom they are for.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use harness::dice::Dice;
 use harness::mqtt::Client as Mqtt;
-use harness::mqtt::packet::{Packet, Publish};
+use harness::mqtt::packet::Publish;
 use harness::mqtt::property::Property;
 use harness::mqtt::version::Version;
-use harness::mqtt::write::{Connect, ack, publish};
-use harness::socket::Next;
+use harness::mqtt::write::{ack, publish};
 use harness::stomp::{Client as Stomp, Frame};
 
+use crate::heir::Heir;
 use crate::scene::{Phase, Scene};
 
 /// Sends over MQTT and STOMP in turns. What was not acknowledged is not sent again.
@@ -62,52 +61,12 @@ fn announce(scene: &Scene, delay_ms: u64) -> u64 {
     scene.delays().send(Instant::now() + Duration::from_millis(delay_ms))
 }
 
-/// The one whom they are for, at QoS 2.
+/// The one whom they are for.
 pub(crate) fn hear(scene: &Scene, mut dice: Dice) {
-    let (mut received, mut was_here) = (BTreeSet::new(), false);
-    while scene.phase() < Phase::Over {
-        let _ = listen(scene, &mut was_here, &mut received, &mut dice);
-        sleep(Duration::from_millis(dice.below(100)));
-    }
+    let owed = |scene: &Scene| scene.delays().owed();
+    Heir { name: "delayed", filter: "delayed/#", owed, take }.live(scene, &mut dice);
     let remark = scene.delays().remark();
     scene.remark("delayed", remark);
-}
-
-fn listen(
-    scene: &Scene,
-    was_here: &mut bool,
-    received: &mut BTreeSet<u16>,
-    dice: &mut Dice,
-) -> io::Result<()> {
-    let (mut client, connack) = Mqtt::connect(scene.mqtt, &Connect::lasting(Version::V5, "delayed"))?;
-    if *was_here && !connack.session_present {
-        scene.complain("delayed: its session was gone".to_owned());
-    }
-    if !connack.session_present {
-        client.subscribe("delayed/#", 2)?;
-        *was_here = true;
-    }
-    let here = Instant::now();
-    while scene.phase() < Phase::Over && (scene.phase() == Phase::Draining || !dice.chance(2)) {
-        match client.next(Duration::from_millis(20))? {
-            Next::Some(Packet::Publish(message)) => {
-                let is_new = if message.qos == 2 { received.insert(message.id) } else { !message.dup };
-                take(scene, &message, is_new, here);
-                let kind = if message.qos == 1 { ack::PUBACK } else { ack::PUBREC };
-                client.send(&ack::bytes(kind, message.id))?;
-            }
-            Next::Some(Packet::Ack { kind: ack::PUBREL, id, .. }) => {
-                received.remove(&id);
-                client.send(&ack::bytes(ack::PUBCOMP, id))?;
-            }
-            Next::Some(other) => scene.complain(format!("who waits for what is delayed got {other:?}")),
-            Next::Silence => {}
-            Next::Closed => return Err(io::ErrorKind::ConnectionReset.into()),
-        }
-        let owed = scene.delays().owed();
-        scene.owe("delayed", owed);
-    }
-    Ok(())
 }
 
 fn take(scene: &Scene, message: &Publish, is_new: bool, here: Instant) {

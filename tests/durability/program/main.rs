@@ -9,6 +9,7 @@ mod delayers;
 mod delays;
 mod encore;
 mod estate;
+mod heir;
 mod kept;
 mod ledger;
 mod levels;

@@ -1,18 +1,17 @@
 //! Wills: of whoever was lost exactly one comes, of whoever took his leave none.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::dice::Dice;
 use harness::mqtt::Client;
-use harness::mqtt::packet::{Packet, Publish};
+use harness::mqtt::packet::Publish;
 use harness::mqtt::property::{Property, SESSION_EXPIRY};
 use harness::mqtt::version::Version;
-use harness::mqtt::write::{Connect, DISCONNECT, ack};
-use harness::socket::Next;
+use harness::mqtt::write::{Connect, DISCONNECT};
 
+use crate::heir::Heir;
 use crate::scene::{Phase, Scene};
 
 /// One client after the other with a will.
@@ -59,56 +58,15 @@ fn live(scene: &Scene, number: u64, left: &mut Option<(u64, u64)>, dice: &mut Di
 
 /// Who hears of them.
 pub(crate) fn inherit(scene: &Scene, mut dice: Dice) {
-    let mut received = BTreeSet::new();
-    let mut was_here = false;
-    while scene.phase() < Phase::Over {
-        let _ = listen(scene, &mut was_here, &mut received, &mut dice);
-        sleep(Duration::from_millis(dice.below(100)));
-    }
+    let owed = |scene: &Scene| scene.wills().owed();
+    Heir { name: "wills", filter: "wills/#", owed, take: hear }.live(scene, &mut dice);
 }
 
-fn listen(
-    scene: &Scene,
-    was_here: &mut bool,
-    received: &mut BTreeSet<u16>,
-    dice: &mut Dice,
-) -> io::Result<()> {
-    let (mut client, connack) = Client::connect(scene.mqtt, &Connect::lasting(Version::V5, "heir"))?;
-    if *was_here && !connack.session_present {
-        scene.complain("heir: its session was gone".to_owned());
-    }
-    if !connack.session_present {
-        client.subscribe("wills/#", 2)?;
-        *was_here = true;
-    }
-    while scene.phase() < Phase::Over && (scene.phase() == Phase::Draining || !dice.chance(2)) {
-        match client.next(Duration::from_millis(20))? {
-            Next::Some(Packet::Publish(will)) => {
-                hear(scene, &will, received);
-                let kind = if will.qos == 1 { ack::PUBACK } else { ack::PUBREC };
-                client.send(&ack::bytes(kind, will.id))?;
-            }
-            Next::Some(Packet::Ack { kind: ack::PUBREL, id, .. }) => {
-                received.remove(&id);
-                client.send(&ack::bytes(ack::PUBCOMP, id))?;
-            }
-            Next::Some(other) => scene.complain(format!("the heir got {other:?}")),
-            Next::Silence => {}
-            Next::Closed => return Err(io::ErrorKind::ConnectionReset.into()),
-        }
-        let owed = scene.wills().owed();
-        scene.owe("wills", owed);
-    }
-    Ok(())
-}
-
-fn hear(scene: &Scene, will: &Publish, received: &mut BTreeSet<u16>) {
+fn hear(scene: &Scene, will: &Publish, is_new: bool, _here: Instant) {
     let Ok(number) = will.text().parse() else {
-        scene.complain(format!("the heir got {will:?}"));
-        return;
+        return scene.complain(format!("the heir got {will:?}"));
     };
     let mut wills = scene.wills();
-    let is_new = if will.qos == 2 { received.insert(will.id) } else { !will.dup };
     let times = wills.came.entry(number).or_default();
     // At QoS 1, the first may have been lost with the connection that it was sent on.
     *times = if is_new { *times + 1 } else { (*times).max(1) };
