@@ -12,6 +12,7 @@ mod machine;
 mod malformed;
 mod memory;
 mod oversize;
+mod renegotiation;
 mod stomp_limits;
 mod truncated;
 mod withheld;

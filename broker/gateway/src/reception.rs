@@ -1,5 +1,6 @@
 //! From an accepted connection to a session: who are you, what do you speak?
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -187,6 +188,10 @@ impl Reception {
         match stream.look(Greeting::read).await {
             Ok(Some((greeting, bytes))) => Ok((stream, greeting, bytes)),
             Ok(None) => Err(self.pass_by(from, "closed before it said anything")),
+            // What the network does not do by itself.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(self.refuse(from, &format!("after the TLS handshake: {error}")))
+            }
             Err(error) => Err(self.pass_by(from, &error.to_string())),
         }
     }

@@ -8,6 +8,8 @@ pub mod peer;
 
 pub mod tcp;
 
+mod rekeying;
+
 pub mod stream;
 
 pub mod linger;

@@ -1,14 +1,17 @@
 //! Stream: a TCP connection, as it is or by TLS.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use rustix::net::RecvFlags;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
+
+use crate::rekeying::Rekeying;
 
 /// Bytes both ways. Plain, it is the socket and nothing else.
 #[derive(Debug)]
@@ -23,14 +26,36 @@ pub enum Stream {
 #[derive(Debug)]
 pub struct Secure {
     stream: TlsStream<TcpStream>,
+    rekeying: Rekeying,
     /// What was looked at, and is still to be read.
     early: BytesMut,
 }
 
 impl Secure {
-    /// Of a handshake that is done.
-    pub(crate) fn new(stream: TlsStream<TcpStream>) -> Self {
-        Self { stream, early: BytesMut::new() }
+    /// Of a handshake that is done, with the keys that it left.
+    pub(crate) fn new(stream: TlsStream<TcpStream>, rekeying: Rekeying) -> Self {
+        Self { stream, rekeying, early: BytesMut::new() }
+    }
+
+    fn poll_decrypted(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let stream = Pin::new(&mut self.stream);
+        let polled = self.rekeying.watch(|| stream.poll_read(cx, buf));
+        // An answer of TLS itself, such as the alert that refuses another handshake, would wait until somebody has something to
+        // write. Whether it can leave now is seen there as well.
+        if self.stream.get_ref().1.wants_write() {
+            let _ = Pin::new(&mut self.stream).poll_flush(cx);
+        }
+        polled
+    }
+
+    /// Reads more of what is looked at; returns how much that is.
+    async fn look_on(&mut self) -> io::Result<usize> {
+        let mut bytes = [0; LOOK_BYTES_MAX];
+        let room = LOOK_BYTES_MAX.saturating_sub(self.early.len());
+        let mut more = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
+        poll_fn(|cx| self.poll_decrypted(cx, &mut more)).await?;
+        self.early.extend_from_slice(more.filled());
+        Ok(more.filled().len())
     }
 }
 
@@ -68,9 +93,7 @@ impl Stream {
                 if let Some(found) = (!secure.early.is_empty()).then(|| judge(&secure.early)).flatten() {
                     return Ok(Some((found, secure.early.to_vec())));
                 }
-                let room = LOOK_BYTES_MAX.saturating_sub(secure.early.len());
-                let mut more = (&mut secure.stream).take(room as u64);
-                match more.read_buf(&mut secure.early).await {
+                match secure.look_on().await {
                     Ok(0) => return Ok(None),
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
                     Ok(_) => {}
@@ -143,7 +166,7 @@ impl AsyncRead for Secure {
             }
             return Poll::Ready(Ok(()));
         }
-        Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_read(cx, buf)) {
+        Poll::Ready(match ready!(self.poll_decrypted(cx, buf)) {
             // Left without the good-bye of TLS: many do, and every protocol here says itself where its messages end.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
             read => read,

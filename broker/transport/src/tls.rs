@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
 use crate::files::Stamp;
+use crate::rekeying::provider;
 use crate::tls::certificate::{Certificate, Naming};
 use crate::tls::pem::{PemError, certificates, private_key};
 
@@ -175,7 +175,7 @@ impl Loaded {
         let odd = |why| PemError::Odd { path: options.certificate.clone(), what: "a certificate", why };
         let expires_at = ends.map_err(odd)?.into_iter().min().unwrap_or_default();
         // Sessions that can be resumed, and all else that is kept, begin anew: nobody comes back by what no longer holds.
-        let provider = Arc::new(default_provider());
+        let provider = Arc::new(provider());
         let verifier = match &options.clients {
             Some(clients) => verifier(clients, Arc::clone(&provider))?,
             None => WebPkiClientVerifier::no_client_auth(),

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::http_client::trust::roots;
+use crate::rekeying::Rekeying;
 use crate::stream::{Secure, Stream};
 use crate::tls::pem::{certificates, private_key};
 
@@ -36,7 +37,7 @@ impl Trust {
         config.alpn_protocols = wanted.iter().map(|name| name.as_bytes().to_vec()).collect();
         let shaken = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
         let stream = shaken.map_err(|error| format!("no TLS with {host}: {error}"))?;
-        Ok(Stream::Secure(Box::new(Secure::new(TlsStream::Client(stream)))))
+        Ok(Stream::Secure(Box::new(Secure::new(TlsStream::Client(stream), Rekeying::new()))))
     }
 
     fn config(&self) -> Result<ClientConfig, String> {

@@ -1,6 +1,8 @@
 //! Acceptor: a connection that was accepted, through its handshake
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
+use crate::rekeying::Rekeying;
 use crate::stream::{Secure, Stream};
 use crate::tls::certificate::Certificate;
 use crate::tls::{Purpose, Tls};
@@ -67,14 +70,16 @@ impl Acceptor {
             return Err(Unshaken { error, told: is_told.then_some(stream) });
         }
         let acceptor = TlsAcceptor::from(self.tls.config(self.purpose));
-        let secure = match acceptor.accept(stream.into_socket()).into_fallible().await {
+        let mut shaking = acceptor.accept(stream.into_socket()).into_fallible();
+        let mut rekeying = Rekeying::new();
+        let secure = match poll_fn(|cx| rekeying.watch(|| Pin::new(&mut shaking).poll(cx))).await {
             Ok(secure) => secure,
             Err((error, socket)) => {
                 return Err(Unshaken { error: HandshakeError::Failed(error), told: Some(socket.into()) });
             }
         };
         let name = self.name(secure.get_ref().1.peer_certificates());
-        let stream = Stream::Secure(Box::new(Secure::new(TlsStream::Server(secure))));
+        let stream = Stream::Secure(Box::new(Secure::new(TlsStream::Server(secure), rekeying)));
         match name {
             Ok(name) => Ok(Shaken { stream, name }),
             Err(error) => Err(Unshaken { error, told: Some(stream) }),
