@@ -117,6 +117,30 @@ fn who_is_no_balancer_is_refused_and_so_is_what_begins_without_a_header() -> Res
 }
 
 #[test]
+fn a_header_may_have_4096_bytes() -> Result<()> {
+    let broker = behind("127.0.0.1", &["--set=auth.anonymous=always"])?;
+    for (bytes, fits) in [(4095, true), (4096, true), (4097, false)] {
+        // What is beside the addresses, in one field that nobody here knows (2.2).
+        let (addresses, field) = ([192, 0, 2, 1, 198, 51, 100, 1, 0, 7, 0, 8], bytes - 16 - 12 - 3);
+        let (length, value) = (u16::try_from(bytes - 16)?.to_be_bytes(), u16::try_from(field)?.to_be_bytes());
+        let header =
+            [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11"[..], &length, &addresses, &[0xe0], &value, &vec![b'x'; field]]
+                .concat();
+        ensure!(header.len() == bytes, "{} bytes were made", header.len());
+        let name = format!("by-{bytes}");
+        let mut socket = Socket::dial(broker.at(Door::Mqtt))?;
+        socket.write(&[header, Connect::new(Version::V5, &name).bytes()].concat())?;
+        if fits {
+            broker.journal().wait_for(&["conn.open", &format!("client={name}"), "peer=192.0.2.1:7"], SOON)?;
+        } else {
+            ensure!(socket.closes(SOON)?, "{bytes}: stays");
+            broker.journal().wait_for(&["conn.refused", "longer than 4096 bytes"], SOON)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn who_says_no_header_in_time_is_cut_off() -> Result<()> {
     let broker = behind("127.0.0.1", &["--set=limits.proxy_header=300ms"])?;
     for beginning in [&b""[..], b"PROXY TCP4 192.0.2.1", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x0f\xf0"] {

@@ -272,6 +272,47 @@ fn a_message_that_cannot_be_taken_now_ends_the_connection_in_3_x() -> Result<()>
 }
 
 #[test]
+fn a_named_queue_keeps_what_its_limits_allow() -> Result<()> {
+    let config = "[limits]\nqueue_messages = 3\n[[queue]]\nname = \"jobs\"\n";
+    let broker = Setup::new().config(config).start()?;
+    let mut client = Client::clean(broker.at(Door::Mqtt), Version::V5, "client")?;
+    for (number, fits) in [(1, true), (2, true), (3, true), (4, false)] {
+        client.send(&publish(Version::V5, &Publish::new("$queue/jobs", b"x", 1).with_id(number)))?;
+        let answer = client.packet()?;
+        taken(&answer, fits).with_context(|| format!("{number}"))?;
+    }
+    // And to STOMP in words.
+    let mut stomp = Stomp::new(broker.at(Door::Stomp))?;
+    stomp.send(&Frame::new("SEND").with("destination", "/queue/jobs").with("receipt", "r").body(b"x"))?;
+    let error = stomp.expect("ERROR")?;
+    ensure!(error.header("receipt-id") == Some("r") && error.text().contains("full"), "{error:?}");
+    Ok(())
+}
+
+#[test]
+fn a_queue_keeps_as_many_bytes_as_its_limits_allow() -> Result<()> {
+    // Of keys and payloads: the second message is to make it a byte less, as many, and a byte more.
+    for (limit, topic, key) in [("queue_bytes", "$queue/q", 1), ("session_queue_bytes", "t", 1)] {
+        for (bytes, fits) in [(1023, true), (1024, true), (1025, false)] {
+            let limits = format!("{limit} = \"1KiB\"\nsession_queue_overflow = \"reject-publish\"");
+            let config = format!("[limits]\n{limits}\n[[queue]]\nname = \"q\"\n");
+            let broker = Setup::new().config(&config).start()?;
+            let mut session = away(&broker)?;
+            session.subscribe("t", 1)?;
+            session.send(&DISCONNECT)?;
+            ensure!(session.closes(SOON)?, "it stays");
+            let mut client = Client::clean(broker.at(Door::Mqtt), Version::V5, "client")?;
+            client.publish(topic, &[b'x'; 500], 1)?;
+            let rest = vec![b'x'; bytes - 500 - 2 * key];
+            client.send(&publish(Version::V5, &Publish::new(topic, &rest, 1).with_id(7)))?;
+            let answer = client.packet()?;
+            taken(&answer, fits).with_context(|| format!("{limit}, {bytes}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_session_that_is_away_keeps_what_its_limits_allow() -> Result<()> {
     let cases: [(&str, [bool; 3], &[&str]); 3] = [
         ("drop-new", [true, true, true], &["1", "2"]),
@@ -429,6 +470,13 @@ fn ended(client: &mut Client, version: Version, (fits, code): (bool, u8), kind: 
         ensure!(matches!(packet, Packet::Disconnect { reason, .. } if reason == code), "{packet:?}");
     }
     ensure!(client.closes(SOON)?, "goes on");
+    Ok(())
+}
+
+/// PUBACK, with success or with "quota exceeded".
+fn taken(answer: &Packet, fits: bool) -> Result<()> {
+    let Packet::Ack { reason, .. } = answer else { bail!("{answer:?}") };
+    ensure!(if fits { *reason < 0x80 } else { *reason == 0x97 }, "{answer:?}");
     Ok(())
 }
 

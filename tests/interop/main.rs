@@ -8,6 +8,7 @@ mod balancers;
 mod bans;
 mod bridges;
 mod browser;
+mod browser_certificates;
 mod certificates;
 mod clients;
 mod clock;

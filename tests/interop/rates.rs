@@ -96,6 +96,35 @@ fn clients_of_one_user_share_what_he_may() -> Result<()> {
 }
 
 #[test]
+fn clients_of_one_user_share_the_bytes_that_he_may_say() -> Result<()> {
+    let config = "[limits]\npublish_rate_user_bytes = \"10KiB\"\n";
+    let broker = Setup::new().config(config).user("ann").start()?;
+    let mut clients = Vec::new();
+    for id in ["one", "two"] {
+        let mut connect = Connect::new(Version::V5, id);
+        connect.login = Some(("ann".to_owned(), "ann".to_owned()));
+        clients.push(Client::connect(broker.at(Door::Mqtt), &connect)?.0);
+    }
+    let [one, two] = clients.as_mut_slice() else { anyhow::bail!("two clients") };
+    // Both within what there is at once.
+    let begin = Instant::now();
+    one.publish("t", &[0; 4 * 1024], 1)?;
+    two.publish("t", &[0; 4 * 1024], 1)?;
+    ensure!(slowed(&broker)? == 0.0, "slowed below the limit");
+    // And beyond: what the one said, the other waits for.
+    for _ in 0..3 {
+        one.publish("t", &[0; 8 * 1024], 0)?;
+    }
+    one.publish("t", b"x", 1)?;
+    two.publish("t", b"x", 1)?;
+    two.publish("t", b"x", 1)?;
+    let took = begin.elapsed();
+    ensure!(slowed(&broker)? > 0.0, "ann is not slowed");
+    ensure!(took > Duration::from_millis(1900), "32 KiB took {took:?}");
+    Ok(())
+}
+
+#[test]
 fn a_client_that_is_slowed_is_not_taken_for_silent() -> Result<()> {
     let broker = limits("publish_rate = 10")?;
     let connect = Connect { keep_alive_s: 1, ..Connect::new(Version::V5, "busy") };

@@ -71,6 +71,35 @@ fn a_changed_rule_takes_effect_on_open_connections() -> Result<()> {
 }
 
 #[test]
+fn what_is_under_way_does_not_come_again_once_it_may_not_be_read() -> Result<()> {
+    // threats.md: mosquitto 2.0.12 went on with what was pending.
+    for qos in [1, 2] {
+        let broker = Setup::new().acl(ALL).user("kim").user("sam").start()?;
+        let mut sam = login(&broker, "sam", Connect::new(Version::V5, "sam"))?;
+        let (mut kim, _) = Mqtt::connect(broker.at(Door::Mqtt), &lasting("kim"))?;
+        ensure!(kim.subscribe("secret/#", qos)? == [qos] && kim.subscribe("open/#", qos)? == [qos]);
+        for topic in ["secret/a", "open/a"] {
+            sam.publish(topic, b"before", qos)?;
+            let came = kim.publication()?;
+            ensure!(came.topic == topic, "{came:?}");
+        }
+        // Neither is acknowledged.
+        drop(kim);
+        broker.journal().wait_for(&["conn.close", "client=away"], SOON)?;
+        let deny = "[[rule]]\ndeny = [\"subscribe\"]\ntopics = [\"secret/#\"]\nusers = [\"kim\"]\n";
+        rewrite(&broker, &format!("{deny}\n{ALL}"), 2)?;
+        let (mut kim, connack) = Mqtt::connect(broker.at(Door::Mqtt), &lasting("kim"))?;
+        ensure!(connack.session_present, "{connack:?}");
+        let came = kim.take()?;
+        ensure!(came.topic == "open/a" && came.dup, "QoS {qos}: {came:?}");
+        sam.publish("open/b", b"after", qos)?;
+        let came = kim.take()?;
+        ensure!(came.topic == "open/b", "QoS {qos}: {came:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn with_a_broken_file_of_rules_the_broker_does_not_start() -> Result<()> {
     for (text, words) in [("[[rule]]\nallow = [\"everything\"]\n", "acl.toml:2"), ("[[rule]\n", "acl.toml:1")]
     {

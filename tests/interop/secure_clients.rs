@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use harness::broker::{Broker, Setup, duetmq_command};
 use harness::certificates::Authority;
 use harness::door::{Door, free_address};
-use harness::script::{node, python};
+use harness::script::{Script, node, python};
 use harness::wait::{SOON, until};
 
 use crate::mqtt_clients::exercises as mqtt;
@@ -51,6 +51,59 @@ fn clients_that_others_wrote_show_certificates_and_are_whom_these_name() -> Resu
         let said = nobody.output()?;
         ensure!(!said.status.success(), "{door} takes who shows no certificate");
         journal.wait_for(&["conn.refused", "peer sent no certificates"], SOON)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn where_certificates_are_optional_who_shows_one_is_whom_it_names_and_who_shows_none_comes_in_otherwise()
+-> Result<()> {
+    let authority = Authority::new()?;
+    let asking = |key: &str, value: &str| format!("--set=tls.default.{key}={value}");
+    let setup = Setup::new()
+        .argument(&asking("client_auth", "optional"))
+        .argument(&asking("client_ca", &authority.file().display().to_string()));
+    let house = House::start(&authority, setup)?;
+    let device = authority.client("device-7", &[])?;
+    let without = vec![("TLS_CA", authority.file())];
+    let with = [without.clone(), vec![("TLS_CERT", device.certificate), ("TLS_KEY", device.key)]].concat();
+    let no_login = [with.clone(), vec![("NO_LOGIN", PathBuf::from("1"))]].concat();
+    let mut here = Vec::new();
+    for (door, address) in house.by_tls {
+        let over = if door == Door::Web { "websocket" } else { "tcp" };
+        let mut enter = |name: &str, version: &str, trust: &[_], hello: &str, open: &[&str]| -> Result<()> {
+            let carrier = if door == Door::Web { "wss" } else { "tls" };
+            let protocol = if name.starts_with("stomp") { "stomp" } else { "mqtt" };
+            let proto = format!("proto={protocol}-{carrier}");
+            let words = [&["conn.open", &proto][..], open].concat();
+            let count = || house.broker.journal().lines_with(&words).len();
+            let before = count();
+            let mut command = program(name, trust)()?;
+            command.args([version, over, &address.port().to_string()]);
+            let mut client = Script::start(name, command)?;
+            client.tell(hello)?;
+            let said = client.json(SOON * 6)?;
+            ensure!(said["event"] == "connected", "{name} over {door}: {said}");
+            until(&format!("{name}: {words:?}"), SOON, || (count() > before).then_some(()))?;
+            here.push(client);
+            Ok(())
+        };
+        for (name, version) in MQTT.into_iter().filter(|_| door != Door::Stomp) {
+            let id = |what: &str| format!("{name}-{version}-{door}-{what}");
+            let (named, nameless) = (id("named"), id("nameless"));
+            let client = format!("client={named}");
+            enter(name, version, &with, &format!("connect {named} clean"), &[&client, "user=device-7"])?;
+            let client = format!("client={nameless}");
+            enter(name, version, &without, &format!("connect {nameless} clean"), &[&client])?;
+            let nameless = house.broker.journal().lines_with(&["conn.open", &client]);
+            ensure!(nameless.iter().all(|line| !line.contains("device-7")), "{nameless:?}");
+        }
+        for name in
+            STOMP.into_iter().filter(|&name| door == Door::Stomp || (door == Door::Web && name == "stompjs"))
+        {
+            enter(name, "1.2", &no_login, "connect 0 stays", &["user=device-7"])?;
+            enter(name, "1.2", &without, "connect 0 stays", &["user=guest"])?;
+        }
     }
     Ok(())
 }

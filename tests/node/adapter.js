@@ -12,6 +12,9 @@ export const trust = Object.fromEntries(
     .map(([what, file]) => [what, readFileSync(file)]),
 );
 
+/** User and password, unless it is to say none. */
+export const login = process.env.NO_LOGIN ? {} : { login: "guest", passcode: "guest" };
+
 export function say(event, more = {}) {
   console.log(JSON.stringify({ event, ...more }));
 }

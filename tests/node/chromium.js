@@ -4,20 +4,24 @@ import { chromium } from "playwright-core";
 
 /** Starts the browser at `path`, with `more` arguments. */
 export function launch(path, more = []) {
-  return chromium.launch({
-    executablePath: path,
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      ...more,
-    ],
-  });
+  return chromium.launch({ executablePath: path, args: [...ARGUMENTS, ...more] });
 }
+
+/** Starts it as a user of this machine would, with what is in the folder `profile`, and `environment` besides ours. */
+export function settle(path, profile, environment) {
+  const env = { ...process.env, ...environment };
+  return chromium.launchPersistentContext(profile, { executablePath: path, args: ARGUMENTS, env, bypassCSP: true });
+}
+
+const ARGUMENTS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
 
 /**
  * A tab at a page of the demo, in `context`; what goes wrong in it is put into `complaints`, under its `name`. `watch` gets it

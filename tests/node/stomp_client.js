@@ -6,7 +6,7 @@ import { connect } from "node:tls";
 import { Client, Versions } from "@stomp/stompjs";
 import { WebSocket } from "ws";
 
-import { obey, payload, say, trust, word } from "./adapter.js";
+import { login, obey, payload, say, trust, word } from "./adapter.js";
 
 const [version, transport, port] = process.argv.slice(2);
 const messages = [];
@@ -82,7 +82,7 @@ await obey({
           : new Tcp(),
       stompVersions: new Versions([version]),
       forceBinaryWSFrames: transport === "tcp",
-      connectHeaders: { login: "guest", passcode: "guest" },
+      connectHeaders: login,
       heartbeatIncoming: Number(beat),
       heartbeatOutgoing: Number(beat),
       reconnectDelay: comesBack ? 200 : 0,

@@ -7,6 +7,7 @@
 
 mod connections;
 mod greed;
+mod logins;
 mod pulse;
 mod streams;
 mod tls;

@@ -98,8 +98,27 @@ fn at_a_limit_of_the_connection_things_work_and_beyond_it_are_refused() -> Resul
 fn a_transaction_that_holds_too_many_bytes_or_stays_open_too_long_is_refused() -> Result<()> {
     let broker = Setup::new().config(CONFIG).start()?;
     let send = format!("SEND\ndestination:/topic/x\ntransaction:t\n\n{}\0", "x".repeat(900));
+    let commit = "COMMIT\ntransaction:t\nreceipt:r\n\n\0";
+    passes(&broker, &format!("BEGIN\ntransaction:t\n\n\0{send}{commit}"))?;
     refused(&broker, &format!("BEGIN\ntransaction:t\n\n\0{}", send.repeat(3)), "more than 2048 bytes")?;
     refused(&broker, "BEGIN\ntransaction:t\n\n\0", "was open for more than 1 s")
+}
+
+#[test]
+fn before_a_client_is_in_a_body_may_be_as_long_as_a_limit_of_its_own() -> Result<()> {
+    let broker = Setup::new().config("[stomp]\nmax_login_body = \"1000B\"\n").start()?;
+    for (bytes, says) in [(999, "CONNECT"), (1000, "CONNECT"), (1001, "longer than 1000 bytes")] {
+        for length in [String::new(), format!("content-length:{bytes}\n")] {
+            let mut client = Client::dial(broker.at(Door::Stomp))?;
+            let frame = format!("SEND\ndestination:/topic/x\n{length}\n{}\0", "x".repeat(bytes));
+            // It may be closed before all is written.
+            let _ = client.socket.write(frame.as_bytes());
+            let error = client.expect("ERROR")?;
+            ensure!(error.text().contains(says), "{bytes}: {error:?} {}", error.text());
+        }
+    }
+    // Who is in is not held to it.
+    passes(&broker, &format!("SEND\ndestination:/topic/x\nreceipt:r\n\n{}\0", "x".repeat(1001)))
 }
 
 /// The receipt comes.

@@ -23,6 +23,11 @@ def trust():
     return {what: os.environ[f"TLS_{what.upper()}"] for what in ("ca", "cert", "key") if f"TLS_{what.upper()}" in os.environ}
 
 
+def login():
+    """User and password, unless it is to say none."""
+    return () if "NO_LOGIN" in os.environ else ("guest", "guest")
+
+
 def payload(text):
     """The bytes of a word."""
     return b"" if text == "-" else bytes.fromhex(text)

@@ -6,7 +6,7 @@ import threading
 
 import stomp
 
-from adapter import lines, payload, say, trust, word
+from adapter import lines, login, payload, say, trust, word
 
 CONNECTIONS = {"1.0": stomp.Connection10, "1.1": stomp.Connection11, "1.2": stomp.Connection12}
 
@@ -49,7 +49,7 @@ class Client(stomp.ConnectionListener):
             threading.Thread(target=self.enter, daemon=True).start()
 
     def enter(self):
-        self.connection.connect("guest", "guest", wait=True)
+        self.connection.connect(*login(), wait=True)
 
     def connect(self, beat_ms, habit):
         beat = int(beat_ms)

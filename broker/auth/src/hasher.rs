@@ -76,3 +76,31 @@ impl Hasher {
 const WAITING_MAX: usize = 1024;
 
 const BUSY: Refusal = Refusal::Busy("too many passwords wait to be checked; try again later");
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::verifier::ITERATIONS_MIN;
+
+    #[tokio::test]
+    async fn so_many_passwords_wait_to_be_checked_and_no_more() {
+        let hasher = Hasher::new().expect("random bytes");
+        let cores = u32::try_from(hasher.working.available_permits()).expect("some cores");
+        let busy = Arc::clone(&hasher.working).acquire_many_owned(cores).await.expect("nobody closes it");
+        let verifier = Verifier::new(b"right", b"salt", ITERATIONS_MIN);
+        let check = || Box::pin(hasher.is_of(verifier.clone(), Bytes::from_static(b"wrong")));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| check()).collect();
+        assert!(waiting.iter_mut().all(|one| one.as_mut().poll(&mut cx).is_pending()));
+        assert_eq!(check().await, Err(BUSY));
+        // Whoever gives up leaves his place to another one.
+        drop(waiting.pop());
+        let mut another = check();
+        assert!(another.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(check().await, Err(BUSY));
+        drop(busy);
+        assert_eq!(waiting.remove(0).await, Ok(false));
+    }
+}

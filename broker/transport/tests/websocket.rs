@@ -89,6 +89,26 @@ async fn a_message_that_is_too_long_ends_with_1009_before_it_came() {
 }
 
 #[tokio::test]
+async fn a_message_as_long_as_may_be_passes_whole_and_in_parts() {
+    for bytes in [MESSAGE_BYTES_MAX - 1, MESSAGE_BYTES_MAX] {
+        let message = vec![b'x'; bytes];
+        let (first, last) = message.split_at(bytes - 2);
+        let parts = [frame(0x02, first), frame(0x80, last)].concat();
+        let (server, mut raw) = connect_raw("mqtt", echo).await;
+        for said in [frame(0x82, &message), parts] {
+            raw.write_all(&said).await.expect("sent");
+            let mut heard = Vec::new();
+            while heard.len() < bytes {
+                heard.extend(read_frame(&mut raw).await.1);
+            }
+            assert!(heard == message, "{bytes}");
+        }
+        drop(raw);
+        assert_eq!(finish(server).await.expect("a clean end").len(), 2 * bytes);
+    }
+}
+
+#[tokio::test]
 async fn what_came_before_a_violation_is_read_first() {
     let (server, mut raw) = connect_raw("mqtt", echo).await;
     let mut bytes = frame(0x82, b"good");
@@ -205,10 +225,18 @@ async fn a_request_that_is_no_upgrade_is_told_what_is_here() {
 }
 
 #[tokio::test]
+async fn a_head_within_its_limits_is_read() {
+    for head in [head_of(8191), head_of(8192), head_with(63), head_with(64)] {
+        let (_server, mut raw) = dial(echo).await;
+        raw.write_all(head.as_bytes()).await.expect("sent");
+        let answer = read_head(&mut raw).await;
+        assert!(answer.starts_with("HTTP/1.1 101"), "{} bytes: {answer}", head.len());
+    }
+}
+
+#[tokio::test]
 async fn a_head_beyond_its_limits_is_refused() {
-    let long = UPGRADE.replace("PROTOCOLS", &format!("mqtt\r\nX-Pad: {}", "x".repeat(8192)));
-    let many = UPGRADE.replace("PROTOCOLS", &format!("mqtt{}", "\r\nX: y".repeat(64)));
-    for request in [long, many] {
+    for request in [head_of(8193), head_with(65)] {
         let (server, mut raw) = dial(echo).await;
         raw.write_all(request.as_bytes()).await.expect("sent");
         let mut answer = String::new();
@@ -265,6 +293,18 @@ async fn frames_sent_along_with_the_request_are_not_lost() {
 
 /// What became of the server's side: HTTP first, then what `serve` made of the carrier.
 type Served = JoinHandle<Result<io::Result<Vec<u8>>, HttpError>>;
+
+/// A request with a head of so many bytes.
+fn head_of(bytes: usize) -> String {
+    let request = |pad: usize| UPGRADE.replace("PROTOCOLS", &format!("mqtt\r\nX-Pad: {}", "x".repeat(pad)));
+    request(bytes - request(0).len())
+}
+
+/// A request with so many headers.
+fn head_with(headers: usize) -> String {
+    let there = UPGRADE.matches("\r\n").count() - 2;
+    UPGRADE.replace("PROTOCOLS", &format!("mqtt{}", "\r\nX: y".repeat(headers - there)))
+}
 
 /// Sends bad frames and wants the connection to end with `code`, on both sides.
 async fn violation(subprotocol: &str, bytes: &[u8], code: u16) {
