@@ -31,6 +31,7 @@ mod mapping;
 mod mqtt_clients;
 mod once;
 mod plain_topics;
+mod policies;
 mod prefixes;
 mod presence;
 mod profiles;

@@ -1,8 +1,8 @@
 //! Clients that others wrote, for MQTT: each in each of its versions over each of its transports through every exercise.
 
-mod driver;
+pub(crate) mod driver;
 pub(crate) mod exercises;
-mod mosquitto;
+pub(crate) mod mosquitto;
 mod rumqttc;
 mod rumqttc_v4;
 mod rumqttc_v5;

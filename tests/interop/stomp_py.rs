@@ -191,12 +191,12 @@ fn a_transaction_counts_after_a_restart_if_it_was_committed_and_only_then() -> R
 }
 
 /// stomp.py, connected as 1.2.
-struct Client {
-    program: Adapter,
+pub(crate) struct Client {
+    pub(crate) program: Adapter,
 }
 
 impl Client {
-    fn new(broker: &Broker) -> Result<Self> {
+    pub(crate) fn new(broker: &Broker) -> Result<Self> {
         let mut command = python("stomp_client.py")?;
         command.args(["1.2", "tcp", &broker.at(Door::Stomp).port().to_string()]);
         let mut program = Adapter::start("stomp.py", command)?;
@@ -205,18 +205,18 @@ impl Client {
     }
 
     /// With more headers, each `name:value`.
-    fn subscribe(&mut self, id: &str, destination: &str, ack: &str, more: &[&str]) -> Result<()> {
+    pub(crate) fn subscribe(&mut self, id: &str, destination: &str, ack: &str, more: &[&str]) -> Result<()> {
         let line = format!("subscribe {id} {destination} {ack} {}", more.join(" "));
         self.program.ask(&line, "subscribed").map(drop)
     }
 
-    fn send(&mut self, destination: &str, body: &str, more: &[&str]) -> Result<()> {
+    pub(crate) fn send(&mut self, destination: &str, body: &str, more: &[&str]) -> Result<()> {
         let line = format!("send {destination} {} - {}", hex(body.as_bytes()), more.join(" "));
         self.program.ask(&line, "sent").map(drop)
     }
 
     /// The next message is this one.
-    fn hear(&mut self, destination: &str, body: &str) -> Result<Heard> {
+    pub(crate) fn hear(&mut self, destination: &str, body: &str) -> Result<Heard> {
         let said = self.program.message()?;
         let payload = bytes(said["payload"].as_str().context("no payload")?)?;
         let text = String::from_utf8_lossy(&payload);
@@ -228,7 +228,7 @@ impl Client {
     }
 
     /// What is sent now is what comes next: nothing was on its way before it.
-    fn nothing_more(&mut self) -> Result<()> {
+    pub(crate) fn nothing_more(&mut self) -> Result<()> {
         self.subscribe("marker", "/topic/marker", "auto", &[])?;
         self.send("/topic/marker", "marker", &[])?;
         self.hear("/topic/marker", "marker")?;
@@ -237,20 +237,20 @@ impl Client {
 }
 
 /// The headers of a message.
-struct Heard(Value);
+pub(crate) struct Heard(Value);
 
 impl Heard {
     fn header(&self, name: &str) -> Option<&str> {
         self.0[name].as_str()
     }
 
-    fn says(&self, name: &str, value: &str) -> Result<()> {
+    pub(crate) fn says(&self, name: &str, value: &str) -> Result<()> {
         ensure!(self.header(name) == Some(value), "{name} is not {value:?}: {}", self.0);
         Ok(())
     }
 
     /// It died once, there and of that.
-    fn died(&self, queue: &str, reason: &str) -> Result<()> {
+    pub(crate) fn died(&self, queue: &str, reason: &str) -> Result<()> {
         let deaths: Value = serde_json::from_str(self.header("x-death").context("no x-death")?)?;
         let [death] = deaths.as_array().context("no array")?.as_slice() else { anyhow::bail!("{deaths}") };
         ensure!(death["queue"] == queue && death["reason"] == reason && death["count"] == 1, "{death}");

@@ -18,6 +18,7 @@ class Paho:
         self.transport = transport
         self.port = port
         self.client = None
+        self.reasons = {}
 
     def connect(self, name, session, *will):
         keep = session == "keep"
@@ -36,6 +37,7 @@ class Paho:
         client.on_connect = self.on_connect
         client.on_subscribe = lambda _c, _u, _m, codes, _p: say("subscribed", qos=codes[0].value)
         client.on_message = self.on_message
+        client.on_publish = self.on_publish
         client.on_disconnect = self.on_disconnect
         if will:
             topic, body, qos, retain, _ = message(will)
@@ -67,6 +69,9 @@ class Paho:
             more["user"] = came.properties.UserProperty
         say("message", topic=came.topic, payload=word(came.payload), qos=came.qos, retain=bool(came.retain), **more)
 
+    def on_publish(self, _client, _userdata, number, reason, _properties):
+        self.reasons[number] = reason.value
+
     def on_disconnect(self, _client, _userdata, _flags, reason, properties):
         self.left.set()
         if reason.is_failure:
@@ -79,9 +84,7 @@ class Paho:
         self.client.subscribe(topic, int(qos), properties=user(PacketTypes.SUBSCRIBE, pairs))
 
     def tell(self, topic, body, qos, *pairs):
-        info = self.client.publish(topic, payload(body), int(qos), False, user(PacketTypes.PUBLISH, pairs))
-        info.wait_for_publish(PATIENCE)
-        say("published" if info.is_published() else "failed")
+        self.wait(self.client.publish(topic, payload(body), int(qos), False, user(PacketTypes.PUBLISH, pairs)))
 
     def publish(self, *words):
         topic, body, qos, retain, answer = message(words)
@@ -89,9 +92,12 @@ class Paho:
         if answer:
             properties = Properties(PacketTypes.PUBLISH)
             properties.ResponseTopic, properties.CorrelationData = answer
-        info = self.client.publish(topic, body, qos, retain, properties)
+        self.wait(self.client.publish(topic, body, qos, retain, properties))
+
+    def wait(self, info):
+        """Until the broker has it, or has refused it by the code that it says."""
         info.wait_for_publish(PATIENCE)
-        say("published" if info.is_published() else "failed")
+        say("published" if info.is_published() else "failed", code=self.reasons.pop(info.mid, 0))
 
     def leave(self):
         self.client.disconnect()
