@@ -184,6 +184,11 @@ impl<'a> Items<'a> {
             tag::PUT_BAN => Change::PutBan(Box::new(read_ban(from)?)),
             tag::DROP_BAN => Change::DropBan(Box::new(read_subject(from)?)),
             tag::PUT_POLICY => Change::PutPolicy(Box::new(read_policy(from)?)),
+            tag::PUT_POLICY_OF_AGE => {
+                let mut policy = read_policy(from)?;
+                policy.definition.age_max_ms = Some(from.u64()?);
+                Change::PutPolicy(Box::new(policy))
+            }
             tag::DROP_POLICY => Change::DropPolicy(PolicyName::new(from.str()?)),
             tag::DECLARE_EXCHANGE => Change::DeclareExchange(Box::new(read_exchange(from)?)),
             tag::DECLARE_EXCHANGE_WITH => {
@@ -281,8 +286,12 @@ fn put_change(out: &mut Vec<u8>, change: &Change, before: &[Change]) {
             put_subject(out, subject);
         }
         Change::PutPolicy(policy) => {
-            out.push(tag::PUT_POLICY);
+            let age = policy.definition.age_max_ms;
+            out.push(if age.is_some() { tag::PUT_POLICY_OF_AGE } else { tag::PUT_POLICY });
             put_policy(out, policy);
+            if let Some(age) = age {
+                put_u64(out, age);
+            }
         }
         Change::DropPolicy(name) => {
             out.push(tag::DROP_POLICY);
@@ -562,4 +571,5 @@ mod tag {
     pub(super) const RETAIN_ENQUEUED_OF: u8 = 91;
     pub(super) const PUT_POLICY: u8 = 100;
     pub(super) const DROP_POLICY: u8 = 101;
+    pub(super) const PUT_POLICY_OF_AGE: u8 = 102;
 }

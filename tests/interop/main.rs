@@ -32,6 +32,7 @@ mod mqtt_clients;
 mod once;
 mod plain_topics;
 mod policies;
+mod policies_streams;
 mod prefixes;
 mod presence;
 mod profiles;

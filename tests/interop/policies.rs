@@ -272,7 +272,7 @@ impl Doors {
     }
 }
 
-fn paho(broker: &Broker, version: &str) -> Result<std::process::Command> {
+pub(crate) fn paho(broker: &Broker, version: &str) -> Result<std::process::Command> {
     let mut command = python("paho_client.py")?;
     command.args([version, "tcp", &broker.at(Door::Mqtt).port().to_string()]);
     Ok(command)
@@ -287,13 +287,13 @@ fn policy(broker: &Broker, words: &[&str]) -> Result<std::process::Output> {
     Ok(command.arg("policy").args(words).arg("-d").arg(broker.data()).output()?)
 }
 
-fn set(broker: &Broker, words: &[&str]) -> Result<()> {
+pub(crate) fn set(broker: &Broker, words: &[&str]) -> Result<()> {
     let done = policy(broker, &[&["set"], words].concat())?;
     ensure!(done.status.success(), "{words:?}: {done:?}");
     Ok(())
 }
 
-fn clear(broker: &Broker, name: &str) -> Result<()> {
+pub(crate) fn clear(broker: &Broker, name: &str) -> Result<()> {
     let done = policy(broker, &["clear", name])?;
     ensure!(done.status.success(), "{name}: {done:?}");
     Ok(())

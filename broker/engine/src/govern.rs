@@ -90,6 +90,8 @@ fn apply_to_queue(parts: &Arc<Parts>, queue: &Arc<Queue>) {
     if retimes {
         timers.once(clock::instant(), Once::Retime(name.clone()));
     }
+    // Entries of a stream may have been there for too long by now.
+    expiry::watch(parts, queue);
     expiry::watch_unused(parts, queue);
     // There may be room for what has still to come, or a first place to go for what is due.
     plan::call_for_feed(queue);

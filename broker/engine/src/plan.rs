@@ -430,6 +430,7 @@ pub(crate) fn fetch(parts: &Arc<Parts>, queue: &Arc<Queue>) {
 pub(crate) fn fetch_again(parts: &Arc<Parts>, name: &QueueName) {
     if let Some(queue) = parts.vhost.router.queue(name) {
         queue.fetch_failed(&mut Wakes::default());
+        expiry::watch(parts, &queue);
         give_up_due(parts, &queue);
     }
 }

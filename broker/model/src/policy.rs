@@ -57,6 +57,8 @@ pub struct PolicyDefinition {
     pub ready_max: Option<u64>,
     /// `max-length-bytes`: the most bytes that may wait.
     pub ready_bytes_max: Option<u64>,
+    /// `max-age`, of streams: how long an entry stays, in milliseconds.
+    pub age_max_ms: Option<u64>,
     /// `overflow`: what a message that is one too many does.
     pub overflow: Option<Overflow>,
     /// `message-ttl`: how long a message may wait, in milliseconds.
@@ -126,6 +128,7 @@ impl PolicyDefinition {
         let said = [
             ("max-length", self.ready_max.is_some()),
             ("max-length-bytes", self.ready_bytes_max.is_some()),
+            ("max-age", self.age_max_ms.is_some()),
             ("overflow", self.overflow.is_some()),
             ("message-ttl", self.message_ttl_ms.is_some()),
             ("expires", self.expires_ms.is_some()),

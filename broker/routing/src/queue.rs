@@ -80,7 +80,7 @@ impl Queue {
     pub fn with_terms(id: QueueId, options: QueueOptions, owner: Owner, terms: Terms) -> Arc<Self> {
         let single_active = options.arguments.as_deref().is_some_and(|arguments| arguments.single_active);
         let state = State { consumers: Consumers::new(single_active), ..State::default() };
-        let stream = options.is_stream().then(|| Box::new(Stream::new(id, &options)));
+        let stream = options.is_stream().then(|| Box::new(Stream::new(id)));
         let queue = Self {
             id,
             options,

@@ -7,11 +7,13 @@ use crate::record::message::{put_exchange_name, read_exchange_name};
 use crate::record::object::{put_durability, put_overflow, read_durability, read_overflow};
 use crate::record::wire::{Reader, RecordError, put_option, put_str, put_u64};
 
+/// All of a policy but how long entries of streams stay, which older records do not know.
 pub(crate) fn put_policy(out: &mut Vec<u8>, policy: &Policy) {
     let Policy { name, pattern, applies_to, priority, definition } = policy;
     let PolicyDefinition {
         ready_max,
         ready_bytes_max,
+        age_max_ms: _,
         overflow,
         message_ttl_ms,
         expires_ms,
@@ -55,6 +57,7 @@ pub(crate) fn read_policy(from: &mut Reader<'_>) -> Result<Policy, RecordError> 
         definition: PolicyDefinition {
             ready_max: from.option(Reader::u64)?,
             ready_bytes_max: from.option(Reader::u64)?,
+            age_max_ms: None,
             overflow: from.option(read_overflow)?,
             message_ttl_ms: from.option(Reader::u64)?,
             expires_ms: from.option(Reader::u64)?,

@@ -212,13 +212,16 @@ fn policy() -> impl Strategy<Value = Policy> {
     let applies_to = select(vec![AppliesTo::Queues, AppliesTo::Exchanges, AppliesTo::All]);
     let numbers = (of(any::<u64>()), of(any::<u64>()), of(any::<u64>()), of(any::<u64>()), of(any::<u32>()));
     let words = (of(overflow()), of(exchange_name()), of(text()), of(durability()), of(exchange_name()));
+    let numbers = (numbers, of(any::<u64>()));
     (text(), text(), applies_to, any::<i32>(), numbers, words).prop_map(
         |(name, pattern, applies_to, priority, numbers, words)| {
-            let (ready_max, ready_bytes_max, message_ttl_ms, expires_ms, delivery_limit) = numbers;
+            let ((ready_max, ready_bytes_max, message_ttl_ms, expires_ms, delivery_limit), age_max_ms) =
+                numbers;
             let (overflow, dead_letter_exchange, key, durability, alternate) = words;
             let definition = PolicyDefinition {
                 ready_max,
                 ready_bytes_max,
+                age_max_ms,
                 overflow,
                 message_ttl_ms,
                 expires_ms,

@@ -5,6 +5,7 @@ use model::durability::Durability;
 use model::name::{ExchangeName, PolicyName, VhostName};
 use model::policy::{AppliesTo, Policy, PolicyDefinition};
 use model::queue::Overflow;
+use model::stream;
 use serde_json::{Value, json};
 
 use super::arguments::{Fields, checked};
@@ -49,6 +50,13 @@ fn definition(said: &mut Fields) -> Result<PolicyDefinition, String> {
     Ok(PolicyDefinition {
         ready_max: said.number("max-length", 0..=u64::MAX)?,
         ready_bytes_max: said.number("max-length-bytes", 0..=u64::MAX)?,
+        age_max_ms: match said.text("max-age")? {
+            None => None,
+            Some(text) => match stream::parse_age(&text) {
+                Some(ms) => Some(ms),
+                None => return word("max-age", &text, stream::AGE_EXPECTED),
+            },
+        },
         overflow: match said.text("overflow")? {
             None => None,
             Some(text) => match Overflow::named(&text) {
@@ -91,6 +99,7 @@ pub(crate) fn write(view: &PolicyView, vhost: &VhostName) -> Value {
 const WORDS: &[&str] = &[
     "max-length",
     "max-length-bytes",
+    "max-age",
     "overflow",
     "message-ttl",
     "expires",
@@ -117,7 +126,7 @@ mod tests {
             "vhost": "/", "name": "p", "pattern": ".*", "apply-to": "queues", "priority": -7, "definition": {
                 "max-length": 10, "max-length-bytes": 1000, "overflow": "reject-publish-dlx", "message-ttl": 60000,
                 "expires": 5, "dead-letter-exchange": "dlx", "dead-letter-routing-key": "a.b", "delivery-limit": 3,
-                "durability": "os",
+                "durability": "os", "max-age": "7D",
             }
         });
         let full = read("p", &body).unwrap();
@@ -125,6 +134,7 @@ mod tests {
         assert_eq!((*priority, definition.ready_bytes_max), (-7, Some(1000)));
         assert_eq!((definition.expires_ms, definition.durability), (Some(5), Some(Durability::Os)));
         assert_eq!(definition.dead_letter_key.as_deref(), Some("a.b"));
+        assert_eq!(definition.age_max_ms, Some(7 * 86_400_000));
         let alternate =
             json!({"pattern": "x", "apply-to": "exchanges", "definition": {"alternate-exchange": "lost"}});
         let alternate = read("p", &alternate).unwrap();
@@ -143,6 +153,11 @@ mod tests {
             (json!({"pattern": "q", "definition": {"overflow": "explode"}}), "drop-head"),
             (json!({"pattern": "q", "definition": {"durability": "tape"}}), "disk, os or memory"),
             (json!({"pattern": "q", "definition": {"expires": 0}}), "expires"),
+            (
+                json!({"pattern": "q", "definition": {"max-age": "week"}}),
+                "max-age is \"week\": a whole number with Y",
+            ),
+            (json!({"pattern": "q", "definition": {"max-age": 7}}), "max-age"),
             (json!({"pattern": "q", "definition": limit, "apply-to": "topics"}), "queues, exchanges or all"),
             (json!({"pattern": "q", "definition": limit, "apply-to": "exchanges"}), "max-length"),
             (json!({"pattern": "q", "definition": limit, "priority": 1.5}), "policy.priority"),

@@ -151,12 +151,13 @@ Examples:
   duetmq policy set short '^jobs\\.' -a max-length=1000 -a overflow=reject-publish
   duetmq policy set letters '.*' -a dead-letter-exchange=lost --apply-to queues --priority 5
   duetmq policy set ttl '^mqtt\\.' '{\"message-ttl\": 3600000}'
+  duetmq policy set history '^room-' -a max-age=7D
   duetmq policy list
   duetmq policy clear short
   duetmq show queue jobs.mail                 which policy holds for it, and what holds by it
 
 Words: max-length, max-length-bytes, overflow, message-ttl, expires, dead-letter-exchange, dead-letter-routing-key,
-delivery-limit, durability; of exchanges alternate-exchange. Of a policy and what a queue was declared with, the smaller
+delivery-limit, durability; of streams max-age, of exchanges alternate-exchange. Of a policy and what a queue was declared with, the smaller
 limit holds. It takes effect at once, also on what waits; cleared, the old limits hold again.
 
 Exit codes: 0 done, 1 failed, 2 usage or a policy that cannot be, 5 refused, 6 not found, 7 no answer in time.";

@@ -4,6 +4,7 @@ use model::durability::Durability;
 use model::name::ExchangeName;
 use model::policy::{Policy, PolicyDefinition};
 use model::queue::Overflow;
+use model::stream::age_text;
 use routing::Terms;
 use serde::Serialize;
 
@@ -41,6 +42,9 @@ pub struct TermsView {
     /// The most bytes that may wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length_bytes: Option<u64>,
+    /// How long an entry of a stream stays, as RabbitMQ writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<String>,
     /// `drop-head`, `reject-publish`, `reject-publish-dlx`, `drop-new`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overflow: Option<&'static str>,
@@ -88,6 +92,7 @@ impl TermsView {
         let PolicyDefinition {
             ready_max,
             ready_bytes_max,
+            age_max_ms,
             overflow,
             message_ttl_ms,
             expires_ms,
@@ -100,6 +105,7 @@ impl TermsView {
         Self {
             max_length: *ready_max,
             max_length_bytes: *ready_bytes_max,
+            max_age: age_max_ms.map(age_text),
             overflow: overflow.map(Overflow::as_str),
             message_ttl: *message_ttl_ms,
             expires: *expires_ms,
@@ -118,6 +124,7 @@ impl TermsView {
         Self {
             max_length: terms.ready_max,
             max_length_bytes: terms.ready_bytes_max,
+            max_age: terms.age_max_ms.map(age_text),
             overflow: Some(terms.overflow.as_str()),
             message_ttl: terms.message_ttl_ms,
             expires: terms.expires_ms,

@@ -175,6 +175,43 @@ async fn a_stream_keeps_as_much_as_a_policy_says_and_of_the_rest_nothing_is_for_
 }
 
 #[tokio::test]
+async fn a_stream_keeps_its_entries_for_as_long_as_a_policy_says_also_those_that_are_on_disk_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let (broker, _store) = start_limited(storage::Options::new(directory.path()), little());
+    for (name, age_max_ms) in [("s", None), ("own", Some(3_000_000)), ("other", None)] {
+        let stream = queue(name).with(|arguments| {
+            arguments.stream = true;
+            arguments.age_max_ms = age_max_ms;
+        });
+        broker.commands().declare_queue(stream).await.unwrap();
+    }
+    let mut client = Client::connect(&broker).await;
+    for name in ["s", "own", "other"] {
+        send_all(&mut client, name, 0..1000).await;
+    }
+    let stays = |ms| PolicyDefinition { age_max_ms: Some(ms), ..silent() };
+    put(&broker, "long", "^(s|own)$", 0, stays(3_600_000)).await;
+    let effective = |name| look(&broker, name).effective.unwrap().max_age;
+    assert_eq!((look(&broker, "s").ready, effective("s").as_deref()), (1000, Some("1h")));
+    assert_eq!(effective("own").as_deref(), Some("50m"), "the shorter one holds");
+    put(&broker, "short", "^(s|own)$", 1, stays(1)).await;
+    for name in ["s", "own"] {
+        until(&broker, name, |stream| stream.ready == 0).await;
+    }
+    assert_eq!(look(&broker, "other").ready, 1000);
+    // They are gone, and the policy holds, after a crash.
+    let copy = crash(directory.path());
+    let (again, _again_store) = start_limited(storage::Options::new(copy.path()), little());
+    until(&again, "s", |stream| stream.ready == 0).await;
+    for name in ["short", "long"] {
+        broker.commands().delete_policy(&PolicyName::new(name)).await.unwrap();
+    }
+    send_all(&mut client, "s", 0..10).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!((look(&broker, "s").ready, look(&broker, "s").effective), (10, None));
+}
+
+#[tokio::test]
 async fn what_a_queue_was_declared_with_comes_before_the_word_of_a_policy() {
     let directory = tempfile::tempdir().unwrap();
     let (broker, _store) = start(directory.path());

@@ -51,8 +51,8 @@ pub(crate) enum Opened<'a> {
 }
 
 impl Book {
-    /// Nothing yet. Entries that stay so long at most stay hardly longer.
-    pub(crate) fn new(age_max_ms: Option<u64>) -> Self {
+    /// Nothing yet.
+    pub(crate) fn new() -> Self {
         Self {
             pages: VecDeque::new(),
             len: 0,
@@ -62,8 +62,14 @@ impl Book {
             resident: Resident::ALL,
             charge: Charge::default(),
             turn: 0,
-            span_max_ms: age_max_ms.map_or(u64::MAX, |age| (age / SPANS_OF_AGE).max(1)),
+            span_max_ms: u64::MAX,
         }
+    }
+
+    /// From now on entries that stay so long at most stay hardly longer. Pages that take in more time are
+    /// [cut](Self::trim_before).
+    pub(crate) fn set_age(&mut self, age_max_ms: Option<u64>) {
+        self.span_max_ms = age_max_ms.map_or(u64::MAX, |age| (age / SPANS_OF_AGE).max(1));
     }
 
     /// How many entries there are.
@@ -249,9 +255,26 @@ impl Book {
                 || bytes_max.is_some_and(|max| self.bytes > max))
     }
 
-    /// Lets go of pages whose newest entry came in before that.
-    pub(crate) fn trim_before(&mut self, before: WallMs, show: impl FnMut(u64, bool)) {
-        self.let_go_while(|book| book.pages.front().is_some_and(|page| page.ended_at() < before), show);
+    /// Lets go of pages whose newest entry came in before that; of one that takes in more time than a page is to by now, of
+    /// each entry that did. Returns which page is to be brought for that.
+    pub(crate) fn trim_before(&mut self, before: WallMs, show: impl FnMut(u64, bool)) -> Option<u64> {
+        let is_old = |book: &Self, page: &Page| {
+            page.ended_at() < before
+                || book.is_wide(page) && page.oldest_at().is_some_and(|oldest| oldest < before)
+        };
+        self.let_go_while(|book| book.pages.front().is_some_and(|page| is_old(book, page)), show);
+        if self.pages.front().is_some_and(|page| self.is_wide(page))
+            && let Some(page) = self.pages.front_mut()
+        {
+            page.begin_again();
+        }
+        let page = self.pages.front().filter(|page| !page.is_here() && self.is_wide(page))?;
+        (page.begun_at().0.saturating_add(self.span_max_ms) < before.0).then(|| page.id())
+    }
+
+    /// Whether it takes in more time than a page is to by now: it was made when entries stayed for longer.
+    fn is_wide(&self, page: &Page) -> bool {
+        page.ended_at().0.saturating_sub(page.begun_at().0) > self.span_max_ms
     }
 
     /// Lets go of so many.
@@ -260,9 +283,16 @@ impl Book {
         self.let_go_while(|book| book.len > left, show);
     }
 
-    /// When the first page is gone by its age.
+    /// When the first page is gone by its age, or the first part of it, if it takes in more time than a page is to by now.
     pub(crate) fn first_end(&self, age_max_ms: u64) -> Option<WallMs> {
-        self.pages.front().map(|page| WallMs(page.ended_at().0.saturating_add(age_max_ms).saturating_add(1)))
+        let page = self.pages.front()?;
+        let last = page.ended_at().0.min(page.begun_at().0.saturating_add(self.span_max_ms));
+        Some(WallMs(last.saturating_add(age_max_ms).saturating_add(1)))
+    }
+
+    /// The first page, if its messages are not here.
+    pub(crate) fn first_away(&self) -> Option<u64> {
+        self.pages.front().filter(|page| !page.is_here()).map(Page::id)
     }
 
     fn let_go_while(&mut self, is_over: impl Fn(&Self) -> bool, mut show: impl FnMut(u64, bool)) {

@@ -83,6 +83,18 @@ impl Page {
         self.ended_at
     }
 
+    /// When the oldest that is left came in, if its message is here.
+    pub(crate) fn oldest_at(&self) -> Option<WallMs> {
+        Some(self.items.as_ref()?.get(self.gone)?.message.published_at)
+    }
+
+    /// Looks when it begins by now, if its messages are here.
+    pub(crate) fn begin_again(&mut self) {
+        if let Some(at) = self.oldest_at() {
+            self.begun_at = self.begun_at.max(at).min(self.ended_at);
+        }
+    }
+
     /// The number of the oldest that is left.
     pub(crate) fn first(&self) -> u64 {
         self.number(self.gone).unwrap_or(self.first)

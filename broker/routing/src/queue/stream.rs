@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use model::change::Place;
 use model::delivery::{DeliveryTag, Outcome};
 use model::name::{ConsumerId, QueueId};
-use model::queue::QueueOptions;
 use model::stream::Start;
 use model::time::WallMs;
 
@@ -47,6 +46,8 @@ struct State {
     wanted: VecDeque<u64>,
     /// The page that is being brought.
     brought: Option<u64>,
+    /// The page that is brought so that those of its entries can go that have been there for too long.
+    cut: Option<u64>,
     /// What is gone, and in the journal.
     gone: Vec<u64>,
     closed: bool,
@@ -64,20 +65,17 @@ enum Coming {
 }
 
 impl Stream {
-    pub(crate) fn new(queue: QueueId, options: &QueueOptions) -> Self {
-        let retention = Retention {
-            entries_max: options.ready_max,
-            bytes_max: options.ready_bytes_max,
-            age_max_ms: options.arguments.as_ref().and_then(|arguments| arguments.age_max_ms),
-        };
+    /// Nothing goes from it before [`Self::amend`] says what is to.
+    pub(crate) fn new(queue: QueueId) -> Self {
         let state = State {
-            book: Book::new(retention.age_max_ms),
-            retention,
+            book: Book::new(),
+            retention: Retention::default(),
             readers: Readers::default(),
             sequence: 0,
             coming: VecDeque::new(),
             wanted: VecDeque::new(),
             brought: None,
+            cut: None,
             gone: Vec::new(),
             closed: false,
         };
@@ -167,7 +165,9 @@ impl Stream {
 
     fn note_age(&self, state: &State) {
         if let Some(age_ms) = state.retention.age_max_ms {
-            let first = state.book.first_end(age_ms).map_or(u64::MAX, |end| end.0);
+            // Where a page is on its way for that, it is time when it has come.
+            let waits = state.cut.is_some() && state.cut == state.book.first_away();
+            let first = state.book.first_end(age_ms).filter(|_| !waits).map_or(u64::MAX, |end| end.0);
             self.expires_first.store(first, Ordering::Release);
         }
     }
@@ -206,13 +206,19 @@ impl Stream {
         let mut state = self.lock();
         let Some(page) = state.brought.take() else { return Vec::new() };
         let called = state.readers.call_if(|waits| waits == Waits::Page(page), wakes);
-        state.book.fill(page, found, called)
+        let lost = state.book.fill(page, found, called);
+        if state.cut.take_if(|cut| *cut == page).is_some() {
+            self.note_age(&state);
+        }
+        lost
     }
 
     /// They did not come. Whoever waits asks again.
     pub(crate) fn fetch_failed(&self, wakes: &mut Wakes) {
         let mut state = self.lock();
         state.brought = None;
+        state.cut = None;
+        self.note_age(&state);
         state.readers.call_if(|waits| matches!(waits, Waits::Page(_)), wakes);
     }
 
@@ -311,7 +317,7 @@ impl Stream {
             state.closed = true;
             state.gone = Vec::new();
             state.wanted = VecDeque::new();
-            let book = std::mem::replace(&mut state.book, Book::new(None));
+            let book = std::mem::replace(&mut state.book, Book::new());
             (std::mem::take(&mut state.readers), book)
         };
         // The messages go here, outside the lock.
@@ -344,21 +350,32 @@ impl Stream {
         is_over
     }
 
-    /// So much of it stays from now on. What is too much by that goes by [`Self::trim`].
+    /// So much of it stays from now on, and so long. What is too much by that goes by [`Self::trim`], and what is too old by
+    /// [`Self::expire`].
     pub(crate) fn amend(&self, terms: &Terms) {
         let mut state = self.lock();
-        state.retention.entries_max = terms.ready_max;
-        state.retention.bytes_max = terms.ready_bytes_max;
+        let Terms { ready_max, ready_bytes_max, age_max_ms, .. } = *terms;
+        state.retention = Retention { entries_max: ready_max, bytes_max: ready_bytes_max, age_max_ms };
+        state.book.set_age(age_max_ms);
+        state.cut = None;
+        self.expires_first.store(u64::MAX, Ordering::Release);
+        self.note_age(&state);
         self.has_gone.store(true, Ordering::Release);
     }
 
-    /// Lets go of what has been there for too long.
+    /// Lets go of what has been there for too long. Of a page whose messages are to be brought for that, it does when they have come.
     pub(crate) fn expire(&self, now: WallMs, out: &mut Taken) {
         let mut state = self.lock();
-        let State { book, gone, retention, .. } = &mut *state;
+        let State { book, gone, retention, cut, wanted, brought, .. } = &mut *state;
         if let Some(age_ms) = retention.age_max_ms {
             let before = WallMs(now.0.saturating_sub(age_ms));
-            book.trim_before(before, |number, lasts| gone.extend(lasts.then_some(number)));
+            *cut = book.trim_before(before, |number, lasts| gone.extend(lasts.then_some(number)));
+        }
+        if let Some(page) = *cut {
+            if *brought != Some(page) && !wanted.contains(&page) {
+                wanted.push_back(page);
+            }
+            out.absent |= brought.is_none();
         }
         out.removed.extend(self.take_gone(&mut state));
         self.note_age(&state);

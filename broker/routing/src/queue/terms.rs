@@ -19,6 +19,8 @@ pub struct Terms {
     pub ready_max: Option<u64>,
     /// The most bytes that may wait.
     pub ready_bytes_max: Option<u64>,
+    /// How long an entry of a stream stays, in milliseconds; `None`: as long as there is room.
+    pub age_max_ms: Option<u64>,
     /// What happens to a message that is one too many.
     pub overflow: Overflow,
     /// How long a message may wait, in milliseconds.
@@ -67,6 +69,7 @@ impl Terms {
         Self {
             ready_max: most(options.ready_max, usual.ready_max, said.ready_max),
             ready_bytes_max: most(options.ready_bytes_max, usual.ready_bytes_max, said.ready_bytes_max),
+            age_max_ms: smaller(own.age_max_ms, said.age_max_ms).filter(|_| own.stream),
             overflow: overflow.unwrap_or(match owner {
                 Owner::Nobody if own.stream => Overflow::DropHead,
                 Owner::Nobody => Overflow::RejectPublish,
@@ -133,8 +136,8 @@ pub(crate) const fn expires(gist: u8) -> bool {
 
 /// What a policy says that means something for a stream: it is read, and lets go of what is oldest.
 fn on_stream(said: &PolicyDefinition) -> PolicyDefinition {
-    let PolicyDefinition { ready_max, ready_bytes_max, durability, .. } = *said;
-    PolicyDefinition { ready_max, ready_bytes_max, durability, ..PolicyDefinition::default() }
+    let PolicyDefinition { ready_max, ready_bytes_max, age_max_ms, durability, .. } = *said;
+    PolicyDefinition { ready_max, ready_bytes_max, age_max_ms, durability, ..PolicyDefinition::default() }
 }
 
 /// Of two that are said the smaller one.
@@ -197,6 +200,22 @@ mod tests {
         let terms = terms(&own, &Owner::Nobody, said);
         assert_eq!((terms.message_ttl_ms, terms.expires_ms), (Some(50), Some(9)));
         assert_eq!((terms.delivery_limit, terms.durability), (Some(3), Some(Durability::Os)));
+    }
+
+    #[test]
+    fn entries_of_a_stream_stay_for_the_shorter_time_and_those_of_other_queues_go_by_no_age() {
+        for (own, said, stream, expected) in [
+            (Some(7000), Some(5000), true, Some(5000)),
+            (Some(5000), Some(7000), true, Some(5000)),
+            (Some(5000), None, true, Some(5000)),
+            (None, Some(7000), true, Some(7000)),
+            (None, Some(7000), false, None),
+        ] {
+            let options =
+                options().with(|arguments| (arguments.age_max_ms, arguments.stream) = (own, stream));
+            let said = PolicyDefinition { age_max_ms: said, ..silent() };
+            assert_eq!(terms(&options, &Owner::Nobody, said).age_max_ms, expected, "{own:?}");
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ fn policy(section: &Section) -> Policy {
     let definition = PolicyDefinition {
         ready_max: said.number_if_set("max_length"),
         ready_bytes_max: said.number_if_set("max_length_bytes"),
+        age_max_ms: said.number_if_set("max_age"),
         overflow: said.text("overflow").and_then(Overflow::named),
         message_ttl_ms: said.number_if_set("message_ttl"),
         expires_ms: said.number_if_set("expires"),

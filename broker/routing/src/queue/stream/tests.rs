@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::delivery::Delivery;
 use model::qos::Qos;
-use model::queue::QueueArguments;
+use model::queue::{QueueArguments, QueueOptions};
 use proptest::prelude::*;
 
 use super::*;
@@ -12,6 +12,8 @@ use crate::queue::Queue;
 use crate::queue::consumers::Settles;
 use crate::queue::owner::Owner;
 use crate::testing::{item, message, options};
+
+mod age;
 
 #[test]
 fn everybody_reads_all_of_it_from_where_he_likes() {

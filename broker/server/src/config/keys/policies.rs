@@ -37,8 +37,14 @@ const DEFINITION: &[Key] = &[
         "The same in bytes (`max-length-bytes`).",
     ),
     Key::value(
+        "max_age",
+        Type::Duration { min_ms: 1_000, max_ms: 100 * 365 * 86_400_000 },
+        Unset("the stream's"),
+        "Of streams: how long a message stays (`max-age`); the shorter time holds.",
+    ),
+    Key::value(
         "overflow",
-        Type::OneOf(&["drop-head", "reject-publish", "reject-publish-dlx"]),
+        Type::OneOf(&["drop-head", "reject-publish", "reject-publish-dlx", "drop-new"]),
         Unset("`drop-head` with a limit"),
         "What happens when it is full (`overflow`), unless the queue was declared with another word.",
     ),
