@@ -158,6 +158,76 @@ fn a_document_has_policies_and_one_that_says_something_else_changes_nothing() ->
     Ok(())
 }
 
+#[test]
+fn a_policy_is_of_the_vhost_that_it_names_wherever_it_was_said_and_documents_keep_that() -> Result<()> {
+    let config = "[[vhost]]\nname = \"a\"\n[[vhost]]\nname = \"b\"\n\
+                  [[policy]]\nname = \"short\"\npattern = '^jobs'\nvhost = \"a\"\ndefinition = { max_length = 5 }\n\
+                  [[policy]]\nname = \"all\"\npattern = '^all'\ndefinition = { max_length = 7 }\n";
+    let mut broker = Setup::new().config(config).start()?;
+    let said = |broker: &Broker, words: &[&str], code, part: &str| -> Result<()> {
+        let done = run(broker, words)?;
+        let is_said = done.out.contains(part) || done.error.contains(part);
+        ensure!(done.code == Some(code) && is_said, "{words:?}: {done:?}, not {code} {part:?}");
+        Ok(())
+    };
+    let holds = |broker: &Broker, vhost: &str, queue: &str| -> Result<Value> {
+        let shown = Admin::owner(broker).get(&format!("/api/queues/{vhost}/{queue}"))?.json()?;
+        let length = &shown["effective_policy_definition"]["max-length"];
+        Ok(json!([shown["policy"], length]))
+    };
+    for vhost in ["/", "a", "b"] {
+        for queue in ["jobs", "all", "other"] {
+            said(&broker, &["declare", "queue", queue, "-V", vhost], 0, "declared")?;
+        }
+    }
+    for (vhost, queue, expected) in [
+        ("a", "jobs", json!(["short", 5])),
+        ("b", "jobs", json!([null, null])),
+        ("%2F", "jobs", json!([null, null])),
+        ("a", "all", json!(["all", 7])),
+        ("b", "all", json!(["all", 7])),
+        ("%2F", "all", json!(["all", 7])),
+    ] {
+        let found = holds(&broker, vhost, queue)?;
+        ensure!(found == expected, "{queue} in {vhost}: {found}");
+    }
+    // Where no policy of the configuration has that name, it is anybody's.
+    let set = |vhost: &'static str| ["policy", "set", "short", "^jobs", "-a", "max-length=9", "-V", vhost];
+    said(&broker, &set("a"), 5, "[[policy]]")?;
+    said(&broker, &set("b"), 0, "holds")?;
+    said(&broker, &set("none"), 6, "virtual host")?;
+    said(&broker, &["policy", "clear", "all", "-V", "b"], 5, "[[policy]]")?;
+    said(&broker, &["policy", "list", "-V", "b"], 0, r#"{"max-length":9}"#)?;
+    let body = json!({"pattern": "^other", "definition": {"max-length": 11}});
+    let put =
+        |vhost: &str| Admin::owner(&broker).ask("PUT", &format!("/api/policies/{vhost}/own"), Some(&body));
+    ensure!(put("a")?.status == 201 && put("none")?.status == 404);
+    broker.kill();
+    broker.start()?;
+    for (vhost, queue, expected) in [
+        ("b", "jobs", json!(["short", 9])),
+        ("a", "other", json!(["own", 11])),
+        ("b", "other", json!([null, null])),
+    ] {
+        ensure!(holds(&broker, vhost, queue)? == expected, "{queue} in {vhost}");
+    }
+
+    let document = Admin::owner(&broker).get("/api/definitions")?.json()?;
+    let other = Broker::new()?;
+    let done = Admin::owner(&other).ask("POST", "/api/definitions", Some(&document))?.json()?;
+    // Of those of the configuration, the one for each vhost in each.
+    ensure!(done["created"]["policies"] == 6 && done["left_out"] == json!([]), "{done}");
+    for (vhost, queue) in
+        [("a", "jobs"), ("b", "jobs"), ("%2F", "jobs"), ("a", "other"), ("b", "other"), ("b", "all")]
+    {
+        let (one, other) = (holds(&broker, vhost, queue)?, holds(&other, vhost, queue)?);
+        ensure!(one == other, "{queue} in {vhost}: {one}, {other}");
+    }
+    said(&other, &["policy", "clear", "short", "-V", "b"], 0, "holds no more")?;
+    ensure!(holds(&other, "a", "jobs")? == json!(["short", 5]), "it is of the other one");
+    Ok(())
+}
+
 fn show(broker: &Broker, what: &str, name: &str) -> Result<Value> {
     Admin::owner(broker).get(&format!("/api/{what}/%2F/{name}"))?.json()
 }

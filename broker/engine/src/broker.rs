@@ -48,7 +48,7 @@ impl Broker {
         metrics: Arc<Metrics>,
     ) -> Result<Self, Refusal> {
         let Foundation { parts, registry, bans, aftermaths } =
-            Foundation::lay(options, store, &access, metrics)?;
+            Foundation::lay(&VhostName::DEFAULT, options, store, &access, metrics)?;
         let cores = Arc::new(Cores::default());
         let core = Arc::new(Core::new(parts, registry, bans, access, Arc::downgrade(&cores)));
         for aftermath in aftermaths {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::access::AccessControl;
-use model::name::{Incarnation, NodeId};
+use model::name::{Incarnation, NodeId, VhostName};
 use model::refusal::Refusal;
 use storage::{Recovered, Store};
 use telemetry::Metrics;
@@ -36,6 +36,7 @@ impl Foundation {
     ///
     /// The store remembers something that cannot be: an exchange that is another one by now.
     pub(crate) fn lay(
+        name: &VhostName,
         options: Options,
         store: Option<(Arc<Store>, Recovered)>,
         access: &Arc<dyn AccessControl>,
@@ -45,7 +46,7 @@ impl Foundation {
         let incarnation = recovered.as_ref().map_or(Incarnation(1), |recovered| recovered.incarnation);
         let bans = Bans::new(options.bans.clone());
         let parts = Arc::new(Parts {
-            vhost: Vhost::new(options),
+            vhost: Vhost::new(name, options),
             durable: Durable::new(store),
             numbers: Numbers::new(NodeId::default(), incarnation),
             authors: Authors::new(Arc::clone(access)),

@@ -77,7 +77,7 @@ pub use crate::inspect::{
 };
 pub use crate::levels::{LevelRule, Levels};
 pub use crate::link::Link;
-pub use crate::policies::{CheckedPolicy, Placed};
+pub use crate::policies::{CheckedPolicy, ConfiguredPolicy, Placed};
 pub use crate::policy::{BanRules, Options, Threshold, Watermarks};
 pub use crate::unroutable::UnroutableView;
 pub use crate::vhosts::{Premises, VHOSTS_MAX, VhostError, VhostView, Vhosts};

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use model::name::PolicyName;
+use model::name::{PolicyName, VhostName};
 use model::policy::Policy;
 use model::refusal::Refusal;
 use regex::{Regex, RegexBuilder};
@@ -22,6 +22,15 @@ pub(crate) struct Policies {
 pub struct CheckedPolicy {
     policy: Policy,
     pattern: Regex,
+}
+
+/// A policy of the configuration, and where it holds.
+#[derive(Debug, Clone)]
+pub struct ConfiguredPolicy {
+    /// In that vhost alone; `None`: in each.
+    pub vhost: Option<VhostName>,
+    /// What holds.
+    pub policy: CheckedPolicy,
 }
 
 /// A policy, and where it comes from.
@@ -82,10 +91,12 @@ fn pattern_of(policy: &Policy) -> Result<Regex, String> {
 }
 
 impl Policies {
-    /// Those of the configuration.
-    pub(crate) fn configured(policies: &[CheckedPolicy]) -> Self {
-        let held = |policy: &CheckedPolicy| Arc::new(Held { policy: policy.clone(), is_configured: true });
-        let mut all: Vec<Arc<Held>> = policies.iter().map(held).collect();
+    /// Those of the configuration that hold in that vhost.
+    pub(crate) fn configured(policies: &[ConfiguredPolicy], vhost: &VhostName) -> Self {
+        let holds = |one: &&ConfiguredPolicy| one.vhost.as_ref().is_none_or(|only| only == vhost);
+        let held =
+            |one: &ConfiguredPolicy| Arc::new(Held { policy: one.policy.clone(), is_configured: true });
+        let mut all: Vec<Arc<Held>> = policies.iter().filter(holds).map(held).collect();
         all.sort_by(|one, other| one.policy.rank().cmp(&other.policy.rank()));
         Self { count: AtomicUsize::new(all.len()), all: RwLock::new(all) }
     }
@@ -232,11 +243,27 @@ mod tests {
 
     #[test]
     fn what_stands_in_the_configuration_is_changed_there() {
-        let policies = Policies::configured(&[checked("p", ".*", 0), checked("first", "^f", 9)]);
+        let configured = |policy| ConfiguredPolicy { vhost: None, policy };
+        let policies = [checked("p", ".*", 0), checked("first", "^f", 9)].map(configured);
+        let policies = Policies::configured(&policies, &VhostName::DEFAULT);
         assert_eq!(holds(&policies, "f").as_deref(), Some("first"));
         assert!(policies.put(checked("p", "^q", 0)).unwrap_err().to_string().contains("[[policy]]"));
         assert!(policies.remove(&PolicyName::known("p")).unwrap_err().to_string().contains("[[policy]]"));
         assert_eq!(holds(&policies, "any").as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn a_policy_of_the_configuration_holds_in_its_vhost_or_in_each() {
+        let configured = |vhost: Option<&str>, name| {
+            let (vhost, policy) = (vhost.map(VhostName::new), checked(name, "^q", 0));
+            ConfiguredPolicy { vhost, policy }
+        };
+        let all = [configured(Some("a"), "of a"), configured(Some("/"), "of /"), configured(None, "one")];
+        for (vhost, expected) in [("a", &["of a", "one"][..]), ("/", &["of /", "one"]), ("b", &["one"])] {
+            let held = Policies::configured(&all, &VhostName::new(vhost)).all();
+            let names: Vec<_> = held.iter().map(|held| held.policy.policy().name.to_string()).collect();
+            assert_eq!(names, expected, "{vhost}");
+        }
     }
 
     #[test]

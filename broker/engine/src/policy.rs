@@ -10,7 +10,7 @@ use model::queue::Overflow;
 use routing::{Pool, Resident};
 
 use crate::levels::Levels;
-use crate::policies::CheckedPolicy;
+use crate::policies::ConfiguredPolicy;
 
 /// What the engine is started with.
 #[derive(Debug, Clone)]
@@ -65,7 +65,7 @@ pub struct Options {
     /// How many messages that no queue took are kept, the last ones; 0: none.
     pub unroutable_keep: usize,
     /// What holds for queues and exchanges by their names, as it stands in the configuration.
-    pub policies: Vec<CheckedPolicy>,
+    pub policies: Vec<ConfiguredPolicy>,
     /// When publishers are held back.
     pub watermarks: Watermarks,
     /// What a session gets of a message that several of its subscriptions match.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use model::name::ExchangeName;
+use model::name::{ExchangeName, VhostName};
 use model::time::WallMs;
 use model::vhost::VhostLimits;
 use routing::{Retained, Router};
@@ -45,13 +45,13 @@ pub(crate) struct Vhost {
 }
 
 impl Vhost {
-    pub(crate) fn new(options: Options) -> Self {
+    pub(crate) fn new(name: &VhostName, options: Options) -> Self {
         Self {
             router: Router::new(options.overlapping),
             publications: Publications::new(&options),
             unroutable: Unroutable::new(options.unroutable_keep),
             delayed: Delayed::new(options.delayed_max, options.delayed_bytes_max),
-            policies: Policies::configured(&options.policies),
+            policies: Policies::configured(&options.policies, name),
             options,
             timers: Timers::new(clock::instant()),
             system: Arc::default(),

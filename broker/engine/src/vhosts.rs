@@ -266,7 +266,7 @@ impl Vhosts {
         let access = Arc::clone(&access).within(&name).unwrap_or(access);
         let options = self.home.parts.vhost.options.clone();
         let Foundation { parts, registry, bans, aftermaths } =
-            Foundation::lay(options, store, &access, metrics)
+            Foundation::lay(&name, options, store, &access, metrics)
                 .map_err(|refusal| VhostError::Remembers(name.clone(), refusal))?;
         let core = Core::beside(&self.home, name, parts, registry, bans, access);
         for aftermath in aftermaths {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use admin::Tag;
 use auth::{HookOptions, Issuer, JwtOptions, Rules};
-use engine::{CheckedPolicy, Definitions, Levels};
+use engine::{ConfiguredPolicy, Definitions, Levels};
 use model::name::{ExchangeName, VhostName};
 use stomp::destination::Destinations;
 
@@ -50,7 +50,7 @@ pub struct Config {
     destinations: Destinations,
     rules: Rules,
     levels: Levels,
-    policies: Vec<CheckedPolicy>,
+    policies: Vec<ConfiguredPolicy>,
     admins: HashMap<String, Tag>,
     tokens: Option<JwtOptions>,
     issuer: Option<Issuer>,
@@ -195,7 +195,7 @@ impl Config {
     }
 
     /// What holds by name.
-    pub(crate) fn policies(&self) -> &[CheckedPolicy] {
+    pub(crate) fn policies(&self) -> &[ConfiguredPolicy] {
         &self.policies
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Broker, CheckedPolicy, Options, Placed, QueueView, Resident};
+use engine::{Broker, CheckedPolicy, ConfiguredPolicy, Options, Placed, QueueView, Resident};
 use model::durability::Durability;
 use model::key::KeyPattern;
 use model::name::{ExchangeName, PolicyName, QueueName};
@@ -311,7 +311,10 @@ async fn what_no_binding_wants_goes_to_the_alternate_of_a_policy_while_it_holds(
 async fn what_stands_in_the_configuration_holds_and_is_not_kept_beyond_it() {
     let directory = tempfile::tempdir().unwrap();
     let configured = |ready_max| Options {
-        policies: vec![checked("p", "^q", 0, PolicyDefinition { ready_max: Some(ready_max), ..silent() })],
+        policies: vec![ConfiguredPolicy {
+            vhost: None,
+            policy: checked("p", "^q", 0, PolicyDefinition { ready_max: Some(ready_max), ..silent() }),
+        }],
         ..Options::default()
     };
     let (broker, store) = start_limited(storage::Options::new(directory.path()), configured(3));

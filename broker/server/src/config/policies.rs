@@ -1,12 +1,11 @@
 //! Policies: what a configuration says that holds by name
 
-use engine::CheckedPolicy;
+use engine::{CheckedPolicy, ConfiguredPolicy};
 use model::durability::Durability;
-use model::name::{ExchangeName, PolicyName};
+use model::name::{ExchangeName, PolicyName, VhostName};
 use model::policy::{AppliesTo, Policy, PolicyDefinition};
 use model::queue::Overflow;
 
-use crate::config::definitions::find_doubles;
 use crate::config::origin::ConfigError;
 use crate::config::settings::Section;
 
@@ -15,14 +14,17 @@ use crate::config::settings::Section;
 /// # Errors
 ///
 /// A policy that cannot be, and one that is there twice.
-pub(crate) fn policies(settings: &Section) -> Result<Vec<CheckedPolicy>, Vec<ConfigError>> {
+pub(crate) fn policies(settings: &Section) -> Result<Vec<ConfiguredPolicy>, Vec<ConfigError>> {
     let sections = settings.sections("policy");
     let mut errors = Vec::new();
-    find_doubles("policy", &sections.iter().collect::<Vec<_>>(), &mut errors);
+    find_doubles(sections, &mut errors);
     let mut policies = Vec::new();
     for section in sections {
         match CheckedPolicy::new(policy(section)) {
-            Ok(policy) => policies.push(policy),
+            Ok(policy) => {
+                let vhost = section.text("vhost").map(VhostName::new);
+                policies.push(ConfiguredPolicy { vhost, policy });
+            }
             Err(why) => {
                 let text = format!("policy {:?}: {why}", section.word("name"));
                 errors.push(ConfigError::new(&section.given("name").origin, text));
@@ -30,6 +32,24 @@ pub(crate) fn policies(settings: &Section) -> Result<Vec<CheckedPolicy>, Vec<Con
         }
     }
     if errors.is_empty() { Ok(policies) } else { Err(errors) }
+}
+
+/// Those whose name was there before for the same vhost.
+fn find_doubles(sections: &[Section], errors: &mut Vec<ConfigError>) {
+    for (index, section) in sections.iter().enumerate() {
+        let (name, vhost) = (section.word("name"), section.text("vhost"));
+        let meets = |other: &&Section| {
+            let both = vhost.zip(other.text("vhost"));
+            other.word("name") == name && both.is_none_or(|(one, other)| one == other)
+        };
+        if let Some(first) = sections.iter().take(index).find(meets) {
+            let vhost = vhost.or(first.text("vhost"));
+            let place = vhost.map_or_else(String::new, |vhost| format!(" for the virtual host {vhost:?}"));
+            let first = &first.given("name").origin;
+            let text = format!("the policy {name:?} is declared twice{place}, first at {first}");
+            errors.push(ConfigError::new(&section.given("name").origin, text));
+        }
+    }
 }
 
 fn policy(section: &Section) -> Policy {

@@ -241,6 +241,7 @@ fn what_is_printed_says_the_same_when_it_is_read() {
         [[policy]]
         name = "short"
         pattern = '^jobs\.'
+        vhost = "/"
         definition = { max_length = 5, message_ttl = "1h" }
     "##;
     let none = ServeArgs::default();
@@ -300,6 +301,17 @@ fn a_policy_that_cannot_hold_is_refused() {
     }
     let whole = policy(&format!("pattern = \"x\"\n{limit}"));
     refused(&format!("{whole}{whole}"), "f.toml:6: the policy \"p\" is declared twice, first at f.toml:2");
+    let of = |vhost: &str| policy(&format!("pattern = \"x\"\nvhost = \"{vhost}\"\n{limit}"));
+    let vhosts = "[[vhost]]\nname = \"a\"\n[[vhost]]\nname = \"b\"\n";
+    for (one, other, line) in
+        [(of("a"), of("a"), 7), (of("a"), whole.clone(), 7), (whole.clone(), of("a"), 6)]
+    {
+        let twice = "the policy \"p\" is declared twice for the virtual host \"a\", first at f.toml:2";
+        refused(&format!("{one}{other}{vhosts}"), &format!("f.toml:{line}: {twice}"));
+    }
+    let apart = format!("{}{}{}{vhosts}", of("a"), of("b"), of("/"));
+    assert!(load(&apart, &[], &ServeArgs::default()).is_ok());
+    refused(&of("a"), "f.toml:4: policy.vhost: there is no [[vhost]] with name = \"a\"");
     let mistyped = policy("pattern = \"x\"\ndefinition.max_lenght = 5\n");
     refused(&mistyped, "f.toml:4: unknown key \"max_lenght\" - did you mean");
 }

@@ -60,16 +60,9 @@ pub(crate) fn vhosts(settings: &Section) -> Result<Vhosts, Vec<ConfigError>> {
             (false, _) => vhosts.all.push((name, limits)),
         }
     }
-    for section in settings.sections("listener") {
-        let Some(word) = section.text("vhost") else { continue };
-        if word != VhostName::DEFAULT.as_str() && !names.iter().any(|name| name.as_str() == word) {
-            let text = format!("listener.vhost: there is no [[vhost]] with name = {word:?}");
-            errors.push(ConfigError::new(&section.given("vhost").origin, text));
-        }
-    }
-    for table in ["exchange", "queue", "binding"] {
+    for table in ["listener", "exchange", "queue", "binding", "policy"] {
         for section in settings.sections(table) {
-            let word = section.word("vhost");
+            let Some(word) = section.text("vhost") else { continue };
             if word != VhostName::DEFAULT.as_str() && !names.iter().any(|name| name.as_str() == word) {
                 let text = format!("{table}.vhost: there is no [[vhost]] with name = {word:?}");
                 errors.push(ConfigError::new(&section.given("vhost").origin, text));

@@ -20,6 +20,12 @@ pub(crate) const POLICY: &[Key] = &[
         Is("0"),
         "Of all that match a name, the one of the highest priority holds, alone; of equal ones the one whose name comes first.",
     ),
+    Key::value(
+        "vhost",
+        Type::Name,
+        Unset("every virtual host"),
+        "In this virtual host alone: the name of a `[[vhost]]`, or `/`.",
+    ),
     Key::table("definition", DEFINITION, "What holds."),
 ];
 
