@@ -62,6 +62,7 @@ fn options() -> Options {
         required: Vec::new(),
         user: "sub".to_owned(),
         rules: None,
+        vhosts: Some("vhost".to_owned()),
         leeway: Duration::from_secs(30),
     };
     let jwt = JwtOptions { keys: vec![key], lists: Vec::new(), claims, cookie: None };

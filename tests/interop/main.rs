@@ -62,6 +62,7 @@ mod streams;
 mod system_topics;
 mod table;
 mod takeover;
+mod tenants;
 mod tokens;
 mod topics;
 mod transactions;

@@ -75,6 +75,50 @@ fn acl_test_names_the_rule_that_decides() -> Result<()> {
 }
 
 #[test]
+fn acl_test_asks_in_the_vhost_that_is_named_or_that_a_token_is_for() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("duetmq.toml");
+    let acl = folder.path().join("acl.toml");
+    std::fs::write(
+        &acl,
+        "[[rule]]\nallow = [\"connect\"]\nvhosts = [\"*\"]\n\
+         [[rule]]\nallow = [\"publish\"]\ntopics = [\"a/#\"]\nvhosts = [\"shop\"]\n\
+         [[rule]]\nallow = [\"publish\"]\ntopics = [\"home/#\"]\n",
+    )?;
+    let vhosts = "[[vhost]]\nname = \"shop\"\n[[vhost]]\nname = \"own\"\nusers = [\"ann\"]\n";
+    let file = format!("[acl]\nfile = \"{}\"\n", acl.display());
+    let tokens = harness::token::config("vhost_claim = \"vhost\"\n");
+    std::fs::write(&config, format!("{vhosts}{file}{tokens}"))?;
+    let config = config.display().to_string();
+    let ask = |question: &[&str], stdin: &str| {
+        duetmq_with(&[&["acl", "test", "--config", &config][..], question].concat(), &[], stdin)
+    };
+    for (question, code, part) in [
+        (&["kim", "publish", "a/x"][..], 5, "acl.default"),
+        (&["kim", "publish", "a/x", "-V", "shop"], 0, "acl.toml:"),
+        (&["kim", "publish", "home/x"], 0, "acl.toml:"),
+        (&["kim", "publish", "home/x", "-V", "shop"], 5, "acl.default"),
+        (&["kim", "connect", "-V", "own"], 5, "vhost.users of \"own\""),
+        (&["ann", "connect", "-V", "own"], 0, "acl.toml:"),
+    ] {
+        let told = ask(question, "")?;
+        ensure!(told.code == Some(code) && told.out.contains(part), "{question:?}: {told:?}");
+    }
+    let of_shop = json!({"sub": "kim", "exp": now_s() + 600, "vhost": ["shop", "own"]});
+    let of_shop = signed(&of_shop, SECRET);
+    for (question, code, part) in [
+        (&["-", "publish", "a/x", "--json"][..], 0, "\"vhost\":\"shop\""),
+        (&["-", "publish", "home/x"], 5, "acl.default"),
+        (&["-", "connect", "-V", "own"], 5, "vhost.users of \"own\""),
+        (&["-", "publish", "home/x", "-V", "/"], 5, "the token is for \"shop\", \"own\""),
+    ] {
+        let told = ask(&[question, &["--token", "-"]].concat(), &of_shop)?;
+        ensure!(told.code == Some(code) && told.out.contains(part), "{question:?}: {told:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn acl_test_knows_the_rules_of_a_token() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (config, file) = (folder.path().join("duetmq.toml"), folder.path().join("kim.jwt"));

@@ -103,8 +103,12 @@ impl Gate {
         }
         let known = broker.admit(&credentials).await;
         match known {
-            Ok((principal, _)) => {
+            Ok((principal, permissions)) => {
                 let Some(user) = principal.user else { return Err(challenge("a user name is needed here")) };
+                if permissions.vhosts().is_some() {
+                    tracing::warn!(%peer, %user, "admin.of_one_vhost");
+                    return Err(Refused::new(StatusCode::FORBIDDEN, OF_ONE_VHOST));
+                }
                 if let Err(refusal) = broker.check_user(&user) {
                     tracing::warn!(%peer, %user, %refusal, "admin.refused");
                     return Err(Refused::new(StatusCode::FORBIDDEN, refusal.to_string()));
@@ -259,6 +263,10 @@ fn shown(headers: &HeaderMap) -> Option<Credentials> {
         ..Credentials::default()
     })
 }
+
+/// Else a tenant would look after all the others.
+const OF_ONE_VHOST: &str = "the token is for some virtual hosts alone (auth.jwt.vhost_claim), and whoever looks after the broker sees all \
+                            of them; show a password, or a token that does not say so";
 
 fn challenge(why: impl Into<String>) -> Refused {
     Refused::new(StatusCode::UNAUTHORIZED, why)

@@ -299,8 +299,8 @@ impl Guard {
                 let shown = tokens.judge(token).await?;
                 let client = credentials.client.as_ref();
                 let permissions = self.rules(vhost).permissions(Some(&shown.user), client, &shown.rules);
-                let permissions = permissions.because(Arc::new(How::Token(shown.rules)));
-                Ok((Principal { user: Some(shown.user) }, permissions.for_term(shown.term)))
+                let permissions = shown.limit(permissions);
+                Ok((Principal { user: Some(shown.user) }, permissions))
             });
         }
         if let Some(answer) = self.judge(credentials, &users) {
@@ -358,12 +358,8 @@ impl Guard {
         if let Some(right) = permissions.keep_from_all(Action::Connect) {
             return Err(Refusal::forbidden("connect", "here", right));
         }
-        let permissions = match known.and_then(Permissions::term) {
-            Some(term) => permissions.for_term(term),
-            None => permissions,
-        };
-        Ok(Some(match known.and_then(Permissions::basis) {
-            Some(basis) => permissions.because(Arc::clone(basis)),
+        Ok(Some(match known {
+            Some(known) => permissions.as_known(known),
             None => permissions,
         }))
     }

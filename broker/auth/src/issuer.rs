@@ -49,6 +49,7 @@ impl Issuer {
                 required: Vec::new(),
                 user: "sub".to_owned(),
                 rules: None,
+                vhosts: None,
                 leeway: Duration::ZERO,
             },
             cookie: None,

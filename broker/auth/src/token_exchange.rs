@@ -8,7 +8,7 @@ use model::principal::{Credentials, Principal};
 use model::refusal::Refusal;
 
 use crate::jwt::Tokens;
-use crate::rules::{How, Scoped};
+use crate::rules::Scoped;
 
 /// What the method is called; the other name is that of Azure's brokers.
 pub(crate) const NAMES: [&str; 2] = ["JWT", "OAUTH2-JWT"];
@@ -33,11 +33,8 @@ impl Exchange for TokenExchange {
             let token = data.and_then(|data| std::str::from_utf8(data).ok()).ok_or(NO_DATA)?;
             let shown = self.tokens.judge(token).await?;
             let permissions = self.rules.permissions(Some(&shown.user), self.client.as_ref(), &shown.rules);
-            Ok(Step::Proven {
-                principal: Principal { user: Some(shown.user) },
-                permissions: permissions.because(Arc::new(How::Token(shown.rules))).for_term(shown.term),
-                data: None,
-            })
+            let permissions = shown.limit(permissions);
+            Ok(Step::Proven { principal: Principal { user: Some(shown.user) }, permissions, data: None })
         })
     }
 }

@@ -20,7 +20,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use bytestring::ByteString;
 use model::access::{AccessControl, Step};
-use model::name::UserName;
+use model::name::{UserName, VhostName};
 use model::principal::{Credentials, Handshake, Permissions, Principal, Proof};
 use model::refusal::Refusal;
 use serde_json::{Value, json};
@@ -231,6 +231,49 @@ async fn what_a_token_says_is_what_it_must_say() {
     // Where nobody is named, what is for somebody is for somebody else.
     let claims = json!({"sub": "alice", "exp": later(), "aud": "somebody"});
     refused(judged(&self::rules(), &claims).await, "for somebody else");
+}
+
+#[tokio::test]
+async fn a_token_says_in_which_vhosts_it_is_good_or_nothing_of_that() {
+    let issuer = Issuer::new(Algorithm::HS256);
+    let claim = ClaimRules { vhosts: Some("tenant".into()), ..rules() };
+    let (asked, unasked) = (with_rules(&issuer, claim), with_rules(&issuer, rules()));
+    let token = |vhosts: Option<Value>| {
+        let mut claims = alice();
+        if let Some(vhosts) = vhosts {
+            claims["tenant"] = vhosts;
+        }
+        issuer.token(&claims, None)
+    };
+    for (vhosts, expected) in [
+        (None, None),
+        (Some(json!("a")), Some(vec!["a"])),
+        (Some(json!(["b", "/", "a"])), Some(vec!["b", "/", "a"])),
+    ] {
+        let token = token(vhosts);
+        let (_, permissions) = enter(&asked, &token).await.unwrap();
+        let found = permissions.vhosts().map(|all| all.iter().map(VhostName::as_str).collect::<Vec<_>>());
+        assert_eq!(found, expected);
+        assert!(permissions.term().is_some());
+        // Where the configuration names no such claim, it is one of many.
+        assert_eq!(enter(&unasked, &token).await.unwrap().1.vhosts(), None);
+    }
+    let many: Vec<String> = (0..65).map(|number| number.to_string()).collect();
+    for wrong in [
+        json!(""),
+        json!("*"),
+        json!([]),
+        json!(["a", "*"]),
+        json!(["a", 5]),
+        json!(5),
+        json!(true),
+        json!({"a": true}),
+        Value::Null,
+        json!("x".repeat(65)),
+        json!(many),
+    ] {
+        refused(user(&asked, &token(Some(wrong))).await, "auth.jwt.vhost_claim");
+    }
 }
 
 #[tokio::test]
@@ -472,6 +515,7 @@ fn later() -> u64 {
 fn rules() -> ClaimRules {
     ClaimRules {
         rules: None,
+        vhosts: None,
         issuers: Vec::new(),
         audiences: Vec::new(),
         required: Vec::new(),

@@ -59,6 +59,8 @@ pub(crate) struct Checked {
 pub(crate) struct Entrance {
     hook: Arc<dyn Hook>,
     caller: Caller,
+    /// Its vhost was chosen before anybody knew who it is.
+    is_placed: bool,
     handshake: Option<Arc<Handshake>>,
 }
 
@@ -68,7 +70,13 @@ impl Entrance {
         mut self,
         open: &mut Open,
         principal: &Principal,
+        permissions: &Permissions,
     ) -> Result<Arc<Caller>, Refusal> {
+        if let Some(first) = permissions.vhosts().and_then(<[_]>::first)
+            && !self.is_placed
+        {
+            self.caller.vhost = first.clone();
+        }
         self.caller.user = principal.user.clone();
         self.caller.version = open.version;
         self.caller.client = match &open.identity {
@@ -100,10 +108,11 @@ impl Inquiry {
         })
     }
 
-    /// Into that vhost.
-    pub(crate) fn entrance(&self, vhost: &VhostName, handshake: Option<Arc<Handshake>>) -> Entrance {
-        let caller = Caller { vhost: vhost.clone(), ..(*self.caller).clone() };
-        Entrance { hook: Arc::clone(&self.hook), caller, handshake }
+    /// Into that vhost; `None`: into the default one, or the one that whoever it is may be in.
+    pub(crate) fn entrance(&self, chosen: Option<&VhostName>, handshake: Option<Arc<Handshake>>) -> Entrance {
+        let vhost = chosen.cloned().unwrap_or(VhostName::DEFAULT);
+        let caller = Caller { vhost, ..(*self.caller).clone() };
+        Entrance { hook: Arc::clone(&self.hook), caller, is_placed: chosen.is_some(), handshake }
     }
 
     /// The client is in.

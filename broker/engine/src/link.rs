@@ -68,6 +68,8 @@ pub struct Link {
     unfinished: Option<Box<Unfinished>>,
     /// Its protocol can say that a publish was not possible, and go on.
     says_no: bool,
+    /// Its vhost was chosen before anybody knew who it is.
+    is_placed: bool,
     /// Consumers that may have something.
     pending: Vec<ConsumerId>,
     /// Commits under way, each of which will leave a note. While there are any, answers queue up behind them.
@@ -171,6 +173,7 @@ impl Link {
             parked: None,
             unfinished: None,
             says_no: false,
+            is_placed: false,
             ended: None,
             pending: Vec::new(),
             under_way: 0,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::key::{KeyPattern, RoutingKey};
-use crate::name::{ClientId, ExchangeName, UserName};
+use crate::name::{ClientId, ExchangeName, UserName, VhostName};
 use crate::reach::Reach;
 use crate::rights::{Action, Right, Rights};
 use crate::time::WallMs;
@@ -137,6 +137,7 @@ pub struct Permissions {
 struct Circumstances {
     term: Option<Term>,
     basis: Option<Basis>,
+    vhosts: Option<Arc<[VhostName]>>,
 }
 
 /// What whoever let somebody in remembers of how he came in: it means something to the former alone.
@@ -174,6 +175,18 @@ impl Permissions {
         self.with(|circumstances| circumstances.basis = Some(basis))
     }
 
+    /// The same, in these vhosts alone. Who asks for none in particular is in the first of them.
+    #[must_use]
+    pub fn in_vhosts(self, vhosts: Arc<[VhostName]>) -> Self {
+        self.with(|circumstances| circumstances.vhosts = Some(vhosts))
+    }
+
+    /// The same for whoever came as that one did.
+    #[must_use]
+    pub fn as_known(self, known: &Self) -> Self {
+        Self { circumstances: known.circumstances.clone(), ..self }
+    }
+
     fn with(self, change: impl FnOnce(&mut Circumstances)) -> Self {
         let mut circumstances = self.circumstances.as_deref().cloned().unwrap_or_default();
         change(&mut circumstances);
@@ -183,6 +196,11 @@ impl Permissions {
     /// Why he was let in.
     pub fn basis(&self) -> Option<&Basis> {
         self.circumstances.as_ref()?.basis.as_ref()
+    }
+
+    /// In which vhosts alone; `None`: in each that lets him in.
+    pub fn vhosts(&self) -> Option<&[VhostName]> {
+        self.circumstances.as_ref()?.vhosts.as_deref()
     }
 
     /// Until when; `None`: as long as the client is in.

@@ -1,7 +1,7 @@
 //! Why the broker says no.
 
 use crate::ban::Subject;
-use crate::name::{ExchangeName, QueueName};
+use crate::name::{ExchangeName, QueueName, VhostName};
 use crate::principal::Permissions;
 use crate::rights::{Right, RuleName};
 use crate::time::WallMs;
@@ -159,6 +159,22 @@ impl Refusal {
         match permissions.term().and_then(|_| permissions.over(now())) {
             Some(term) => Err(Self::Expired { at: term.expires_at }),
             None => Ok(()),
+        }
+    }
+
+    /// Whether `permissions` are good in that vhost, as far as whoever has them may be in some alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Self::Denied`], which names those.
+    pub fn unless_elsewhere(permissions: &Permissions, vhost: &VhostName) -> Result<(), Self> {
+        match permissions.vhosts() {
+            Some(those) if !those.contains(vhost) => {
+                let those: Vec<String> = those.iter().map(|one| format!("{one:?}")).collect();
+                let target = format!("virtual host {vhost:?}: the token is for {}", those.join(", "));
+                Err(Self::Denied { action: "enter", target })
+            }
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use auth::{Place, Rule};
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::name::{ClientId, ExchangeName, UserName, VhostName};
+use model::principal::Permissions;
 use model::reach::Reach;
+use model::refusal::Refusal;
 use model::rights::{Action, Right, Rights};
 use serde_json::json;
 
@@ -37,7 +39,7 @@ pub fn run(arguments: &AclArgs, around: &Surroundings) -> Result<bool, Failure> 
     let text = if question.json {
         let told = json!({
             "user": asked.user.as_ref().map(UserName::as_str), "client": question.client, "action": question.action, "topic": question.topic,
-            "vhost": question.vhost, "decision": answer.decision, "rule": answer.rule, "file": file,
+            "vhost": asked.vhost.as_str(), "decision": answer.decision, "rule": answer.rule, "file": file,
         });
         format!("{told}\n")
     } else {
@@ -58,11 +60,11 @@ const ALLOWED: &str = "allowed";
 const PARTLY: &str = "partly";
 const DENIED: &str = "denied";
 
-/// Who it is, and what he brings along.
-#[derive(Default)]
+/// Who it is, where, and what he brings along.
 struct Asked {
     /// `None`: nobody by name.
     user: Option<UserName>,
+    vhost: VhostName,
     rules: Arc<[Rule]>,
     /// Why he would not even be let in by his token.
     refused: Option<String>,
@@ -73,18 +75,32 @@ impl Asked {
         let user = (question.user != "-").then(|| UserName::new(&question.user));
         let without = "no keys for tokens: write [[auth.jwt.key]] or [[auth.jwt.jwks]]";
         let tokens = || config.tokens().ok_or(without);
+        let vhost = question.vhost.as_deref().map(VhostName::new);
+        let plain = Self {
+            user,
+            vhost: vhost.clone().unwrap_or(VhostName::DEFAULT),
+            rules: Arc::default(),
+            refused: None,
+        };
         if let Some(claim) = &question.claim {
             let rules = tokens()?.claims.claimed(claim).map_err(|why| format!("--claim: {why}"))?;
-            return Ok(Self { user, rules, refused: None });
+            return Ok(Self { rules, ..plain });
         }
-        let Some(path) = &question.token else { return Ok(Self { user, ..Self::default() }) };
+        let Some(path) = &question.token else { return Ok(plain) };
         let token = read(path).map_err(|error| format!("--token {}: {error}", path.display()))?;
         match auth::shown(tokens()?, &token) {
-            Ok(shown) if user.as_ref().is_some_and(|user| *user != shown.user) => {
+            Ok(shown) if plain.user.as_ref().is_some_and(|user| *user != shown.user) => {
                 Err(format!("the token names {}; say that, or -", shown.user))
             }
-            Ok(shown) => Ok(Self { user: Some(shown.user), rules: shown.rules, refused: None }),
-            Err(why) => Ok(Self { user, refused: Some(why), ..Self::default() }),
+            Ok(shown) => {
+                let first = shown.vhosts.as_deref().and_then(<[_]>::first).cloned();
+                let vhost = vhost.or(first).unwrap_or(VhostName::DEFAULT);
+                let refused =
+                    Refusal::unless_elsewhere(&shown.limit(Permissions::everything()), &vhost).err();
+                let refused = refused.map(|refusal| refusal.to_string());
+                Ok(Self { user: Some(shown.user), vhost, rules: shown.rules, refused })
+            }
+            Err(why) => Ok(Self { refused: Some(why), ..plain }),
         }
     }
 }
@@ -103,8 +119,7 @@ const READ_BYTES_MAX: u64 = 64 << 10;
 fn answer(question: &AclTestArgs, asked: &Asked, config: &Config) -> Result<Answer, String> {
     let action = Action::parse(&question.action).ok_or("there is no such action")?;
     let client = question.client.as_deref().map(ClientId::new);
-    let vhost = VhostName::new(&question.vhost);
-    let rights = config.rules().rights(&vhost, asked.user.as_ref(), client.as_ref(), &asked.rules);
+    let rights = config.rules().rights(&asked.vhost, asked.user.as_ref(), client.as_ref(), &asked.rules);
     let Some(topic) = &question.topic else {
         let is_connect = action == Action::Connect;
         return is_connect.then(|| by(rights.of_action(action))).ok_or_else(|| {

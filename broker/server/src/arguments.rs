@@ -185,9 +185,9 @@ pub struct AclTestArgs {
     /// The rules that his token would bring along, as auth.jwt.acl_claim has them.
     #[arg(long, value_name = "JSON")]
     pub claim: Option<String>,
-    /// The virtual host that he would do it in.
-    #[arg(short = 'V', long, default_value = "/", value_name = "VHOST")]
-    pub vhost: String,
+    /// The virtual host that he would do it in; otherwise the one that his token puts him in, or `/`.
+    #[arg(short = 'V', long, value_name = "VHOST")]
+    pub vhost: Option<String>,
     /// For programs: an object.
     #[arg(long)]
     pub json: bool,

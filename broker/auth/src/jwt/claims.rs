@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::name::{ExchangeName, UserName};
-use model::principal::Term;
+use model::name::{ExchangeName, UserName, VhostName};
+use model::principal::{Permissions, Term};
 use model::refusal::Refusal;
 use model::time::WallMs;
 use serde_json::{Map, Value};
 
 use crate::claimed;
-use crate::rules::Rule;
+use crate::rules::{How, Rule};
 use crate::users::prepared;
 
 /// What tokens must say.
@@ -26,6 +26,8 @@ pub struct ClaimRules {
     pub user: String,
     /// The claim that has rules for whoever shows it, and what plain topics there are about; `None`: tokens bring none.
     pub rules: Option<(String, ExchangeName)>,
+    /// The claim that names the vhosts that whoever shows it may be in; `None`: tokens say nothing of that.
+    pub vhosts: Option<String>,
     /// How far clocks may differ.
     pub leeway: Duration,
 }
@@ -39,6 +41,20 @@ pub struct Shown {
     pub term: Term,
     /// The rules that it brings along.
     pub rules: Arc<[Rule]>,
+    /// In which vhosts alone it is good, of which the first is for whoever asks for none; `None`: it does not say.
+    pub vhosts: Option<Arc<[VhostName]>>,
+}
+
+impl Shown {
+    /// What whoever shows it may do, of what `permissions` say.
+    pub fn limit(&self, permissions: Permissions) -> Permissions {
+        let permissions = permissions.because(Arc::new(How::Token(Arc::clone(&self.rules))));
+        let permissions = permissions.for_term(self.term);
+        match &self.vhosts {
+            Some(vhosts) => permissions.in_vhosts(Arc::clone(vhosts)),
+            None => permissions,
+        }
+    }
 }
 
 impl ClaimRules {
@@ -65,8 +81,8 @@ impl ClaimRules {
         if until <= now {
             return Err(Refusal::Expired { at: expires_at });
         }
-        let rules = self.rules(claims)?;
-        Ok(Shown { user, term: Term { expires_at, until }, rules })
+        let (rules, vhosts) = (self.rules(claims)?, self.vhosts(claims)?);
+        Ok(Shown { user, term: Term { expires_at, until }, rules, vhosts })
     }
 
     fn check_issuer(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
@@ -109,6 +125,21 @@ impl ClaimRules {
         }
     }
 
+    fn vhosts(&self, claims: &Map<String, Value>) -> Result<Option<Arc<[VhostName]>>, Refusal> {
+        let Some(claim) = self.vhosts.as_ref().and_then(|name| claims.get(name)) else { return Ok(None) };
+        let named = match claim {
+            Value::String(_) => std::slice::from_ref(claim),
+            Value::Array(list) if (1..=VHOSTS_MAX).contains(&list.len()) => list,
+            Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+                return Err(VHOSTS);
+            }
+        };
+        // Rules call all of them so, and a token that is for all does not say it.
+        let names =
+            named.iter().map(|one| one.as_str().filter(|name| *name != "*").and_then(VhostName::parse));
+        names.collect::<Option<Arc<[_]>>>().map(Some).ok_or(VHOSTS)
+    }
+
     fn user(&self, claims: &Map<String, Value>) -> Result<UserName, Refusal> {
         let name = match claims.get(&self.user) {
             Some(Value::String(name)) if name.len() <= USER_BYTES_MAX => prepared(name),
@@ -135,8 +166,14 @@ const MISSING: Refusal = Refusal::BadToken("a claim of auth.jwt.required is miss
 const RULES: Refusal = Refusal::BadToken(
     "its auth.jwt.acl_claim is no list of rules such as {\"allow\": [\"publish\"], \"topics\": [\"a/#\"]}",
 );
+const VHOSTS: Refusal = Refusal::BadToken(
+    "its auth.jwt.vhost_claim is neither the name of a virtual host nor a list of 1 to 64 of them",
+);
 const NO_USER: Refusal = Refusal::BadToken("its auth.jwt.user_claim names no user");
 const TOO_EARLY: Refusal = Refusal::BadToken("its nbf has not come yet");
+
+/// The most vhosts that a token names.
+const VHOSTS_MAX: usize = 64;
 
 /// The longest name of a user, in bytes.
 const USER_BYTES_MAX: usize = 1024;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use model::access::{AccessControl, Exchange, Step};
 use model::durability::Durability;
 use model::event::{Ending, Event, Opened};
-use model::name::{ClientId, ConsumerId, PublisherName};
+use model::name::{ClientId, ConsumerId, PublisherName, VhostName};
 use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
 use model::request::{Identity, Open, Proceed, Will};
@@ -73,7 +73,8 @@ impl Link {
         if let Identity::Session { client, .. } = &mut open.identity {
             client.get_or_insert_with(|| self.made_up());
         }
-        Some(inquiry.entrance(&self.core.name, open.credentials.handshake.clone()))
+        let chosen = self.is_placed.then_some(&self.core.name);
+        Some(inquiry.entrance(chosen, open.credentials.handshake.clone()))
     }
 
     /// A client that is in shows anew who it is. Meanwhile all goes on as before.
@@ -99,7 +100,7 @@ impl Link {
             State::In(member) => {
                 let Renewal::Asking(asking) = &mut member.renewal else { return };
                 let Poll::Ready(((), answered)) = asking.as_mut().poll(cx) else { return };
-                let event = member.renewed(answered);
+                let event = member.renewed(answered, &self.core.name);
                 let is_renewed = matches!(event, Event::Reauthenticated(_));
                 if matches!(event, Event::Refused(_)) {
                     self.core.parts.metrics.auth_refused.increment();
@@ -154,6 +155,11 @@ impl Link {
     }
 
     fn enter(&mut self, open: Open, mut known: Known, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        let client = match &open.identity {
+            Identity::Session { client, .. } => client.as_ref(),
+            Identity::Connection => open.credentials.client.as_ref(),
+        };
+        self.confine(open.vhost.as_deref(), client, &known.principal, &mut known.permissions)?;
         let parts = Arc::clone(&self.core.parts);
         if self.core.is_stopping() {
             return Err(Refusal::ShuttingDown);
@@ -173,10 +179,6 @@ impl Link {
             user = known.principal.user.as_ref().map(tracing::field::display),
             "link.admitted"
         );
-        let client = match &open.identity {
-            Identity::Session { client, .. } => client.as_ref(),
-            Identity::Connection => open.credentials.client.as_ref(),
-        };
         self.core.check_bans(client, known.principal.user.as_ref(), turn.now)?;
         if self.is_behind_the_rules() {
             let revised = self.core.access.revise(&known.principal, client, Some(&known.permissions))?;
@@ -399,13 +401,16 @@ fn remembered_as(principal: &Principal, credentials: &Credentials) -> Remembered
 
 impl Member {
     /// Nothing but what it may do changes: as somebody else one comes in by another connection.
-    fn renewed(&mut self, answered: Answered) -> Event {
+    fn renewed(&mut self, answered: Answered, vhost: &VhostName) -> Event {
         self.renewal = Renewal::Idle;
         match (answered.verdict, answered.exchange) {
             (Ok(Step::Proven { principal, .. }), _) if principal != self.principal => {
                 Event::Refused(OTHER_USER)
             }
             (Ok(Step::Proven { permissions, data, .. }), _) => {
+                if let Err(refusal) = Refusal::unless_elsewhere(&permissions, vhost) {
+                    return Event::Refused(refusal);
+                }
                 // What is older and still good shortens nothing.
                 let terms = [self.publisher.permissions.term(), permissions.term()];
                 let longest = terms.into_iter().flatten().max_by_key(|term| term.until);
@@ -456,8 +461,8 @@ async fn pass(
     mut open: Box<Open>,
     mut answered: Answered,
 ) -> (Box<Open>, Answered) {
-    if let (Some(entrance), Ok(Step::Proven { principal, .. })) = (entrance, &answered.verdict) {
-        match entrance.pass(&mut open, principal).await {
+    if let (Some(entrance), Ok(Step::Proven { principal, permissions, .. })) = (entrance, &answered.verdict) {
+        match entrance.pass(&mut open, principal, permissions).await {
             Ok(caller) => answered.caller = Some(caller),
             Err(refusal) => answered.verdict = Err(refusal),
         }

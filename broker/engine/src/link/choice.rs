@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 use model::event::{Event, Farewell};
-use model::name::VhostName;
+use model::name::{ClientId, VhostName};
+use model::principal::{Permissions, Principal};
+use model::refusal::Refusal;
 use model::request::{Identity, Open};
 
 use super::Link;
@@ -35,6 +37,7 @@ impl Link {
             open.vhost = Some(certified.to_string());
         }
         let asked = open.vhost.as_deref();
+        self.is_placed = fixed.is_some() || asked.is_some();
         let wanted = match (fixed, asked) {
             (Some(fixed), Some(asked)) if fixed.as_str() != asked => return,
             (Some(fixed), _) => fixed.clone(),
@@ -48,6 +51,32 @@ impl Link {
             }
             None => open.vhost = Some(wanted.to_string()),
         }
+    }
+
+    /// Whoever has shown that he may be in some vhosts alone is in one of them: in the first, where nobody chose another one. Of
+    /// what could not be had he hears only if he might have been there.
+    pub(super) fn confine(
+        &mut self,
+        asked: Option<&str>,
+        client: Option<&ClientId>,
+        principal: &Principal,
+        permissions: &mut Permissions,
+    ) -> Result<(), Refusal> {
+        let Some(first) = permissions.vhosts().and_then(<[_]>::first) else { return Ok(()) };
+        if self.is_placed {
+            let asked = asked.map_or_else(|| self.core.name.clone(), VhostName::new);
+            return Refusal::unless_elsewhere(permissions, &asked);
+        }
+        if *first == self.core.name {
+            return Ok(());
+        }
+        let core = self.core.cores().and_then(|cores| cores.get(first));
+        self.move_to(core.ok_or_else(|| Refusal::NoVhost(first.to_string()))?);
+        // There it is other rules that say what he may.
+        if let Some(there) = self.core.access.revise(principal, client, Some(permissions))? {
+            *permissions = there;
+        }
+        Ok(())
     }
 
     fn move_to(&mut self, core: Arc<Core>) {

@@ -40,7 +40,7 @@ pub(crate) fn tokens(
     let claims = claims(section, plain);
     if keys.is_empty() && lists.is_empty() && errors.is_empty() {
         let said = ["issuer", "audience", "required"].map(|key| (key, !section.texts(key).is_empty()));
-        let texts = ["cookie", "acl_claim"].map(|key| (key, section.text(key).is_some()));
+        let texts = ["cookie", "acl_claim", "vhost_claim"].map(|key| (key, section.text(key).is_some()));
         let said = said.into_iter().chain(texts);
         errors.extend(said.filter(|(_, is_said)| *is_said).map(|(key, _)| {
             let text = format!(
@@ -73,6 +73,7 @@ fn claims(section: &Section, plain: &ExchangeName) -> ClaimRules {
         required: section.texts("required").to_vec(),
         user: section.word("user_claim").to_owned(),
         rules: section.text("acl_claim").map(|claim| (claim.to_owned(), plain.clone())),
+        vhosts: section.text("vhost_claim").map(str::to_owned),
         leeway: Duration::from_secs(section.number("leeway")),
     }
 }

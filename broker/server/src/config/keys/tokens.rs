@@ -32,6 +32,14 @@ pub(crate) const JWT: &[Key] = &[
          come behind those of `acl.file`; a token whose claim cannot be read is refused.",
     ),
     Key::value(
+        "vhost_claim",
+        Type::Name,
+        Unset("tokens say nothing of virtual hosts"),
+        "The claim that names the [virtual hosts](vhosts.md) that whoever shows the token may be in: a text, or a list of 1 to 64. Who asks \
+         for none is in the first of them. A token without the claim is as before, unless `required` names it too; one whose claim \
+         cannot be read is refused.",
+    ),
+    Key::value(
         "required",
         Type::Texts,
         Is(""),
