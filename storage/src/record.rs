@@ -167,26 +167,16 @@ impl<'a> Items<'a> {
             tag::UNRETAIN => {
                 Change::Unretain { exchange: read_exchange_name(from)?, key: RoutingKey::new(from.text()?) }
             }
-            tag::PUT_SESSION => Change::PutSession(Box::new(read_session(from)?)),
-            tag::PUT_SESSION_OF => {
-                let mut session = read_session(from)?;
-                session.owner = Some(Principal { user: from.option(|from| from.str().map(UserName::new))? });
-                Change::PutSession(Box::new(session))
-            }
-            tag::PUT_SESSION_AWAY => {
-                let mut session = read_session(from)?;
-                let user = from.option(|from| from.option(|from| from.str().map(UserName::new)))?;
-                session.owner = user.map(|user| Principal { user });
-                session.sent_through = Some(from.u64()?);
-                Change::PutSession(Box::new(session))
+            tag::PUT_SESSION | tag::PUT_SESSION_OF | tag::PUT_SESSION_AWAY | tag::PUT_SESSION_LATER => {
+                Change::PutSession(Box::new(read_session_of(tag, from)?))
             }
             tag::DROP_SESSION => Change::DropSession(ClientId::new(from.str()?)),
             tag::PUT_BAN => Change::PutBan(Box::new(read_ban(from)?)),
             tag::DROP_BAN => Change::DropBan(Box::new(read_subject(from)?)),
-            tag::PUT_POLICY => Change::PutPolicy(Box::new(read_policy(from)?)),
-            tag::PUT_POLICY_OF_AGE => {
+            tag::PUT_POLICY | tag::PUT_POLICY_OF_AGE => {
                 let mut policy = read_policy(from)?;
-                policy.definition.age_max_ms = Some(from.u64()?);
+                policy.definition.age_max_ms =
+                    (tag == tag::PUT_POLICY_OF_AGE).then(|| from.u64()).transpose()?;
                 Change::PutPolicy(Box::new(policy))
             }
             tag::DROP_POLICY => Change::DropPolicy(PolicyName::new(from.str()?)),
@@ -354,10 +344,37 @@ fn put_id(out: &mut Vec<u8>, change: &Change) {
     }
 }
 
+/// A session; later kinds of records say more of it than the first.
+fn read_session_of(tag: u8, from: &mut Reader<'_>) -> Result<SessionRecord, RecordError> {
+    let read_user = |from: &mut Reader<'_>| from.option(|from| from.str().map(UserName::new));
+    let mut session = read_session(from)?;
+    match tag {
+        tag::PUT_SESSION_OF => session.owner = Some(Principal { user: read_user(from)? }),
+        tag::PUT_SESSION_AWAY => {
+            session.owner = from.option(read_user)?.map(|user| Principal { user });
+            session.sent_through = Some(from.u64()?);
+        }
+        tag::PUT_SESSION_LATER => {
+            session.owner = from.option(read_user)?.map(|user| Principal { user });
+            session.sent_through = from.option(Reader::u64)?;
+            session.will.as_mut().ok_or(RecordError::Tag)?.waits_ms = from.u64()?;
+        }
+        _ => {}
+    }
+    Ok(session)
+}
+
 fn put_session_of(out: &mut Vec<u8>, session: &SessionRecord) {
     let put_user = |out: &mut Vec<u8>, owner: &Principal| {
         put_option(out, owner.user.as_ref(), |out, user| put_str(out, user.as_str()));
     };
+    if let Some(will) = session.will.as_ref().filter(|will| will.waits_ms > 0) {
+        out.push(tag::PUT_SESSION_LATER);
+        put_session(out, session);
+        put_option(out, session.owner.as_ref(), put_user);
+        put_option(out, session.sent_through, put_u64);
+        return put_u64(out, will.waits_ms);
+    }
     match (&session.owner, session.sent_through) {
         (None, None) => {
             out.push(tag::PUT_SESSION);
@@ -558,6 +575,7 @@ mod tag {
     pub(super) const REMEMBER_PUBLICATION: u8 = 40;
     pub(super) const FORGET_PUBLICATION: u8 = 41;
     pub(super) const PUT_SESSION_AWAY: u8 = 50;
+    pub(super) const PUT_SESSION_LATER: u8 = 54;
     pub(super) const DECLARE_QUEUE_RESTED: u8 = 51;
     pub(super) const DECLARE_QUEUE_SINGLE: u8 = 52;
     pub(super) const DECLARE_QUEUE_LEVEL: u8 = 53;

@@ -8,7 +8,7 @@ use harness::broker::{Broker, Setup, duetmq_command};
 use harness::door::Door;
 use harness::mqtt::Client as Mqtt;
 use harness::mqtt::packet::{Packet, Publish};
-use harness::mqtt::property::{MESSAGE_EXPIRY, Property, number};
+use harness::mqtt::property::{MESSAGE_EXPIRY, Property, WILL_DELAY, number};
 use harness::mqtt::version::Version;
 use harness::mqtt::write::{Connect, ack, publish};
 use harness::prometheus::Page;
@@ -105,11 +105,19 @@ fn a_delay_that_cannot_be_is_refused() -> Result<()> {
     // What was delayed comes under the topic that it was for.
     let mut client = Mqtt::clean(at, Version::V5, "client")?;
     ensure!(client.subscribe("$delayed/#", 1)? == [0x8f]);
-    let mut connect = Connect::new(Version::V5, "dying").will(Publish::new("a", b"x", 1));
-    connect.will_properties = vec![Property::Pair("x-delay".into(), "1".into())];
+    let dying = |topic: &str, waits: Option<&str>| {
+        let mut connect = Connect::new(Version::V5, "dying").will(Publish::new(topic, b"x", 1));
+        connect.will_properties =
+            waits.map(|ms| Property::Pair("x-delay".into(), ms.into())).into_iter().collect();
+        connect
+    };
     for (connect, code) in [
-        (connect, 0x83),
-        (Connect::new(Version::V5, "dying").will(Publish::new("$delayed/5/a", b"x", 1)), 0x90),
+        (dying("a", Some("soon")), 0x83),
+        (dying("a", Some("4294967295001")), 0x83),
+        (dying("$delayed/1/a", Some("1")), 0x83),
+        (dying("$delayed/soon/a", None), 0x90),
+        (dying("$delayed/1/$delayed/1/a", None), 0x90),
+        (dying("$delayed/1/$SYS/a", None), 0x90),
     ] {
         let mut client = Mqtt::dial(at, Version::V5)?;
         client.send(&connect.bytes())?;
@@ -127,6 +135,81 @@ fn a_delay_that_cannot_be_is_refused() -> Result<()> {
         let error = client.expect("ERROR")?;
         ensure!(error.text().contains(header), "{error:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_will_waits_as_it_says_from_when_it_is_published_by_property_or_topic() -> Result<()> {
+    let broker = Broker::new()?;
+    let mut listener = Mqtt::clean(broker.at(Door::Mqtt), Version::V5, "listener")?;
+    listener.subscribe("end/+", 1)?;
+    let by_property = |id: &str, ms: &str, delay_s: u32| {
+        let will = Publish::new(&format!("end/{id}"), b"x", 1);
+        let mut connect = Connect::lasting(Version::V5, id).will(will);
+        connect.will_properties = vec![Property::Pair("x-delay".into(), ms.into())];
+        if delay_s > 0 {
+            connect.will_properties.push(Property::Number(WILL_DELAY, delay_s));
+        }
+        connect
+    };
+    let by_topic = |version: Version, id: &str, seconds: u32| {
+        let topic = format!("$delayed/{seconds}/end/{id}");
+        Connect::new(version, id).will(Publish::new(&topic, b"x", 1))
+    };
+    let mut clients = Vec::new();
+    for connect in [
+        by_topic(Version::V5, "topic-5", 4),
+        by_topic(Version::V311, "topic-3", 6),
+        by_topic(Version::V31, "topic-31", 8),
+        by_topic(Version::V5, "at-once", 0),
+        by_property("property", "2000", 0),
+        by_property("later", "9000", 1),
+    ] {
+        clients.push(Mqtt::connect(broker.at(Door::Mqtt), &connect)?.0);
+    }
+    // As long as they are there nothing waits.
+    ensure!(waiting(&Admin::owner(&broker))?.is_empty(), "it waits too early");
+    let lost = Instant::now();
+    drop(clients);
+    for (id, seconds) in
+        [("at-once", 0), ("property", 2), ("topic-5", 4), ("topic-3", 6), ("topic-31", 8), ("later", 10)]
+    {
+        let came = listener.take()?;
+        ensure!(came.topic == format!("end/{id}"), "{came:?}, not {id}");
+        ensure!(lost.elapsed() >= Duration::from_secs(seconds), "{id} is early");
+        ensure!(came.properties.is_empty(), "how long it waited goes no further: {came:?}");
+    }
+    // Who comes back before its will is published has none; once it is published, it waits like any other.
+    let (client, _) = Mqtt::connect(broker.at(Door::Mqtt), &by_property("back", "600000", 600))?;
+    drop(client);
+    Mqtt::connect(broker.at(Door::Mqtt), &Connect::lasting(Version::V5, "back"))?;
+    let (client, _) = Mqtt::connect(broker.at(Door::Mqtt), &by_property("gone", "600000", 0))?;
+    drop(client);
+    let admin = Admin::owner(&broker);
+    until("the will to wait", SOON, || waiting(&admin).ok().filter(|all| !all.is_empty()))?;
+    Mqtt::connect(broker.at(Door::Mqtt), &Connect::lasting(Version::V5, "gone"))?;
+    let keys: Vec<String> = waiting(&admin)?.into_iter().map(|(_, key)| key).collect();
+    ensure!(keys == ["end/gone"], "{keys:?}");
+    Ok(())
+}
+
+#[test]
+fn a_will_that_waits_is_held_against_the_rules_when_it_is_due() -> Result<()> {
+    let broker = Setup::new().user("kim").user("sam").acl(ALL).start()?;
+    let mut listener = login(&broker, "sam", "listener")?;
+    listener.subscribe("end/+", 1)?;
+    for user in ["kim", "sam"] {
+        let will = Publish::new(&format!("$delayed/3/end/{user}"), b"x", 1);
+        let connect = Connect::new(Version::V5, &format!("{user}-dying")).will(will);
+        let connect = Connect { login: Some((user.to_owned(), user.to_owned())), ..connect };
+        drop(Mqtt::connect(broker.at(Door::Mqtt), &connect)?);
+    }
+    let admin = Admin::owner(&broker);
+    until("both to wait", SOON, || waiting(&admin).ok().filter(|all| all.len() == 2))?;
+    rewrite(&broker, &format!("[[rule]]\ndeny = [\"publish\"]\nusers = [\"kim\"]\n{ALL}"))?;
+    let came = listener.take()?;
+    ensure!(came.topic == "end/sam", "{came:?}");
+    broker.journal().wait_for(&["WARN", "delayed.refused", "end/kim"], SOON)?;
     Ok(())
 }
 

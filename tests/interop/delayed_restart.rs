@@ -122,6 +122,43 @@ fn what_has_waited_and_expired_while_the_broker_was_down_does_not_come() -> Resu
 }
 
 #[test]
+fn a_will_that_waits_comes_once_after_a_kill_whether_it_was_published_before_or_is_then() -> Result<()> {
+    let mut broker = Broker::new()?;
+    drop(away(&broker)?);
+    let dying = |broker: &Broker, id: &str| -> Result<Mqtt> {
+        let will = Publish::new("a/x", id.as_bytes(), 1);
+        let mut connect = Connect::lasting(Version::V5, id).will(will);
+        connect.will_properties = vec![Property::Pair("x-delay".into(), "5000".into())];
+        Ok(Mqtt::connect(broker.at(Door::Mqtt), &connect)?.0)
+    };
+    let lost = Instant::now();
+    drop(dying(&broker, "lost")?);
+    let admin = harness::admin::Admin::owner(&broker);
+    harness::wait::until("the will to wait", harness::wait::SOON, || {
+        let page = admin.get("/api/v1/delayed").ok()?.json().ok()?;
+        (page["items"].as_array()?.len() == 1 && page["items"][0]["durable"] == true).then_some(())
+    })?;
+    // The other one is in when the broker dies, and lost with it.
+    let _there = dying(&broker, "there")?;
+    broker.kill();
+    let killed = Instant::now();
+    broker.start()?;
+    let mut listener = away(&broker)?;
+    for (id, since) in [("lost", lost), ("there", killed)] {
+        let came = listener.take()?;
+        ensure!(came.text() == id && since.elapsed() >= Duration::from_secs(5), "{came:?}, not {id}");
+    }
+    // And that they came is known after another death.
+    listener.subscribe("and/then", 1)?;
+    broker.kill();
+    broker.start()?;
+    let mut listener = away(&broker)?;
+    let more = listener.next(Duration::from_millis(500))?;
+    ensure!(more == Next::Silence, "{more:?}");
+    Ok(())
+}
+
+#[test]
 fn a_message_that_was_taken_away_stays_away() -> Result<()> {
     let mut broker = Broker::new()?;
     drop(away(&broker)?);

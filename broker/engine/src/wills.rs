@@ -32,7 +32,7 @@ pub(crate) struct Aftermath {
 /// A will that is to be published now, with whose it is.
 pub(crate) struct DueWill {
     record: Box<WillRecord>,
-    /// Of one that is to be retained: it outlives its owner once more.
+    /// Of one that is to be retained, or to wait: it outlives its owner once more.
     author: Option<Arc<Author>>,
 }
 
@@ -48,11 +48,11 @@ pub(crate) fn keep(
     let place = (&publish.exchange, &publish.key);
     rights::publish(permissions, place, publish.retain, "publish a will to")?;
     users::check(&publish)?;
-    let expiry_ms = publish.expiry_ms;
+    let (expiry_ms, waits_ms) = (publish.expiry_ms, publish.delay_ms);
     let publish = Publish { expiry_ms: None, ..publish };
     let id = MessageIds::default().next(&parts.numbers);
     let message = publish::to_message(publish, None, client, id, WallMs::default());
-    Ok(Box::new(WillRecord { message: Arc::new(message), expiry_ms, delay_s }))
+    Ok(Box::new(WillRecord { message: Arc::new(message), expiry_ms, delay_s, waits_ms }))
 }
 
 /// The will that is due, if its owner may still publish it: what he may do can have changed since he made it. A will that
@@ -75,7 +75,7 @@ pub(crate) fn still_allowed(
     });
     match checked {
         Ok(()) => {
-            let owner = owner.filter(|_| *retain);
+            let owner = owner.filter(|_| *retain || will.waits_ms > 0);
             let author = owner.map(|owner| parts.authors.of(owner.user.as_ref(), None, known));
             Some(DueWill { record: will, author })
         }
@@ -113,8 +113,9 @@ pub(crate) fn retaining<'a>(parts: &'a Parts, will: Option<&DueWill>) -> Option<
 /// The will as a message that takes its places, if there is room for it.
 pub(crate) fn plan(parts: &Arc<Parts>, due: &DueWill) -> Option<Plan> {
     let will = &due.record;
-    // Its time counts from now on, not from when it was left.
-    let publish = Publish { expiry_ms: will.expiry_ms, ..Publish::again(&will.message, clock::now()) };
+    // Its times count from now on, not from when it was left.
+    let again = Publish::again(&will.message, clock::now());
+    let publish = Publish { expiry_ms: will.expiry_ms, delay_ms: will.waits_ms, ..again };
     let publisher =
         Publisher::new(None, will.message.publisher.clone(), None, NOBODY, Permissions::everything());
     let mut publisher = publisher.for_author(due.author.clone());

@@ -216,4 +216,6 @@ pub struct WillRecord {
     pub expiry_ms: Option<u64>,
     /// How long to wait first, in seconds.
     pub delay_s: u32,
+    /// How long it waits from when it is published until anybody gets it, in milliseconds; 0: not at all.
+    pub waits_ms: u64,
 }

@@ -54,7 +54,8 @@ pub(crate) fn read_entry(from: &mut Reader<'_>) -> Result<Entry, RecordError> {
     })
 }
 
-/// All of a session but its owner and how far its queue was sent, which older records do not know.
+/// All of a session but its owner, how far its queue was sent, and how long its will waits once it is published, which older
+/// records do not know.
 pub(crate) fn put_session(out: &mut Vec<u8>, session: &SessionRecord) {
     let SessionRecord { client, owner: _, queue, expiry_s, disconnected_at, sent_through: _, will } = session;
     put_str(out, client.as_str());
@@ -62,7 +63,7 @@ pub(crate) fn put_session(out: &mut Vec<u8>, session: &SessionRecord) {
     put_u64(out, (*expiry_s).into());
     put_option(out, *disconnected_at, |out, at| put_u64(out, at.0));
     put_option(out, will.as_deref(), |out, will| {
-        let WillRecord { message, expiry_ms, delay_s } = will;
+        let WillRecord { message, expiry_ms, delay_s, waits_ms: _ } = will;
         put_block(out, |out| put_message(out, message));
         put_option(out, *expiry_ms, put_u64);
         put_u64(out, (*delay_s).into());
@@ -87,6 +88,7 @@ fn read_will(from: &mut Reader<'_>) -> Result<WillRecord, RecordError> {
         message: read_message(from.take(length)?)?,
         expiry_ms: from.option(Reader::u64)?,
         delay_s: from.u32()?,
+        waits_ms: 0,
     })
 }
 

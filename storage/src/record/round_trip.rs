@@ -324,8 +324,11 @@ fn properties() -> impl Strategy<Value = Properties> {
 }
 
 fn session() -> impl Strategy<Value = SessionRecord> {
-    let will = (message(), any::<Option<u64>>(), any::<u32>())
-        .prop_map(|(message, expiry_ms, delay_s)| Box::new(WillRecord { message, expiry_ms, delay_s }));
+    let will = (message(), any::<Option<u64>>(), any::<u32>(), of(any::<u64>())).prop_map(
+        |(message, expiry_ms, delay_s, waits_ms)| {
+            Box::new(WillRecord { message, expiry_ms, delay_s, waits_ms: waits_ms.unwrap_or_default() })
+        },
+    );
     let owner = of(of(text()));
     let rest = any::<(u64, u32, Option<u64>, Option<u64>)>();
     (text(), owner, rest, of(will)).prop_map(|(client, owner, rest, will)| {

@@ -126,7 +126,10 @@ fn held_will(mut will: Will, options: &Options) -> Result<Box<HeldWill>, Fault> 
         reason: Reason::TopicNameInvalid,
         text: format!("the will: {beyond}").into(),
     })?;
-    let (exchange, key) = convert::place(will.topic, &options.exchange).ok_or(WILL_TOPIC)?;
+    let of_will = |reason: Reason, why: &str| Fault { reason, text: format!("the will: {why}").into() };
+    let (waits_ms, topic) =
+        convert::delayed(will.topic).map_err(|why| of_will(Reason::TopicNameInvalid, why))?;
+    let (exchange, key) = convert::place(topic, &options.exchange).ok_or(WILL_TOPIC)?;
     if !convert::is_as_announced(will.properties.as_deref(), &will.payload) {
         return Err(WILL_NO_TEXT);
     }
@@ -134,12 +137,14 @@ fn held_will(mut will: Will, options: &Options) -> Result<Box<HeldWill>, Fault> 
     if convert::durability(said).is_err() {
         return Err(WILL_DURABILITY);
     }
-    if said.iter().any(|(name, _)| &**name == Message::DELAY_HEADER) {
-        return Err(WILL_DELAY);
-    }
     let properties = will.properties.as_deref_mut();
     let delay_s = properties.as_ref().and_then(|properties| properties.will_delay_s).unwrap_or(0);
     let expiry_s = properties.as_ref().and_then(|properties| properties.message_expiry_s);
+    let mut properties = properties
+        .and_then(|said| convert::properties_in(said, &options.exchange))
+        .map(|said| Box::new(said.detached()));
+    let delay_ms = convert::delay(waits_ms, &mut properties)
+        .map_err(|why| of_will(Reason::ImplementationSpecific, why))?;
     let publish = Message {
         exchange,
         key: key.detached(),
@@ -148,10 +153,8 @@ fn held_will(mut will: Will, options: &Options) -> Result<Box<HeldWill>, Fault> 
         retain: will.retain,
         persistent: will.qos != Qos::AtMostOnce,
         expiry_ms: expiry_s.map(|seconds| u64::from(seconds) * 1000),
-        properties: properties
-            .and_then(|said| convert::properties_in(said, &options.exchange))
-            .map(|said| Box::new(said.detached())),
-        delay_ms: 0,
+        properties,
+        delay_ms,
         remember: None,
         publication: None,
         declare: None,
@@ -224,10 +227,6 @@ const WILL_TOPIC: Fault = Fault::new(Reason::TopicNameInvalid, "the will's topic
 const WILL_DURABILITY: Fault = Fault::new(
     Reason::ImplementationSpecific,
     "the will's user property x-durability must be disk, os or memory",
-);
-const WILL_DELAY: Fault = Fault::new(
-    Reason::ImplementationSpecific,
-    "a will waits as its Will Delay Interval says: leave out the user property x-delay",
 );
 const WILL_NO_TEXT: Fault = Fault::new(
     Reason::PayloadFormatInvalid,
