@@ -365,11 +365,6 @@ fn what_is_to_be_retained_is_from_when_it_is_due() -> Result<()> {
 #[test]
 fn what_its_author_may_not_publish_when_it_is_due_is_not_published() -> Result<()> {
     let mut broker = Setup::new().acl(ALL).user("kim").user("sam").start()?;
-    let login = |broker: &Broker, user: &str, id: &str| -> Result<Mqtt> {
-        let login = Some((user.to_owned(), user.to_owned()));
-        let connect = Connect { login, ..Connect::new(Version::V5, id) };
-        Ok(Mqtt::connect(broker.at(Door::Mqtt), &connect)?.0)
-    };
     // Whoever may not publish there now is told at once.
     rewrite(&broker, &format!("[[rule]]\ndeny = [\"publish\"]\ntopics = [\"no/#\"]\n{ALL}"))?;
     let mut kim = login(&broker, "kim", "kim")?;
@@ -410,6 +405,12 @@ fn a_queue_that_is_full_when_it_is_due_gets_it_when_there_is_room() -> Result<()
         ensure!(worker.expect("MESSAGE")?.text() == text);
     }
     Ok(())
+}
+
+/// A user whose password is his name.
+fn login(broker: &Broker, user: &str, id: &str) -> Result<Mqtt> {
+    let login = Some((user.to_owned(), user.to_owned()));
+    Ok(Mqtt::connect(broker.at(Door::Mqtt), &Connect { login, ..Connect::new(Version::V5, id) })?.0)
 }
 
 /// The ids and the keys of what waits.

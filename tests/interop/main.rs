@@ -70,5 +70,6 @@ mod traps;
 mod unroutable;
 mod users;
 mod vhosts;
+mod vhosts_limits;
 mod wills;
 mod wills_restart;

@@ -7,7 +7,12 @@ use anyhow::{Context, Result, ensure};
 use harness::admin::Admin;
 use harness::broker::{Broker, Setup};
 use harness::door::Door;
+use harness::mqtt::Client as Mqtt;
+use harness::mqtt::packet::Packet;
+use harness::mqtt::version::Version;
+use harness::mqtt::write::Connect;
 use harness::stomp::{Client, Frame};
+use harness::wait::SOON;
 use serde_json::{Value, json};
 
 use crate::run::duetmq;
@@ -187,6 +192,68 @@ fn a_backup_has_all_vhosts_and_fsck_looks_at_each() -> Result<()> {
     ensure!(duetmq(&["fsck", "--repair", text(&data)?])?.code == Some(0));
     broker.start()?;
     ensure!(connects(&broker, "shop/1")?.is_some());
+    Ok(())
+}
+
+#[test]
+fn a_client_id_is_banned_and_kicked_in_the_vhost_that_is_named_and_a_user_in_all() -> Result<()> {
+    let config = "[[vhost]]\nname = \"a\"\n[[vhost]]\nname = \"b\"\n";
+    let mut broker = Setup::new().config(config).user("kim").start()?;
+    let said = |broker: &Broker, words: &[&str], code, part: &str| -> Result<()> {
+        let done = run(broker, words)?;
+        let is_said = done.out.contains(part) || done.error.contains(part);
+        ensure!(done.code == Some(code) && is_said, "{words:?}: {done:?}, not {code} {part:?}");
+        Ok(())
+    };
+    let dial = |broker: &Broker, vhost: &str| -> Result<(Mqtt, u8)> {
+        let login = Some((format!("{vhost}:kim"), "kim".to_owned()));
+        let mut client = Mqtt::dial(broker.at(Door::Mqtt), Version::V5)?;
+        client.send(&Connect { login, ..Connect::new(Version::V5, "sensor") }.bytes())?;
+        let packet = client.packet()?;
+        let Packet::Connack(connack) = packet else { anyhow::bail!("{packet:?}") };
+        Ok((client, connack.code))
+    };
+    let code = |broker: &Broker, vhost: &str| dial(broker, vhost).map(|(_, code)| code);
+    let (mut in_a, mut in_b) = (dial(&broker, "a")?.0, dial(&broker, "b")?.0);
+    said(
+        &broker,
+        &["ban", "--client", "sensor", "-V", "a", "--reason", "it floods"],
+        0,
+        "1 connection ended",
+    )?;
+    ensure!(in_a.closes(SOON)?);
+    for life in 0..2 {
+        for (vhost, expected) in [("a", 0x8a), ("b", 0), ("/", 0)] {
+            let found = code(&broker, vhost)?;
+            ensure!(found == expected, "in {vhost}, life {life}: {found:#x}");
+        }
+        said(&broker, &["list", "bans", "-V", "a"], 0, "sensor")?;
+        for vhost in ["b", "/"] {
+            let done = run(&broker, &["list", "bans", "-V", vhost])?;
+            ensure!(done.code == Some(0) && !done.out.contains("sensor"), "{done:?}");
+        }
+        if life == 0 {
+            broker.kill();
+            broker.start()?;
+        }
+    }
+    drop(in_b);
+    said(&broker, &["unban", "--client", "sensor", "-V", "b"], 6, "no ban")?;
+    said(&broker, &["unban", "--client", "sensor", "-V", "none"], 6, "virtual host")?;
+    said(&broker, &["unban", "--client", "sensor", "-V", "a"], 0, "may come in again")?;
+    (in_a, in_b) = (dial(&broker, "a")?.0, dial(&broker, "b")?.0);
+    said(&broker, &["kick", "--client", "sensor", "-V", "b"], 0, "1 connection ended")?;
+    ensure!(in_b.closes(SOON)?);
+    in_a.publish("x", b"still there", 1)?;
+    // A user is the whole broker's, whichever is named.
+    in_b = dial(&broker, "b")?.0;
+    said(&broker, &["ban", "--user", "kim", "-V", "a"], 0, "2 connections ended")?;
+    ensure!(in_a.closes(SOON)? && in_b.closes(SOON)?);
+    for vhost in ["/", "a", "b"] {
+        ensure!(code(&broker, vhost)? == 0x8a, "{vhost}");
+    }
+    said(&broker, &["unban", "--user", "kim"], 0, "may come in again")?;
+    ensure!(code(&broker, "b")? == 0);
     Ok(())
 }
 

@@ -129,7 +129,7 @@ impl ClaimRules {
         let Some(claim) = self.vhosts.as_ref().and_then(|name| claims.get(name)) else { return Ok(None) };
         let named = match claim {
             Value::String(_) => std::slice::from_ref(claim),
-            Value::Array(list) if (1..=VHOSTS_MAX).contains(&list.len()) => list,
+            Value::Array(list) if (1..=VHOSTS_MAX).contains(&list.len()) => list.as_slice(),
             Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
                 return Err(VHOSTS);
             }

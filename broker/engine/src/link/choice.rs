@@ -73,7 +73,7 @@ impl Link {
         let core = self.core.cores().and_then(|cores| cores.get(first));
         self.move_to(core.ok_or_else(|| Refusal::NoVhost(first.to_string()))?);
         // There it is other rules that say what he may.
-        if let Some(there) = self.core.access.revise(principal, client, Some(permissions))? {
+        if let Some(there) = self.core.access.revise(principal, client, Some(&*permissions))? {
             *permissions = there;
         }
         Ok(())

@@ -78,7 +78,7 @@ fn within(sections: [&[&Section]; 3], errors: &mut Vec<ConfigError>) -> Definiti
 }
 
 /// Of tables with names, those whose name was there before.
-pub(crate) fn find_doubles(table: &str, sections: &[&Section], errors: &mut Vec<ConfigError>) {
+fn find_doubles(table: &str, sections: &[&Section], errors: &mut Vec<ConfigError>) {
     for (index, section) in sections.iter().enumerate() {
         let name = section.word("name");
         if let Some(first) = sections.iter().take(index).find(|other| other.word("name") == name) {
