@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use bytes::BytesMut;
 
 use crate::dice::Dice;
-use crate::ledger::{Ledger, Stamp};
+use crate::ledger::Ledger;
+use crate::sent::Stamp;
 
 /// It says things when it is asked to, and judges what it hears.
 pub(crate) trait Client {
@@ -33,7 +34,7 @@ pub(crate) trait Client {
     fn heard(&mut self, taken: u64);
 
     /// The connection is gone.
-    fn lose(&mut self);
+    fn lose(&mut self, ledger: &mut Ledger);
 
     /// The broker has died.
     fn crash(&mut self);

@@ -26,3 +26,9 @@ impl Dice {
         self.roll(100) < percent
     }
 }
+
+/// How long a message is to wait, in milliseconds, at least 1: so short that it is due at once, or so long that it is let go of.
+pub(crate) fn any_delay_ms(dice: &mut Dice) -> u64 {
+    let most = [20, 1_000, 4_000, 15_000][dice.roll(4)];
+    1 + dice.roll(most) as u64
+}

@@ -2,45 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Every time that something is sent has a number of its own, in the order of sending: what is sent again is told from
-/// what was sent first.
-pub(crate) type Stamp = usize;
-
-/// Where a message goes. Those below [`TOPICS`] are topics, the others are queues.
-pub(crate) type Place = usize;
-
-pub(crate) const PLACES: [&str; 6] = ["k/0", "k/1", "kept/0", "kept/1", "jobs", "chores"];
-/// Of the places, those from here on keep their last message.
-pub(crate) const KEPT: Place = 2;
-pub(crate) const TOPICS: usize = 4;
-
-/// One thing that was sent, once.
-#[derive(Debug)]
-pub(crate) struct Sent {
-    pub(crate) by: usize,
-    pub(crate) place: Place,
-    /// Of its sender; the same if it is sent again.
-    pub(crate) number: u32,
-    pub(crate) qos: u8,
-    /// The broker said that it has it.
-    pub(crate) acked: bool,
-    /// Sent under an id, by which it is taken in once however often it is sent.
-    pub(crate) is_named: bool,
-    /// It belongs to a transaction.
-    pub(crate) transaction: Option<usize>,
-}
-
-impl Sent {
-    /// Whether it is the same message each time it is sent.
-    pub(crate) const fn is_taken_once(&self) -> bool {
-        self.qos == 2 || self.is_named
-    }
-}
+use crate::sent::{PLACES, QUEUES, Sent, Stamp, TOPICS};
+use crate::streams::Streams;
 
 /// All that was sent, and all that is known of queues.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) sent: Vec<Sent>,
+    /// When the broker had said that it has it, by sender and number.
+    taken_at_ms: BTreeMap<(usize, u32), u64>,
+    /// What time it is, in milliseconds since the world began.
+    pub(crate) now_ms: u64,
+    pub(crate) streams: Streams,
     /// Of messages that are taken in once, those that the broker has, by sender and number: it matters not which time of
     /// sending got there.
     pub(crate) exact: BTreeSet<(usize, u32)>,
@@ -60,8 +33,65 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn send(&mut self, sent: Sent) -> Stamp {
-        self.sent.push(sent);
+        self.sent.push(Sent { sent_at_ms: self.now_ms, ..sent });
         self.sent.len() - 1
+    }
+
+    /// The broker said that it has what was sent under that stamp.
+    pub(crate) fn acknowledge(&mut self, stamp: Stamp) {
+        let sent = &mut self.sent[stamp];
+        sent.acked = true;
+        self.taken_at_ms.entry((sent.by, sent.number)).or_insert(self.now_ms);
+    }
+
+    /// The broker said that it has that message, whichever time of sending it was.
+    pub(crate) fn acknowledge_once(&mut self, by: usize, number: u32) {
+        self.exact.insert((by, number));
+        self.taken_at_ms.entry((by, number)).or_insert(self.now_ms);
+    }
+
+    /// Whether it must be there, or another time of sending of the same message.
+    pub(crate) fn has_arrived(&self, stamp: Stamp) -> bool {
+        let sent = &self.sent[stamp];
+        if sent.is_taken_once() { self.exact.contains(&(sent.by, sent.number)) } else { sent.acked }
+    }
+
+    /// When it was due at the latest, if that is known: the broker may have taken it at any time until it said so, and waits for the
+    /// end of the millisecond.
+    pub(crate) fn due_by(&self, stamp: Stamp) -> Option<u64> {
+        let sent = &self.sent[stamp];
+        let taken_at = self.taken_at_ms.get(&(sent.by, sent.number));
+        taken_at.filter(|_| sent.acked || sent.is_taken_once()).map(|at| at + sent.delay_ms + 1)
+    }
+
+    /// When it was there at the latest, of what was not delayed, if that is known.
+    pub(crate) fn there_by(&self, stamp: Stamp) -> Option<u64> {
+        self.due_by(stamp).filter(|_| self.sent[stamp].delay_ms == 0)
+    }
+
+    /// Nothing that was delayed comes before its time.
+    pub(crate) fn check_time(&self, stamp: Stamp) -> Result<(), String> {
+        let Sent { sent_at_ms, delay_ms, .. } = self.sent[stamp];
+        if self.now_ms >= sent_at_ms + delay_ms {
+            return Ok(());
+        }
+        let now = self.now_ms;
+        Err(format!("{stamp} came at {now}, sent at {sent_at_ms} to come {delay_ms} ms later"))
+    }
+
+    /// When the next one is due that was delayed, if it was taken at once.
+    pub(crate) fn next_due_ms(&self) -> Option<u64> {
+        let due =
+            self.sent.iter().filter(|sent| sent.delay_ms > 0).map(|sent| sent.sent_at_ms + sent.delay_ms);
+        due.filter(|due| *due > self.now_ms).min()
+    }
+
+    /// Behind the time at which everything is due, if nothing is still on its way to the broker.
+    pub(crate) fn all_due_ms(&self) -> u64 {
+        let due = |(stamp, sent): (Stamp, &Sent)| {
+            (sent.delay_ms > 0).then(|| self.due_by(stamp).unwrap_or(self.now_ms + sent.delay_ms + 1))
+        };
+        self.sent.iter().enumerate().filter_map(due).max().unwrap_or(0) + 1
     }
 
     /// The body under that stamp: its length depends on it, so that groups on disk are of many sizes.
@@ -100,6 +130,7 @@ impl Ledger {
         if is_live && self.consumed.contains(&stamp) {
             return Err(format!("{stamp} came again after it was consumed"));
         }
+        self.check_time(stamp)?;
         self.delivered.insert(stamp);
         // Whichever arrives first.
         if !is_redelivered && !self.new.insert(stamp) {
@@ -118,15 +149,20 @@ impl Ledger {
     /// When everything has come to rest: what was acknowledged has arrived.
     pub(crate) fn check_queues(&self) -> Result<(), String> {
         let mut arrived: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
-        for (stamp, sent) in self.sent.iter().enumerate().filter(|(_, sent)| sent.place >= TOPICS) {
-            let there = self.delivered.contains(&stamp);
+        for (stamp, sent) in self.sent.iter().enumerate() {
+            let there = match sent.place {
+                TOPICS..QUEUES => self.delivered.contains(&stamp),
+                // Of those that do not keep all, nobody may have read what was there.
+                QUEUES => self.streams.has(0, stamp),
+                _ => continue,
+            };
             let name = (sent.by, sent.number);
             let is_missing = if sent.is_taken_once() {
                 self.exact.contains(&name) && !self.taken_in.contains_key(&name)
             } else {
                 sent.acked && !there
             };
-            if is_missing {
+            if is_missing && sent.place < QUEUES {
                 return Err(format!("{stamp} was acknowledged and never came out of {}", PLACES[sent.place]));
             }
             if let Some(transaction) = sent.transaction {

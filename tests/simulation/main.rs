@@ -6,16 +6,25 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::asked::number;
 use crate::world::{Tally, World};
 
+mod asked;
 mod client;
 mod connection;
+mod crowd;
 mod dice;
 mod disk;
 mod ledger;
 mod life;
 mod mqtt_client;
+mod mqtt_reader;
+mod reads;
+mod sent;
 mod stomp_client;
+mod stomp_reader;
+mod streams;
+mod verdict;
 mod view;
 mod world;
 
@@ -102,10 +111,6 @@ fn run(seed: u64, store: &storage::Options, logs: bool) -> (Result<Tally, String
     });
     let wrong = result.as_ref().err().map(|why| format!("at step {}: {why}", world.tally.steps));
     (result.map_err(|why| wrong.unwrap_or(why)), world.log().to_vec())
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
 const SEEDS: u64 = 2000;

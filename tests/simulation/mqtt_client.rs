@@ -12,8 +12,9 @@ use mqtt::topic::TopicName;
 use mqtt::version::Version;
 
 use crate::client::Client;
-use crate::dice::Dice;
-use crate::ledger::{KEPT, Ledger, PLACES, Place, Sent, Stamp};
+use crate::dice::{Dice, any_delay_ms};
+use crate::ledger::Ledger;
+use crate::sent::{KEPT, Place, Sent, Stamp, TOPICS, topic};
 use crate::view::{Came, View};
 
 /// How a client is.
@@ -62,6 +63,8 @@ struct Exchange {
     place: Place,
     number: u32,
     qos: u8,
+    /// How long the broker is to wait with it, in milliseconds.
+    delay_ms: u64,
     /// Of the last time it was sent.
     stamp: Stamp,
     /// PUBREC came.
@@ -98,12 +101,12 @@ impl MqttClient {
         self.said_bytes
     }
 
-    fn publish(&mut self, place: Place, qos: u8, ledger: &mut Ledger) {
+    fn publish(&mut self, place: Place, qos: u8, delay_ms: u64, ledger: &mut Ledger) {
         self.published += 1;
         let id = (1..=WINDOW).find(|id| self.out.iter().all(|exchange| exchange.id != *id)).unwrap_or(WINDOW);
         let number = self.published;
-        let exchange =
-            Exchange { id, place, number, qos, stamp: 0, is_released: false, may_be_done: false, at: 0 };
+        let (stamp, is_released, may_be_done, at) = (0, false, false, 0);
+        let exchange = Exchange { id, place, number, qos, delay_ms, stamp, is_released, may_be_done, at };
         let exchange = self.send(exchange, false, ledger);
         if qos > 0 {
             self.out.push(exchange);
@@ -112,7 +115,7 @@ impl MqttClient {
 
     /// For the first time, or again.
     fn send(&mut self, mut exchange: Exchange, dup: bool, ledger: &mut Ledger) -> Exchange {
-        let Exchange { id, place, number, qos, .. } = exchange;
+        let Exchange { id, place, number, qos, delay_ms, .. } = exchange;
         exchange.stamp = ledger.send(Sent {
             by: self.number,
             place,
@@ -121,17 +124,33 @@ impl MqttClient {
             acked: false,
             is_named: false,
             transaction: None,
+            delay_ms,
+            sent_at_ms: 0,
         });
+        let (topic, properties) = self.addressed(place, delay_ms);
         let packet = Packet::Publish(Publish {
             dup,
-            retain: place >= KEPT,
+            retain: (KEPT..TOPICS).contains(&place),
             delivery: Guarantee::new(qos_of(qos), id_of(id)),
-            topic: TopicName::parse(PLACES[place].into()).ok(),
+            topic: TopicName::parse(topic.into()).ok(),
             payload: Ledger::body(exchange.stamp).into(),
-            properties: None,
+            properties,
         });
         exchange.at = self.say(&packet);
         exchange
+    }
+
+    /// The topic for that place, and what else says how long it waits.
+    fn addressed(&self, place: Place, delay_ms: u64) -> (String, Option<Box<Properties>>) {
+        let topic = topic(place);
+        match (delay_ms, self.habits.version) {
+            (0, _) => (topic, None),
+            (_, Version::V5) => {
+                let user = vec![("x-delay".into(), delay_ms.to_string().into())];
+                (topic, Some(Box::new(Properties { user, ..Properties::default() })))
+            }
+            (_, Version::V31 | Version::V311) => (format!("$delayed/{}/{topic}", delay_ms / 1000), None),
+        }
     }
 
     fn let_in(&mut self, session_present: bool, ledger: &mut Ledger) -> Result<(), String> {
@@ -168,7 +187,7 @@ impl MqttClient {
             _ if self.phase != Phase::In => Err(format!("{packet:?} came before CONNACK")),
             Packet::Puback(ack) => {
                 let exchange = self.conclude(&ack, 1, false)?;
-                ledger.sent[exchange.stamp].acked = true;
+                ledger.acknowledge(exchange.stamp);
                 Ok(())
             }
             Packet::Pubrec(ack) => self.release(&ack, ledger),
@@ -221,7 +240,7 @@ impl MqttClient {
     fn release(&mut self, ack: &Ack, ledger: &mut Ledger) -> Result<(), String> {
         let at = self.first(ack, 2, false)?;
         self.out[at].is_released = true;
-        ledger.exact.insert((self.number, self.out[at].number));
+        ledger.acknowledge_once(self.number, self.out[at].number);
         // At once: then PUBRELs are in the order of the PUBRECs [MQTT-4.6.0-4].
         let said = self.say(&Packet::Pubrel(Ack::success(ack.id)));
         self.out[at].at = said;
@@ -230,9 +249,9 @@ impl MqttClient {
 
     fn take(&mut self, publish: &Publish, ledger: &mut Ledger) -> Result<(), String> {
         let (stamp, sent) = ledger.find(&publish.payload)?;
-        let topic = publish.topic.as_ref().map_or("", |topic| topic.as_str());
-        if topic != PLACES[sent.place] {
-            return Err(format!("{stamp} came under {topic}"));
+        let came_under = publish.topic.as_ref().map_or("", |topic| topic.as_str());
+        if came_under != topic(sent.place) {
+            return Err(format!("{stamp} came under {came_under}"));
         }
         let id = publish.delivery.id();
         let came =
@@ -306,8 +325,11 @@ impl Client for MqttClient {
             for _ in 0..=dice.roll(usize::from(WINDOW) - self.out.len()) {
                 let place = places[dice.roll(places.len())];
                 // A kept one is the last of those that were acknowledged: that is said of QoS 1.
-                let qos = if place >= KEPT { 1 } else { [0, 1, 1, 2, 2][dice.roll(5)] };
-                self.publish(place, qos, ledger);
+                let is_kept = (KEPT..TOPICS).contains(&place);
+                let qos = if is_kept { 1 } else { [0, 1, 1, 2, 2][dice.roll(5)] };
+                let is_delayed = !is_kept && dice.percent(20);
+                let delay_ms = if is_delayed { delay_ms(dice, self.habits.version) } else { 0 };
+                self.publish(place, qos, delay_ms, ledger);
             }
         }
     }
@@ -347,7 +369,7 @@ impl Client for MqttClient {
         self.view.hear(taken);
     }
 
-    fn lose(&mut self) {
+    fn lose(&mut self, _: &mut Ledger) {
         self.phase = Phase::Away;
         self.outgoing.clear();
         self.incoming.clear();
@@ -369,6 +391,15 @@ impl Client for MqttClient {
             return Err(format!("was never answered: {:?}", self.out));
         }
         self.view.check(ledger)
+    }
+}
+
+/// In whole seconds where there is no other word for it.
+fn delay_ms(dice: &mut Dice, version: Version) -> u64 {
+    let delay_ms = any_delay_ms(dice);
+    match version {
+        Version::V5 => delay_ms,
+        Version::V31 | Version::V311 => delay_ms.div_ceil(1000) * 1000,
     }
 }
 

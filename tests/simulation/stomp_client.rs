@@ -9,8 +9,9 @@ use stomp::frame::{Command, Frame};
 use stomp::version::Version;
 
 use crate::client::Client;
-use crate::dice::Dice;
-use crate::ledger::{Ledger, PLACES, Place, Sent, Stamp, TOPICS};
+use crate::dice::{Dice, any_delay_ms};
+use crate::ledger::Ledger;
+use crate::sent::{Place, Sent, Stamp, TOPICS, destination};
 
 /// How a client is.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +38,8 @@ pub(crate) struct StompClient {
     outgoing: BytesMut,
     incoming: BytesMut,
     sent: u32,
-    /// Sent under an id, and not answered: they are sent again.
-    named: Vec<(u32, Place)>,
+    /// Sent under an id, and not answered, with how long they wait: they are sent again.
+    named: Vec<(u32, Place, u64)>,
     receipts: u64,
     /// What a receipt will mean.
     waits_for: BTreeMap<u64, Meaning>,
@@ -46,6 +47,8 @@ pub(crate) struct StompClient {
     loans: Vec<Vec<Loan>>,
     /// The last one of each sender, by subscription, on this connection.
     newest: BTreeMap<(usize, usize), Stamp>,
+    /// Of what was delayed, by subscription: what was due last of what came on this connection, and when at the earliest.
+    due: BTreeMap<usize, (u64, Stamp)>,
     /// Given back, with the receipt that was asked for, and not come again.
     returned: BTreeMap<Stamp, u64>,
     /// Of those, the ones that the broker said it has back.
@@ -91,6 +94,7 @@ impl StompClient {
             waits_for: BTreeMap::new(),
             loans: habits.consumes.iter().map(|_| Vec::new()).collect(),
             newest: BTreeMap::new(),
+            due: BTreeMap::new(),
             returned: BTreeMap::new(),
             is_back: BTreeSet::new(),
         }
@@ -110,35 +114,35 @@ impl StompClient {
         &mut self,
         place: Place,
         transaction: Option<usize>,
+        delay_ms: u64,
         ledger: &mut Ledger,
     ) -> (Frame, Stamp) {
         self.sent += 1;
         let (by, number) = (self.number, self.sent);
-        let sent = Sent { by, place, number, qos: 1, acked: false, is_named: false, transaction };
-        let stamp = ledger.send(sent);
-        (frame(place, stamp), stamp)
+        let stamp = ledger.send(Sent { transaction, ..plain(by, place, number, delay_ms) });
+        (frame(place, stamp, delay_ms), stamp)
     }
 
     fn send(&mut self, dice: &mut Dice, ledger: &mut Ledger) {
         let places = self.habits.sends;
         for _ in 0..=dice.roll(4) {
             let place = places[dice.roll(places.len())];
+            let delay_ms = if dice.percent(20) { any_delay_ms(dice) } else { 0 };
             if dice.percent(30) {
                 self.sent += 1;
-                self.named.push((self.sent, place));
-                self.send_named(self.sent, place, ledger);
+                self.named.push((self.sent, place, delay_ms));
+                self.send_named(self.sent, place, delay_ms, ledger);
             } else {
-                let (frame, stamp) = self.frame_to_send(place, None, ledger);
+                let (frame, stamp) = self.frame_to_send(place, None, delay_ms, ledger);
                 self.say_with_receipt(frame, Meaning { sent: vec![stamp], ..Meaning::default() });
             }
         }
     }
 
     /// For the first time, or again.
-    fn send_named(&mut self, number: u32, place: Place, ledger: &mut Ledger) {
-        let by = self.number;
-        let sent = Sent { by, place, number, qos: 1, acked: false, is_named: true, transaction: None };
-        let frame = frame(place, ledger.send(sent)).with("x-dedup-id", number.to_string());
+    fn send_named(&mut self, number: u32, place: Place, delay_ms: u64, ledger: &mut Ledger) {
+        let sent = Sent { is_named: true, ..plain(self.number, place, number, delay_ms) };
+        let frame = frame(place, ledger.send(sent), delay_ms).with("x-dedup-id", number.to_string());
         self.say_with_receipt(frame, Meaning { named: Some(number), ..Meaning::default() });
     }
 
@@ -154,7 +158,8 @@ impl StompClient {
             let queues: Vec<Place> =
                 self.habits.sends.iter().copied().filter(|place| *place >= TOPICS).collect();
             let place = queues[dice.roll(queues.len())];
-            let (frame, stamp) = self.frame_to_send(place, Some(transaction), ledger);
+            let delay_ms = if dice.percent(20) { any_delay_ms(dice) } else { 0 };
+            let (frame, stamp) = self.frame_to_send(place, Some(transaction), delay_ms, ledger);
             self.say(&frame.with("transaction", name.clone()));
             meaning.sent.push(stamp);
         }
@@ -202,8 +207,8 @@ impl StompClient {
         match (frame.command, self.phase) {
             (Command::Connected, Phase::Knocking) => {
                 self.phase = Phase::In;
-                for (number, place) in self.named.clone() {
-                    self.send_named(number, place, ledger);
+                for (number, place, delay_ms) in self.named.clone() {
+                    self.send_named(number, place, delay_ms, ledger);
                 }
                 for (id, subscription) in self.habits.consumes.iter().enumerate() {
                     let ack = if subscription.is_cumulative { "client" } else { "client-individual" };
@@ -234,11 +239,11 @@ impl StompClient {
             ledger.transactions[transaction] = Some(is_committed);
         }
         for stamp in meaning.sent.iter().filter(|_| is_done) {
-            ledger.sent[*stamp].acked = true;
+            ledger.acknowledge(*stamp);
         }
         if let Some(number) = meaning.named {
-            ledger.exact.insert((self.number, number));
-            self.named.retain(|(named, _)| *named != number);
+            ledger.acknowledge_once(self.number, number);
+            self.named.retain(|(named, ..)| *named != number);
         }
         ledger.consumed.extend(meaning.consumed);
         // It may have come again before that, and have been given back once more.
@@ -271,10 +276,13 @@ impl StompClient {
         if self.returned.remove(&stamp).is_some() {
             return Ok(());
         }
-        let place = ledger.sent[stamp].place;
+        let Sent { place, delay_ms, .. } = ledger.sent[stamp];
+        if delay_ms > 0 {
+            return self.check_order_of_due(stamp, from.0, ledger);
+        }
         let older = self.is_back.iter().find(|back| {
             let sent = &ledger.sent[**back];
-            **back < stamp && sent.by == from.1 && sent.place == place
+            **back < stamp && sent.by == from.1 && sent.place == place && sent.delay_ms == 0
         });
         if let Some(older) = older {
             return Err(format!("{stamp} came before {older}, which was given back"));
@@ -282,6 +290,23 @@ impl StompClient {
         if let Some(before) = self.newest.insert(from, stamp).filter(|before| *before >= stamp) {
             return Err(format!("{stamp} came behind {before} on the same connection"));
         }
+        Ok(())
+    }
+
+    /// What was delayed comes in the order in which it is due.
+    fn check_order_of_due(
+        &mut self,
+        stamp: Stamp,
+        subscription: usize,
+        ledger: &Ledger,
+    ) -> Result<(), String> {
+        let sent = &ledger.sent[stamp];
+        let due = sent.sent_at_ms + sent.delay_ms;
+        let last = self.due.entry(subscription).or_insert((due, stamp));
+        if let Some(by) = ledger.due_by(stamp).filter(|by| *by < last.0) {
+            return Err(format!("{stamp}, due by {by}, came behind {}, due at {}", last.1, last.0));
+        }
+        *last = (*last).max((due, stamp));
         Ok(())
     }
 }
@@ -293,12 +318,7 @@ impl Client for StompClient {
 
     fn connect(&mut self) {
         self.phase = Phase::Knocking;
-        self.say(
-            &Frame::new(Command::Connect)
-                .with("accept-version", "1.2")
-                .with("host", "/")
-                .with("login", format!("user-{}", self.number)),
-        );
+        self.say(&connect(self.number));
     }
 
     fn act(&mut self, dice: &mut Dice, ledger: &mut Ledger) {
@@ -348,7 +368,7 @@ impl Client for StompClient {
 
     fn heard(&mut self, _: u64) {}
 
-    fn lose(&mut self) {
+    fn lose(&mut self, _: &mut Ledger) {
         self.phase = Phase::Away;
         self.outgoing.clear();
         self.incoming.clear();
@@ -357,6 +377,7 @@ impl Client for StompClient {
         self.waits_for.clear();
         self.loans.iter_mut().for_each(Vec::clear);
         self.newest.clear();
+        self.due.clear();
         self.returned.clear();
         self.is_back.clear();
     }
@@ -372,23 +393,29 @@ impl Client for StompClient {
     }
 }
 
-fn frame(place: Place, stamp: Stamp) -> Frame {
-    Frame::new(Command::Send)
-        .with("destination", destination(place))
-        .with("persistent", "true")
-        .with_body(Ledger::body(stamp))
+/// How a client of that number begins.
+pub(crate) fn connect(number: usize) -> Frame {
+    Frame::new(Command::Connect)
+        .with("accept-version", "1.2")
+        .with("host", "/")
+        .with("login", format!("user-{number}"))
 }
 
-fn destination(place: Place) -> String {
-    if place < TOPICS {
-        format!("/topic/{}", PLACES[place].replace('/', "."))
-    } else {
-        format!("/queue/{}", PLACES[place])
-    }
+fn plain(by: usize, place: Place, number: u32, delay_ms: u64) -> Sent {
+    let (qos, acked, is_named, transaction, sent_at_ms) = (1, false, false, None, 0);
+    Sent { by, place, number, qos, acked, is_named, transaction, delay_ms, sent_at_ms }
+}
+
+fn frame(place: Place, stamp: Stamp, delay_ms: u64) -> Frame {
+    let frame = Frame::new(Command::Send)
+        .with("destination", destination(place))
+        .with("persistent", "true")
+        .with_body(Ledger::body(stamp));
+    if delay_ms > 0 { frame.with("x-delay", delay_ms.to_string()) } else { frame }
 }
 
 /// Why the broker may end a connection: time goes by in leaps, or it stops.
-fn is_farewell(frame: &Frame) -> bool {
+pub(crate) fn is_farewell(frame: &Frame) -> bool {
     let is = |header: &str, text: &str| frame.header(header).is_some_and(|value| value == text);
     LEAVES.iter().any(|text| is("message", text)) || is("error-code", "connection_forced")
 }

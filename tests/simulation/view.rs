@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ledger::{KEPT, Ledger, PLACES, Sent, Stamp, TOPICS};
+use crate::ledger::Ledger;
+use crate::sent::{KEPT, PLACES, Sent, Stamp, TOPICS};
 
 /// A PUBLISH as it came.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,8 @@ pub(crate) struct View {
     newest: BTreeMap<Stream, Stamp>,
     /// The same, of this connection.
     newest_here: BTreeMap<Stream, Stamp>,
+    /// Of what was delayed, by place and QoS: what was due last of what came, and when at the earliest.
+    due: BTreeMap<(usize, u8), (u64, Stamp)>,
     /// Not settled by the client, on this connection.
     pub(crate) under_way: BTreeMap<u16, Stamp>,
     /// QoS 2 ids that the client holds, over all connections.
@@ -73,7 +76,12 @@ impl View {
                 return Err(format!("{} are under way at once, {window} may be", self.under_way.len()));
             }
         }
-        self.check_order(stamp, sent, is_again)?;
+        ledger.check_time(stamp)?;
+        if sent.delay_ms == 0 {
+            self.check_order(stamp, sent, is_again)?;
+        } else if !is_again {
+            self.check_order_of_due(stamp, sent, ledger)?;
+        }
         self.check_once(came, sent)?;
         self.got.insert(stamp);
         Ok(())
@@ -88,6 +96,17 @@ impl View {
         {
             return Err(format!("{stamp} came for the first time behind {before}"));
         }
+        Ok(())
+    }
+
+    /// What was delayed comes in the order in which it is due.
+    fn check_order_of_due(&mut self, stamp: Stamp, sent: &Sent, ledger: &Ledger) -> Result<(), String> {
+        let due = sent.sent_at_ms + sent.delay_ms;
+        let last = self.due.entry((sent.place, sent.qos)).or_insert((due, stamp));
+        if let Some(by) = ledger.due_by(stamp).filter(|by| *by < last.0) {
+            return Err(format!("{stamp}, due by {by}, came behind {}, due at {}", last.1, last.0));
+        }
+        *last = (*last).max((due, stamp));
         Ok(())
     }
 

@@ -5,16 +5,21 @@ use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::Definitions;
 use mqtt::version::Version;
 
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::dice::Dice;
 use crate::disk::Disk;
-use crate::ledger::{KEPT, Ledger, Place, Stamp, TOPICS};
+use crate::ledger::Ledger;
 use crate::life::Life;
 use crate::mqtt_client::{self, MqttClient};
+use crate::mqtt_reader::MqttReader;
+use crate::sent::{KEPT, Place, Stamp, TOPICS};
 use crate::stomp_client::{self, StompClient, Subscription};
+use crate::stomp_reader::StompReader;
+use crate::streams;
 
 /// Everything there is.
 pub(crate) struct World {
@@ -27,6 +32,7 @@ pub(crate) struct World {
     greetings: u64,
     /// The same for all lives: to make the counters anew costs more than a start.
     store: storage::Options,
+    declared: Definitions,
     mqtt: Arc<mqtt::Options>,
     stomp: Arc<stomp::options::Options>,
     /// What happened, where somebody wants to read it.
@@ -52,9 +58,11 @@ pub(crate) struct Tally {
 
 impl World {
     pub(crate) fn new(seed: u64, store: &storage::Options, logs: bool) -> Result<Self, String> {
+        let declared = streams::declared();
         Ok(Self {
             dice: Dice::new(seed),
-            life: Life::start(Disk::new(), store)?,
+            life: Life::start(Disk::new(), store, &declared, 0)?,
+            declared,
             store: store.clone(),
             connections: Vec::new(),
             clients: clients(),
@@ -77,11 +85,14 @@ impl World {
             self.step()?;
         }
         self.rest(|client, ledger| client.finish(ledger))?;
+        self.let_all_be_due()?;
         for (number, client) in self.clients.iter().enumerate() {
             client.check(&self.ledger).map_err(|wrong| format!("client {number}: {wrong}"))?;
         }
+        self.ledger.check_streams()?;
+        self.check_late()?;
+        // Only now somebody has read all of the streams.
         self.ledger.check_queues()?;
-        self.check_kept()?;
         self.tally.sent = self.ledger.sent.len() as u64;
         self.tally.deliveries = self.ledger.deliveries;
         self.tally.repeated = self.ledger.repeated;
@@ -108,19 +119,35 @@ impl World {
             600..780 => self.turn(),
             780..950 => self.work(),
             950..970 => {
-                let time_ms = if self.dice.percent(80) { 200 } else { 8_000 };
-                let time_ms = 1 + self.dice.roll(time_ms) as u64;
+                let time_ms = self.some_time_ms();
                 self.pass(Duration::from_millis(time_ms))
             }
-            970..990 => self.lose_connection(),
-            990..998 => Ok(()),
+            970..985 => self.lose_connection(),
+            985..998 => {
+                self.life.look_around();
+                Ok(())
+            }
             998 => {
                 self.life.disk.fail();
                 Ok(())
             }
             _ if self.dice.percent(30) => self.stop(),
-            _ => self.crash("the machine stops"),
+            _ => {
+                let down_ms = if self.dice.percent(50) { 0 } else { self.some_time_ms() * 2 };
+                self.crash("the machine stops", down_ms)
+            }
         }
+    }
+
+    /// Mostly a little, often until just before or just when something is due.
+    fn some_time_ms(&mut self) -> u64 {
+        if self.dice.percent(35)
+            && let Some(due) = self.ledger.next_due_ms()
+        {
+            return (due + 1 - self.ledger.now_ms - self.dice.roll(3) as u64).clamp(1, 8_000);
+        }
+        let time_ms = if self.dice.percent(80) { 200 } else { 8_000 };
+        1 + self.dice.roll(time_ms) as u64
     }
 
     /// A client does something.
@@ -139,6 +166,8 @@ impl World {
     }
 
     fn connect(&mut self, number: usize) {
+        let inside = self.life.handle();
+        let _inside = inside.enter();
         let protocol = self.clients[number].protocol();
         // A consumer whose last connection is not gone shares its queue with itself, and then order is not promised.
         if protocol == "stomp" && self.connections.iter().any(|one| one.owner == number) {
@@ -180,6 +209,8 @@ impl World {
     }
 
     fn carry_up(&mut self, at: usize, count: usize) {
+        let inside = self.life.handle();
+        let _inside = inside.enter();
         let connection = &mut self.connections[at];
         if !connection.says_something() {
             return;
@@ -203,6 +234,8 @@ impl World {
     }
 
     fn carry_down(&mut self, at: usize, count: usize) -> Result<(), String> {
+        let inside = self.life.handle();
+        let _inside = inside.enter();
         let connection = &mut self.connections[at];
         let bytes = connection.down.split_to(count.min(connection.down.len()));
         let ends = connection.down.is_empty() && !connection.is_open();
@@ -217,7 +250,7 @@ impl World {
         }
         if ends {
             self.connections[at].client = None;
-            self.clients[number].lose();
+            self.clients[number].lose(&mut self.ledger);
             self.note(|| format!("client {number} sees that its connection is closed"));
         }
         self.forget(at)
@@ -235,6 +268,8 @@ impl World {
     }
 
     fn turn(&mut self) -> Result<(), String> {
+        let inside = self.life.handle();
+        let _inside = inside.enter();
         let called: Vec<usize> =
             (0..self.connections.len()).filter(|at| self.connections[*at].is_called()).collect();
         if let Some(at) = called.get(self.dice.roll(called.len())).copied() {
@@ -246,6 +281,8 @@ impl World {
 
     /// The store does something.
     fn work(&mut self) -> Result<(), String> {
+        let inside = self.life.handle();
+        let _inside = inside.enter();
         let store = &mut self.life.store;
         let done = match self.dice.roll(10) {
             0..3 => store.write(),
@@ -261,14 +298,16 @@ impl World {
         match done {
             Ok(()) => Ok(()),
             // The process ends, as it says it does.
-            Err(_) => self.crash("the disk failed"),
+            Err(_) => self.crash("the disk failed", 0),
         }
     }
 
     /// Time goes by, and what is due by it happens.
     fn pass(&mut self, time: Duration) -> Result<(), String> {
-        self.life.pass(time);
+        self.let_pass(time);
         let now = self.life.now();
+        let inside = self.life.handle();
+        let _inside = inside.enter();
         for connection in &mut self.connections {
             connection.expire(now);
         }
@@ -276,7 +315,14 @@ impl World {
         Ok(())
     }
 
+    fn let_pass(&mut self, time: Duration) {
+        self.life.pass(time);
+        self.ledger.now_ms = self.life.now_ms();
+    }
+
     fn lose_connection(&mut self) -> Result<(), String> {
+        let inside = self.life.handle();
+        let _inside = inside.enter();
         let number = self.dice.roll(self.clients.len());
         let Some(at) = self.connection_of(number) else { return Ok(()) };
         self.tally.lost_connections += 1;
@@ -291,15 +337,16 @@ impl World {
             connection.up.truncate(kept);
         }
         let is_mute = connection.is_mute;
-        self.clients[number].lose();
+        self.clients[number].lose(&mut self.ledger);
         self.note(|| format!("client {number} loses its connection; unnoticed: {is_mute}"));
         self.forget(at)
     }
 
-    fn crash(&mut self, why: &str) -> Result<(), String> {
+    /// Whatever is not on the disk is gone, and the broker starts again so many milliseconds later.
+    fn crash(&mut self, why: &str, down_ms: u64) -> Result<(), String> {
         self.tally.crashes += 1;
         let unsynced = self.life.disk.unsynced();
-        self.note(|| format!("{why}, {unsynced} bytes are not synced"));
+        self.note(|| format!("{why} for {down_ms} ms, {unsynced} bytes are not synced"));
         let mut disk = self.life.disk.crash(&mut self.dice)?;
         for connection in &mut self.connections {
             connection.break_off();
@@ -312,24 +359,33 @@ impl World {
             client.crash();
         }
         self.connections.retain(|connection| !connection.is_over());
-        let mut life = Life::start(disk, &self.store)?;
+        let start = |disk, now_ms| Life::start(disk, &self.store, &self.declared, now_ms);
+        let now_ms = self.ledger.now_ms + down_ms;
+        let mut life = start(disk, now_ms)?;
         while self.dice.percent(20) {
             // And once more, before anybody came.
             disk = life.disk.crash(&mut self.dice)?;
-            life = Life::start(disk, &self.store)?;
+            life = start(disk, now_ms)?;
         }
-        self.life = life;
+        self.begin(life);
         Ok(())
+    }
+
+    fn begin(&mut self, life: Life) {
+        self.life = life;
+        self.ledger.now_ms = self.life.now_ms();
     }
 
     /// The broker stops in order, and starts again. Nothing is lost by that, not even what nobody was told of.
     fn stop(&mut self) -> Result<(), String> {
+        let inside = self.life.handle();
+        let _inside = inside.enter();
         self.note(|| "the broker stops".into());
         self.tally.stops += 1;
         self.life.disk.heal();
         let stopping = self.life.stop();
         for _ in 0..STOP_ROUNDS_MAX {
-            self.life.pass(Duration::from_millis(10));
+            self.let_pass(Duration::from_millis(10));
             let now = self.life.now();
             for connection in &mut self.connections {
                 connection.turn(now, 100);
@@ -342,7 +398,9 @@ impl World {
                 }
                 self.connections.retain(|connection| !connection.is_over());
                 let disk = self.life.disk.crash(&mut self.dice)?;
-                self.life = Life::start(disk, &self.store)?;
+                let now_ms = self.ledger.now_ms + self.some_time_ms();
+                let life = Life::start(disk, &self.store, &self.declared, now_ms)?;
+                self.begin(life);
                 return Ok(());
             }
         }
@@ -352,20 +410,47 @@ impl World {
 
     /// The store does all that it can.
     fn drain(&mut self) -> Result<(), String> {
+        let inside = self.life.handle();
+        let _inside = inside.enter();
         let store = &mut self.life.store;
         store.write().and_then(|()| store.sync()).map_err(|error| error.to_string())?;
         while store.complete() {}
         Ok(())
     }
 
-    /// Of each place that keeps its last message, it is the last one that was acknowledged, whatever happened.
-    fn check_kept(&mut self) -> Result<(), String> {
+    /// What still waits for its time becomes due, be it while the machine is down: then it is there at once.
+    fn let_all_be_due(&mut self) -> Result<(), String> {
+        let left_ms = self.ledger.all_due_ms().saturating_sub(self.ledger.now_ms).max(1);
         if self.dice.percent(50) {
-            self.crash("the machine stops once more")?;
+            self.crash("the machine stops until all is due", left_ms)?;
+        } else {
+            self.pass(Duration::from_millis(left_ms))?;
         }
+        // Some rounds of ten milliseconds each: nothing calls anybody before the engine has looked around.
+        for _ in 0..ROUNDS_AT_ONCE {
+            self.rest(|client, ledger| client.finish(ledger))?;
+        }
+        Ok(())
+    }
+
+    /// Who comes when all is over finds of each place that keeps its last message the last one that was acknowledged, and in each
+    /// stream all that has to be there, whatever happened.
+    fn check_late(&mut self) -> Result<(), String> {
+        if self.dice.percent(50) {
+            let down_ms = self.some_time_ms();
+            self.crash("the machine stops once more", down_ms)?;
+        }
+        // What has been there for too long goes when the engine looks around.
+        self.pass(Duration::from_millis(10))?;
         let number = self.clients.len();
         self.clients.push(Box::new(MqttClient::new(number, LATE)));
+        self.clients.push(Box::new(MqttReader::new(number + 1, true)));
+        self.clients.push(Box::new(StompReader::new(number + 2, true)));
         self.rest(|client, ledger| client.finish(ledger))?;
+        for reader in &self.clients[number + 1..] {
+            reader.check(&self.ledger).map_err(|wrong| format!("who came late: {wrong}"))?;
+        }
+        self.ledger.check_streams()?;
         let got = self.clients[number].kept();
         let mut last: BTreeMap<Place, Stamp> = BTreeMap::new();
         for (stamp, sent) in self.ledger.sent.iter().enumerate() {
@@ -404,6 +489,8 @@ impl World {
 
     /// Everything moves as far as it can. Whether nothing did.
     fn round(&mut self) -> Result<bool, String> {
+        let inside = self.life.handle();
+        let _inside = inside.enter();
         let mut is_quiet = true;
         let now = self.life.now();
         for at in (0..self.connections.len()).rev() {
@@ -422,7 +509,7 @@ impl World {
             is_quiet = false;
         }
         if is_quiet {
-            self.life.pass(Duration::from_millis(10));
+            self.let_pass(Duration::from_millis(10));
         }
         Ok(is_quiet)
     }
@@ -437,12 +524,12 @@ fn readable(bytes: &[u8]) -> String {
 
 fn clients() -> Vec<Box<dyn Client>> {
     let mqtt = [
-        mqtt_client::Habits { version: Version::V5, filters: &[], hears: &[], publishes: &[0, 1, 2] },
+        mqtt_client::Habits { version: Version::V5, filters: &[], hears: &[], publishes: &[0, 1, 2, 6, 8] },
         mqtt_client::Habits {
             version: Version::V311,
             filters: &[("k/0", 1)],
             hears: &[(0, 1)],
-            publishes: &[0, 1, 3],
+            publishes: &[0, 1, 3, 6, 7],
         },
         mqtt_client::Habits {
             version: Version::V5,
@@ -458,13 +545,13 @@ fn clients() -> Vec<Box<dyn Client>> {
         },
     ];
     let stomp = [
-        stomp_client::Habits { consumes: &[], sends: &[4, 5, 1] },
+        stomp_client::Habits { consumes: &[], sends: &[4, 5, 1, 6, 7] },
         stomp_client::Habits {
             consumes: &[
                 Subscription { place: 4, is_cumulative: false, is_alone: true },
                 Subscription { place: 5, is_cumulative: false, is_alone: false },
             ],
-            sends: &[5],
+            sends: &[5, 6, 8],
         },
         stomp_client::Habits {
             consumes: &[Subscription { place: 5, is_cumulative: true, is_alone: false }],
@@ -478,6 +565,8 @@ fn clients() -> Vec<Box<dyn Client>> {
     for habits in stomp {
         clients.push(Box::new(StompClient::new(clients.len(), habits)));
     }
+    clients.push(Box::new(MqttReader::new(clients.len(), false)));
+    clients.push(Box::new(StompReader::new(clients.len(), false)));
     clients
 }
 
@@ -488,5 +577,7 @@ const LATE: mqtt_client::Habits = mqtt_client::Habits {
     hears: &[(2, 1), (3, 1)],
     publishes: &[],
 };
+/// What is due and nobody has is there after so many times of coming to rest.
+const ROUNDS_AT_ONCE: usize = 20;
 const ROUNDS_MAX: usize = 3000;
 const STOP_ROUNDS_MAX: usize = 1000;

@@ -38,7 +38,7 @@ pub(crate) fn declare_queue(
     let mut declaration = declaration.into();
     let QueueDeclaration { options, named } = &mut declaration;
     let possible = check_possible(options);
-    // Without a store nothing lasts, and a queue that says otherwise would only cost.
+    // As a queue was made: see [`new_queue`].
     options.durable &= parts.durable.is_persistent();
     // Nearly every time it exists: a SEND to `/queue/…` declares with each message.
     if let Some(queue) = parts.vhost.router.queue(&options.name) {
@@ -140,7 +140,9 @@ pub(crate) fn make_queue(
 }
 
 /// A queue that nobody sees yet.
-pub(crate) fn new_queue(parts: &Parts, options: QueueOptions, owner: Owner) -> Arc<Queue> {
+pub(crate) fn new_queue(parts: &Parts, mut options: QueueOptions, owner: Owner) -> Arc<Queue> {
+    // Without a store nothing lasts, and a queue that says otherwise would only cost.
+    options.durable &= parts.durable.is_persistent();
     let options = completed(options, &owner, &parts.vhost.options);
     let terms = govern::terms(parts, &options, &owner);
     let queue = Queue::with_terms(parts.numbers.queue(), options, owner, terms);

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
 
 use engine::Definitions;
 use model::change::{Change, Changeset, QueueRecord};
@@ -12,8 +13,9 @@ use model::queue::{Binding, ExchangeBinding, ExchangeKind, ExchangeOptions, Queu
 use model::refusal::Refusal;
 use model::request::{Operation, Publish, Target};
 use storage::Urgency;
+use telemetry::Metrics;
 
-use crate::client::{Client, crash, publish, start, start_with, texts};
+use crate::client::{Client, crash, publish, start, start_with, start_without_store, texts};
 
 fn queue(name: &str, durable: bool, auto_delete: bool) -> QueueOptions {
     let name = QueueName::new(name);
@@ -37,6 +39,17 @@ fn bound(exchange: ExchangeName, name: &str) -> Binding {
         queue,
         share: None,
         grant: Default::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_definition_is_the_same_the_second_time_where_nothing_lasts() {
+    let broker = start_without_store(Arc::new(Metrics::default()));
+    let stream = queue("s", true, false).with(|arguments| arguments.stream = true);
+    let definitions = Definitions { queues: vec![queue("q", true, false), stream], ..Definitions::default() };
+    for made in [2, 0] {
+        assert_eq!(broker.commands().declare(&definitions).await.map(|made| made.queues), Ok(made));
+        broker.declare(&definitions).unwrap();
     }
 }
 

@@ -9,7 +9,10 @@
     reason = "a test that meets anything else has failed"
 )]
 
+mod delays;
 mod dice;
+mod matching;
+mod readers;
 mod reference;
 mod steps;
 mod topology;
@@ -61,6 +64,8 @@ struct Difference {
 /// One broker, from its first step until all its queues are empty.
 fn live(steps: &[u64], seen: &mut BTreeMap<String, usize>) -> Result<(), Difference> {
     let mut world = World::new();
+    let inside = world.handle();
+    let _inside = inside.enter();
     for (at, seed) in steps.iter().enumerate() {
         run(&mut world, at, |world| world.step(*seed))?;
     }
@@ -95,11 +100,16 @@ fn drain(world: &mut World) -> Result<(), String> {
     while !world.clients.is_empty() {
         world.lose(0)?;
     }
-    for _ in 0..2 {
-        let names: Vec<_> = world.known().queues.iter().map(|queue| queue.name.clone()).collect();
-        for name in names {
-            world.empty(&name)?;
+    // A queue that never has room is asked for ever.
+    for _ in 0..10 {
+        for _ in 0..2 {
+            let names: Vec<_> = world.known().queues.iter().map(|queue| queue.name.clone()).collect();
+            for name in names {
+                world.empty(&name)?;
+            }
         }
+        let Some(due) = world.known().next_due_ms() else { break };
+        world.pass_ms(due.saturating_sub(world.now_ms).max(5_000))?;
     }
     world.compare()
 }
@@ -131,7 +141,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What comes about in any ten thousand steps.
-const USUAL: [&str; 12] = [
+const USUAL: [&str; 15] = [
     "submitted: Ok(true)",
     "submitted: Ok(false)",
     "submitted: Err(Exchange)",
@@ -144,6 +154,9 @@ const USUAL: [&str; 12] = [
     "delivered after rejected",
     "delivered after delivery_limit",
     "expired in time",
+    "due",
+    "due and put back",
+    "read",
 ];
 
 /// So many steps has one broker.

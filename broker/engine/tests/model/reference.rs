@@ -2,14 +2,24 @@
 //!
 //! Nothing in it is fast or clever. A queue is the list of its entries; the one that comes first is looked for each time.
 
-use model::queue::{ExchangeKind, HeaderMatch, MatchMode, Overflow};
+use model::queue::{ExchangeKind, HeaderMatch, Overflow};
 
-#[derive(Debug, Clone, Default)]
+use crate::delays::Waiting;
+use crate::matching::leads;
+use crate::readers::Reader;
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Reference {
     pub(crate) exchanges: Vec<Exchange>,
     pub(crate) bindings: Vec<Bound>,
     /// In the order they were made.
     pub(crate) queues: Vec<Queue>,
+    /// Messages whose time has not come.
+    pub(crate) waiting: Vec<Waiting>,
+    /// The last number given to one that waits.
+    pub(crate) last_waiting: u64,
+    /// In milliseconds.
+    pub(crate) now_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +46,7 @@ pub(crate) enum To {
     Exchange(String),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Queue {
     pub(crate) name: String,
     pub(crate) rules: Rules,
@@ -61,6 +71,8 @@ pub(crate) struct Rules {
     /// Its messages have no time at all.
     pub(crate) expires_at_once: bool,
     pub(crate) auto_delete: bool,
+    /// It is read, and nothing is taken from it.
+    pub(crate) stream: bool,
     /// The client whose own it is.
     pub(crate) owner: Option<usize>,
 }
@@ -70,6 +82,8 @@ pub(crate) struct Consumer {
     pub(crate) id: u32,
     pub(crate) acknowledges: bool,
     pub(crate) prefetch: Option<usize>,
+    /// Of a stream.
+    pub(crate) reader: Reader,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -90,7 +104,7 @@ pub(crate) enum Place {
     Lent(u32),
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Message {
     pub(crate) text: String,
     pub(crate) exchange: String,
@@ -100,6 +114,8 @@ pub(crate) struct Message {
     pub(crate) priority: Option<u8>,
     /// It has no time at all.
     pub(crate) expires_at_once: bool,
+    /// When it was published, by a clock of milliseconds.
+    pub(crate) at_ms: u64,
     /// Queue, reason and count, the latest first.
     pub(crate) deaths: Vec<(String, &'static str, u64)>,
 }
@@ -291,7 +307,7 @@ impl Reference {
         let swaps = message.exchange.is_empty() != exchange.is_empty();
         message.key = key.unwrap_or_else(|| if swaps { dotted(&message.key) } else { message.key.clone() });
         message.exchange = exchange;
-        message.expires_at_once = false;
+        (message.expires_at_once, message.at_ms) = (false, self.now_ms);
         let mut targets = self.route(&message.exchange.clone(), &message).unwrap_or_default();
         targets.retain(|queue| !goes_round(&message.deaths, queue, reason));
         let mut plan = Plan { message, targets: Vec::new() };
@@ -305,6 +321,9 @@ impl Reference {
     /// What such a consumer takes, `max` at most, and what its queue gives up on the way to it.
     pub(crate) fn take(&mut self, name: &str, id: u32, max: usize, trailing: usize) -> Vec<Entry> {
         let Some(queue) = self.queue(name) else { return Vec::new() };
+        if queue.rules.stream {
+            return queue.read(id, max);
+        }
         let Some(consumer) = queue.consumers.iter().find(|consumer| consumer.id == id).cloned() else {
             return Vec::new();
         };
@@ -431,8 +450,9 @@ impl Queue {
         self.in_order().first().copied()
     }
 
+    /// Whether it goes by that: in a stream it stays, and is passed over.
     fn is_expired(&self, entry: &Entry) -> bool {
-        entry.message.expires_at_once || self.rules.expires_at_once
+        !self.rules.stream && (entry.message.expires_at_once || self.rules.expires_at_once)
     }
 
     fn unfit(&self, entry: &Entry) -> Option<&'static str> {
@@ -452,8 +472,12 @@ impl Queue {
         matches!(self.rules.overflow, Overflow::RejectPublish | Overflow::RejectPublishDlx)
     }
 
+    pub(crate) fn buries_what_it_refuses(&self) -> bool {
+        self.rules.overflow == Overflow::RejectPublishDlx && self.rules.dead_letter.is_some()
+    }
+
     /// Whether one more has no room beside what waits and what is promised.
-    fn is_full(&self, message: &Message) -> bool {
+    pub(crate) fn is_full(&self, message: &Message) -> bool {
         let there: Vec<_> =
             self.entries.iter().filter(|entry| !matches!(entry.place, Place::Lent(_))).collect();
         let bytes: usize = there.iter().map(|entry| entry.message.size()).sum();
@@ -475,6 +499,9 @@ impl Queue {
 
     /// How many more that consumer may have, if nobody competes with it; `None`: somebody does.
     pub(crate) fn allows(&self, id: u32) -> Option<usize> {
+        if self.rules.stream {
+            return Some(self.credit(id));
+        }
         if self.consumers.len() > 1 && !self.rules.single_active {
             return None;
         }
@@ -483,8 +510,9 @@ impl Queue {
     }
 
     pub(crate) fn credit(&self, id: u32) -> usize {
-        let lent = self.entries.iter().filter(|entry| entry.place == Place::Lent(id)).count();
         let consumer = self.consumers.iter().find(|consumer| consumer.id == id);
+        let lent = self.entries.iter().filter(|entry| entry.place == Place::Lent(id)).count();
+        let lent = lent + consumer.map_or(0, |one| one.reader.had.len());
         consumer.map_or(0, |one| one.prefetch.map_or(usize::MAX, |prefetch| prefetch.saturating_sub(lent)))
     }
 
@@ -503,8 +531,11 @@ impl Queue {
         unfit
     }
 
-    /// How many could be delivered.
-    pub(crate) fn deliverable(&self) -> usize {
+    /// How many could be delivered to that one.
+    pub(crate) fn deliverable(&self, consumer: &Consumer) -> usize {
+        if self.rules.stream {
+            return self.readable(consumer);
+        }
         self.waiting().filter(|entry| self.unfit(entry).is_none()).count()
     }
 }
@@ -533,42 +564,6 @@ fn goes_round(deaths: &[(String, &'static str, u64)], queue: &str, reason: &str)
     let by_consumer = |reason: &str| matches!(reason, "rejected" | "delivery_limit");
     let Some(before) = deaths.iter().position(|(died_in, ..)| died_in == queue) else { return false };
     !by_consumer(reason) && !deaths[..=before].iter().any(|(_, reason, _)| by_consumer(reason))
-}
-
-fn leads(bound: &Bound, kind: ExchangeKind, message: &Message) -> bool {
-    match kind {
-        ExchangeKind::Direct => bound.pattern.replace('+', "*") == message.key,
-        ExchangeKind::Fanout => true,
-        ExchangeKind::Topic => {
-            let (pattern, key): (Vec<_>, Vec<_>) =
-                (bound.pattern.split('/').collect(), message.key.split('/').collect());
-            matches(&pattern, &key)
-        }
-        ExchangeKind::Headers => has_headers(&bound.headers, &message.headers),
-    }
-}
-
-fn matches(pattern: &[&str], key: &[&str]) -> bool {
-    match pattern {
-        [] => key.is_empty(),
-        ["#", rest @ ..] => (0..=key.len()).any(|taken| matches(rest, &key[taken..])),
-        ["+", rest @ ..] => !key.is_empty() && matches(rest, &key[1..]),
-        [word, rest @ ..] => key.first() == Some(word) && matches(rest, &key[1..]),
-    }
-}
-
-fn has_headers(asked: &HeaderMatch, headers: &[(String, String)]) -> bool {
-    let has = |name: &str, value: Option<&str>| {
-        let there = headers.iter().find(|(one, _)| one == name);
-        there.is_some_and(|(_, there)| value.is_none_or(|value| value == there))
-    };
-    let with_x = matches!(asked.mode, MatchMode::AllWithX | MatchMode::AnyWithX);
-    let counts: Vec<_> = asked.wanted.iter().filter(|(name, _)| with_x || !name.starts_with("x-")).collect();
-    let mut met = counts.iter().map(|(name, value)| has(name, value.as_deref()));
-    match asked.mode {
-        MatchMode::All | MatchMode::AllWithX => met.all(|met| met),
-        MatchMode::Any | MatchMode::AnyWithX => met.any(|met| met),
-    }
 }
 
 fn dotted(key: &str) -> String {

@@ -7,8 +7,12 @@ use model::name::{ConsumerId, ExchangeName, QueueName};
 use model::properties::Properties;
 use model::qos::Qos;
 use model::request::{self, Operation, Publish, Replay, Subscription, Target};
+use model::stream::Start;
+use model::time::WallMs;
 
+use crate::delays::Waiting;
 use crate::dice::Dice;
+use crate::readers::Reader;
 use crate::reference::{Consumer, Message, No, Plan, Reference, To};
 use crate::topology::{EXCHANGES, QUEUES, queue_like, source};
 use crate::world::{Client, World, settle};
@@ -34,7 +38,7 @@ impl World {
                     940
                 }
             }
-            _ => dice.roll(1_000),
+            _ => dice.roll(1_060),
         };
         match kind {
             0..320 => self.publish(client, &mut dice)?,
@@ -68,10 +72,12 @@ impl World {
                 self.take_all()?;
                 self.compare_topology()?;
             }
-            _ => {
+            998..1_000 => {
                 self.note(|| "what is due is done".to_owned());
                 self.wait()?;
             }
+            1_000..1_055 => self.pass(&mut dice)?,
+            _ => self.delete_delayed(&mut dice)?,
         }
         self.compare()
     }
@@ -83,17 +89,31 @@ impl World {
     }
 
     fn publish(&mut self, client: usize, dice: &mut Dice) -> Result<(), String> {
-        let message = self.message(dice);
-        self.note(|| format!("client {client} publishes {message:?}"));
-        let got = self.submit(client, vec![Operation::Publish(to_publish(&message))])?;
-        self.agree(|reference| same(reference.publish(&message), got))
+        let (message, delay_ms) = (self.message(dice), delay_ms(dice));
+        self.note(|| format!("client {client} publishes {message:?}, to wait for {delay_ms} ms"));
+        let publish = Publish { delay_ms, ..to_publish(&message) };
+        let got = self.submit(client, vec![Operation::Publish(publish)])?;
+        self.agree(|reference| {
+            let done = if delay_ms == 0 {
+                reference.publish(&message)
+            } else {
+                reference.delay(&message, delay_ms).map(|one| {
+                    reference.waiting.push(one);
+                    // Who gets it is asked later.
+                    true
+                })
+            };
+            same(done, got)
+        })
     }
 
     /// Messages and settlements together, or none of it.
     fn transact(&mut self, client: usize, dice: &mut Dice) -> Result<(), String> {
-        let messages: Vec<_> = (0..dice.roll(4)).map(|_| self.message(dice)).collect();
-        let mut operations: Vec<_> =
-            messages.iter().map(|message| Operation::Publish(to_publish(message))).collect();
+        let messages: Vec<_> = (0..dice.roll(4)).map(|_| (self.message(dice), delay_ms(dice))).collect();
+        let publish = |(message, delay_ms): &(Message, u64)| {
+            Operation::Publish(Publish { delay_ms: *delay_ms, ..to_publish(message) })
+        };
+        let mut operations: Vec<_> = messages.iter().map(publish).collect();
         let mut settles = Vec::new();
         for _ in 0..dice.roll(3).min(self.clients[client].had.len()) {
             let (which, outcome) = (dice.roll(self.clients[client].had.len()), *dice.pick(&OUTCOMES));
@@ -108,8 +128,9 @@ impl World {
         self.note(|| format!("client {client} at once: publishes {messages:?}, settles {settles:?}"));
         let got = self.submit(client, operations)?;
         self.agree(|reference| {
-            let done = plan_all(reference, &messages).map(|plans| {
+            let done = plan_all(reference, &messages).map(|(plans, waiting)| {
                 let routed = plans.iter().all(Plan::is_routed);
+                reference.waiting.extend(waiting);
                 let dead = settles
                     .iter()
                     .filter_map(|(id, queue, tag, outcome)| settle(reference, queue, *id, *tag, *outcome))
@@ -143,11 +164,12 @@ impl World {
         }
         let id = self.next();
         let (acknowledges, prefetch) = (!dice.once_in(4), dice.once_in(2).then(|| dice.roll(4)));
-        let consumer = Consumer { id, acknowledges, prefetch: prefetch.filter(|_| acknowledges) };
-        let asked = request::Consumer {
+        let prefetch = prefetch.filter(|_| acknowledges);
+        let consumer = Consumer { id, acknowledges, prefetch, reader: Reader::default() };
+        let mut asked = request::Consumer {
             id: ConsumerId(id),
             acknowledges,
-            prefetch: consumer.prefetch.map(|prefetch| prefetch as u32),
+            prefetch: prefetch.map(|prefetch| prefetch as u32),
             start: None,
         };
         let name = format!("own{id}");
@@ -165,13 +187,34 @@ impl World {
             let name = self.queue_name(dice);
             let number = self.clients[client].number;
             let found = self.known().queues.iter().find(|queue| queue.name == name);
-            let allowed = found.is_some_and(|queue| queue.rules.owner.is_none_or(|owner| owner == number));
+            let is_stream = found.is_some_and(|queue| queue.rules.stream);
+            if !dice.once_in(if is_stream { 8 } else { 1 }) || dice.once_in(20) {
+                asked.start = Some(self.start(found.map_or(0, |queue| queue.last), dice));
+            }
+            let allowed = found.is_some_and(|queue| {
+                let is_his = queue.rules.owner.is_none_or(|owner| owner == number);
+                // A stream is read from somewhere on, and a limit says how much of it somebody has on loan.
+                let is_fit =
+                    if is_stream { prefetch.is_some() || !acknowledges } else { asked.start.is_none() };
+                is_his && is_fit
+            });
             (name.clone(), Target::Existing(QueueName::new(&name)), None, allowed)
         };
         self.note(|| format!("client {client} consumes {queue} as {consumer:?}: {target:?} {source:?}"));
         let retained = Replay::Never;
         let subscription = Subscription { source, queue: target, consumer: Some(asked), retained };
         self.subscribe(client, subscription, consumer, &queue, allowed)
+    }
+
+    /// Anywhere in a stream whose newest entry has that number.
+    fn start(&self, last: u64, dice: &mut Dice) -> Start {
+        match dice.roll(6) {
+            0 => Start::First,
+            1 => Start::Next,
+            2 => Start::Last(1 + dice.roll(5) as u64),
+            3 => Start::At(WallMs(self.wall_ms + self.now_ms + 1_000 - dice.roll(5_000) as u64)),
+            _ => Start::Offset(dice.roll(last as usize + 3) as u64),
+        }
     }
 
     /// Mostly one that is there.
@@ -206,24 +249,34 @@ impl World {
             headers: headers(dice),
             priority: dice.once_in(3).then(|| dice.roll(5) as u8),
             expires_at_once: dice.once_in(15),
+            at_ms: self.now_ms,
             deaths: Vec::new(),
         }
     }
 }
 
-fn plan_all(reference: &mut Reference, messages: &[Message]) -> Result<Vec<Plan>, No> {
-    let mut plans: Vec<Plan> = Vec::new();
-    for message in messages {
-        let targets = reference.route_published(message);
-        match targets.and_then(|targets| reference.plan(message.clone(), &targets)) {
-            Ok(plan) => plans.push(plan),
-            Err(no) => {
-                plans.iter().for_each(|plan| reference.forget(plan));
-                return Err(no);
-            }
+fn plan_all(reference: &mut Reference, messages: &[(Message, u64)]) -> Result<(Vec<Plan>, Vec<Waiting>), No> {
+    let (mut plans, mut waiting): (Vec<Plan>, _) = (Vec::new(), Vec::new());
+    for (message, delay_ms) in messages {
+        let done = if *delay_ms > 0 {
+            reference.delay(message, *delay_ms).map(|one| waiting.push(one))
+        } else {
+            let targets = reference.route_published(message);
+            let plan = targets.and_then(|targets| reference.plan(message.clone(), &targets));
+            plan.map(|plan| plans.push(plan))
+        };
+        if let Err(no) = done {
+            plans.iter().for_each(|plan| reference.forget(plan));
+            return Err(no);
         }
     }
-    Ok(plans)
+    Ok((plans, waiting))
+}
+
+/// Mostly none.
+fn delay_ms(dice: &mut Dice) -> u64 {
+    let most = *dice.pick(&[5, 2_000, 20_000]);
+    if dice.once_in(8) { 1 + dice.roll(most) as u64 } else { 0 }
 }
 
 fn same(plain: Result<bool, No>, got: Result<bool, No>) -> Result<(), String> {
@@ -240,7 +293,7 @@ pub(crate) fn headers(dice: &mut Dice) -> Vec<(String, String)> {
     names.into_iter().map(|name| (name.to_owned(), dice.pick(&["1", "2"]).to_string())).collect()
 }
 
-fn to_publish(message: &Message) -> Publish {
+pub(crate) fn to_publish(message: &Message) -> Publish {
     let headers = message.headers.iter();
     let headers = headers.map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect();
     let properties = Properties { priority: message.priority, headers, ..Properties::default() };

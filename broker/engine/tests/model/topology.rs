@@ -189,7 +189,10 @@ impl World {
         })
     }
 
-    fn command<T>(&mut self, act: impl AsyncFnOnce(Commands) -> Result<T, Refusal>) -> Result<T, Refusal> {
+    pub(crate) fn command<T>(
+        &mut self,
+        act: impl AsyncFnOnce(Commands) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         let commands = self.broker.commands();
         let mut asked = std::pin::pin!(act(commands));
         // Without a store all is done at once.
@@ -239,6 +242,9 @@ impl Reference {
 
 /// A queue of that name, and what that means: what is not said is filled in.
 pub(crate) fn queue_like(name: &str, owner: Option<usize>, dice: &mut Dice) -> (QueueOptions, Rules) {
+    if name.starts_with('s') {
+        return stream_like(name, dice);
+    }
     let max = dice.once_in(3).then(|| dice.roll(5));
     let bytes_max = dice.once_in(8).then(|| 10 + dice.roll(40));
     let kinds = [Overflow::DropHead, Overflow::RejectPublish, Overflow::RejectPublishDlx, Overflow::DropNew];
@@ -268,6 +274,7 @@ pub(crate) fn queue_like(name: &str, owner: Option<usize>, dice: &mut Dice) -> (
         single_active: dice.once_in(5),
         expires_at_once: dice.once_in(20),
         auto_delete: owner.is_some() || dice.once_in(5),
+        stream: false,
         owner,
     };
     let to = rules.dead_letter.as_ref().map(|(exchange, key)| DeadLetter {
@@ -296,6 +303,35 @@ pub(crate) fn queue_like(name: &str, owner: Option<usize>, dice: &mut Dice) -> (
         };
     });
     (options, rules)
+}
+
+/// The same, of a stream: all that can be said of it is how much stays.
+fn stream_like(name: &str, dice: &mut Dice) -> (QueueOptions, Rules) {
+    let max = dice.once_in(2).then(|| dice.roll(8));
+    let bytes_max = dice.once_in(3).then(|| 10 + dice.roll(60));
+    let rules = Rules {
+        max,
+        bytes_max,
+        overflow: Overflow::DropHead,
+        dead_letter: None,
+        priority_max: 0,
+        delivery_limit: None,
+        single_active: false,
+        expires_at_once: false,
+        auto_delete: false,
+        stream: true,
+        owner: None,
+    };
+    let options = QueueOptions {
+        name: QueueName::new(name),
+        durable: true,
+        exclusive: false,
+        auto_delete: false,
+        ready_max: max.map(|max| max as u64),
+        ready_bytes_max: bytes_max.map(|max| max as u64),
+        arguments: None,
+    };
+    (options.with(|arguments| arguments.stream = true), rules)
 }
 
 pub(crate) fn source(bound: &Bound) -> Source {
@@ -331,8 +367,8 @@ fn check<T: PartialEq + std::fmt::Debug>(wanted: Option<T>, got: &Result<T, Refu
     }
 }
 
-/// One has a dot in its name, which is a plain dot.
-pub(crate) const QUEUES: [&str; 7] = ["q0", "q1", "q2", "q3", "q4", "q5", "a.b"];
+/// One has a dot in its name, which is a plain dot. Those with an s are streams.
+pub(crate) const QUEUES: [&str; 9] = ["q0", "q1", "q2", "q3", "q4", "q5", "a.b", "s0", "s1"];
 
 pub(crate) const EXCHANGES: [(&str, ExchangeKind); 6] = [
     ("direct", ExchangeKind::Direct),

@@ -1,7 +1,7 @@
 //! The real broker and the plain one, side by side: what is asked of one is asked of the other, and compared
 //!
-//! There is no store, and nothing runs beside the test: a request is done when it returns, and what is due is looked after
-//! when the test says so. So a run with the same steps is the same run.
+//! There is no store, and nothing runs beside the test: a request is done when it returns, time stands still, and what is due is
+//! looked after when the test lets it go by. So a run with the same steps is the same run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,12 +16,16 @@ use model::name::{ConsumerId, QueueName};
 use model::principal::{Credentials, Permissions, Principal};
 use model::refusal::Refusal;
 use model::request::{
-    self, Identity, Open, Operation, Replay, Request, Settle, Submit, Subscribe, Subscription, Target,
-    Ticket, Unsubscribe, Unsubscription,
+    self, Identity, Open, Operation, Publish, Replay, Request, Settle, Submit, Subscribe, Subscription,
+    Target, Ticket, Unsubscribe, Unsubscription,
 };
+use model::stream::Start;
 use telemetry::Metrics;
 
-use crate::reference::{Consumer, Entry, No, Place, Reference};
+use crate::delays::{Began, began};
+use crate::readers::Reader;
+use crate::reference::{Consumer, Entry, Message, No, Place, Reference};
+use crate::steps::to_publish;
 
 pub(crate) struct World {
     runtime: tokio::runtime::Runtime,
@@ -33,6 +37,10 @@ pub(crate) struct World {
     /// What was done, for whoever wants to see how it came to a difference.
     pub(crate) history: Vec<String>,
     pub(crate) last: u32,
+    /// By the clock of this broker, in milliseconds since it began.
+    pub(crate) now_ms: u64,
+    /// What the clock on the wall said then.
+    pub(crate) wall_ms: u64,
     /// How often what came about: a test in which nothing happens finds nothing.
     pub(crate) seen: BTreeMap<String, usize>,
 }
@@ -56,7 +64,18 @@ pub(crate) struct Consumes {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        Self::begin(Some(began()))
+    }
+
+    /// A broker whose time is that; `None`: the real one.
+    pub(crate) fn begin(began: Option<Began>) -> Self {
+        let mut clock = tokio::runtime::Builder::new_current_thread();
+        let runtime = clock.enable_time().start_paused(true).build().unwrap();
+        if let Some(Began { at, .. }) = began {
+            runtime.block_on(async {
+                tokio::time::advance(at.duration_since(tokio::time::Instant::now().into_std())).await;
+            });
+        }
         let options = Options {
             redeliveries_max: Some(USUAL_LIMIT),
             sys_interval: Duration::ZERO,
@@ -76,8 +95,46 @@ impl World {
             may_be,
             history: Vec::new(),
             last: 0,
+            now_ms: 0,
+            wall_ms: began.map_or(0, |began| began.wall_ms),
             seen: BTreeMap::new(),
         }
+    }
+
+    /// Whoever is in there, goes by the clock of this broker.
+    pub(crate) fn handle(&self) -> tokio::runtime::Handle {
+        self.runtime.handle().clone()
+    }
+
+    /// What time it is: as timers count, and as the engine writes it down, in milliseconds.
+    pub(crate) fn clocks(mut self) -> (Instant, u64) {
+        let inside = self.handle();
+        let _inside = inside.enter();
+        let at = self.connect();
+        let delay_ms = 1000;
+        let message = Publish { delay_ms, ..to_publish(&Message::default()) };
+        self.submit(at, vec![Operation::Publish(message)]).unwrap().unwrap();
+        (
+            tokio::time::Instant::now().into_std(),
+            self.inspect.delayed(None, 1, |_| true).items[0].due_ms - delay_ms - 1,
+        )
+    }
+
+    /// Time goes by, and what is due by then is done.
+    pub(crate) fn advance(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.runtime.block_on(async {
+            tokio::time::advance(Duration::from_millis(ms)).await;
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    /// What waits for its time: what it is called, when it is due, and its bytes.
+    pub(crate) fn delayed(&self) -> Vec<(String, u64, usize)> {
+        let all = self.inspect.delayed(None, usize::MAX, |_| true).items.into_iter();
+        all.map(|one| (one.id, one.due_ms - self.wall_ms, one.bytes)).collect()
     }
 
     pub(crate) fn next(&mut self) -> u32 {
@@ -120,11 +177,12 @@ impl World {
         self.agree(|reference| {
             let plain = counts(reference);
             if plain == real { Ok(()) } else { Err(different("queues hold", &real, &plain)) }
-        })
+        })?;
+        self.compare_delayed()
     }
 
     /// Ready, their bytes, on loan, consumers; by queue.
-    fn held(&self) -> BTreeMap<String, [usize; 4]> {
+    pub(crate) fn held(&self) -> BTreeMap<String, [usize; 4]> {
         let queues = self.inspect.queues(None, usize::MAX).items.into_iter();
         queues
             .map(|queue| {
@@ -229,10 +287,11 @@ impl World {
         &mut self,
         at: usize,
         subscription: Subscription,
-        consumer: Consumer,
+        mut consumer: Consumer,
         queue: &str,
         allowed: bool,
     ) -> Result<(), String> {
+        let asked = subscription.consumer.as_ref().and_then(|asked| asked.start);
         let subscribe = Subscribe { ticket: Ticket(1), subscriptions: vec![subscription] };
         let answer = self.ask(at, Request::Subscribe(Box::new(subscribe)));
         let granted = matches!(&answer, Some(Event::Subscribed { results, .. }) if results[0].is_ok());
@@ -242,8 +301,10 @@ impl World {
         if granted {
             let Consumer { id, acknowledges, .. } = consumer;
             self.clients[at].consumes = Some(Consumes { id, queue: queue.to_owned(), acknowledges });
+            let wall_ms = self.wall_ms;
             self.agree(|reference| {
                 let found = reference.queue(queue).ok_or("no such queue")?;
+                consumer.reader = found.begin(asked.unwrap_or_default(), wall_ms);
                 found.consumers.push(consumer.clone());
                 Ok(())
             })?;
@@ -301,6 +362,7 @@ impl World {
         for delivery in &deliveries {
             let told = told(delivery, true);
             self.see(if told.5 > 0 { "delivered again" } else { "delivered" });
+            told.7.into_iter().for_each(|_| self.see("read"));
             told.6.first().into_iter().for_each(|(_, why, _)| self.see(format!("delivered after {why}")));
         }
         let real = self.held();
@@ -310,7 +372,9 @@ impl World {
             let all = self::take(&before, &queue, id, max, deliveries.len());
             for (after, wanted) in all {
                 let got = deliveries.iter().map(|one| told(one, acknowledges));
-                let wanted: Vec<_> = wanted.iter().map(|entry| expected(entry, acknowledges)).collect();
+                let is_stream = before.queues.iter().any(|one| one.name == queue && one.rules.stream);
+                let wanted = wanted.iter().map(|entry| expected(entry, acknowledges, is_stream));
+                let wanted: Vec<_> = wanted.collect();
                 let got: Vec<_> = got.collect();
                 let plain = counts(&after);
                 if got != wanted {
@@ -349,7 +413,8 @@ impl World {
                     Some(room) => room > 0,
                     None => queue.credit(consumer.id) > 0,
                 };
-                if queue.deliverable() > 0 && queue.consumers.iter().any(has_room) {
+                let could = |consumer: &&Consumer| has_room(consumer) && queue.deliverable(consumer) > 0;
+                if queue.consumers.iter().any(|consumer| could(&consumer)) {
                     return Err(format!("{} has something for somebody who never gets it", queue.name));
                 }
             }
@@ -363,8 +428,10 @@ impl World {
             return Ok(());
         }
         let (at, id) = (self.connect(), self.next());
-        let consumer = Consumer { id, acknowledges: true, prefetch: None };
-        let asked = request::Consumer { id: ConsumerId(id), acknowledges: true, prefetch: None, start: None };
+        let is_stream = self.known().queues.iter().any(|queue| queue.name == name && queue.rules.stream);
+        let (acknowledges, start) = (!is_stream, is_stream.then_some(Start::First));
+        let consumer = Consumer { id, acknowledges, prefetch: None, reader: Reader::default() };
+        let asked = request::Consumer { id: ConsumerId(id), acknowledges, prefetch: None, start };
         let queue = Target::Existing(QueueName::new(name));
         let subscription =
             Subscription { source: None, queue, consumer: Some(asked), retained: Replay::Never };
@@ -375,29 +442,6 @@ impl World {
             self.clients[at].had.swap_remove(0);
         }
         self.lose(at)
-    }
-
-    /// Lets the broker do what is due, where it is certain what that comes to.
-    pub(crate) fn wait(&mut self) -> Result<(), String> {
-        let [before] = &self.may_be[..] else { return Ok(()) };
-        let mut after = before.clone();
-        for _ in 0..50 {
-            match &after.with_expired()[..] {
-                [] => break,
-                [one] => after.expire(&one.clone()),
-                _ => return Ok(()),
-            }
-        }
-        if !after.with_expired().is_empty() || counts(before) == counts(&after) {
-            return Ok(());
-        }
-        let (wanted, end) = (counts(&after), Instant::now() + Duration::from_secs(20));
-        while self.held() != wanted && Instant::now() < end {
-            self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(5)).await });
-        }
-        self.may_be = vec![after];
-        self.see("expired in time");
-        Ok(())
     }
 }
 
@@ -427,6 +471,9 @@ pub(crate) fn settle(
     tag: u64,
     outcome: Outcome,
 ) -> Option<crate::reference::Dead> {
+    if outcome != Outcome::Received && reference.settle_read(queue, id, tag) {
+        return None;
+    }
     match outcome {
         Outcome::Accepted => reference.accept(queue, id, tag),
         Outcome::Requeued => reference.requeue(queue, id, tag),
@@ -437,7 +484,7 @@ pub(crate) fn settle(
 }
 
 /// All that is to be seen of a delivery.
-type Told = (u64, String, String, String, u8, u32, Vec<(String, String, u64)>);
+type Told = (u64, String, String, String, u8, u32, Vec<(String, String, u64)>, Option<u64>);
 
 fn told(delivery: &Delivery, acknowledges: bool) -> Told {
     let message = &delivery.message;
@@ -456,10 +503,11 @@ fn told(delivery: &Delivery, acknowledges: bool) -> Told {
         delivery.qos.bits(),
         delivery.attempts,
         deaths.collect(),
+        delivery.offset,
     )
 }
 
-fn expected(entry: &Entry, acknowledges: bool) -> Told {
+fn expected(entry: &Entry, acknowledges: bool, is_stream: bool) -> Told {
     let message = &entry.message;
     let deaths = message.deaths.iter().map(|(queue, why, count)| (queue.clone(), (*why).to_owned(), *count));
     (
@@ -470,12 +518,14 @@ fn expected(entry: &Entry, acknowledges: bool) -> Told {
         message.qos,
         entry.attempts,
         deaths.collect(),
+        is_stream.then_some(entry.number),
     )
 }
 
-fn counts(reference: &Reference) -> BTreeMap<String, [usize; 4]> {
+pub(crate) fn counts(reference: &Reference) -> BTreeMap<String, [usize; 4]> {
     let count = |queue: &crate::reference::Queue| {
         let lent = queue.entries.iter().filter(|entry| matches!(entry.place, Place::Lent(_))).count();
+        let lent = lent + queue.consumers.iter().map(|one| one.reader.had.len()).sum::<usize>();
         let bytes = queue.waiting().map(|entry| entry.message.size()).sum();
         [queue.waiting().count(), bytes, lent, queue.consumers.len()]
     };
