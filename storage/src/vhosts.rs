@@ -200,7 +200,7 @@ mod tests {
         let data = tempfile::tempdir().expect("a directory");
         let places = VhostPlaces::of(data.path());
         assert!(places.names().expect("none yet").is_empty());
-        let (shop, odd) = (VhostName::known("shop"), VhostName::known("a/b"));
+        let (shop, odd) = (VhostName::new("shop"), VhostName::new("a/b"));
         let limits = VhostLimits { connections_max: Some(7), queues_max: None };
         places.write(&shop, &limits).expect("made");
         places.write(&odd, &VhostLimits::default()).expect("made");

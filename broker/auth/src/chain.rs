@@ -265,7 +265,7 @@ impl Guard {
         // Both are compared in any case: how long the answer takes does not tell which of them was right.
         let is_guest = equal(user.as_bytes(), GUEST) & equal(password, GUEST);
         match (is_guest, is_local && self.options.guest_loopback) {
-            (true, true) => Some(Ok(Principal { user: Some(UserName::known("guest")) })),
+            (true, true) => Some(Ok(Principal { user: Some(UserName::GUEST) })),
             (true, false) => Some(Err(Refusal::BadCredentials(
                 "guest is let in from this machine alone, and only if auth.guest_loopback is true",
             ))),

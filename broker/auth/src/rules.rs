@@ -349,8 +349,8 @@ mod tests {
 
     #[test]
     fn a_vhost_with_a_list_of_its_users_lets_nobody_else_in() {
-        let shop = VhostName::known("shop");
-        let doors = BTreeMap::from([(shop.clone(), BTreeSet::from([UserName::known("ann")]))]);
+        let shop = VhostName::new("shop");
+        let doors = BTreeMap::from([(shop.clone(), BTreeSet::from([UserName::new("ann")]))]);
         let rules = Rules { doors: Arc::new(doors), ..Rules::default() };
         let is_kept_out = |vhost: &VhostName, user: Option<&str>| {
             let permissions = rules.permissions(vhost, user.map(UserName::new).as_ref(), None, &[]);

@@ -69,7 +69,7 @@ async fn measure(messages: usize, size: usize, says: PolicyDefinition, left: usi
     tokio::time::sleep(CALM).await;
     let begun = Instant::now();
     let policy = Policy {
-        name: PolicyName::known("bench"),
+        name: PolicyName::new("bench"),
         pattern: "^backlog$".into(),
         applies_to: AppliesTo::Queues,
         priority: 0,
@@ -84,7 +84,7 @@ async fn measure(messages: usize, size: usize, says: PolicyDefinition, left: usi
     let done = begun.elapsed();
     tokio::time::sleep(CALM).await;
     let cleared = Instant::now();
-    assert!(broker.commands().delete_policy(&PolicyName::known("bench")).await.unwrap());
+    assert!(broker.commands().delete_policy(&PolicyName::new("bench")).await.unwrap());
     running.store(false, Ordering::Relaxed);
     let (published, consumed) = (publisher.await.unwrap(), consumer.await.unwrap());
     println!(
@@ -130,7 +130,7 @@ fn millis(time: Duration) -> f64 {
 }
 
 fn ready(broker: &Broker) -> usize {
-    broker.inspect().queue(&QueueName::known(QUEUE)).unwrap().ready
+    broker.inspect().queue(&QueueName::new(QUEUE)).unwrap().ready
 }
 
 /// One message after the other, each acknowledged before the next.
@@ -150,7 +150,7 @@ async fn publish(broker: Broker, size: usize, running: Arc<AtomicBool>) -> Waits
 async fn consume(broker: Broker, running: Arc<AtomicBool>) -> Waits {
     let mut link = connect(&broker).await;
     let consumer = Some(Consumer { id: ConsumerId(1), acknowledges: true, prefetch: Some(1), start: None });
-    let queue = Target::Existing(QueueName::known(QUEUE));
+    let queue = Target::Existing(QueueName::new(QUEUE));
     let subscriptions = vec![Subscription { source: None, queue, consumer, retained: Replay::Never }];
     ask(&mut link, Request::Subscribe(Box::new(Subscribe { ticket: Ticket(1), subscriptions }))).await;
     let (mut deliveries, mut events, mut waits): (Vec<Delivery>, _, _) =

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::change::{Change, Changeset};
 use model::durability::Durability;
 use model::message::Message;
-use model::name::QueueId;
+use model::name::{PublisherName, QueueId};
 use model::principal::Permissions;
 use model::refusal::Refusal;
 use model::request::Publish;
@@ -20,13 +20,13 @@ use crate::delayed::{Step, Turn, Waiting};
 use crate::parts::Parts;
 use crate::plan::{self, Plan};
 use crate::publish::{self, Published, Publisher};
-use crate::wills::NOBODY;
 
 /// Publishes what is due, until the broker stops. It has a task of its own: whatever else is due may take longer than a message
 /// may be late.
 pub(crate) async fn look_after(core: Arc<Core>) {
     let delayed = &core.parts.vhost.delayed;
-    let mut publisher = Publisher::new(None, None, None, NOBODY, Permissions::everything()).again();
+    let mut publisher =
+        Publisher::new(None, None, None, PublisherName::NOBODY, Permissions::everything()).again();
     while !core.is_stopping() {
         if core.pressure.now().hold_lasting() {
             // As clients' messages do, what is due waits for room.

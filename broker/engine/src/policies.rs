@@ -236,9 +236,9 @@ mod tests {
         assert_eq!(policies.put(checked("a", "^z", 1)).unwrap(), Placed::Changed);
         assert_eq!(policies.put(checked("a", "^z", 1)).unwrap(), Placed::Same);
         assert_eq!(holds(&policies, "q1").as_deref(), Some("b"));
-        assert!(policies.remove(&PolicyName::known("low")).unwrap());
+        assert!(policies.remove(&PolicyName::new("low")).unwrap());
         assert_eq!(holds(&policies, "other"), None);
-        assert!(!policies.remove(&PolicyName::known("low")).unwrap());
+        assert!(!policies.remove(&PolicyName::new("low")).unwrap());
     }
 
     #[test]
@@ -248,7 +248,7 @@ mod tests {
         let policies = Policies::configured(&policies, &VhostName::DEFAULT);
         assert_eq!(holds(&policies, "f").as_deref(), Some("first"));
         assert!(policies.put(checked("p", "^q", 0)).unwrap_err().to_string().contains("[[policy]]"));
-        assert!(policies.remove(&PolicyName::known("p")).unwrap_err().to_string().contains("[[policy]]"));
+        assert!(policies.remove(&PolicyName::new("p")).unwrap_err().to_string().contains("[[policy]]"));
         assert_eq!(holds(&policies, "any").as_deref(), Some("p"));
     }
 

@@ -72,8 +72,7 @@ struct Told<'a> {
 
 impl Presence {
     pub(crate) fn new(enabled: bool, node: String) -> Self {
-        let publisher =
-            Publisher::new(None, None, None, PublisherName::known("$events"), Permissions::everything());
+        let publisher = Publisher::new(None, None, None, PublisherName::EVENTS, Permissions::everything());
         Self { enabled, node, publisher: Mutex::new(publisher) }
     }
 

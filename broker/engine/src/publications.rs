@@ -206,40 +206,37 @@ const SWEPT_AT_ONCE: usize = 512;
 mod tests {
     use super::*;
 
-    const ANN: PublisherName = PublisherName::known("ann");
-    const BOB: PublisherName = PublisherName::known("bob");
-
     #[test]
     fn an_id_is_known_to_its_publisher_alone() {
         let all = all(60, 9, 9);
-        assert!(!all.hold(&ANN).knows(&id(1)));
-        all.hold(&ANN).remember(id(1), WallMs(0), Durability::Disk, &mut Changeset::default());
-        assert!(all.hold(&ANN).knows(&id(1)));
-        assert!(!all.hold(&BOB).knows(&id(1)));
+        assert!(!all.hold(&ann()).knows(&id(1)));
+        all.hold(&ann()).remember(id(1), WallMs(0), Durability::Disk, &mut Changeset::default());
+        assert!(all.hold(&ann()).knows(&id(1)));
+        assert!(!all.hold(&bob()).knows(&id(1)));
     }
 
     #[test]
     fn ids_are_forgotten_when_they_are_too_old() {
         let all = all(60, 9, 9);
-        all.hold(&ANN).remember(id(1), WallMs(0), Durability::Disk, &mut Changeset::default());
+        all.hold(&ann()).remember(id(1), WallMs(0), Durability::Disk, &mut Changeset::default());
         assert_eq!(swept(&all, 59_999), 0);
-        assert!(all.hold(&ANN).knows(&id(1)));
+        assert!(all.hold(&ann()).knows(&id(1)));
         assert_eq!(swept(&all, 60_000), 1);
-        assert!(!all.hold(&ANN).knows(&id(1)));
+        assert!(!all.hold(&ann()).knows(&id(1)));
         assert!(all.shelves.iter().all(|shelf| lock(shelf).is_empty()), "nothing is left of who has none");
     }
 
     #[test]
     fn of_too_many_the_oldest_is_forgotten_and_only_of_that_publisher() {
         let all = all(60, 2, 9);
-        all.hold(&BOB).remember(id(1), WallMs(0), Durability::Disk, &mut Changeset::default());
+        all.hold(&bob()).remember(id(1), WallMs(0), Durability::Disk, &mut Changeset::default());
         let mut changeset = Changeset::default();
         for number in 1..=3 {
-            all.hold(&ANN).remember(id(number), WallMs(number), Durability::Disk, &mut changeset);
+            all.hold(&ann()).remember(id(number), WallMs(number), Durability::Disk, &mut changeset);
         }
-        let known: Vec<bool> = (1..=3).map(|number| all.hold(&ANN).knows(&id(number))).collect();
+        let known: Vec<bool> = (1..=3).map(|number| all.hold(&ann()).knows(&id(number))).collect();
         assert_eq!(known, [false, true, true]);
-        assert!(all.hold(&BOB).knows(&id(1)));
+        assert!(all.hold(&bob()).knows(&id(1)));
         let forgotten = |change: &&Change| matches!(change, Change::ForgetPublication { .. });
         assert_eq!(changeset.changes.iter().filter(forgotten).count(), 1, "in the journal too");
     }
@@ -248,18 +245,18 @@ mod tests {
     fn where_there_is_no_room_at_all_nothing_is_taken_from_others() {
         let all = all(60, 9, 2);
         for number in 1..=2 {
-            assert_eq!(all.hold(&ANN).check_room(1), Ok(()));
-            all.hold(&ANN).remember(id(number), WallMs(0), Durability::Disk, &mut Changeset::default());
+            assert_eq!(all.hold(&ann()).check_room(1), Ok(()));
+            all.hold(&ann()).remember(id(number), WallMs(0), Durability::Disk, &mut Changeset::default());
         }
-        assert!(matches!(all.hold(&BOB).check_room(1), Err(Refusal::LimitReached(_))));
+        assert!(matches!(all.hold(&bob()).check_room(1), Err(Refusal::LimitReached(_))));
         assert_eq!(swept(&all, 60_000), 2);
-        assert_eq!(all.hold(&BOB).check_room(2), Ok(()));
+        assert_eq!(all.hold(&bob()).check_room(2), Ok(()));
     }
 
     #[test]
     fn one_sweeps_while_there_is_something_and_then_nobody_does() {
         let all = all(60, 9, 9);
-        all.hold(&ANN).remember(id(1), WallMs(0), Durability::Disk, &mut Changeset::default());
+        all.hold(&ann()).remember(id(1), WallMs(0), Durability::Disk, &mut Changeset::default());
         assert!(all.asks_for_sweep());
         assert!(!all.asks_for_sweep());
         assert!(all.goes_on_sweeping());
@@ -271,8 +268,8 @@ mod tests {
     #[test]
     fn what_was_restored_twice_counts_once() {
         let all = all(60, 9, 9);
-        all.restore(&ANN, id(1), WallMs(5));
-        all.restore(&ANN, id(1), WallMs(7));
+        all.restore(&ann(), id(1), WallMs(5));
+        all.restore(&ann(), id(1), WallMs(7));
         assert_eq!(all.count.load(Ordering::Relaxed), 1);
         assert_eq!(swept(&all, 60_005), 1);
     }
@@ -294,5 +291,13 @@ mod tests {
 
     fn id(number: u64) -> PublicationId {
         PublicationId::new(&number.to_string())
+    }
+
+    fn ann() -> PublisherName {
+        PublisherName::new("ann")
+    }
+
+    fn bob() -> PublisherName {
+        PublisherName::new("bob")
     }
 }

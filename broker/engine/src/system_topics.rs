@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use model::durability::Durability;
 use model::key::RoutingKey;
-use model::name::ExchangeName;
+use model::name::{ExchangeName, PublisherName};
 use model::principal::Permissions;
 use model::qos::Qos;
 use model::request::Publish;
@@ -23,7 +23,6 @@ use crate::core::Core;
 use crate::load::Load;
 use crate::parts::Parts;
 use crate::publish::{self, Publisher};
-use crate::wills::NOBODY;
 
 /// Says how the broker is, now and then at every interval, until it is gone.
 pub(crate) async fn report(core: Weak<Core>, every: Duration) {
@@ -89,7 +88,7 @@ impl Board {
         Self {
             is_home,
             level: if parts.durable.is_persistent() { level } else { Durability::Memory },
-            publisher: Publisher::new(None, None, None, NOBODY, Permissions::everything()),
+            publisher: Publisher::new(None, None, None, PublisherName::NOBODY, Permissions::everything()),
             said: HashMap::new(),
             loads: loads.map(|source| (*source, Load::default())).collect(),
             started: now,

@@ -210,13 +210,13 @@ mod tests {
     fn of_what_is_asked_for_once_the_soonest_stands() {
         let start = Instant::now();
         let timers = Timers::new(start);
-        let once = |name| Once::Messages(QueueName::known(name));
+        let once = |name| Once::Messages(QueueName::new(name));
         let at = |seconds| start + Duration::from_secs(seconds);
         for seconds in [5, 3, 9] {
             timers.once(at(seconds), once("a"));
         }
         timers.once(at(4), once("b"));
-        timers.cancel_queue(&QueueName::known("b"));
+        timers.cancel_queue(&QueueName::new("b"));
         assert!(timers.take(at(2), 9).is_empty());
         assert_eq!(timers.take(at(3), 9).len(), 1);
         assert!(timers.take(at(99), 9).is_empty());
@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn due(life: u64) -> Due {
-        Due::Expire { client: ClientId::known("c"), life }
+        Due::Expire { client: ClientId::new("c"), life }
     }
 
     fn life(due: &Due) -> u64 {

@@ -116,8 +116,13 @@ pub(crate) fn plan(parts: &Arc<Parts>, due: &DueWill) -> Option<Plan> {
     // Its times count from now on, not from when it was left.
     let again = Publish::again(&will.message, clock::now());
     let publish = Publish { expiry_ms: will.expiry_ms, delay_ms: will.waits_ms, ..again };
-    let publisher =
-        Publisher::new(None, will.message.publisher.clone(), None, NOBODY, Permissions::everything());
+    let publisher = Publisher::new(
+        None,
+        will.message.publisher.clone(),
+        None,
+        PublisherName::NOBODY,
+        Permissions::everything(),
+    );
     let mut publisher = publisher.for_author(due.author.clone());
     let mut wakes = Wakes::default();
     match publish::publish(parts, &mut publisher, publish, true, clock::now(), &mut wakes) {
@@ -129,6 +134,3 @@ pub(crate) fn plan(parts: &Arc<Parts>, due: &DueWill) -> Option<Plan> {
         }
     }
 }
-
-/// A will has no id of its publisher: it is published once by itself.
-pub(crate) const NOBODY: PublisherName = PublisherName::known("");

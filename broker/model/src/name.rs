@@ -1,72 +1,26 @@
 //! ClientId, ExchangeName, QueueName and the other names and numbers that things go by.
 
 use std::fmt;
-use std::sync::Arc;
 
-/// A text that never changes; the names that the house knows by itself cost nothing to copy.
-#[derive(Clone)]
-enum Text {
-    Known(&'static str),
-    Shared(Arc<str>),
-}
-
-impl Text {
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Known(text) => text,
-            Self::Shared(text) => text,
-        }
-    }
-}
+use arcstr::{ArcStr, literal};
 
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone)]
-        pub struct $name(Text);
+        // One word each, for an idle client is known by a dozen of them; a copy is a count. Of two that are one text that is
+        // seen first.
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(ArcStr);
 
         impl $name {
             /// A name from outside; whoever reads it has checked its length.
             pub fn new(text: &str) -> Self {
-                Self(Text::Shared(text.into()))
-            }
-
-            /// A name that is written in our own code: copying it is free.
-            pub const fn known(text: &'static str) -> Self {
-                Self(Text::Known(text))
+                Self(ArcStr::from(text))
             }
 
             /// The name as text.
             pub fn as_str(&self) -> &str {
                 self.0.as_str()
-            }
-        }
-
-        impl PartialEq for $name {
-            fn eq(&self, other: &Self) -> bool {
-                let (one, other) = (self.as_str(), other.as_str());
-                // Mostly it is one text that both share.
-                std::ptr::eq(one, other) || one == other
-            }
-        }
-
-        impl Eq for $name {}
-
-        impl PartialOrd for $name {
-            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-                Some(self.cmp(other))
-            }
-        }
-
-        impl Ord for $name {
-            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-                self.as_str().cmp(other.as_str())
-            }
-        }
-
-        impl std::hash::Hash for $name {
-            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-                self.as_str().hash(state);
             }
         }
 
@@ -113,7 +67,7 @@ names! {
 
 impl VhostName {
     /// The one that is always there, and where everybody is who asks for none.
-    pub const DEFAULT: Self = Self::known("/");
+    pub const DEFAULT: Self = Self(literal!("/"));
 
     /// The longest one, in bytes.
     pub const BYTES_MAX: usize = 64;
@@ -149,9 +103,23 @@ impl PublicationId {
     }
 }
 
+impl UserName {
+    /// Whoever comes from this machine may be that one.
+    pub const GUEST: Self = Self(literal!("guest"));
+}
+
+impl PublisherName {
+    /// Nobody's: what the broker itself publishes for somebody.
+    pub const NOBODY: Self = Self(literal!(""));
+    /// All that neither are a user nor call themselves something.
+    pub const ANONYMOUS: Self = Self(literal!("anonymous"));
+    /// The broker's, where it tells who comes and goes.
+    pub const EVENTS: Self = Self(literal!("$events"));
+}
+
 impl QueueName {
     /// Under which the store keeps what waits for its time. It is no queue: nobody can name it.
-    pub const DELAYED: Self = Self::known("");
+    pub const DELAYED: Self = Self(literal!(""));
 
     /// How the names of queues begin that wait for replies: only the broker makes such.
     pub const FOR_REPLIES: &str = "amq.gen-";
@@ -164,19 +132,19 @@ impl QueueName {
 
 impl ExchangeName {
     /// Routes by queue name, to every queue.
-    pub const DEFAULT: Self = Self::known("");
+    pub const DEFAULT: Self = Self(literal!(""));
     /// Where MQTT topics and STOMP's `/topic/…` live.
-    pub const TOPIC: Self = Self::known("amq.topic");
+    pub const TOPIC: Self = Self(literal!("amq.topic"));
     /// The direct exchange that is always there.
-    pub const DIRECT: Self = Self::known("amq.direct");
+    pub const DIRECT: Self = Self(literal!("amq.direct"));
     /// The fanout exchange that is always there.
-    pub const FANOUT: Self = Self::known("amq.fanout");
+    pub const FANOUT: Self = Self(literal!("amq.fanout"));
     /// The headers exchange that is always there.
-    pub const HEADERS: Self = Self::known("amq.headers");
+    pub const HEADERS: Self = Self(literal!("amq.headers"));
     /// What is meant for all sessions of one user; the first level of each key says whom ([`crate::personal`]).
-    pub const USER: Self = Self::known("$user");
+    pub const USER: Self = Self(literal!("$user"));
     /// What is meant for one session; the first level of each key says which ([`crate::personal`]).
-    pub const SESSION: Self = Self::known("$session");
+    pub const SESSION: Self = Self(literal!("$session"));
 }
 
 /// One node of the broker. A single node is number 0.
@@ -221,6 +189,11 @@ impl ConsumerId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_one_word_whether_it_is_there_or_not() {
+        assert_eq!((size_of::<ClientId>(), size_of::<Option<ClientId>>()), (8, 8));
+    }
 
     #[test]
     fn a_known_name_equals_the_same_name_from_outside() {

@@ -198,7 +198,7 @@ fn plain(payload: &[u8]) -> Arc<Message> {
 }
 
 fn kim() -> Author {
-    Author { user: Some(UserName::known("kim")), client: None, footing: Some(Footing::Password) }
+    Author { user: Some(UserName::new("kim")), client: None, footing: Some(Footing::Password) }
 }
 
 fn ban() -> impl Strategy<Value = Ban> {

@@ -87,7 +87,7 @@ async fn whose_it_is_outlives_the_broker() {
     assert_eq!(found(&broker, "a/#").await, [""; 0]);
     let asked = gate.asked.lock().unwrap().clone();
     let has = |client: Option<&str>| {
-        let author = Author { user: Some(UserName::known("kim")), client: None, footing: FOOTING };
+        let author = Author { user: Some(UserName::new("kim")), client: None, footing: FOOTING };
         asked.iter().any(|(asked, by)| *asked == author && by.as_ref().map(ClientId::as_str) == client)
     };
     assert!(has(Some("phone")) && has(None), "{asked:?}");

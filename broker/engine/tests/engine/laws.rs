@@ -105,12 +105,12 @@ async fn a_transaction_takes_effect_as_a_whole_or_not_at_all() {
     let mut client = Client::open(&broker, "pub", true, 0).await;
     let good = || Operation::Publish(publish("a", "x", Qos::AtLeastOnce, None));
     let bad = Operation::Publish(Publish {
-        exchange: ExchangeName::known("nowhere"),
+        exchange: ExchangeName::new("nowhere"),
         ..publish("a", "x", Qos::AtLeastOnce, None)
     });
     assert_eq!(
         client.submit(vec![good(), bad]).await,
-        Err(Refusal::NoExchange(ExchangeName::known("nowhere")))
+        Err(Refusal::NoExchange(ExchangeName::new("nowhere")))
     );
     assert_eq!(texts(&sub.take()), [""; 0]);
     assert_eq!(client.submit(vec![good(), good()]).await, Ok(true));

@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn what_happens_with_one_too_many_is_the_queues_own_word_then_the_policys_then_rabbitmqs() {
-        let session = Owner::Session(ClientId::known("c"));
+        let session = Owner::Session(ClientId::new("c"));
         let (limit, refusing) = (Some(5), Some(Overflow::RejectPublish));
         for (owner, own, limit, said, expected) in [
             (&Owner::Nobody, None, None, None, Overflow::RejectPublish),
@@ -281,12 +281,12 @@ mod tests {
     #[test]
     fn a_session_knows_itself_how_long_its_queue_stays() {
         let said = PolicyDefinition { expires_ms: Some(9), ..silent() };
-        let session = Owner::Session(ClientId::known("c"));
+        let session = Owner::Session(ClientId::new("c"));
         assert_eq!(terms(&options(), &session, said).expires_ms, None);
     }
 
     fn terms(options: &QueueOptions, owner: &Owner, definition: PolicyDefinition) -> Terms {
-        let (name, pattern) = (PolicyName::known("p"), "".into());
+        let (name, pattern) = (PolicyName::new("p"), "".into());
         let policy = Policy { name, pattern, applies_to: AppliesTo::All, priority: 0, definition };
         Terms::new(options, owner, Some(&policy), USUAL)
     }
@@ -296,7 +296,7 @@ mod tests {
     }
 
     fn options() -> QueueOptions {
-        let name = QueueName::known("q");
+        let name = QueueName::new("q");
         let (ready_max, ready_bytes_max) = (USUAL.ready_max, USUAL.ready_bytes_max);
         QueueOptions {
             name,
