@@ -12,13 +12,17 @@ use crate::topic::TopicName;
 #[derive(Debug)]
 pub(crate) struct AliasesIn {
     max: u16,
-    /// By alias, from 1; it grows no further than the client counts.
-    topics: Vec<Option<TopicName>>,
+    /// By alias, from 1; it grows no further than the client counts. In a box: few clients use any.
+    #[expect(
+        clippy::box_collection,
+        reason = "nearly always there is none, and a list is three times as large"
+    )]
+    topics: Option<Box<Vec<Option<TopicName>>>>,
 }
 
 impl AliasesIn {
     pub(crate) const fn new(max: u16) -> Self {
-        Self { max, topics: Vec::new() }
+        Self { max, topics: None }
     }
 
     /// The topic that a PUBLISH means; one with both topic and alias defines the alias, also anew (3.3.2.3.4).
@@ -39,12 +43,14 @@ impl AliasesIn {
         }
         let index = usize::from(alias.get() - 1);
         let Some(topic) = topic else {
-            return self.topics.get(index).cloned().flatten().ok_or(UNKNOWN);
+            let known = self.topics.as_ref().and_then(|topics| topics.get(index));
+            return known.cloned().flatten().ok_or(UNKNOWN);
         };
-        if self.topics.len() <= index {
-            self.topics.resize(index + 1, None);
+        let topics = self.topics.get_or_insert_default();
+        if topics.len() <= index {
+            topics.resize(index + 1, None);
         }
-        if let Some(slot) = self.topics.get_mut(index) {
+        if let Some(slot) = topics.get_mut(index) {
             // A copy: the alias outlives the read buffer that the topic came in.
             *slot = TopicName::parse(ByteString::from(topic.as_str())).ok();
         }

@@ -12,7 +12,7 @@ use model::outbox::{By, Outbox};
 use model::refusal::Refusal;
 use model::request::{Close, Proceed, Request};
 
-use crate::codec::{self, DecodeError, Rules};
+use crate::codec::{self, DecodeError};
 use crate::convert;
 use crate::inflight::Answer;
 use crate::limits::{Limits, Options};
@@ -69,7 +69,6 @@ enum Phase {
 #[derive(Debug)]
 struct Open {
     limits: Limits,
-    rules: Rules,
     expiry_asked_s: u32,
     keep_alive: KeepAlive,
     tickets: Tickets,
@@ -79,7 +78,7 @@ struct Open {
     /// Where the client is in by a method.
     reauth: Option<Box<Reauth>>,
     /// When what it showed ends.
-    ending: Option<Ending>,
+    ending: Option<Box<Ending>>,
 }
 
 impl Session {
@@ -199,7 +198,6 @@ impl Session {
             .map(|method| Box::new(Reauth::new(method, opened.client.clone(), self.address)));
         self.phase = Phase::Open(Box::new(Open {
             limits,
-            rules: self.options.rules(Some(limits.version), self.options.packet_max),
             expiry_asked_s: greeting.expiry_asked_s,
             keep_alive: KeepAlive::new(greeting.keep_alive_s, greeting.idle_max, now),
             tickets: Tickets::default(),
@@ -330,7 +328,10 @@ impl model::session::Session for Session {
         match &self.phase {
             Phase::Awaiting(until) | Phase::Refusing(_, until) | Phase::Challenged(_, until) => Some(*until),
             Phase::Open(open) => {
-                let cut = open.ending.and_then(|ending| ending.until.checked_add(self.options.token_grace));
+                let cut = open
+                    .ending
+                    .as_ref()
+                    .and_then(|ending| ending.until.checked_add(self.options.token_grace));
                 open.keep_alive.deadline().into_iter().chain(cut).min()
             }
             // It is the broker who is slow now.
@@ -372,8 +373,9 @@ impl Open {
         now: Instant,
         out: &mut Outbox,
     ) -> Result<(), Fault> {
+        let rules = options.rules(Some(self.limits.version), options.packet_max);
         while out.close.is_none() && !self.is_full() {
-            let Some(packet) = codec::decode(bytes, &self.rules)? else {
+            let Some(packet) = codec::decode(bytes, &rules)? else {
                 break;
             };
             out.received += 1;
@@ -390,7 +392,8 @@ impl Open {
 
     fn expire(&mut self, options: &Options, now: Instant) -> Result<(), Fault> {
         let is_over = |ending: &Ending| now.saturating_duration_since(ending.until) >= options.token_grace;
-        if let Some(ending) = self.ending.filter(|ending| ending.until <= now && is_over(ending)) {
+        let ending = self.ending.as_deref();
+        if let Some(ending) = ending.filter(|ending| ending.until <= now && is_over(ending)) {
             let text = Refusal::Expired { at: ending.at }.to_string();
             return Err(Fault { reason: Reason::NotAuthorized, text: text.into() });
         }
@@ -491,7 +494,7 @@ impl Open {
                 None => Ok(()),
             },
             Event::Expires(ending) => {
-                self.ending = Some(ending);
+                self.ending = Some(Box::new(ending));
                 Ok(())
             }
             Event::Reauthenticated(data) => match &mut self.reauth {

@@ -8,6 +8,7 @@
 //! and the others wait until it has gone.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use model::name::ConsumerId;
@@ -96,12 +97,20 @@ impl Consumer {
 #[derive(Default)]
 pub(crate) struct Consumers {
     slots: Vec<Slot>,
-    free: Vec<u32>,
+    /// A slot that is free, counted from 1; it knows the next.
+    free: Option<NonZeroU32>,
     count: usize,
     /// Whether one takes all.
     single: bool,
     /// The slot of the only one, while `count` is 1; of the active one, where one takes all.
     alone: u32,
+    /// Only there while there are several: nearly every queue is a session's, which is alone.
+    competition: Option<Box<Competition>>,
+}
+
+/// What is to be known where there are several.
+#[derive(Default)]
+struct Competition {
     /// Those that may get another claim, next one first; where one takes all, everybody, in the order they came.
     rotation: VecDeque<u32>,
     /// The sum of all claims.
@@ -111,6 +120,8 @@ pub(crate) struct Consumers {
 #[derive(Default)]
 struct Slot {
     generation: u32,
+    /// While it is free: the next one that is.
+    next_free: Option<NonZeroU32>,
     consumer: Option<Consumer>,
 }
 
@@ -139,7 +150,8 @@ impl Consumers {
     }
 
     pub(crate) fn attach(&mut self, options: ConsumerOptions, readiness: Arc<Readiness>) -> ConsumerKey {
-        let at = self.free.pop().unwrap_or_else(|| {
+        let free = self.free.map(|free| free.get() - 1);
+        let at = free.unwrap_or_else(|| {
             if self.slots.is_empty() {
                 // Nearly every queue has one consumer for all its life: a session.
                 self.slots.reserve_exact(1);
@@ -148,15 +160,18 @@ impl Consumers {
             u32::try_from(self.slots.len() - 1).expect("no queue has four billion consumers")
         });
         let slot = &mut self.slots[at as usize];
+        self.free = slot.next_free.take();
         slot.generation = slot.generation.wrapping_add(1);
         let unacked = Unacked::default();
         slot.consumer =
             Some(Consumer { options, readiness, unacked, claims: 0, marked: false, rotates: true });
         let generation = slot.generation;
-        self.rotation.push_back(at);
         self.count += 1;
         if self.count == 1 {
             self.alone = at;
+        } else {
+            let first = || Box::new(Competition { rotation: [self.alone].into(), claimed: 0 });
+            self.competition.get_or_insert_with(first).rotation.push_back(at);
         }
         ConsumerKey { slot: at, generation }
     }
@@ -164,17 +179,21 @@ impl Consumers {
     /// Its claims go to the others with the next [`Self::offer`].
     pub(crate) fn detach(&mut self, key: ConsumerKey) -> Option<Consumer> {
         self.get_mut(key)?;
-        let gone = self.slots.get_mut(key.slot as usize)?.consumer.take()?;
-        self.free.push(key.slot);
+        let slot = self.slots.get_mut(key.slot as usize)?;
+        let gone = slot.consumer.take()?;
+        slot.next_free = self.free.replace(NonZeroU32::MIN.saturating_add(key.slot));
         self.count -= 1;
-        self.claimed -= gone.claims;
-        self.rotation.retain(|slot| *slot != key.slot);
+        if let Some(competition) = &mut self.competition {
+            competition.claimed -= gone.claims;
+            competition.rotation.retain(|slot| *slot != key.slot);
+            if self.single
+                && let Some(longest) = competition.rotation.front()
+            {
+                self.alone = *longest;
+            }
+        }
         if self.count == 1 {
             self.leave_alone();
-        } else if self.single
-            && let Some(longest) = self.rotation.front()
-        {
-            self.alone = *longest;
         }
         Some(gone)
     }
@@ -199,7 +218,7 @@ impl Consumers {
                 consumer.marked = true;
                 let used = consumer.claims.min(taken);
                 consumer.claims -= used;
-                self.claimed -= used;
+                self.compete_by().claimed -= used;
             }
             self.trim(waiting);
             self.freed(key);
@@ -218,8 +237,12 @@ impl Consumers {
         let Some(consumer) = self.get_mut(key) else { return };
         if !consumer.rotates && consumer.room() > 0 {
             consumer.rotates = true;
-            self.rotation.push_back(key.slot);
+            self.compete_by().rotation.push_back(key.slot);
         }
+    }
+
+    fn compete_by(&mut self) -> &mut Competition {
+        self.competition.get_or_insert_default()
     }
 
     /// Promises what waits and is not promised yet, and marks whoever has not been told.
@@ -234,8 +257,9 @@ impl Consumers {
             }
             return;
         }
-        while self.claimed < waiting {
-            let Some(at) = self.rotation.pop_front() else { return };
+        let Some(competition) = &mut self.competition else { return };
+        while competition.claimed < waiting {
+            let Some(at) = competition.rotation.pop_front() else { return };
             let Some(Slot { consumer: Some(consumer), .. }) = self.slots.get_mut(at as usize) else {
                 continue;
             };
@@ -244,8 +268,8 @@ impl Consumers {
                 continue;
             }
             consumer.claims += 1;
-            self.claimed += 1;
-            self.rotation.push_back(at);
+            competition.claimed += 1;
+            competition.rotation.push_back(at);
             consumer.call(wakes);
         }
     }
@@ -259,33 +283,32 @@ impl Consumers {
 
     /// Takes back claims to entries that are there no more: they expired, or were purged.
     pub(crate) fn trim(&mut self, waiting: usize) {
-        if self.claimed <= waiting {
+        let claimed = self.competition.as_ref().map_or(0, |competition| competition.claimed);
+        if claimed <= waiting {
             return;
         }
-        let mut excess = self.claimed - waiting;
+        let mut excess = claimed - waiting;
         for at in 0..self.slots.len() {
-            let Some(Slot { consumer: Some(consumer), generation }) = self.slots.get_mut(at) else {
+            let Some(Slot { consumer: Some(consumer), generation, .. }) = self.slots.get_mut(at) else {
                 continue;
             };
             let cut = consumer.claims.min(excess);
             let key = ConsumerKey { slot: at as u32, generation: *generation };
             consumer.claims -= cut;
-            self.claimed -= cut;
             excess -= cut;
+            self.compete_by().claimed -= cut;
             self.freed(key);
         }
     }
 
     /// One is left: it needs no claims.
     fn leave_alone(&mut self) {
-        self.claimed = 0;
-        self.rotation.clear();
+        self.competition = None;
         for (at, slot) in self.slots.iter_mut().enumerate() {
             if let Some(consumer) = &mut slot.consumer {
                 consumer.claims = 0;
                 consumer.rotates = true;
                 self.alone = at as u32;
-                self.rotation.push_back(self.alone);
             }
         }
     }

@@ -21,8 +21,12 @@ pub struct Feed {
     flags: AtomicU8,
     /// Held while a portion is handed over.
     handing_over: Mutex<()>,
-    replays: Mutex<VecDeque<Replay>>,
+    replays: Mutex<Replays>,
 }
+
+/// In a box: most subscriptions find nothing retained, or soon have it all.
+#[expect(clippy::box_collection, reason = "nearly always there is none, and a list is four times as large")]
+type Replays = Option<Box<VecDeque<Replay>>>;
 
 /// What one subscription has still to get.
 struct Replay {
@@ -72,6 +76,7 @@ impl Feed {
     /// A subscription wants what is retained now, all of it, whatever it was still to get before.
     pub fn begin(&self, source: &Source, retained: Arc<Retained>) {
         let mut replays = self.lock();
+        let replays = replays.get_or_insert_default();
         replays.retain(|one| {
             !(one.is_of(&source.exchange, &source.pattern) && Arc::ptr_eq(&one.retained, &retained))
         });
@@ -84,7 +89,8 @@ impl Feed {
     pub fn regrant(&self, source: &Source) {
         if self.is_open() {
             let mut replays = self.lock();
-            for one in replays.iter_mut().filter(|one| one.is_of(&source.exchange, &source.pattern)) {
+            let replays = replays.iter_mut().flat_map(|all| all.iter_mut());
+            for one in replays.filter(|one| one.is_of(&source.exchange, &source.pattern)) {
                 one.source.grant = source.grant.clone();
             }
         }
@@ -94,7 +100,9 @@ impl Feed {
     pub fn end(&self, exchange: &ExchangeName, pattern: &KeyPattern) {
         if self.is_open() {
             let mut replays = self.lock();
-            replays.retain(|one| !one.is_of(exchange, pattern));
+            if let Some(replays) = replays.as_mut() {
+                replays.retain(|one| !one.is_of(exchange, pattern));
+            }
             self.note(&mut replays);
         }
     }
@@ -102,14 +110,15 @@ impl Feed {
     /// They all end.
     pub(crate) fn close(&self) {
         let mut replays = self.lock();
-        replays.clear();
+        *replays = None;
         self.note(&mut replays);
     }
 
     /// Goes past keys that match nothing, so many at most; whether something is there to be given. Nobody is in the way
     /// of those who retain meanwhile.
     pub fn skip(&self, now: WallMs, keys: usize) -> bool {
-        let mut replays = self.lock();
+        let mut guard = self.lock();
+        let Some(replays) = guard.as_mut() else { return false };
         let Some(one) = replays.front_mut() else { return false };
         if one.retained.skip(&mut one.walk, now, keys) {
             return true;
@@ -120,14 +129,15 @@ impl Feed {
         } else {
             replays.rotate_left(1);
         }
-        self.note(&mut replays);
+        self.note(&mut guard);
         false
     }
 
     /// Gives the next portion to whom it may concern, message by message. Of several subscriptions each has its turn, so
     /// that one does not wait for another with very many.
     pub fn next(&self, now: WallMs, mut portion: Portion, mut give: impl FnMut(Held, &Grant) -> Given) {
-        let mut replays = self.lock();
+        let mut guard = self.lock();
+        let Some(replays) = guard.as_mut() else { return };
         let mut found = Vec::new();
         while let Some(one) = replays.front_mut() {
             one.retained.go_on(&mut one.walk, now, &mut portion, &mut found);
@@ -152,7 +162,7 @@ impl Feed {
         if replays.len() > 1 {
             replays.rotate_left(1);
         }
-        self.note(&mut replays);
+        self.note(&mut guard);
     }
 
     /// A message is about to go into the queue: gives what is retained for its key and was still to come, before its turn.
@@ -164,7 +174,8 @@ impl Feed {
         mut give: impl FnMut(Held, &Grant) -> Given,
     ) {
         let mut replays = self.lock();
-        for one in replays.iter_mut().filter(|one| one.source.exchange == *exchange) {
+        let replays = replays.iter_mut().flat_map(|all| all.iter_mut());
+        for one in replays.filter(|one| one.source.exchange == *exchange) {
             if one.early.len() >= EARLY_MAX || one.early.contains(key.as_str()) {
                 continue;
             }
@@ -176,13 +187,10 @@ impl Feed {
         }
     }
 
-    /// Whether there is something, for those who ask without the lock. Most subscriptions find nothing retained, or soon
-    /// have it all: their queue keeps no room for walks.
-    fn note(&self, replays: &mut VecDeque<Replay>) {
-        if replays.is_empty() {
-            *replays = VecDeque::new();
-        }
-        self.set(OPEN, !replays.is_empty());
+    /// Whether there is something, for those who ask without the lock.
+    fn note(&self, replays: &mut Replays) {
+        replays.take_if(|all| all.is_empty());
+        self.set(OPEN, replays.is_some());
     }
 
     fn set(&self, flag: u8, is: bool) {
@@ -193,7 +201,7 @@ impl Feed {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Replay>> {
+    fn lock(&self) -> MutexGuard<'_, Replays> {
         self.replays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

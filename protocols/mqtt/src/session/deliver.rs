@@ -33,12 +33,19 @@ pub(crate) struct Outgoing {
     plain: ExchangeName,
     aliases: AliasesOut,
     inflight: Inflight,
+    /// In a box: few clients get anything at QoS 2, or so much that ids are busy.
+    seldom: Option<Box<Seldom>>,
+    /// The id of the last delivery from a stream: those are found as they are needed.
+    last_id: u16,
+}
+
+/// What most clients never have.
+#[derive(Debug, Default)]
+struct Seldom {
     /// Deliveries whose packet id is still busy, and all behind them: order comes first [MQTT-4.6.0-6].
     held: VecDeque<Delivery>,
     /// PUBRECs on their way to the disk, in order; PUBREL follows.
     receiving: VecDeque<(Ticket, PacketId)>,
-    /// The id of the last delivery from a stream: those are found as they are needed.
-    last_id: u16,
 }
 
 impl Outgoing {
@@ -47,33 +54,43 @@ impl Outgoing {
             plain,
             aliases: AliasesOut::new(limits.aliases_out),
             inflight: Inflight::default(),
-            held: VecDeque::new(),
-            receiving: VecDeque::new(),
+            seldom: None,
             last_id: 0,
         }
     }
 
     /// How many more may be delivered: the client's Receive Maximum counts what it has not settled [MQTT-3.3.4-9].
     pub(crate) fn window(&self, limits: &Limits) -> usize {
-        if self.held.is_empty() { limits.inflight_max.saturating_sub(self.inflight.len()) } else { 0 }
+        if !self.holds_back() { limits.inflight_max.saturating_sub(self.inflight.len()) } else { 0 }
+    }
+
+    /// Whether something waits for its packet id.
+    fn holds_back(&self) -> bool {
+        self.seldom.as_ref().is_some_and(|seldom| !seldom.held.is_empty())
+    }
+
+    fn hold(&mut self, delivery: Delivery) {
+        self.seldom.get_or_insert_default().held.push_back(delivery);
     }
 
     /// Sends all of `deliveries`, or keeps them until their packet id is free.
     pub(crate) fn deliver(
         &mut self,
         deliveries: &mut Vec<Delivery>,
-        streams: &Streams,
+        streams: Option<&Streams>,
         limits: &Limits,
         out: &mut Outbox,
     ) {
         for mut delivery in deliveries.drain(..) {
-            if delivery.offset.is_some() && !streams.prepare(&mut delivery) {
+            let is_wanted =
+                |delivery: &mut Delivery| streams.is_some_and(|streams| streams.prepare(delivery));
+            if delivery.offset.is_some() && !is_wanted(&mut delivery) {
                 continue;
             }
-            if self.held.is_empty() {
-                self.send_or_hold(delivery, limits, out);
+            if self.holds_back() {
+                self.hold(delivery);
             } else {
-                self.held.push_back(delivery);
+                self.send_or_hold(delivery, limits, out);
             }
         }
     }
@@ -89,7 +106,7 @@ impl Outgoing {
         }
         let id = self.id_for(&delivery);
         if self.inflight.is_busy(id) {
-            self.held.push_back(delivery);
+            self.hold(delivery);
             return;
         }
         if delivery.qos == Qos::ExactlyOnce && delivery.stage == Reached::Received {
@@ -122,10 +139,10 @@ impl Outgoing {
             let needs_none = delivery.qos == Qos::AtMostOnce || delivery.offset.is_some();
             needs_none || !inflight.is_busy(Inflight::id_of(delivery.tag))
         };
-        while self.held.front().is_some_and(|delivery| is_free(&self.inflight, delivery)) {
-            if let Some(delivery) = self.held.pop_front() {
-                self.send_or_hold(delivery, limits, out);
-            }
+        while let Some(seldom) = &mut self.seldom
+            && let Some(delivery) = seldom.held.pop_front_if(|delivery| is_free(&self.inflight, delivery))
+        {
+            self.send_or_hold(delivery, limits, out);
         }
     }
 
@@ -215,7 +232,7 @@ impl Outgoing {
             Step::Receive(lent) => {
                 // [MQTT-4.3.3-6] holds over a restart too: PUBREL waits until this is durable.
                 let ticket = tickets.next();
-                self.receiving.push_back((ticket, id));
+                self.seldom.get_or_insert_default().receiving.push_back((ticket, id));
                 out.requests.push(submit(ticket, true, lent, Outcome::Received));
             }
             Step::Pubrel => reply::ack(limits, Packet::Pubrel, id, Reason::Success, None, &mut out.wire),
@@ -242,7 +259,8 @@ impl Outgoing {
         limits: &Limits,
         out: &mut Outbox,
     ) -> Result<bool, Fault> {
-        let Some((_, id)) = self.receiving.pop_front_if(|(receiving, _)| *receiving == ticket) else {
+        let Some(seldom) = &mut self.seldom else { return Ok(false) };
+        let Some((_, id)) = seldom.receiving.pop_front_if(|(receiving, _)| *receiving == ticket) else {
             return Ok(false);
         };
         if let Err(refusal) = result {

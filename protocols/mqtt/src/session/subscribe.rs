@@ -31,7 +31,8 @@ use crate::version::Version;
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     waiting: Vec<Waiting>,
-    streams: Streams,
+    /// In a box: few clients read any.
+    streams: Option<Box<Streams>>,
 }
 
 /// A SUBACK or an UNSUBACK in the making: one slot per filter, in the order of the filters [MQTT-3.9.3-1],
@@ -63,13 +64,19 @@ impl Subscriptions {
     }
 
     /// What the client reads of streams.
-    pub(crate) const fn streams(&self) -> &Streams {
-        &self.streams
+    pub(crate) fn streams(&self) -> Option<&Streams> {
+        self.streams.as_deref()
+    }
+
+    fn forget(&mut self, consumer: ConsumerId) {
+        if let Some(streams) = &mut self.streams {
+            streams.forget(consumer);
+        }
     }
 
     /// What that one got is denied by now.
     pub(crate) fn revoked(&mut self, consumer: ConsumerId) {
-        self.streams.forget(consumer);
+        self.forget(consumer);
     }
 
     /// A SUBSCRIBE came in.
@@ -153,7 +160,7 @@ impl Subscriptions {
                 Slot::Reads(consumer, qos) => match results.next() {
                     Some(Ok(_)) => granted(qos),
                     Some(Err(refusal)) => {
-                        self.streams.forget(consumer);
+                        self.forget(consumer);
                         let reason = refused(&refusal, qos, limits)?;
                         why.get_or_insert_with(|| refusal.to_string());
                         reason
@@ -184,7 +191,8 @@ impl Subscriptions {
         for text in &packet.filters {
             let parsed = parse(text, limits, options)?;
             let stream = Wanted::of(text).filter(|_| parsed.is_ok());
-            let ending = stream.map(|wanted| match wanted.map(|wanted| self.streams.stop(&wanted)) {
+            let stop = |wanted| self.streams.as_mut()?.stop(&wanted);
+            let ending = stream.map(|wanted| match wanted.map(stop) {
                 Ok(Some(ending)) => Ok(ending),
                 Ok(None) => Err(Reason::NoSubscriptionExisted),
                 Err(_) => Err(Reason::TopicFilterInvalid),
@@ -293,7 +301,7 @@ impl<'a> Asking<'a> {
         &mut self,
         parsed: TopicFilter<'_>,
         filter: &Filter,
-        streams: &mut Streams,
+        streams: &mut Option<Box<Streams>>,
     ) -> Result<Slot, Reason> {
         if let Some(wanted) = Wanted::of(&filter.text) {
             return self.read(wanted, filter, streams);
@@ -320,7 +328,7 @@ impl<'a> Asking<'a> {
         &mut self,
         wanted: Result<Wanted<'_>, &'static str>,
         filter: &Filter,
-        streams: &mut Streams,
+        streams: &mut Option<Box<Streams>>,
     ) -> Result<Slot, Reason> {
         let wanted = wanted.map_err(|text| self.refuse(Reason::TopicFilterInvalid, text))?;
         let start = match &self.start {
@@ -331,7 +339,8 @@ impl<'a> Asking<'a> {
             }
         };
         let ids = subscription_ids(self.properties);
-        let (consumer, subscription, over) = streams.read(&wanted, start, filter.qos, ids, self.limits);
+        let (consumer, subscription, over) =
+            streams.get_or_insert_default().read(&wanted, start, filter.qos, ids, self.limits);
         self.subscriptions.push(subscription);
         self.over.extend(over);
         Ok(Slot::Reads(consumer, streams::granted(filter.qos)))
