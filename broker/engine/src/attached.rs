@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use model::name::ConsumerId;
 use routing::{ConsumerKey, Queue};
+use smallvec::SmallVec;
 
 /// A consumer of a link: where it takes from, and as whom.
 #[derive(Clone)]
@@ -12,18 +13,18 @@ pub(crate) struct Attached {
     pub(crate) key: ConsumerKey,
 }
 
-/// All of a link, in the order of their names. Most have one, and very many links have no other: a list holds no room for
-/// more, and is looked through faster than a table. Names are given out in ascending order, so a new one goes to the end.
+/// All of a link, in the order of their names. Most have one, and very many links have no other: that one needs no memory of its
+/// own, and a list is looked through faster than a table. Names are given out in ascending order, so a new one goes to the end.
 #[derive(Default)]
-pub(crate) struct Consumers(Vec<(ConsumerId, Attached)>);
+pub(crate) struct Consumers(SmallVec<[(ConsumerId, Attached); 1]>);
 
 impl Consumers {
     /// The one of that name alone.
     pub(crate) fn one(id: ConsumerId, attached: Attached) -> Self {
-        Self(vec![(id, attached)])
+        Self(SmallVec::from_buf([(id, attached)]))
     }
 
-    pub(crate) const fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 

@@ -18,6 +18,7 @@ use model::time::WallMs;
 use serde::Serialize;
 
 use crate::mailbox::Mailbox;
+use crate::numbers::SessionName;
 use crate::parts::Parts;
 
 /// A connection, before anyone knows who it is.
@@ -39,8 +40,11 @@ pub struct Arrival {
 pub(crate) struct Client {
     pub(crate) link: u64,
     /// Names the connection, among all of all lives of the broker.
-    pub(crate) connection: String,
-    pub(crate) arrival: Arrival,
+    pub(crate) connection: SessionName,
+    /// As it arrived.
+    pub(crate) address: Option<SocketAddr>,
+    protocol: &'static str,
+    listener: Arc<str>,
     pub(crate) mailbox: Arc<Mailbox>,
     state: Mutex<State>,
 }
@@ -52,7 +56,7 @@ enum State {
     #[default]
     New,
     /// In.
-    Present(Box<Present>),
+    Present(Present),
     /// It was in, and that it left has been told.
     Gone,
 }
@@ -64,7 +68,7 @@ pub(crate) struct Present {
     /// `None` for a client without a session of its own (STOMP).
     pub(crate) client: Option<ClientId>,
     /// What its session is called.
-    pub(crate) session: String,
+    pub(crate) session: SessionName,
     pub(crate) since: WallMs,
     /// What consumers of its own take from. What the session's queue is bound to is not here: the router has it.
     pub(crate) listening: BTreeMap<ConsumerId, Listening>,
@@ -105,17 +109,24 @@ pub(crate) struct About {
 }
 
 impl Client {
-    pub(crate) fn new(link: u64, connection: String, arrival: Arrival, mailbox: Arc<Mailbox>) -> Arc<Self> {
-        Arc::new(Self { link, connection, arrival, mailbox, state: Mutex::default() })
+    pub(crate) fn new(
+        link: u64,
+        connection: SessionName,
+        arrival: Arrival,
+        mailbox: Arc<Mailbox>,
+    ) -> Arc<Self> {
+        // What it showed is none of this: that is let go once somebody has decided.
+        let Arrival { address, protocol, listener, .. } = arrival;
+        Arc::new(Self { link, connection, address, protocol, listener, mailbox, state: Mutex::default() })
     }
 
     /// It was let in.
     pub(crate) fn enter(&self, present: Present) {
-        *self.lock() = State::Present(Box::new(present));
+        *self.lock() = State::Present(present);
     }
 
     /// It left. Who it was, for the first one who says so, and for nobody else.
-    pub(crate) fn leave(&self) -> Option<Box<Present>> {
+    pub(crate) fn leave(&self) -> Option<Present> {
         let mut state = self.lock();
         match std::mem::replace(&mut *state, State::Gone) {
             State::Present(present) => Some(present),
@@ -134,7 +145,7 @@ impl Client {
     /// Whether that is who it is, as far as it is known.
     pub(crate) fn is(&self, subject: &Subject) -> bool {
         match subject {
-            Subject::Ip(address) => self.arrival.address.is_some_and(|peer| network(peer.ip()) == *address),
+            Subject::Ip(address) => self.address.is_some_and(|peer| network(peer.ip()) == *address),
             Subject::Client(client) => {
                 self.with(|present| present.client.as_ref() == Some(client)).unwrap_or_default()
             }
@@ -147,14 +158,14 @@ impl Client {
     /// As a hook is told of it, before anybody knows who it is.
     pub(crate) fn to_caller(&self) -> Caller {
         Caller {
-            connection: self.connection.as_str().into(),
+            connection: self.connection.to_string().into(),
             client: None,
             user: None,
-            protocol: self.arrival.protocol,
+            protocol: self.protocol,
             version: "",
-            listener: Arc::clone(&self.arrival.listener),
+            listener: Arc::clone(&self.listener),
             vhost: VhostName::DEFAULT,
-            address: self.arrival.address,
+            address: self.address,
             attributes: Vec::new(),
         }
     }
@@ -163,14 +174,14 @@ impl Client {
     pub(crate) fn about(&self, present: &Present) -> About {
         let (protocol, transport) = self.protocol();
         About {
-            session: present.session.clone(),
-            connection: self.connection.clone(),
+            session: present.session.to_string(),
+            connection: self.connection.to_string(),
             client: present.client.as_ref().map(ToString::to_string),
             user: present.user.as_ref().map(ToString::to_string),
             protocol,
             transport,
-            listener: self.arrival.listener.to_string(),
-            peer: self.arrival.address,
+            listener: self.listener.to_string(),
+            peer: self.address,
             connected_at_ms: present.since.0,
         }
     }
@@ -186,13 +197,13 @@ impl Client {
             self.with(|present| (present.user.clone(), present.client.clone())).unwrap_or_default();
         let (user, client) =
             (user.as_ref().map(tracing::field::display), client.as_ref().map(tracing::field::display));
-        let address = self.arrival.address.map(tracing::field::display);
+        let address = self.address.map(tracing::field::display);
         tracing::warn!(client, user, address, %rule, reason = %refusal, "access.denied");
     }
 
     /// `mqtt` and `tcp`; `stomp` and `ws`.
     pub(crate) fn protocol(&self) -> (&'static str, &'static str) {
-        self.arrival.protocol.split_once('-').unwrap_or((self.arrival.protocol, "tcp"))
+        self.protocol.split_once('-').unwrap_or((self.protocol, "tcp"))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::core::Core;
 use crate::explain::{self, AccessView, arguments};
+use crate::numbers::SessionName;
 use crate::rights;
 use crate::subscribe::PRIVATE_QUEUES;
 use crate::topology;
@@ -90,7 +91,7 @@ pub(crate) fn foresee(core: &Core, supposed: &SupposedSubscription) -> Foreseen 
     let SupposedSubscription { source, queue: target, reads, user, client } = supposed;
     let parts = &core.parts;
     let router = &parts.vhost.router;
-    let own = Own::new(SOME_SESSION.to_owned(), user.as_ref());
+    let own = Own::new(SessionName::Supposed, user.clone());
     let owned = source.clone().map(|source| own.source(source, target)).transpose();
     let mut refused = owned.as_ref().err().map(ToString::to_string);
     let source = owned.unwrap_or_else(|_| source.clone());
@@ -233,5 +234,3 @@ fn may(
 }
 
 const OWN: &str = "this subscription's own, named by the broker, gone with it";
-/// In patterns, where the name of a session would stand that is not there yet.
-const SOME_SESSION: &str = "SESSION";

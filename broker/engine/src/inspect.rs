@@ -13,10 +13,11 @@ use crate::clock;
 use crate::core::Core;
 use crate::explain::{Explanation, Supposed};
 use crate::foresee::{Foreseen, SupposedSubscription};
+use crate::numbers::SessionName;
 use crate::registry::Session;
 use crate::unroutable::UnroutableView;
 use crate::vhost::Vhost;
-use crate::{explain, foresee, numbers, users};
+use crate::{explain, foresee, users};
 
 mod amounts;
 mod delayed;
@@ -310,7 +311,7 @@ impl Inspect {
         let mut by_link = HashMap::new();
         let mut everybody = Vec::new();
         for client in clients {
-            match client.with(|present| present.client.is_none().then(|| present.session.clone())) {
+            match client.with(|present| present.client.is_none().then(|| present.session.to_string())) {
                 Some(Some(name)) => everybody.push(Somebody { name, session: None, client: Some(client) }),
                 Some(None) => {
                     by_link.insert(client.link, client);
@@ -321,7 +322,7 @@ impl Inspect {
         everybody.extend(self.core.registry.all().into_iter().map(|session| {
             let (queue, link) = session.at();
             let client = link.and_then(|link| by_link.remove(&link));
-            Somebody { name: numbers::session_name(queue), session: Some(session), client }
+            Somebody { name: SessionName::OfQueue(queue).to_string(), session: Some(session), client }
         }));
         everybody
     }
@@ -393,7 +394,7 @@ impl Inspect {
         }
         let Some(client) = &somebody.client else { return };
         let Some((own, listening)) = client.with(|present| {
-            (users::Own::new(present.session.clone(), present.user.as_ref()), present.listening.clone())
+            (users::Own::new(present.session, present.user.clone()), present.listening.clone())
         }) else {
             return;
         };

@@ -56,6 +56,7 @@ mod system_topics;
 mod timers;
 mod topology;
 mod unfinished;
+mod unreleased;
 mod unroutable;
 mod users;
 mod vhost;

@@ -59,7 +59,7 @@ pub struct Link {
     waker: Option<Waker>,
     state: State,
     /// How the connection ended, once it did.
-    ended: Option<Hangup>,
+    ended: Option<Box<Hangup>>,
     /// Where there is a hook.
     inquiry: Option<Box<Inquiry>>,
     /// What waits while publishers are held.
@@ -104,12 +104,12 @@ pub(crate) struct Shown {
     pub(crate) handshake: Option<Arc<Handshake>>,
     pub(crate) certificate: Option<ByteString>,
     /// The vhost of the listener it came in by, if that is for one alone.
-    pub(crate) vhost: Option<Box<VhostName>>,
+    pub(crate) vhost: Option<VhostName>,
 }
 
 enum State {
-    /// Nothing was asked yet.
-    New(Shown),
+    /// Nothing was asked yet. In a box, and hardly ever there: every link is as large as its largest state.
+    New(Option<Box<Shown>>),
     /// Somebody is being asked who this is; with what the client asked for.
     Admitting(Asking<Box<Open>>),
     /// The client has to say more.
@@ -158,6 +158,7 @@ struct Turn<'a> {
 
 impl Link {
     pub(crate) fn new(client: Arc<Client>, core: Arc<Core>, shown: Shown) -> Self {
+        let has_shown = shown.handshake.is_some() || shown.certificate.is_some();
         let inquiry = core.hook.as_ref().map(|hook| Inquiry::new(Arc::clone(hook), client.to_caller()));
         let metrics = &core.home().parts.metrics;
         metrics.connections_opened.increment();
@@ -168,7 +169,7 @@ impl Link {
             mailbox: Arc::clone(&client.mailbox),
             client,
             waker: None,
-            state: State::New(shown),
+            state: State::New(has_shown.then(|| Box::new(shown))),
             inquiry,
             parked: None,
             unfinished: None,
@@ -188,8 +189,8 @@ impl Link {
     /// It came in by a listener that is for that vhost alone. To be said before anything is asked.
     #[must_use]
     pub fn at(mut self, vhost: Option<&VhostName>) -> Self {
-        if let State::New(shown) = &mut self.state {
-            shown.vhost = vhost.cloned().map(Box::new);
+        if let (State::New(shown), Some(vhost)) = (&mut self.state, vhost) {
+            shown.get_or_insert_default().vhost = Some(vhost.clone());
         }
         self
     }
@@ -202,7 +203,7 @@ impl Link {
     /// Says how the connection ended, for whoever wants to know; dropping the link follows. Without it, the connection was
     /// lost.
     pub fn end(&mut self, hangup: &Hangup) {
-        self.ended = Some(hangup.clone());
+        self.ended = Some(Box::new(hangup.clone()));
     }
 
     /// Hands over the requests of a turn, in order, and leaves `requests` empty. Never waits. Answers that are ready at
@@ -516,7 +517,7 @@ impl Link {
     fn tell_end(&self, wakes: &mut Wakes) {
         let Some(present) = self.client.leave() else { return };
         let lost = Hangup { by: By::Network, reason: "connection lost".into() };
-        let hangup = self.ended.as_ref().unwrap_or(&lost);
+        let hangup = self.ended.as_deref().unwrap_or(&lost);
         let is_stopped = hangup.by == By::Broker && self.core.is_stopping();
         let cause = if is_stopped { Cause::Shutdown } else { Cause::Connection(hangup.by) };
         let why = (cause, &*hangup.reason);
@@ -549,7 +550,7 @@ mod tests {
     #[test]
     fn a_link_is_small() {
         let (link, member) = (size_of::<Link>(), size_of::<Member>());
-        assert!(link <= 256, "{link}");
-        assert!(member <= 384, "{member}");
+        assert!(link <= 208, "{link}");
+        assert!(member <= 288, "{member}");
     }
 }

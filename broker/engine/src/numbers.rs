@@ -1,5 +1,6 @@
 //! Numbers that are never given twice: messages, queues, links.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::name::{Incarnation, MessageId, NodeId, QueueId};
@@ -39,15 +40,32 @@ impl Numbers {
         self.links.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A text that names a link among all links of all lives of the broker (see `model::personal`).
-    pub(crate) fn link_name(&self, link: u64) -> String {
-        format!("session-{}-{link}", self.incarnation.0)
+    /// What a link is called among all links of all lives of the broker.
+    pub(crate) const fn link_name(&self, link: u64) -> SessionName {
+        SessionName::OfLink(self.incarnation, link)
     }
 }
 
-/// A text that names the session with that queue, as long as there is that queue: over connections and restarts.
-pub(crate) fn session_name(queue: QueueId) -> String {
-    format!("session-{}-q{}", queue.0 >> 32, queue.0 & 0xffff_ffff)
+/// What a session is called (see `model::personal`). Every client has one and hardly anybody asks for it: the text is made when
+/// it is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SessionName {
+    /// One that goes with its link.
+    OfLink(Incarnation, u64),
+    /// One that has a queue, as long as there is that queue: over connections and restarts.
+    OfQueue(QueueId),
+    /// One that is not there yet, in what is foreseen of it.
+    Supposed,
+}
+
+impl fmt::Display for SessionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OfLink(life, link) => write!(f, "session-{}-{link}", life.0),
+            Self::OfQueue(queue) => write!(f, "session-{}-q{}", queue.0 >> 32, queue.0 & 0xffff_ffff),
+            Self::Supposed => f.write_str("SESSION"),
+        }
+    }
 }
 
 /// A run of message numbers taken at once, so that publishers do not meet at one counter for every message.

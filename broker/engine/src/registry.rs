@@ -1,6 +1,6 @@
 //! Sessions: takeover, resume, expiry.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,13 +14,13 @@ use model::refusal::Refusal;
 use model::request::Close;
 use model::time::WallMs;
 use routing::{ConsumerOptions, Owner, Queue, Settles, Wakes};
-use smallvec::SmallVec;
 
 use crate::attached::Attached;
 use crate::mailbox::{Mailbox, Note};
-use crate::numbers;
+use crate::numbers::SessionName;
 use crate::parts::Parts;
 use crate::timers::{Asked, Due};
+use crate::unreleased::Unreleased;
 use crate::wills::{self, Aftermath, DueWill};
 use crate::{expiry, topology};
 
@@ -49,11 +49,7 @@ pub(crate) struct State {
     /// How many subscriptions it has.
     pub(crate) subscriptions: usize,
     /// QoS 2 ids that came in and were not released yet.
-    pub(crate) unreleased: BTreeSet<u16>,
-    /// Those of them whose message no queue took, as far as this process knows: a repetition is answered like the first.
-    pub(crate) unrouted: BTreeSet<u16>,
-    /// Those of them that the journal does not know, for their messages outlive nothing.
-    pub(crate) unwritten: BTreeSet<u16>,
+    pub(crate) unreleased: Unreleased,
     attached: Option<Attachment>,
     expiry_s: u32,
     disconnected_at: Option<WallMs>,
@@ -63,7 +59,7 @@ pub(crate) struct State {
     /// Raised whenever a connection comes or goes: timers of an earlier life mean nothing.
     life: u64,
     /// The timers of this life.
-    due: SmallVec<[Asked; 2]>,
+    due: Vec<Asked>,
 }
 
 /// A session, as others see it.
@@ -106,7 +102,7 @@ pub(crate) struct Arriving<'a> {
 pub(crate) struct Arrived {
     pub(crate) session: Arc<Session>,
     /// What the session is called.
-    pub(crate) name: String,
+    pub(crate) name: SessionName,
     pub(crate) consumer: Attached,
     pub(crate) present: bool,
     pub(crate) unreleased: Vec<u16>,
@@ -234,7 +230,7 @@ impl Registry {
         };
         let (name, consumer, unreleased) = {
             let mut state = session.lock();
-            let name = numbers::session_name(state.queue.id());
+            let name = SessionName::OfQueue(state.queue.id());
             let consumer = attach(&state.queue, &arriving, wakes)?;
             state.attached = Some(Attachment {
                 link: arriving.link,
@@ -251,7 +247,7 @@ impl Registry {
             if state.recorded {
                 aftermath.changeset.changes.push(state.record(&session.client));
             }
-            (name, consumer, state.unreleased.iter().copied().collect())
+            (name, consumer, state.unreleased.all())
         };
         commit(Arrived { session, name, consumer, present, unreleased, aftermath });
         Ok(taken_over)
@@ -285,16 +281,14 @@ impl Registry {
                 queue,
                 recorded: false,
                 subscriptions: 0,
-                unreleased: BTreeSet::new(),
-                unrouted: BTreeSet::new(),
-                unwritten: BTreeSet::new(),
+                unreleased: Unreleased::default(),
                 attached: None,
                 expiry_s: arriving.expiry_s,
                 disconnected_at: None,
                 will: None,
                 permissions: None,
                 life: 0,
-                due: SmallVec::new(),
+                due: Vec::new(),
             }),
         });
         sessions.insert(arriving.client.clone(), Arc::clone(&session));
@@ -399,15 +393,13 @@ impl Registry {
             recorded: true,
             subscriptions,
             unreleased: unreleased.into_iter().collect(),
-            unrouted: BTreeSet::new(),
-            unwritten: BTreeSet::new(),
             attached: None,
             expiry_s: record.expiry_s,
             disconnected_at: Some(disconnected_at),
             will: record.will,
             permissions: None,
             life: 1,
-            due: SmallVec::new(),
+            due: Vec::new(),
         };
         // What is left of its time: a restart gives no more of it, and takes none.
         let gone = now.1.since(disconnected_at);

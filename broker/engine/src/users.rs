@@ -9,40 +9,42 @@ use model::refusal::Refusal;
 use model::request::{Publish, Source, Target};
 
 use crate::client::Listening;
+use crate::numbers::SessionName;
 
 /// Who a link speaks for, as the first level of what is his. Bindings made with it belong to a queue of the session, and go
 /// with that; messages are routed like all others.
 #[derive(Debug, Clone)]
 pub(crate) struct Own {
     /// The session.
-    session: String,
+    session: SessionName,
     /// The user; `None`: nobody in particular, so what is the user's is the session's.
-    user: Option<Box<str>>,
+    user: Option<UserName>,
 }
 
 impl Own {
-    pub(crate) fn new(session: String, user: Option<&UserName>) -> Self {
-        let user = user.map(|user| personal::user_level(user.as_str()).into());
+    pub(crate) const fn new(session: SessionName, user: Option<UserName>) -> Self {
         Self { session, user }
     }
 
     /// What the session is called.
-    pub(crate) fn session(&self) -> &str {
-        &self.session
+    pub(crate) const fn session(&self) -> SessionName {
+        self.session
     }
 
     /// What the keys of that exchange begin with that are his; `None`: it is not parted that way.
-    fn level(&self, exchange: &ExchangeName) -> Option<&str> {
+    fn level(&self, exchange: &ExchangeName) -> Option<Box<str>> {
+        let session = || self.session.to_string().into();
         if *exchange == ExchangeName::SESSION {
-            return Some(&self.session);
+            return Some(session());
         }
-        (*exchange == ExchangeName::USER).then(|| self.user.as_deref().unwrap_or(&self.session))
+        let user = |user: &UserName| personal::user_level(user.as_str()).into();
+        (*exchange == ExchangeName::USER).then(|| self.user.as_ref().map_or_else(session, user))
     }
 
     /// The pattern that is bound where `pattern` is asked for: his own, and never anybody else's.
     pub(crate) fn pattern(&self, exchange: &ExchangeName, pattern: KeyPattern) -> KeyPattern {
         let Some(level) = self.level(exchange) else { return pattern };
-        let first = Level::Literal(level.into());
+        let first = Level::Literal(level);
         KeyPattern::new(std::iter::once(first).chain(pattern.levels().iter().cloned()).collect())
     }
 

@@ -30,8 +30,8 @@ use crate::{rights, wills};
 impl Link {
     pub(super) fn admit(&mut self, mut open: Box<Open>) {
         let State::New(shown) = &mut self.state else { return };
-        let Shown { handshake, certificate, vhost } = std::mem::take(shown);
-        self.choose(&mut open, vhost.as_deref(), certificate.as_deref());
+        let Shown { handshake, certificate, vhost } = shown.take().map(|shown| *shown).unwrap_or_default();
+        self.choose(&mut open, vhost.as_ref(), certificate.as_deref());
         open.credentials.handshake = handshake;
         open.credentials.certificate = certificate;
         let access = Arc::clone(&self.core.access);
@@ -191,17 +191,17 @@ impl Link {
         known.seat = self.seat(&known.principal, replaces)?;
         match open.identity {
             Identity::Connection => {
-                let connection = self.client.connection.clone();
+                let connection = self.client.connection;
                 let opened = Opened {
                     client: None,
                     session_present: false,
                     unreleased: Vec::new(),
-                    connection: connection.clone(),
+                    connection: connection.to_string(),
                     user: known.principal.user.clone(),
                     proof: known.proof,
                 };
                 self.settle_down(Member {
-                    own: Own::new(connection, known.principal.user.as_ref()),
+                    own: Own::new(connection, known.principal.user.clone()),
                     publisher: Publisher::new(
                         Some(self.id),
                         None,
@@ -234,7 +234,7 @@ impl Link {
     fn count_failure(&self, refusal: &Refusal, now: WallMs) {
         let is_guess =
             matches!(refusal, Refusal::BadCredentials(_) | Refusal::NotProven(_) | Refusal::BadToken(_));
-        let address = self.client.arrival.address.filter(|_| is_guess);
+        let address = self.client.address.filter(|_| is_guess);
         let home = self.core.home();
         let ban = address.and_then(|peer| home.bans.failed(&home.parts, peer.ip(), now));
         if let Some(ban) = ban {
@@ -308,7 +308,7 @@ impl Link {
         let State::In(member) = &self.state else { return };
         let flapping =
             client.as_ref().and_then(|client| self.core.bans.arrived(&self.core.parts, client, turn.now));
-        let (user, session) = (member.principal.user.clone(), member.own.session().to_owned());
+        let (user, session) = (member.principal.user.clone(), member.own.session());
         let listening = Default::default();
         self.client.enter(Present { user, client, session, since: turn.now, listening });
         self.core.presence.connected(&self.core.parts, &self.client, &mut turn.wakes);
@@ -324,14 +324,14 @@ impl Link {
             client: Some(client.clone()),
             session_present: present,
             unreleased,
-            connection: name.clone(),
+            connection: name.to_string(),
             user: known.principal.user.clone(),
             proof: known.proof,
         };
         // What waits may have been subscribed to under other rules.
         let narrows = present && known.permissions.restrict(Action::Subscribe);
         self.settle_down(Member {
-            own: Own::new(name, known.principal.user.as_ref()),
+            own: Own::new(name, known.principal.user.clone()),
             publisher: Publisher::new(
                 Some(self.id),
                 Some(client),
@@ -395,7 +395,7 @@ fn remembered_as(principal: &Principal, credentials: &Credentials) -> Remembered
     match (&principal.user, &credentials.client) {
         (Some(user), _) => Remembered::User(user.clone()),
         (None, Some(client)) => Remembered::Client(client.clone()),
-        (None, None) => Remembered::As(PublisherName::known("anonymous")),
+        (None, None) => Remembered::As(PublisherName::ANONYMOUS),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::parts::Parts;
 use crate::plan::{self, Plan};
 use crate::publish::{self, Published};
 use crate::registry::State as SessionState;
+use crate::unreleased::Fate;
 use crate::{expiry, settle};
 
 impl Link {
@@ -68,7 +69,7 @@ impl Link {
         if let (Some(id), Some(state)) = (remember, state.as_deref_mut()) {
             if !state.unreleased.insert(id) {
                 self.core.parts.metrics.duplicates_suppressed.increment();
-                return self.barrier(wanted, !state.unrouted.contains(&id));
+                return self.barrier(wanted, state.unreleased.is_routed(id));
             }
             let client = member.publisher.client.clone().filter(|_| state.queue.options().durable);
             lasting = client.map(|client| (client, id));
@@ -106,7 +107,7 @@ impl Link {
             Err(refusal) => {
                 self.client.note_denied(&self.core.parts, &refusal, turn.now);
                 if let (Some(id), Some(state)) = (remember, state) {
-                    state.unreleased.remove(&id);
+                    state.unreleased.remove(id);
                 }
                 self.answer(Event::Submitted { ticket, result: Err(refusal) }, turn);
             }
@@ -315,10 +316,9 @@ impl Link {
         let session = Arc::clone(session);
         // Held until it is handed to the journal, as in `submit`.
         let Some(mut state) = session.state_for(self.id) else { return };
-        let known = state.unreleased.remove(&release.id);
-        state.unrouted.remove(&release.id);
-        let unwritten = state.unwritten.remove(&release.id);
-        let durable = known && !unwritten && state.queue.options().durable;
+        let gone = state.unreleased.remove(release.id);
+        let known = gone.is_some();
+        let durable = gone.is_some_and(|gone| gone.is_written) && state.queue.options().durable;
         let client = session.client.clone();
         let event = Event::Released { ticket: release.ticket, id: release.id, known };
         if durable {
@@ -338,12 +338,7 @@ fn show_all(plans: Vec<Plan>, parts: &Arc<Parts>, wakes: &mut Wakes) {
 /// What is to be known of a QoS 2 id as long as it is not released.
 fn note(id: Option<u16>, state: Option<&mut SessionState>, routed: bool, level: Durability) {
     let (Some(id), Some(state)) = (id, state) else { return };
-    if !routed {
-        state.unrouted.insert(id);
-    }
-    if level == Durability::Memory {
-        state.unwritten.insert(id);
-    }
+    state.unreleased.note(id, Fate { is_routed: routed, is_written: level > Durability::Memory });
 }
 
 /// The id of a message lasts as the message does, or what was lost would count as known.
