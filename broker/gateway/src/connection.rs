@@ -16,11 +16,13 @@ use model::refusal::Refusal;
 use model::request::Request;
 use model::session::Session;
 use telemetry::Metrics;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use transport::carrier::Carrier;
 use transport::linger::Patience;
 
 use crate::connection::identity::Identity;
+use crate::doorman::Place;
 use crate::pacing::{BACKLOG_WAIT, LONG_READ_BYTES, Load, TURNS_MAX};
 use crate::rates::Pace;
 use crate::workbench::Workbench;
@@ -49,11 +51,16 @@ pub(crate) struct Connection {
     /// The alarm will wake this task: it need not be asked before its time.
     alarm_is_set: bool,
     /// Nothing can be written any more. What the client sent before is still read: its good-bye may be in it.
-    broken: Option<Hangup>,
+    broken: Option<Box<Hangup>>,
     /// Nothing more will be read. What was read is still worked on: a client need not wait for an answer to its CONNECT
     /// before it publishes, nor stay for one to what it published.
-    ended: Option<Hangup>,
+    ended: Option<Box<Hangup>>,
+    /// `None`: it was not counted.
+    places: Option<Places>,
 }
+
+/// A place among all, and for one that came by itself also among those of its address.
+pub(crate) type Places = (OwnedSemaphorePermit, Option<Place>);
 
 impl Connection {
     /// Puts the parts of a connection together.
@@ -81,24 +88,23 @@ impl Connection {
             alarm_is_set: false,
             broken: None,
             ended: None,
+            places: None,
         }
     }
 
-    /// Lives until the client leaves, or is made to. What was written last is given two seconds to reach it, and then it is waited
-    /// until the client has heard it.
-    /// In a box, because a future keeps what it is called with beside what it makes of that.
-    pub(crate) async fn run(mut self: Box<Self>) {
-        let hangup = poll_fn(|cx| self.poll(cx)).await;
-        // Apart, so that what only the end needs costs nothing as long as the client is there.
-        Box::pin(self.say_goodbye(hangup)).await;
+    /// The same, with its places: they are given back when all of it is over.
+    pub(crate) fn taking(self, places: Places) -> Self {
+        Self { places: Some(places), ..self }
     }
 
-    async fn say_goodbye(self: Box<Self>, hangup: Hangup) {
-        self.identity.log_end(&hangup);
+    /// When the client has left, or was made to. What was written last is given two seconds to reach it, and then it is waited
+    /// until the client has heard it.
+    pub(crate) async fn say_goodbye(self: Box<Self>, hangup: Hangup) {
+        self.identity.log_end(&hangup, self.carrier.peer());
         if self.identity.is_in() && hangup.by == By::Broker {
             self.metrics.connections_cut.increment();
         }
-        let Self { carrier, mut link, session, unsent, patience, .. } = *self;
+        let Self { carrier, mut link, session, unsent, patience, places, .. } = *self;
         let unsent = unsent.map(|unsent| *unsent).unwrap_or_default();
         link.end(&hangup);
         // The broker need not wait for a slow good-bye: the client's session is free for its next connection.
@@ -110,9 +116,11 @@ impl Connection {
             drop(link);
             finish(carrier, unsent, &patience).await;
         }
+        drop(places);
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
+    /// Ready with the reason when the client leaves, or is made to.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Hangup> {
         let mut bench = Workbench::borrow();
         if let Some(unsent) = self.unsent.take() {
             bench.out.wire = *unsent;
@@ -146,7 +154,7 @@ impl Connection {
             if !self.owes_answers()
                 && let Some(hangup) = self.ended.take()
             {
-                return Poll::Ready(hangup);
+                return Poll::Ready(*hangup);
             }
             if !(came > 0 || heard || delivered || written) && self.wait(cx, bench, now, held).is_pending() {
                 return Poll::Pending;
@@ -252,7 +260,7 @@ impl Connection {
         if pace.asks(requests, now) && !was_slowed {
             self.metrics.clients_slowed.increment();
             if pace.may_tell(now) {
-                self.identity.log_slowed();
+                self.identity.log_slowed(self.carrier.peer());
             }
         }
     }
@@ -262,13 +270,13 @@ impl Connection {
             if bench.out.close.is_some() {
                 return;
             }
-            self.identity.hears(&event);
+            self.identity.hears(&event, self.carrier.peer());
             if let Some(pace) = &mut self.pace {
                 pace.hears(&event);
             }
             if let Some(limit) = reached(&event) {
                 self.metrics.limits_reached.increment();
-                self.identity.log_limit(limit);
+                self.identity.log_limit(limit, self.carrier.peer());
             }
             self.session.notify(event, now, &mut bench.out);
         }
@@ -432,11 +440,11 @@ fn reached(event: &Event) -> Option<&'static str> {
     results.iter().find_map(|result| limit(result.as_ref().err()?))
 }
 
-fn hangup(by: By, reason: impl Into<Cow<'static, str>>) -> Hangup {
-    Hangup { by, reason: reason.into() }
+fn hangup(by: By, reason: impl Into<Cow<'static, str>>) -> Box<Hangup> {
+    Box::new(Hangup { by, reason: reason.into() })
 }
 
-fn lost(error: &io::Error) -> Hangup {
+fn lost(error: &io::Error) -> Box<Hangup> {
     let by = if error.kind() == io::ErrorKind::InvalidData { By::Broker } else { By::Network };
     hangup(by, error.to_string())
 }

@@ -20,6 +20,8 @@ mod detect;
 
 mod connection;
 
+mod visit;
+
 mod reception;
 
 pub mod listener;

@@ -8,17 +8,19 @@ use std::time::{Duration, Instant};
 use engine::Broker;
 use telemetry::Metrics;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use transport::linger::Patience;
 use transport::peer::Visitor;
 use transport::sockjs::budget::Budget;
 use transport::tcp::{self, BindError};
 
-use crate::doorman::{Crowded, Doorman, Place};
+use crate::connection::{Connection, Places};
+use crate::doorman::{Crowded, Doorman};
 use crate::options::Options;
 use crate::rates::Rates;
 use crate::reception::{House, Reception, Stage};
+use crate::visit::Visit;
 
 /// All listeners. Nobody is accepted before [`Gateway::run`].
 pub struct Gateway {
@@ -107,7 +109,7 @@ struct Door {
 
 impl Door {
     /// A place among all, and one among those of its address; `None` where there is none, and then the log knows.
-    fn admit(&self, address: SocketAddr) -> Option<(OwnedSemaphorePermit, Place)> {
+    fn admit(&self, address: SocketAddr) -> Option<Places> {
         let (now, metrics) = (Instant::now(), &self.house.metrics);
         let from = address.ip();
         let (reason, refused) = if self.house.broker.keeps_out(from) {
@@ -115,7 +117,7 @@ impl Door {
         } else {
             match self.house.doorman.enter(from, now) {
                 Ok(place) => match Arc::clone(&self.house.room).try_acquire_owned() {
-                    Ok(permit) => return Some((permit, place)),
+                    Ok(permit) => return Some((permit, Some(place))),
                     Err(_) => (FULL, &metrics.refused_connections),
                 },
                 Err(crowded @ Crowded::Address) => (crowded.reason(), &metrics.refused_per_address),
@@ -140,14 +142,13 @@ impl Door {
             return;
         };
         let door = self.clone();
-        tokio::spawn(async move {
+        tokio::spawn(Visit::Coming(Box::pin(async move {
             let client = Box::pin(door.reception.announced(&mut stream, balancer)).await;
             drop(place);
-            let Some(client) = client else { return };
-            if let Some(places) = door.admit(client) {
-                serve(stream, Visitor::new(client), door, places).await;
-            }
-        });
+            let client = client?;
+            let places = door.admit(client)?;
+            receive(stream, Visitor::new(client), door, places).await
+        })));
     }
 
     async fn accept_all(self, socket: TcpListener) {
@@ -175,26 +176,15 @@ impl Door {
 }
 
 /// One connection, from its first byte to its last.
-///
-/// No `async fn`: that would keep the room of what it is called with for as long as the client stays.
-fn serve(
-    stream: TcpStream,
-    from: Visitor,
-    door: Door,
-    places: (OwnedSemaphorePermit, Place),
-) -> impl Future<Output = ()> {
-    // On the heap and gone afterwards: what it takes to get to know somebody is not kept for as long as he stays.
-    let connection = Box::pin(async move {
-        let Door { reception, mut stage, .. } = door;
-        // In its box before it is handed out: the task would keep the place for it.
-        reception.receive(stream, from, &mut stage).await.map(Box::new)
-    });
-    async move {
-        if let Some(connection) = connection.await {
-            connection.run().await;
-        }
-        drop(places);
-    }
+fn serve(stream: TcpStream, from: Visitor, door: Door, places: Places) -> Visit {
+    Visit::Coming(Box::pin(receive(stream, from, door, places)))
+}
+
+/// In its box before it is handed out, with its places: nobody keeps room for it beside that.
+async fn receive(stream: TcpStream, from: Visitor, door: Door, places: Places) -> Option<Box<Connection>> {
+    let Door { reception, mut stage, .. } = door;
+    let connection = reception.receive(stream, from, &mut stage).await?;
+    Some(Box::new(connection.taking(places)))
 }
 
 const BANNED: &str = "its address is banned (duetmq list bans)";
@@ -211,19 +201,3 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// How long a stop waits for clients that poll to ask once more.
 const POLLS_MAX: Duration = Duration::from_secs(2);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What an idle client costs beside its session and its link.
-    #[test]
-    fn a_connection_and_its_task_are_small() {
-        fn output<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
-            size_of::<F>()
-        }
-        let (task, connection) = (output(serve), size_of::<crate::connection::Connection>());
-        assert!(task <= 384, "{task}");
-        assert!(connection <= 704, "{connection}");
-    }
-}

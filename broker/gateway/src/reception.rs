@@ -35,6 +35,7 @@ use crate::detect::{Greeting, Service};
 use crate::doorman::Doorman;
 use crate::options::{Kind, ListenerOptions, Web};
 use crate::rates::Rates;
+use crate::visit::Visit;
 
 /// What all connections are made from.
 pub(crate) struct House {
@@ -270,11 +271,8 @@ impl Desk {
         let Opened { polled, protocol, handshake: request, from } = opened;
         let carrier = Carrier::polled(polled, &from, protocol);
         let shown = Shown { handshake: Some(handshake(&request)), certificate: from.certificate };
-        let connection = Box::new(self.start(protocol, carrier, Instant::now(), shown));
-        tokio::spawn(async move {
-            connection.run().await;
-            drop(place);
-        });
+        let connection = self.start(protocol, carrier, Instant::now(), shown).taking((place, None));
+        tokio::spawn(Visit::Here(Box::new(connection)));
         true
     }
 
@@ -294,7 +292,7 @@ impl Desk {
         let arrival = Arrival { address, protocol, listener, handshake, certificate };
         let link = house.broker.connect(arrival).at(self.vhost.as_ref());
         let complaints = Arc::clone(&house.complaints);
-        let identity = Identity::new(link.id(), protocol, peer, Arc::clone(&self.name), complaints);
+        let identity = Identity::new(link.id(), protocol, Arc::clone(&self.name), complaints);
         let pace = house.rates.pace();
         let (metrics, patience) = (Arc::clone(&house.metrics), house.patience.clone());
         Connection::new(carrier, session, link, identity, pace, metrics, patience)

@@ -15,7 +15,6 @@ use transport::peer::Peer;
 pub(crate) struct Identity {
     id: u64,
     protocol: &'static str,
-    peer: Peer,
     listener: Arc<str>,
     complaints: Arc<Complaints>,
     standing: Standing,
@@ -37,17 +36,16 @@ enum Standing {
 }
 
 impl Identity {
-    /// A connection that has not said anything: the number of its link, what it speaks, where it comes from and by which
-    /// listener.
+    /// A connection that has not said anything: the number of its link, what it speaks and by which listener it came. Where it
+    /// comes from its carrier knows.
     pub(crate) const fn new(
         id: u64,
         protocol: &'static str,
-        peer: Peer,
         listener: Arc<str>,
         complaints: Arc<Complaints>,
     ) -> Self {
         let standing = Standing::Unknown;
-        Self { id, protocol, peer, listener, complaints, standing, client: None, user: None }
+        Self { id, protocol, listener, complaints, standing, client: None, user: None }
     }
 
     /// Whether the client was let in.
@@ -77,7 +75,7 @@ impl Identity {
     }
 
     /// Overhears what the session is told.
-    pub(crate) fn hears(&mut self, event: &Event) {
+    pub(crate) fn hears(&mut self, event: &Event, peer: Peer) {
         if self.standing == Standing::In {
             return;
         }
@@ -92,7 +90,7 @@ impl Identity {
             tracing::info!(
                 id = self.id,
                 proto = self.protocol,
-                peer = %self.peer.address,
+                peer = %peer.address,
                 listener = &*self.listener,
                 client = self.client(),
                 user = self.user(),
@@ -102,11 +100,11 @@ impl Identity {
     }
 
     /// The client publishes faster than it may.
-    pub(crate) fn log_slowed(&self) {
+    pub(crate) fn log_slowed(&self, peer: Peer) {
         if let Some(withheld) = self.complaints.may_complain(Instant::now()) {
             tracing::warn!(
                 id = self.id,
-                peer = %self.peer.address,
+                peer = %peer.address,
                 client = self.client(),
                 user = self.user(),
                 withheld,
@@ -116,11 +114,11 @@ impl Identity {
     }
 
     /// The client asked for more than it may have.
-    pub(crate) fn log_limit(&self, limit: &'static str) {
+    pub(crate) fn log_limit(&self, limit: &'static str, peer: Peer) {
         if let Some(withheld) = self.complaints.may_complain(Instant::now()) {
             tracing::warn!(
                 id = self.id,
-                peer = %self.peer.address,
+                peer = %peer.address,
                 client = self.client(),
                 user = self.user(),
                 limit,
@@ -131,12 +129,12 @@ impl Identity {
     }
 
     /// The connection ended.
-    pub(crate) fn log_end(&self, hangup: &Hangup) {
+    pub(crate) fn log_end(&self, hangup: &Hangup, peer: Peer) {
         if self.is_in() {
             tracing::info!(
                 id = self.id,
                 proto = self.protocol,
-                peer = %self.peer.address,
+                peer = %peer.address,
                 listener = &*self.listener,
                 client = self.client(),
                 user = self.user(),
@@ -149,7 +147,7 @@ impl Identity {
                 tracing::warn!(
                     id = self.id,
                     proto = self.protocol,
-                    peer = %self.peer.address,
+                    peer = %peer.address,
                     listener = &*self.listener,
                     client = self.client(),
                     user = self.user(),
@@ -162,7 +160,7 @@ impl Identity {
             tracing::debug!(
                 id = self.id,
                 proto = self.protocol,
-                peer = %self.peer.address,
+                peer = %peer.address,
                 listener = &*self.listener,
                 reason = &*hangup.reason,
                 by = by(hangup.by),
