@@ -88,6 +88,9 @@ pub struct Guard {
     tokens: Option<Arc<Tokens>>,
     /// Where there are hooks.
     hook: Option<Arc<dyn Hook>>,
+    /// Of whoever came in by a password, and of whoever is let in without one: what they remember of that is the same for all.
+    listed: Permissions,
+    unlisted: Permissions,
 }
 
 /// Why there is no guard.
@@ -136,7 +139,10 @@ impl Guard {
         };
         let (users, stamp) = (RwLock::new(Arc::new(users)), Mutex::new(stamp));
         let rules = RwLock::new(Arc::new(options.rules.clone()));
-        Ok(Self { options, users, rules, generation: AtomicU64::new(0), stamp, hasher, tokens, hook })
+        let [listed, unlisted] =
+            [How::Password, How::OfThisMachine].map(|how| Permissions::everything().because(Arc::new(how)));
+        let generation = AtomicU64::new(0);
+        Ok(Self { options, users, rules, generation, stamp, hasher, tokens, hook, listed, unlisted })
     }
 
     /// Reads the files with keys for signed tokens again if they are others by now; `None`: they are not. May wait for the
@@ -287,11 +293,11 @@ impl Guard {
         let admitted = move |principal: Principal| {
             let client = credentials.client.as_ref();
             let permissions = self.rules(vhost).permissions(principal.user.as_ref(), client, &[]);
-            let how = match &principal.user {
-                Some(user) if known.has(user.as_str()) => How::Password,
-                Some(_) | None => How::OfThisMachine,
+            let way = match &principal.user {
+                Some(user) if known.has(user.as_str()) => &self.listed,
+                Some(_) | None => &self.unlisted,
             };
-            (principal, permissions.because(Arc::new(how)))
+            (principal, permissions.as_known(way))
         };
         // Whoever shows one is judged by it alone.
         if let Some((tokens, token)) = self.token(credentials) {

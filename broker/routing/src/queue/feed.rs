@@ -25,7 +25,6 @@ pub struct Feed {
 }
 
 /// In a box: most subscriptions find nothing retained, or soon have it all.
-#[expect(clippy::box_collection, reason = "nearly always there is none, and a list is four times as large")]
 type Replays = Option<Box<VecDeque<Replay>>>;
 
 /// What one subscription has still to get.
