@@ -147,6 +147,25 @@ fn clients_come_at_their_moments_stay_and_are_counted() -> Result<()> {
 }
 
 #[test]
+fn clients_come_beside_the_subscriptions_of_others() -> Result<()> {
+    for (limit, is_enough) in [(1000, true), (999, false)] {
+        let broker = Setup::new().config(&format!("[limits]\nsubscriptions = {limit}\n")).start()?;
+        let (mqtt, stomp) = (broker.at(Door::Mqtt), broker.at(Door::Stomp));
+        for url in [format!("mqtt://{mqtt}"), format!("stomp://{stomp}")] {
+            let all = ["conn", "-u", &url, "-n", "20", "--ramp", "100", "-d", "0.1", "--present", "1120"];
+            if is_enough {
+                let report = measured(&all, Some(0))?;
+                ensure!(number(&report, "connected")? == 20.0, "{report:#}");
+            } else {
+                let done = duetmq(&[&["bench"][..], &all, &["--quiet"]].concat())?;
+                ensure!(done.code != Some(0) && done.error.contains("limits] subscriptions"), "{done:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_lost_is_measured_beside_the_disk_and_nothing_is_left_behind() -> Result<()> {
     let broker = Broker::new()?;
     let disk = broker.folder().to_str().context("a path")?;

@@ -5,6 +5,7 @@ mod conn;
 mod durable;
 mod load;
 mod meter;
+mod others;
 mod probe;
 mod publisher;
 mod report;

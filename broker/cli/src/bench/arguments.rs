@@ -137,6 +137,9 @@ pub(crate) struct ConnArgs {
     /// What each subscribes to; %i is its number [default: nothing].
     #[arg(short, long, value_name = "DEST")]
     topic: Option<String>,
+    /// Before the first one comes, others have so many subscriptions, 1,000 each.
+    #[arg(long, value_name = "N", default_value = "0")]
+    present: u32,
     /// The highest QoS of the subscriptions.
     #[arg(short, long, default_value = "0", value_parser = qos)]
     qos: Qos,
@@ -287,6 +290,7 @@ impl ConnArgs {
             run: now_ns(),
             destinations,
             qos: self.qos,
+            present: self.present,
             ramp: self.ramp.into(),
             hold: self.duration,
             pid: common.pid,

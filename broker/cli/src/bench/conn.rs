@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::bench::meter::{Meter, count};
+use crate::bench::others::Others;
 use crate::bench::probe::Probe;
 use crate::bench::report::{Report, protocol};
 use crate::bench::tally::Times;
@@ -29,6 +30,8 @@ pub(crate) struct Crowd {
     pub(crate) destinations: Vec<Option<ByteString>>,
     /// Of the subscriptions.
     pub(crate) qos: Qos,
+    /// How many subscriptions of others are there before the first one comes.
+    pub(crate) present: u32,
     /// How many begin to connect in a second.
     pub(crate) ramp: f64,
     /// How long all of them stay, once the last one is in.
@@ -52,11 +55,18 @@ impl Crowd {
     ///
     /// # Errors
     ///
-    /// The broker's process is not there. What becomes of the clients is in the report.
+    /// The broker's process is not there, or the others are not let in, or one of them goes. What becomes of the clients is in
+    /// the report.
     pub(crate) async fn run(
         &self,
         stop: impl Future<Output = ()>,
     ) -> Result<(Report, Option<Failure>), Failure> {
+        tokio::pin!(stop);
+        let entry = Entry { client_id: Some(self.begin()), ..self.entry.clone() };
+        let mut others = tokio::select! {
+            others = Others::settle(&entry, self.present) => others?,
+            () = &mut stop => return Ok(self.report(Duration::ZERO, Vec::new(), 0, None)),
+        };
         let before = self.pid.map(Probe::take).transpose()?;
         let meter = Arc::new(Meter::default());
         let (leaving, leave) = watch::channel(false);
@@ -90,7 +100,7 @@ impl Crowd {
         let stayed = tokio::select! {
             stayed = held => Some(stayed),
             never = meter.tell(["begun", "in", ""]), if !self.quiet => match never {},
-            () = stop => None,
+            () = &mut stop => None,
         };
         let _ = leaving.send(true);
         let (took, inside) = stayed.unwrap_or_else(|| (start.elapsed(), Ok(None)));
@@ -98,13 +108,20 @@ impl Crowd {
         for visit in visits {
             done.extend(visit.await);
         }
+        if let Some(failure) = others.left() {
+            return Err(failure);
+        }
         let probes = before.zip(inside?);
         Ok(self.report(took, done, lost.load(Ordering::Relaxed), probes))
     }
 
+    /// What all client ids begin with.
+    fn begin(&self) -> String {
+        self.entry.client_id.clone().unwrap_or_else(|| format!("bench-{:08x}", self.run))
+    }
+
     fn entry(&self, number: usize) -> Entry {
-        let begin = self.entry.client_id.clone().unwrap_or_else(|| format!("bench-{:08x}", self.run));
-        Entry { client_id: Some(format!("{begin}-{number}")), ..self.entry.clone() }
+        Entry { client_id: Some(format!("{}-{number}", self.begin())), ..self.entry.clone() }
     }
 
     fn wanted(&self, destination: ByteString) -> Wanted {
@@ -122,8 +139,12 @@ impl Crowd {
         let (many, ramp) = (self.destinations.len(), self.ramp);
         let subscribed = self.destinations.iter().flatten().count();
         let protocol = protocol(self.entry.protocol);
+        let present = match self.present {
+            0 => String::new(),
+            present => format!(", {present} subscriptions before"),
+        };
         let head = format!(
-            "{protocol}, {}, {many} clients, {ramp} a second, {subscribed} subscribed",
+            "{protocol}, {}, {many} clients, {ramp} a second, {subscribed} subscribed{present}",
             self.entry.address
         );
         let value = json!({
@@ -133,6 +154,7 @@ impl Crowd {
             "clients": many,
             "ramp": ramp,
             "subscribed": subscribed,
+            "present": self.present,
         });
         report.value("run", "conn", head, value);
         let seconds = took.as_secs_f64();
