@@ -63,21 +63,31 @@ impl Reference {
         plans.into_iter().for_each(|plan| self.show(plan));
     }
 
-    /// What may have come of it when all that has no time left is gone, in whichever order; `None`: too much to say.
-    fn when_expired(&self) -> Option<Vec<Self>> {
+    /// Whether nothing is to go by itself.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.with_expired().is_empty() && self.with_excess().is_empty()
+    }
+
+    /// What may have come of it when all is gone that has no time left or is too much, in whichever order; `None`: too much to say.
+    pub(crate) fn when_settled(&self) -> Option<Vec<Self>> {
         let (mut open, mut all) = (vec![(self.clone(), 0)], Vec::<Self>::new());
-        while let Some((one, depth)) = open.pop() {
-            let expired = one.with_expired();
+        while let Some((mut one, depth)) = open.pop() {
             if depth > 50 || open.len() + all.len() > 64 {
                 return None;
             }
-            if expired.is_empty() && !all.contains(&one) {
-                all.push(one);
+            if one.is_settled() {
+                one.queues.iter_mut().for_each(|queue| queue.is_amended = false);
+                all.extend((!all.contains(&one)).then_some(one));
                 continue;
             }
-            for name in expired {
+            let expired = one.with_expired().into_iter().map(|name| (name, true));
+            for (name, expires) in expired.chain(one.with_excess().into_iter().map(|name| (name, false))) {
                 let mut after = one.clone();
-                after.expire(&name);
+                if expires {
+                    after.expire(&name);
+                } else {
+                    after.drop_head(&name);
+                }
                 if open.iter().all(|(other, _)| *other != after) {
                     open.push((after, depth + 1));
                 }
@@ -103,14 +113,13 @@ impl World {
     /// What is due meanwhile is published at the end of it. Nothing happens where nobody could say what comes of it.
     pub(crate) fn pass_ms(&mut self, ms: u64) -> Result<(), String> {
         self.wait()?;
-        let has_expired = |one: &Reference| !one.with_expired().is_empty();
         let to = self.now_ms + ms;
         let is_uncertain = self.may_be.iter().any(|one| {
             let mut after = one.clone();
             after.at(to);
             // What expires then must be gone before anything else is due.
             let is_close = after.next_due_ms().is_some_and(|due| due <= to + EXPIRES_WITHIN_MS);
-            has_expired(one) || has_expired(&after) && (is_close || after.when_expired().is_none())
+            !one.is_settled() || !after.is_settled() && (is_close || after.when_settled().is_none())
         });
         if is_uncertain {
             return Ok(());
@@ -131,12 +140,16 @@ impl World {
         self.wait()
     }
 
-    /// Lets the broker take away what has no time left, where it can be said what that comes to.
+    /// Whether something is due before all would be gone that is to go by itself.
+    pub(crate) fn is_due_soon(&self) -> bool {
+        self.known().next_due_ms().is_some_and(|due| due <= self.now_ms + EXPIRES_WITHIN_MS)
+    }
+
+    /// Lets the broker take away what has no time left or is too much, where it can be said what that comes to.
     pub(crate) fn wait(&mut self) -> Result<(), String> {
-        let all: Option<Vec<_>> = self.may_be.iter().map(Reference::when_expired).collect();
+        let all: Option<Vec<_>> = self.may_be.iter().map(Reference::when_settled).collect();
         let all: Vec<Reference> = all.into_iter().flatten().flatten().collect();
-        let is_close = self.known().next_due_ms().is_some_and(|due| due <= self.now_ms + EXPIRES_WITHIN_MS);
-        if all.is_empty() || all == self.may_be || is_close {
+        if all.is_empty() || all == self.may_be || self.is_due_soon() {
             return Ok(());
         }
         // A queue that something expired in is left alone for a while before it is looked at again.

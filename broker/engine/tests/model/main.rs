@@ -12,6 +12,7 @@
 mod delays;
 mod dice;
 mod matching;
+mod policies;
 mod readers;
 mod reference;
 mod steps;
@@ -155,8 +156,8 @@ const USUAL: [&str; 15] = [
     "delivered after delivery_limit",
     "expired in time",
     "due",
-    "due and put back",
     "read",
+    "gone by a policy",
 ];
 
 /// So many steps has one broker.

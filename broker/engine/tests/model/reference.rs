@@ -6,6 +6,7 @@ use model::queue::{ExchangeKind, HeaderMatch, Overflow};
 
 use crate::delays::Waiting;
 use crate::matching::leads;
+use crate::policies::Held;
 use crate::readers::Reader;
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,6 +15,8 @@ pub(crate) struct Reference {
     pub(crate) bindings: Vec<Bound>,
     /// In the order they were made.
     pub(crate) queues: Vec<Queue>,
+    /// What holds by name.
+    pub(crate) policies: Vec<Held>,
     /// Messages whose time has not come.
     pub(crate) waiting: Vec<Waiting>,
     /// The last number given to one that waits.
@@ -49,7 +52,13 @@ pub(crate) enum To {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Queue {
     pub(crate) name: String,
+    /// What it was declared with, and what holds by that and by policies.
+    pub(crate) declared: Rules,
     pub(crate) rules: Rules,
+    /// The policy that holds for it.
+    pub(crate) policy: Option<&'static str>,
+    /// A policy changed what holds: what is too much by now goes. At other times, it goes when something comes.
+    pub(crate) is_amended: bool,
     pub(crate) entries: Vec<Entry>,
     /// The last number given to an entry.
     pub(crate) last: u64,
@@ -57,16 +66,19 @@ pub(crate) struct Queue {
     pub(crate) consumers: Vec<Consumer>,
 }
 
-/// What a queue was declared with.
+/// What a queue was declared with, or what holds for it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rules {
     pub(crate) max: Option<usize>,
     pub(crate) bytes_max: Option<usize>,
     pub(crate) overflow: Overflow,
+    /// The same, if somebody said it; and so below.
+    pub(crate) overflow_said: Option<Overflow>,
     /// Exchange, and key if not the message's own.
     pub(crate) dead_letter: Option<(String, Option<String>)>,
     pub(crate) priority_max: u8,
     pub(crate) delivery_limit: Option<u32>,
+    pub(crate) delivery_limit_said: Option<u32>,
     pub(crate) single_active: bool,
     /// Its messages have no time at all.
     pub(crate) expires_at_once: bool,
@@ -274,7 +286,7 @@ impl Reference {
         if refuses { Err(No::Room) } else { Ok(()) }
     }
 
-    fn drop_head(&mut self, name: &str) {
+    pub(crate) fn drop_head(&mut self, name: &str) {
         let Some(queue) = self.queue(name) else { return };
         let mut dead = Vec::new();
         while queue.rules.overflow == Overflow::DropHead && queue.is_over() {
@@ -450,9 +462,11 @@ impl Queue {
         self.in_order().first().copied()
     }
 
-    /// Whether it goes by that: in a stream it stays, and is passed over.
+    /// Whether it goes by that: in a stream it stays, and is passed over; and what has begun at QoS 2 is brought to its end.
     fn is_expired(&self, entry: &Entry) -> bool {
-        !self.rules.stream && (entry.message.expires_at_once || self.rules.expires_at_once)
+        let has_begun = entry.message.qos == 2 && entry.attempts > 0;
+        let stays = self.rules.stream || has_begun;
+        !stays && (entry.message.expires_at_once || self.rules.expires_at_once)
     }
 
     fn unfit(&self, entry: &Entry) -> Option<&'static str> {
@@ -486,7 +500,7 @@ impl Queue {
                 || self.rules.bytes_max.is_some_and(|max| bytes + message.size() > max))
     }
 
-    fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         let bytes: usize = self.waiting().map(|entry| entry.message.size()).sum();
         self.rules.max.is_some_and(|max| self.waiting().count() > max)
             || self.rules.bytes_max.is_some_and(|max| bytes > max)

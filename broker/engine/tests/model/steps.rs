@@ -38,7 +38,7 @@ impl World {
                     940
                 }
             }
-            _ => dice.roll(1_060),
+            _ => dice.roll(1_080),
         };
         match kind {
             0..320 => self.publish(client, &mut dice)?,
@@ -77,7 +77,8 @@ impl World {
                 self.wait()?;
             }
             1_000..1_055 => self.pass(&mut dice)?,
-            _ => self.delete_delayed(&mut dice)?,
+            1_055..1_060 => self.delete_delayed(&mut dice)?,
+            _ => self.change_policy(&mut dice)?,
         }
         self.compare()
     }

@@ -229,8 +229,17 @@ impl World {
 
 impl Reference {
     pub(crate) fn make(&mut self, name: &str, rules: Rules) {
-        let (entries, consumers) = (Vec::new(), Vec::new());
-        self.queues.push(Queue { name: name.to_owned(), rules, entries, last: 0, consumers });
+        let (declared, (policy, rules)) = (rules.clone(), self.governed(name, &rules));
+        self.queues.push(Queue {
+            name: name.to_owned(),
+            declared,
+            rules,
+            policy,
+            is_amended: false,
+            entries: Vec::new(),
+            last: 0,
+            consumers: Vec::new(),
+        });
     }
 
     pub(crate) fn bind(&mut self, bound: &Bound) {
@@ -268,6 +277,9 @@ pub(crate) fn queue_like(name: &str, owner: Option<usize>, dice: &mut Dice) -> (
         max,
         bytes_max,
         overflow: asked.unwrap_or(usual),
+        // A limit says what becomes of what is too much, too.
+        overflow_said: asked.or(max.or(bytes_max).map(|_| Overflow::DropHead)),
+        delivery_limit_said: delivery_limit,
         delivery_limit: delivery_limit.or(dead_letter.as_ref().map(|_| USUAL_LIMIT)),
         dead_letter,
         priority_max: priority_max.unwrap_or(0),
@@ -313,9 +325,11 @@ fn stream_like(name: &str, dice: &mut Dice) -> (QueueOptions, Rules) {
         max,
         bytes_max,
         overflow: Overflow::DropHead,
+        overflow_said: None,
         dead_letter: None,
         priority_max: 0,
         delivery_limit: None,
+        delivery_limit_said: None,
         single_active: false,
         expires_at_once: false,
         auto_delete: false,

@@ -131,6 +131,11 @@ impl World {
         });
     }
 
+    /// What becomes of something that the broker brings to its end by itself; no time goes by.
+    pub(crate) fn block_on<T>(&self, act: impl Future<Output = T>) -> T {
+        self.runtime.block_on(act)
+    }
+
     /// What waits for its time: what it is called, when it is due, and its bytes.
     pub(crate) fn delayed(&self) -> Vec<(String, u64, usize)> {
         let all = self.inspect.delayed(None, usize::MAX, |_| true).items.into_iter();
