@@ -17,9 +17,8 @@ use crate::sockjs::stream::{Conversation, SockJsStream};
 use crate::stream::Stream;
 use crate::websocket::WebSocket;
 
-/// A connection as a stream of bytes both ways. It holds no buffer of its own (TLS, and a WebSocket: 4 KiB for reading; a client
-/// that polls: what waits for its next poll); several
-/// things can be waited for by one task, since every wait registers the same waker.
+/// A connection as a stream of bytes both ways. It holds no buffer of its own (a WebSocket: 4 KiB for reading; a client that polls:
+/// what waits for its next poll); several things can be waited for by one task, since every wait registers the same waker.
 #[derive(Debug)]
 pub struct Carrier {
     peer: Peer,

@@ -10,6 +10,8 @@ pub mod tcp;
 
 mod rekeying;
 
+pub mod secure;
+
 pub mod stream;
 
 pub mod linger;

@@ -1,78 +1,39 @@
 //! Stream: a TCP connection, as it is or by TLS.
 
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsStream;
+use tokio_rustls::client::TlsStream;
 
-use crate::rekeying::Rekeying;
+use crate::secure::Secure;
 
 /// Bytes both ways. Plain, it is the socket and nothing else.
 #[derive(Debug)]
 pub enum Stream {
     /// As they are.
     Plain(TcpStream),
-    /// Encrypted. Boxed: most connections should not pay for its size.
+    /// Encrypted, the broker's end. Boxed: most connections should not pay for its size.
     Secure(Box<Secure>),
-}
-
-/// A connection by TLS, behind its handshake.
-#[derive(Debug)]
-pub struct Secure {
-    stream: TlsStream<TcpStream>,
-    rekeying: Rekeying,
-    /// What was looked at, and is still to be read.
-    early: BytesMut,
-}
-
-impl Secure {
-    /// Of a handshake that is done, with the keys that it left.
-    pub(crate) fn new(stream: TlsStream<TcpStream>, rekeying: Rekeying) -> Self {
-        Self { stream, rekeying, early: BytesMut::new() }
-    }
-
-    fn poll_decrypted(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let stream = Pin::new(&mut self.stream);
-        let polled = self.rekeying.watch(|| stream.poll_read(cx, buf));
-        // An answer of TLS itself, such as the alert that refuses another handshake, would wait until somebody has something to
-        // write. Whether it can leave now is seen there as well.
-        if self.stream.get_ref().1.wants_write() {
-            let _ = Pin::new(&mut self.stream).poll_flush(cx);
-        }
-        polled
-    }
-
-    /// Reads more of what is looked at; returns how much that is.
-    async fn look_on(&mut self) -> io::Result<usize> {
-        let mut bytes = [0; LOOK_BYTES_MAX];
-        let room = LOOK_BYTES_MAX.saturating_sub(self.early.len());
-        let mut more = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
-        poll_fn(|cx| self.poll_decrypted(cx, &mut more)).await?;
-        self.early.extend_from_slice(more.filled());
-        Ok(more.filled().len())
-    }
+    /// Encrypted, the end of one who called a broker.
+    Called(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
     /// Whether it is by TLS.
     pub const fn is_secure(&self) -> bool {
-        matches!(self, Self::Secure(_))
+        matches!(self, Self::Secure(_) | Self::Called(_))
     }
 
     /// The connection below: of TLS, what was read of it and not decrypted is gone.
     pub fn into_socket(self) -> TcpStream {
         match self {
             Self::Plain(stream) => stream,
-            Self::Secure(secure) => match secure.stream {
-                TlsStream::Server(stream) => stream.into_inner().0,
-                TlsStream::Client(stream) => stream.into_inner().0,
-            },
+            Self::Secure(secure) => secure.into_socket(),
+            Self::Called(called) => called.into_inner().0,
         }
     }
 
@@ -82,7 +43,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// Trouble with the network, or with TLS.
+    /// Trouble with the network, or with TLS; and whoever called need not look: he knows what he wants to speak.
     pub async fn look<T>(&mut self, judge: impl Fn(&[u8]) -> Option<T>) -> io::Result<Option<(T, Vec<u8>)>> {
         match self {
             Self::Plain(stream) => {
@@ -90,16 +51,16 @@ impl Stream {
                 look_at_socket(stream, LOOK_BYTES_MAX, judge).await
             }
             Self::Secure(secure) => loop {
-                if let Some(found) = (!secure.early.is_empty()).then(|| judge(&secure.early)).flatten() {
-                    return Ok(Some((found, secure.early.to_vec())));
+                let seen = secure.plain();
+                let seen = seen.get(..LOOK_BYTES_MAX).unwrap_or(seen);
+                if let Some(found) = (!seen.is_empty()).then(|| judge(seen)).flatten() {
+                    return Ok(Some((found, seen.to_vec())));
                 }
-                match secure.look_on().await {
-                    Ok(0) => return Ok(None),
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-                    Ok(_) => {}
-                    Err(error) => return Err(error),
+                if seen.len() == LOOK_BYTES_MAX || !secure.more().await? {
+                    return Ok(None);
                 }
             },
+            Self::Called(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -147,30 +108,8 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Secure(secure) => Pin::new(&mut **secure).poll_read(cx, buf),
+            Self::Called(called) => Pin::new(&mut **called).poll_read(cx, buf),
         }
-    }
-}
-
-impl AsyncRead for Secure {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.early.is_empty() {
-            let count = self.early.len().min(buf.remaining());
-            buf.put_slice(self.early.get(..count).unwrap_or_default());
-            self.early.advance(count);
-            if self.early.is_empty() {
-                self.early = BytesMut::new();
-            }
-            return Poll::Ready(Ok(()));
-        }
-        Poll::Ready(match ready!(self.poll_decrypted(cx, buf)) {
-            // Left without the good-bye of TLS: many do, and every protocol here says itself where its messages end.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
-            read => read,
-        })
     }
 }
 
@@ -178,21 +117,24 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_write(cx, buf),
+            Self::Secure(secure) => Pin::new(&mut **secure).poll_write(cx, buf),
+            Self::Called(called) => Pin::new(&mut **called).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_flush(cx),
+            Self::Secure(secure) => Pin::new(&mut **secure).poll_flush(cx),
+            Self::Called(called) => Pin::new(&mut **called).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_shutdown(cx),
+            Self::Secure(secure) => Pin::new(&mut **secure).poll_shutdown(cx),
+            Self::Called(called) => Pin::new(&mut **called).poll_shutdown(cx),
         }
     }
 
@@ -207,7 +149,8 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_write_vectored(cx, bufs),
+            Self::Secure(secure) => Pin::new(&mut **secure).poll_write_vectored(cx, bufs),
+            Self::Called(called) => Pin::new(&mut **called).poll_write_vectored(cx, bufs),
         }
     }
 }

@@ -7,11 +7,10 @@ use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, TlsStream};
+use tokio_rustls::TlsConnector;
 
 use crate::http_client::trust::roots;
-use crate::rekeying::Rekeying;
-use crate::stream::{Secure, Stream};
+use crate::stream::Stream;
 use crate::tls::pem::{certificates, private_key};
 
 /// Whom a client believes, and what it shows.
@@ -37,7 +36,7 @@ impl Trust {
         config.alpn_protocols = wanted.iter().map(|name| name.as_bytes().to_vec()).collect();
         let shaken = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
         let stream = shaken.map_err(|error| format!("no TLS with {host}: {error}"))?;
-        Ok(Stream::Secure(Box::new(Secure::new(TlsStream::Client(stream), Rekeying::new()))))
+        Ok(Stream::Called(Box::new(stream)))
     }
 
     fn config(&self) -> Result<ClientConfig, String> {

@@ -1,18 +1,15 @@
 //! Acceptor: a connection that was accepted, through its handshake
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use crate::rekeying::Rekeying;
-use crate::stream::{Secure, Stream};
+use crate::secure::Secure;
+use crate::stream::Stream;
 use crate::tls::certificate::Certificate;
 use crate::tls::{Purpose, Tls};
 
@@ -69,17 +66,14 @@ impl Acceptor {
             let is_told = speaks_http && stream.write_all(NO_TLS.as_bytes()).await.is_ok();
             return Err(Unshaken { error, told: is_told.then_some(stream) });
         }
-        let acceptor = TlsAcceptor::from(self.tls.config(self.purpose));
-        let mut shaking = acceptor.accept(stream.into_socket()).into_fallible();
-        let mut rekeying = Rekeying::new();
-        let secure = match poll_fn(|cx| rekeying.watch(|| Pin::new(&mut shaking).poll(cx))).await {
+        let secure = match Secure::accept(self.tls.config(self.purpose), stream.into_socket()).await {
             Ok(secure) => secure,
             Err((error, socket)) => {
                 return Err(Unshaken { error: HandshakeError::Failed(error), told: Some(socket.into()) });
             }
         };
-        let name = self.name(secure.get_ref().1.peer_certificates());
-        let stream = Stream::Secure(Box::new(Secure::new(TlsStream::Server(secure), rekeying)));
+        let name = self.name(secure.certificates());
+        let stream = Stream::Secure(Box::new(secure));
         match name {
             Ok(name) => Ok(Shaken { stream, name }),
             Err(error) => Err(Unshaken { error, told: Some(stream) }),
