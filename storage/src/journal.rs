@@ -10,12 +10,13 @@ mod spares;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::digest::{Digest, digest_path, read_digest, write_digest};
 use crate::error::StoreError;
-use crate::group::{self, Group};
+use crate::group::Group;
 use crate::journal::fetch::fetch;
 use crate::journal::replay::{Replay, Show};
 use crate::journal::sealed::{Verifier, heading_of};
@@ -219,7 +220,7 @@ impl Log for Journal {
     fn put_digest(&self, id: u32, through: Position, body: &[u8]) -> Result<(), StoreError> {
         let used = self.extent().used.get(&id).copied().unwrap_or(Segment::FIRST);
         let (segment, _) = Segment::open(&self.directory, id, false)?;
-        let heading = heading_of(&segment, self.store, used, through, &mut Vec::new())?;
+        let heading = heading_of(&segment, self.store, used, through)?;
         let bytes = write_digest(&self.directory, heading, body)?;
         self.extent().digests.insert(id, bytes);
         Ok(())
@@ -264,38 +265,20 @@ fn scan_segment(
     end: u32,
     visit: &mut Visit<'_>,
 ) -> Result<(u32, Seen), StoreError> {
-    let mut chunk = Vec::new();
-    let mut base = start;
-    while base < end {
-        let left = (end - base) as usize;
-        segment.read(base.into(), left.min(CHUNK_BYTES), &mut chunk)?;
-        // A group that is larger than a chunk is read as a whole.
-        let first = group::announced_bytes(&chunk, segment.salt).unwrap_or(0);
-        if first > chunk.len() && first <= left {
-            segment.read(base.into(), first, &mut chunk)?;
-        }
-        let mut at = 0;
-        while let Some(found) = segment.look(&chunk, at)? {
-            let mut enough = false;
-            for (distance, record) in found.records() {
-                let position = Position { segment: segment.id, offset: base + (at + distance) as u32 };
-                enough |= visit(position, record)? == Seen::Enough;
-            }
-            at += found.size;
-            if enough {
-                return Ok((base + at as u32, Seen::Enough));
+    let mut seen = Seen::More;
+    let reached = segment.each_group(start, end, &mut |at, _, found| {
+        for (distance, record) in found.records() {
+            let position = Position { segment: segment.id, offset: at + distance as u32 };
+            if visit(position, record)? == Seen::Enough {
+                seen = Seen::Enough;
             }
         }
-        if at == 0 {
-            return Err(StoreError::damaged(segment.path(), base.into(), "a group fails its checksum"));
-        }
-        base += at as u32;
-    }
-    Ok((end, Seen::More))
+        Ok(if seen == Seen::Enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok((reached, seen))
 }
 
 /// What a start may find unread in the last file, as a part of a whole one.
 const UNREAD_PART: u64 = 8;
-const CHUNK_BYTES: usize = 1 << 20;
 const SEGMENT_BYTES_MIN: u64 = 4 << 10;
 const SEGMENT_BYTES_MAX: u64 = 1 << 30;

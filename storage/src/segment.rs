@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
+use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,9 @@ pub(crate) struct Segment {
     /// Starts every CRC in it.
     pub(crate) salt: u64,
 }
+
+/// Is shown a group: where it stands, the bytes from there on, and what it is; and says whether it wants another one.
+pub(crate) type ShowGroup<'a> = dyn FnMut(u32, &[u8], &Found<'_>) -> Result<ControlFlow<()>, StoreError> + 'a;
 
 /// What tells the files of one store from those of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +121,45 @@ impl Segment {
             }
             Look::Nothing => Ok(None),
         }
+    }
+
+    /// Shows the groups between two borders of groups in their order, until one is enough. Returns the border that it came to.
+    /// In memory is a part of the file at a time.
+    ///
+    /// # Errors
+    ///
+    /// A group is not whole, or a visitor says so.
+    pub(crate) fn each_group(
+        &self,
+        start: u32,
+        end: u32,
+        show: &mut ShowGroup<'_>,
+    ) -> Result<u32, StoreError> {
+        let mut chunk = Vec::new();
+        let mut base = start;
+        while base < end {
+            let left = (end - base) as usize;
+            self.read(base.into(), left.min(CHUNK_BYTES), &mut chunk)?;
+            // A group that is larger than a chunk is read as a whole.
+            let first = group::announced_bytes(&chunk, self.salt).unwrap_or(0);
+            if first > chunk.len() && first <= left {
+                self.read(base.into(), first, &mut chunk)?;
+            }
+            let mut at = 0;
+            while let Some(found) = self.look(&chunk, at)? {
+                let bytes = chunk.get(at..).unwrap_or_default();
+                let shown = show(base + at as u32, bytes, &found)?;
+                at += found.size;
+                if shown.is_break() {
+                    return Ok(base + at as u32);
+                }
+            }
+            if at == 0 {
+                return Err(StoreError::damaged(&self.path, base.into(), "a group fails its checksum"));
+            }
+            base += at as u32;
+        }
+        Ok(end)
     }
 
     /// The end of its header: where the first group stands.
@@ -218,4 +261,6 @@ const MAGIC: &[u8; 8] = b"DuetMQ\0J";
 pub(crate) const VERSION: u32 = 1;
 pub(crate) const HEADER_BYTES: usize = 64;
 const BODY_BYTES: usize = 8 + 4 + 4 + 8 + 8;
+/// So much of a file is in memory while its groups are shown.
+const CHUNK_BYTES: usize = 1 << 20;
 const FILL_BYTES: usize = 1 << 20;

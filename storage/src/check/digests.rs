@@ -1,6 +1,7 @@
 //! Whether the digests say what the records do.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use model::change::Place;
@@ -33,24 +34,21 @@ fn is_true(journal: &Path, surveyed: &Surveyed, file: &FileFound) -> Result<bool
     };
     let (segment, store) = Segment::open(journal, file.id, false)?;
     let end = file.groups.last().map_or(u64::from(Segment::FIRST), |group| group.at + group.size);
-    let mut bytes = Vec::new();
-    let found =
-        heading_of(&segment, store, u32::try_from(end).unwrap_or(u32::MAX), heading.through, &mut bytes);
+    let end = u32::try_from(end).unwrap_or(u32::MAX);
+    let found = heading_of(&segment, store, end, heading.through);
     // A damaged segment is told of by itself.
     if !found.is_ok_and(|found| found == heading) {
         return Ok(false);
     }
     let mut again = Again { seal: Seal::new(store.0, true), enqueued: HashSet::new() };
     let mut whole = true;
-    let mut at = Segment::FIRST as usize;
-    while let Some(group) = segment.look(&bytes, at)? {
+    segment.each_group(Segment::FIRST, end, &mut |at, _, group| {
         for (distance, record) in group.records() {
-            let offset = u32::try_from(at + distance).unwrap_or(u32::MAX);
-            let position = Position { segment: file.id, offset };
+            let position = Position { segment: file.id, offset: at + distance as u32 };
             whole &= again.take(surveyed, position, record) == Some(Seen::More);
         }
-        at += group.size;
-    }
+        Ok(ControlFlow::Continue(()))
+    })?;
     Ok(whole && again.agrees(&digest))
 }
 

@@ -1,5 +1,6 @@
 //! Sealed segments: what their digests are made for, and whether they are still what those say.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,22 +24,16 @@ pub(crate) fn heading_of(
     store: StoreId,
     used: u32,
     through: Position,
-    bytes: &mut Vec<u8>,
 ) -> Result<Heading, StoreError> {
-    segment.read(0, used as usize, bytes)?;
-    let (mut at, mut crc) = (Segment::FIRST as usize, 0);
-    let (mut first, mut next) = (None, 0);
-    while at < used as usize {
-        let Some(found) = segment.look(bytes, at)? else {
-            return Err(StoreError::damaged(segment.path(), at as u64, "a group fails its checksum"));
-        };
+    let (mut first, mut next, mut crc) = (None, 0, 0);
+    segment.each_group(Segment::FIRST, used, &mut |at, bytes, found| {
         if *first.get_or_insert(found.number) != found.number && found.number != next {
-            return Err(StoreError::damaged(segment.path(), at as u64, "groups are missing before this one"));
+            return Err(StoreError::damaged(segment.path(), at.into(), "groups are missing before this one"));
         }
-        crc = crc32c::crc32c_append(crc, bytes.get(at..at + HEADER_BYTES).unwrap_or_default());
+        crc = crc32c::crc32c_append(crc, bytes.get(..HEADER_BYTES).unwrap_or_default());
         next = found.number + found.numbers;
-        at += found.size;
-    }
+        Ok(ControlFlow::Continue(()))
+    })?;
     let Segment { id, salt, .. } = segment;
     let first = first.unwrap_or(next);
     Ok(Heading { segment: *id, store, salt: *salt, used, first, next, crc, through })
@@ -111,13 +106,13 @@ impl Drop for Verifier {
 
 /// Which digests are not of their segments.
 fn verify(segments: &Receiver<(Segment, Heading)>, stopping: &AtomicBool) -> Result<Vec<u32>, StoreError> {
-    let (mut untrue, mut bytes) = (Vec::new(), Vec::new());
+    let mut untrue = Vec::new();
     for (segment, heading) in segments {
         if stopping.load(Ordering::Relaxed) {
             break;
         }
         let Heading { store, used, through, .. } = heading;
-        if heading_of(&segment, store, used, through, &mut bytes)? != heading {
+        if heading_of(&segment, store, used, through)? != heading {
             untrue.push(segment.id);
         }
     }
