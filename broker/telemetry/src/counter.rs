@@ -1,8 +1,9 @@
 //! Counter, Gauge, Peak: per core, so counting never contends.
 
 use std::cell::Cell;
-use std::sync::LazyLock;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// Counts up. Adding is one relaxed atomic addition to a cell that other cores rarely touch.
 #[derive(Debug)]
@@ -85,33 +86,61 @@ impl Peak {
     }
 }
 
-#[derive(Debug)]
+/// One cell for each thread, or for some of them.
 struct Stripes {
     /// A power of two of them.
-    cells: Box<[Stripe]>,
+    rows: Arc<[Row]>,
+    column: usize,
 }
 
-/// As wide as the pair of cache lines that processors fetch together.
-#[derive(Debug, Default)]
+/// What one thread counts, of counters that were made one after the other: for a message it counts a dozen things, and those lie
+/// side by side. As wide as pairs of cache lines, which processors fetch together.
 #[repr(align(128))]
-struct Stripe(AtomicU64);
+struct Row([AtomicU64; COLUMNS]);
 
 impl Stripes {
     fn new() -> Self {
-        Self { cells: (0..*STRIPES).map(|_| Stripe::default()).collect() }
+        let mut sheet = SHEET.lock().unwrap_or_else(PoisonError::into_inner);
+        let Sheet { rows, used } =
+            sheet.take().filter(|sheet| sheet.used < COLUMNS).unwrap_or_else(Sheet::new);
+        *sheet = Some(Sheet { rows: Arc::clone(&rows), used: used + 1 });
+        Self { rows, column: used }
     }
 
     fn add(&self, count: u64) {
-        let slot = SLOT.get() & (self.cells.len() - 1);
-        if let Some(cell) = self.cells.get(slot) {
-            cell.0.fetch_add(count, Ordering::Relaxed);
+        let slot = SLOT.get() & (self.rows.len() - 1);
+        if let Some(cell) = self.rows.get(slot).and_then(|Row(cells)| cells.get(self.column)) {
+            cell.fetch_add(count, Ordering::Relaxed);
         }
     }
 
     fn sum(&self) -> u64 {
-        self.cells.iter().fold(0, |sum, cell| sum.wrapping_add(cell.0.load(Ordering::Relaxed)))
+        let cells = self.rows.iter().filter_map(|Row(cells)| cells.get(self.column));
+        cells.fold(0, |sum, cell| sum.wrapping_add(cell.load(Ordering::Relaxed)))
     }
 }
+
+impl fmt::Debug for Stripes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not whose neighbour it is, nor what they count.
+        self.sum().fmt(f)
+    }
+}
+
+/// Where the next counter finds its place. It goes with the last counter that has one there.
+struct Sheet {
+    rows: Arc<[Row]>,
+    used: usize,
+}
+
+impl Sheet {
+    fn new() -> Self {
+        let row = |_| Row([const { AtomicU64::new(0) }; COLUMNS]);
+        Self { rows: (0..*STRIPES).map(row).collect(), used: 0 }
+    }
+}
+
+static SHEET: Mutex<Option<Sheet>> = Mutex::new(None);
 
 thread_local! {
     /// Which cell this thread counts in. Threads take turns, so that worker threads, which are made one after the other,
@@ -129,6 +158,9 @@ static NEXT_SLOT: AtomicUsize = AtomicUsize::new(0);
 
 /// The most cells per counter; beyond that many cores, some share.
 const STRIPES_MAX: usize = 64;
+
+/// How many counters share a sheet: as many as all that is counted of a broker needs.
+const COLUMNS: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -151,6 +183,17 @@ mod tests {
         });
         assert_eq!(counter.value(), 80_000);
         assert_eq!(gauge.value(), 80_000);
+    }
+
+    #[test]
+    fn counters_that_lie_side_by_side_count_apart() {
+        let mut counters: Vec<_> =
+            (0..3 * COLUMNS as u64).map(|number| (number, Counter::default())).collect();
+        counters.iter().for_each(|(number, counter)| counter.add(*number));
+        // Those that go take nobody else's place along, and new ones begin at nothing.
+        counters.retain(|(number, _)| number % 3 == 0);
+        assert!((0..COLUMNS).all(|_| Counter::default().value() == 0));
+        assert!(counters.iter().all(|(number, counter)| counter.value() == *number));
     }
 
     #[test]
