@@ -23,7 +23,7 @@ use transport::linger::Patience;
 
 use crate::connection::identity::Identity;
 use crate::doorman::Place;
-use crate::pacing::{BACKLOG_WAIT, LONG_READ_BYTES, Load, TURNS_MAX};
+use crate::pacing::{self, BACKLOG_WAIT, LONG_READ_BYTES, Load, TURNS_MAX};
 use crate::rates::Pace;
 use crate::workbench::Workbench;
 use crate::writer;
@@ -138,26 +138,36 @@ impl Connection {
         let now = Instant::now();
         // Where there was nothing to read, this task is woken when there is.
         let mut is_dry = false;
+        // So it is where all was taken: what comes later is heard of.
+        let mut is_settled = false;
         for _ in 0..TURNS_MAX {
             let held = !self.load(bench, now).may_read();
             let mut came = 0;
-            if (!is_dry || self.broken.is_some()) && self.may_read(bench, now) {
+            if (!is_dry || self.broken.is_some()) && self.may_read(held) {
                 came = self.read(cx, bench, now);
                 is_dry = came == 0;
             }
             let heard = self.link.is_busy() && self.hear(cx, bench, now);
-            let delivered = self.deliver(bench, now);
-            let written = self.write(cx, bench);
+            let mut moved = came > 0 || heard;
+            if moved || !is_settled {
+                let Delivered { any, all } = self.deliver(bench, now);
+                moved |= self.write(cx, bench) || any;
+                is_settled = all && bench.out.wire.is_empty() && !self.unflushed;
+            }
             if let Some(hangup) = bench.out.close.take() {
                 return Poll::Ready(hangup);
             }
-            if !self.owes_answers()
+            if self.ended.is_some()
+                && !self.owes_answers()
                 && let Some(hangup) = self.ended.take()
             {
                 return Poll::Ready(*hangup);
             }
-            if !(came > 0 || heard || delivered || written) && self.wait(cx, bench, now, held).is_pending() {
-                return Poll::Pending;
+            if !moved {
+                if self.wait(cx, bench, now, held).is_pending() {
+                    return Poll::Pending;
+                }
+                is_settled = false;
             }
             // Whoever has so much to say is not to have four turns where others have one.
             if came >= LONG_READ_BYTES || self.link.is_unfinished() {
@@ -183,8 +193,9 @@ impl Connection {
         self.identity.is_asking() || self.link.backlog() > 0
     }
 
-    fn may_read(&self, bench: &Workbench, now: Instant) -> bool {
-        let wanted = self.load(bench, now).may_read() || (self.broken.is_some() && !self.link.is_full());
+    /// `held`: the load is such that nothing is to be read.
+    fn may_read(&self, held: bool) -> bool {
+        let wanted = !held || (self.broken.is_some() && !self.link.is_full());
         self.ended.is_none() && wanted
     }
 
@@ -283,10 +294,10 @@ impl Connection {
     }
 
     /// Takes messages for the client, as many as it, its socket and the others on this worker allow.
-    fn deliver(&mut self, bench: &mut Workbench, now: Instant) -> bool {
-        let mut taken = 0;
+    fn deliver(&mut self, bench: &mut Workbench, now: Instant) -> Delivered {
+        let (mut taken, mut all) = (0, false);
         while bench.out.close.is_none() && self.broken.is_none() && self.ended.is_none() {
-            let room = self.load(bench, now).may_take(self.session.window(), taken);
+            let room = pacing::may_take(bench.out.wire.len(), self.session.window(), taken);
             if room == 0 {
                 break;
             }
@@ -297,14 +308,15 @@ impl Connection {
                 bench.deliveries.clear();
                 taken += count;
             }
-            if count < room {
+            all = count < room;
+            if all {
                 break;
             }
         }
         if !bench.out.requests.is_empty() {
             self.step(bench, now, false);
         }
-        taken > 0
+        Delivered { any: taken > 0, all }
     }
 
     fn write(&mut self, cx: &mut Context<'_>, bench: &mut Workbench) -> bool {
@@ -336,11 +348,11 @@ impl Connection {
         if self.hear(cx, bench, now) {
             return Poll::Ready(());
         }
-        let load = self.load(bench, now);
-        if (held && load.may_read()) || (self.ended.is_some() && !self.owes_answers()) {
+        let is_free = held && self.load(bench, now).may_read();
+        if is_free || (self.ended.is_some() && !self.owes_answers()) {
             return Poll::Ready(());
         }
-        if self.poll_alarm(cx, load, now).is_ready() {
+        if self.poll_alarm(cx, now).is_ready() {
             self.expire(cx, bench);
             return Poll::Ready(());
         }
@@ -372,8 +384,8 @@ impl Connection {
     }
 
     /// Ready when the session's deadline has passed.
-    fn poll_alarm(&mut self, cx: &mut Context<'_>, load: Load, mut now: Instant) -> Poll<()> {
-        let looks_again = load.waits_for_backlog() || self.ended.is_some();
+    fn poll_alarm(&mut self, cx: &mut Context<'_>, mut now: Instant) -> Poll<()> {
+        let looks_again = self.ended.is_some() || pacing::waits_for_backlog(self.link.backlog());
         loop {
             let deadline = self.session.deadline();
             if deadline.is_some_and(|deadline| deadline <= now) {
@@ -414,6 +426,14 @@ impl Connection {
             is_held_up: self.link.is_held_up() || self.slowed_until(now).is_some(),
         }
     }
+}
+
+/// What a turn took for the client.
+struct Delivered {
+    /// Whether there was something.
+    any: bool,
+    /// Whether that was all there was.
+    all: bool,
 }
 
 /// Writes all that waits and closes in the transport's own way, for two seconds at most; then waits until the peer has heard it.

@@ -56,19 +56,19 @@ impl Load {
             && !self.is_held_up
             && (self.is_in || self.unread_bytes < UNKNOWN_BYTES_MAX)
     }
+}
 
-    /// Whether the broker, and not the client, is what is waited for.
-    pub(crate) fn waits_for_backlog(self) -> bool {
-        self.backlog >= BACKLOG_MAX
-    }
+/// Whether the broker, and not the client, is what is waited for, with so many requests that wait for their answer.
+pub(crate) const fn waits_for_backlog(backlog: usize) -> bool {
+    backlog >= BACKLOG_MAX
+}
 
-    /// How many deliveries may be taken at once, of a session that has room for `window` and took `taken` this turn.
-    pub(crate) fn may_take(self, window: usize, taken: usize) -> usize {
-        if self.unsent_bytes >= UNSENT_BYTES_MAX {
-            return 0;
-        }
-        window.min(TAKE_AT_ONCE).min(TAKE_MAX.saturating_sub(taken))
+/// How many deliveries may be taken at once, of a session that has room for `window` and took `taken` this turn.
+pub(crate) fn may_take(unsent_bytes: usize, window: usize, taken: usize) -> usize {
+    if unsent_bytes >= UNSENT_BYTES_MAX {
+        return 0;
     }
+    window.min(TAKE_AT_ONCE).min(TAKE_MAX.saturating_sub(taken))
 }
 
 #[cfg(test)]
@@ -79,22 +79,20 @@ mod tests {
     fn a_socket_that_does_not_drain_stops_taking_and_reading() {
         let load = Load { unsent_bytes: UNSENT_BYTES_MAX, ..IDLE };
         assert!(!load.may_read());
-        assert_eq!(load.may_take(10, 0), 0);
+        assert_eq!(may_take(UNSENT_BYTES_MAX, 10, 0), 0);
     }
 
     #[test]
-    fn a_backlog_stops_reading_but_not_taking() {
+    fn a_backlog_stops_reading() {
         let load = Load { backlog: BACKLOG_MAX, ..IDLE };
         assert!(!load.may_read());
-        assert!(load.waits_for_backlog());
-        assert_eq!(load.may_take(10, 0), 10);
+        assert!(waits_for_backlog(BACKLOG_MAX));
     }
 
     #[test]
-    fn what_waits_for_a_hook_stops_reading_but_not_taking() {
+    fn what_waits_for_a_hook_stops_reading() {
         let load = Load { is_held_up: true, ..IDLE };
         assert!(!load.may_read());
-        assert_eq!(load.may_take(10, 0), 10);
     }
 
     #[test]
@@ -106,11 +104,11 @@ mod tests {
 
     #[test]
     fn a_turn_takes_what_the_window_allows_and_no_more_than_its_share() {
-        assert_eq!(IDLE.may_take(0, 0), 0);
-        assert_eq!(IDLE.may_take(3, 0), 3);
-        assert_eq!(IDLE.may_take(usize::MAX, 0), TAKE_AT_ONCE);
-        assert_eq!(IDLE.may_take(usize::MAX, TAKE_MAX - 1), 1);
-        assert_eq!(IDLE.may_take(usize::MAX, TAKE_MAX), 0);
+        assert_eq!(may_take(0, 0, 0), 0);
+        assert_eq!(may_take(0, 3, 0), 3);
+        assert_eq!(may_take(0, usize::MAX, 0), TAKE_AT_ONCE);
+        assert_eq!(may_take(0, usize::MAX, TAKE_MAX - 1), 1);
+        assert_eq!(may_take(0, usize::MAX, TAKE_MAX), 0);
     }
 
     const IDLE: Load = Load { unsent_bytes: 0, unread_bytes: 0, backlog: 0, is_in: true, is_held_up: false };

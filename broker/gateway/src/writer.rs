@@ -19,7 +19,9 @@ pub(crate) struct Written {
 pub(crate) fn write(carrier: &mut Carrier, wire: &mut Wire, cx: &mut Context<'_>) -> io::Result<Written> {
     let mut bytes = 0;
     while !wire.is_empty() {
-        let written = {
+        let written = if let Some(only) = wire.only() {
+            carrier.poll_write(cx, &[IoSlice::new(only)])
+        } else {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let used = wire.peek(&mut slices);
             carrier.poll_write(cx, slices.get(..used).unwrap_or_default())

@@ -100,6 +100,11 @@ impl Wire {
         self.len() == 0
     }
 
+    /// What is to be written, where it lies in one piece.
+    pub fn only(&self) -> Option<&[u8]> {
+        self.chunks.is_empty().then_some(&self.tail[..])
+    }
+
     /// Fills `slices` with what is next to be written; returns how many it used.
     pub fn peek<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
         let parts = self.chunks.iter().map(|chunk| &chunk[..]).chain([&self.tail[..]]);
