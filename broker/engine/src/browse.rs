@@ -111,13 +111,13 @@ impl Commands {
         let mut plans = Vec::new();
         let mut wakes = Wakes::default();
         for Browsed { offset, message } in items {
-            let publish = Publish {
+            let mut publish = Publish {
                 exchange: to.0.clone(),
                 key: to.1.clone(),
                 retain: false,
                 ..Publish::again(&message, now)
             };
-            match publish::publish(&parts, &mut publisher, publish, true, now, &mut wakes) {
+            match publish::publish(&parts, &mut publisher, &mut publish, true, now, &mut wakes) {
                 Ok(Published::Planned(plan)) => {
                     replayed.unrouted += u64::from(!plan.routed());
                     plans.push(plan);

@@ -147,7 +147,7 @@ fn plan(
     let allowed = parts.authors.check(one.author.as_ref(), message);
     let planned = allowed.and_then(|()| {
         publisher.speak_for(message.publisher.clone(), one.author.as_ref());
-        publish::publish(parts, publisher, Publish::again(message, now), true, now, wakes)
+        publish::publish(parts, publisher, &mut Publish::again(message, now), true, now, wakes)
     });
     match planned {
         Ok(Published::Planned(plan)) => Fate::Goes(plan),

@@ -151,9 +151,20 @@ enum Renewal {
 
 /// What the requests of one turn share.
 struct Turn<'a> {
-    now: WallMs,
+    /// When the first of them wanted to know that: many do not.
+    now: Option<WallMs>,
     events: &'a mut Vec<Event>,
     wakes: Wakes,
+}
+
+impl<'a> Turn<'a> {
+    fn new(events: &'a mut Vec<Event>) -> Self {
+        Self { now: None, events, wakes: Wakes::default() }
+    }
+
+    fn now(&mut self) -> WallMs {
+        *self.now.get_or_insert_with(clock::now)
+    }
 }
 
 impl Link {
@@ -211,7 +222,7 @@ impl Link {
     /// ([`Link::is_unfinished`]).
     pub fn ask(&mut self, requests: &mut Vec<Request>, events: &mut Vec<Event>) {
         self.collect(events);
-        let mut turn = Turn { now: clock::now(), events, wakes: Wakes::default() };
+        let mut turn = Turn::new(events);
         // Whoever leaves may come again at once, and then this link does not speak for its session any more.
         let leaves = matches!(requests.last(), Some(Request::Close(_)));
         self.begin_some(requests.drain(..), leaves, &mut turn);
@@ -225,7 +236,7 @@ impl Link {
             Request::Open(open) => self.admit(open),
             Request::Proceed(proceed) => self.proceed(proceed, turn),
             Request::Reauthenticate(credentials) => self.reauthenticate(credentials, turn),
-            Request::Submit(submit) => self.submit_or_park(submit, turn),
+            Request::Submit(mut submit) => self.submit_or_park(&mut submit, turn),
             Request::Release(release) => self.release(release, turn),
             Request::Subscribe(subscribe) => self.subscribe(*subscribe, Vec::new(), Vec::new(), turn),
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(*unsubscribe, turn),
@@ -415,6 +426,13 @@ impl Link {
     }
 
     fn collect(&mut self, events: &mut Vec<Event>) {
+        // Asked several times for each message: nearly always there are none.
+        if self.mailbox.has_notes() {
+            self.collect_notes(events);
+        }
+    }
+
+    fn collect_notes(&mut self, events: &mut Vec<Event>) {
         let mut is_behind = false;
         for note in self.mailbox.empty() {
             match note {

@@ -46,11 +46,13 @@ impl Mailbox {
         }
     }
 
+    /// Whether there are notes.
+    pub(crate) fn has_notes(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
     /// Takes all notes, in the order they came, and leaves no room for others: a client that is silent holds none.
     pub(crate) fn empty(&self) -> Vec<Note> {
-        if !self.any.load(Ordering::Acquire) {
-            return Vec::new();
-        }
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         self.any.store(false, Ordering::Release);
         std::mem::take(&mut notes)

@@ -181,16 +181,17 @@ impl Publisher {
 
 /// Publishes a message that nothing holds back, straight to its queues; or plans it, where it has to be on disk first,
 /// or where `in_turn` says that it must not overtake others. One that is to be retained is published under
-/// [`crate::vhost::Vhost::retaining`].
+/// [`crate::vhost::Vhost::retaining`]. What is to be published stays where it is until a message is made of it: it is large, and each
+/// step on its way would be a copy.
 pub(crate) fn publish(
     parts: &Arc<Parts>,
     publisher: &mut Publisher,
-    publish: Publish,
+    publish: &mut Publish,
     in_turn: bool,
     now: WallMs,
     wakes: &mut Wakes,
 ) -> Result<Published, Refusal> {
-    let author = admit(parts, publisher, &publish, now)?;
+    let author = admit(parts, publisher, publish, now)?;
     let Publisher { client, called, is_again, user, cache, ids, handed_over, .. } = publisher;
     let sender =
         Sender { session: client.as_ref(), client: client.as_ref().or(called.as_ref()), user: user.as_ref() };
@@ -202,11 +203,11 @@ pub(crate) fn publish(
         cache,
     )?;
     if routes.is_internal() {
-        return Err(Refusal::Internal(publish.exchange));
+        return Err(Refusal::Internal(publish.exchange.clone()));
     }
     let targets = routes.pick();
     *handed_over += targets.len();
-    check_owners(&publish, &targets)?;
+    check_owners(publish, &targets)?;
     let id = ids.next(&parts.numbers);
     if publish.delay_ms > 0 {
         return delay(parts, publish, (id, client.clone(), author), in_turn, now, wakes);
@@ -216,7 +217,7 @@ pub(crate) fn publish(
     let waits = has_feed && replay::ahead(parts, &targets, (&publish.exchange, &publish.key), now, wakes);
     let in_turn = in_turn || waits;
     let streams = targets.iter().any(|route| route.queue.is_stream());
-    let wanted = wanted(parts, &publish, streams);
+    let wanted = wanted(parts, publish, streams);
     let lasting = (publish.persistent || streams)
         && targets.iter().any(|route| wanted.is_written(publish.persistent, publish.qos, route));
     let key = routes.key().cloned();
@@ -288,13 +289,13 @@ fn count(parts: &Parts, message: &Message, is_again: bool) {
 /// Has a message wait until it is due: then it is published, and where it goes is asked.
 fn delay(
     parts: &Arc<Parts>,
-    publish: Publish,
+    publish: &mut Publish,
     (id, client, author): (MessageId, Option<ClientId>, Option<Arc<Author>>),
     in_turn: bool,
     now: WallMs,
     wakes: &mut Wakes,
 ) -> Result<Published, Refusal> {
-    let level = Some(wanted(parts, &publish, false).alone());
+    let level = Some(wanted(parts, publish, false).alone());
     let level = level.filter(|_| publish.persistent && parts.durable.is_persistent());
     let lasts = level > Some(Durability::Memory);
     // The clock counts whole milliseconds: one more, and nothing is early.
@@ -360,13 +361,13 @@ fn check_retained(parts: &Parts, publish: &Publish, now: WallMs, is_again: bool)
 pub(crate) fn announce(
     parts: &Arc<Parts>,
     publisher: &mut Publisher,
-    publish: Publish,
+    mut publish: Publish,
     now: WallMs,
     wakes: &mut Wakes,
 ) {
     // As with any message that is retained: whoever subscribes meets it once.
     let _retaining = parts.vhost.retaining();
-    let message = Arc::new(to_message(publish, None, None, publisher.ids.next(&parts.numbers), now));
+    let message = Arc::new(to_message(&mut publish, None, None, publisher.ids.next(&parts.numbers), now));
     parts.vhost.system.set(Arc::clone(&message), None);
     spread(parts, publisher, &message, wakes);
 }
@@ -376,11 +377,11 @@ pub(crate) fn announce(
 pub(crate) fn tell(
     parts: &Arc<Parts>,
     publisher: &mut Publisher,
-    publish: Publish,
+    mut publish: Publish,
     now: WallMs,
     wakes: &mut Wakes,
 ) {
-    let message = Arc::new(to_message(publish, None, None, publisher.ids.next(&parts.numbers), now));
+    let message = Arc::new(to_message(&mut publish, None, None, publisher.ids.next(&parts.numbers), now));
     spread(parts, publisher, &message, wakes);
 }
 
@@ -405,9 +406,9 @@ pub(crate) enum Published {
     Planned(Plan),
 }
 
-/// `key`: the same one as the message's, in memory that is shared, if there is one.
+/// Takes out of `publish` what the message holds. `key`: the same one as the message's, in memory that is shared, if there is one.
 pub(crate) fn to_message(
-    publish: Publish,
+    publish: &mut Publish,
     key: Option<RoutingKey>,
     publisher: Option<ClientId>,
     id: MessageId,
@@ -416,13 +417,13 @@ pub(crate) fn to_message(
     // A message at rest must not hold on to the buffer it was read into: that is many times its size.
     let key = key.unwrap_or_else(|| publish.key.detached());
     let payload = if publish.payload.len() > SHARE_MIN {
-        publish.payload
+        std::mem::take(&mut publish.payload)
     } else {
         Bytes::copy_from_slice(&publish.payload)
     };
     Message {
         id,
-        exchange: publish.exchange,
+        exchange: std::mem::replace(&mut publish.exchange, ExchangeName::DEFAULT),
         key,
         payload,
         qos: publish.qos,
@@ -431,7 +432,7 @@ pub(crate) fn to_message(
         publisher,
         published_at: now,
         expires_at: publish.expiry_ms.map(|ms| WallMs(now.0.saturating_add(ms))),
-        properties: publish.properties.map(|properties| Box::new(properties.detached())),
+        properties: publish.properties.take().map(|properties| Box::new(properties.detached())),
         wire: WireCache::default(),
     }
 }

@@ -49,9 +49,9 @@ pub(crate) fn keep(
     rights::publish(permissions, place, publish.retain, "publish a will to")?;
     users::check(&publish)?;
     let (expiry_ms, waits_ms) = (publish.expiry_ms, publish.delay_ms);
-    let publish = Publish { expiry_ms: None, ..publish };
+    let mut publish = Publish { expiry_ms: None, ..publish };
     let id = MessageIds::default().next(&parts.numbers);
-    let message = publish::to_message(publish, None, client, id, WallMs::default());
+    let message = publish::to_message(&mut publish, None, client, id, WallMs::default());
     Ok(Box::new(WillRecord { message: Arc::new(message), expiry_ms, delay_s, waits_ms }))
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn plan(parts: &Arc<Parts>, due: &DueWill) -> Option<Plan> {
     let will = &due.record;
     // Its times count from now on, not from when it was left.
     let again = Publish::again(&will.message, clock::now());
-    let publish = Publish { expiry_ms: will.expiry_ms, delay_ms: will.waits_ms, ..again };
+    let mut publish = Publish { expiry_ms: will.expiry_ms, delay_ms: will.waits_ms, ..again };
     let publisher = Publisher::new(
         None,
         will.message.publisher.clone(),
@@ -125,7 +125,7 @@ pub(crate) fn plan(parts: &Arc<Parts>, due: &DueWill) -> Option<Plan> {
     );
     let mut publisher = publisher.for_author(due.author.clone());
     let mut wakes = Wakes::default();
-    match publish::publish(parts, &mut publisher, publish, true, clock::now(), &mut wakes) {
+    match publish::publish(parts, &mut publisher, &mut publish, true, clock::now(), &mut wakes) {
         Ok(Published::Planned(plan)) => Some(plan),
         Ok(Published::Shown { .. }) => None,
         Err(refusal) => {

@@ -31,7 +31,9 @@ pub fn decode(bytes: &mut BytesMut, rules: &Rules) -> Result<Option<Packet>, Dec
     if bytes.len() < header.packet_bytes() {
         return Ok(None);
     }
-    let mut packet = bytes.split_to(header.packet_bytes());
+    // One that came alone needs no share of the buffer beside the reader's own.
+    let is_alone = bytes.len() == header.packet_bytes();
+    let mut packet = if is_alone { std::mem::take(bytes) } else { bytes.split_to(header.packet_bytes()) };
     packet.advance(header.header_bytes);
     let dialect = Dialect {
         version: rules.version.unwrap_or(Version::V5),

@@ -119,7 +119,7 @@ impl Link {
 
     fn answered(&mut self, open: Box<Open>, answered: Answered, events: &mut Vec<Event>) {
         self.state = State::Out;
-        let mut turn = Turn { now: clock::now(), events, wakes: Default::default() };
+        let mut turn = Turn::new(events);
         if let (Some(inquiry), Some(caller)) = (&mut self.inquiry, answered.caller) {
             inquiry.meet(caller);
         }
@@ -142,8 +142,8 @@ impl Link {
         };
         if let Err(refusal) = entered {
             self.core.parts.metrics.auth_refused.increment();
-            self.count_failure(&refusal, turn.now);
-            self.client.note_denied(&self.core.parts, &refusal, turn.now);
+            self.count_failure(&refusal, turn.now());
+            self.client.note_denied(&self.core.parts, &refusal, turn.now());
             turn.events.push(Event::Refused(refusal));
         } else if let State::In(member) = &self.state
             && let Some(ending) = member.ending()
@@ -179,7 +179,7 @@ impl Link {
             user = known.principal.user.as_ref().map(tracing::field::display),
             "link.admitted"
         );
-        self.core.check_bans(client, known.principal.user.as_ref(), turn.now)?;
+        self.core.check_bans(client, known.principal.user.as_ref(), turn.now())?;
         if self.is_behind_the_rules() {
             let revised = self.core.access.revise(&known.principal, client, Some(&known.permissions))?;
             known.permissions = revised.unwrap_or(known.permissions);
@@ -307,10 +307,10 @@ impl Link {
     fn arrive(&self, client: Option<ClientId>, turn: &mut Turn<'_>) {
         let State::In(member) = &self.state else { return };
         let flapping =
-            client.as_ref().and_then(|client| self.core.bans.arrived(&self.core.parts, client, turn.now));
+            client.as_ref().and_then(|client| self.core.bans.arrived(&self.core.parts, client, turn.now()));
         let (user, session) = (member.principal.user.clone(), member.own.session());
         let listening = Default::default();
-        self.client.enter(Present { user, client, session, since: turn.now, listening });
+        self.client.enter(Present { user, client, session, since: turn.now(), listening });
         self.core.presence.connected(&self.core.parts, &self.client, &mut turn.wakes);
         if let Some(ban) = flapping {
             self.core.kick_everywhere(&ban.subject);

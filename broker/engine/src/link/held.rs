@@ -3,7 +3,6 @@
 use model::event::Event;
 use model::refusal::Refusal;
 use model::request::{Request, Submit};
-use routing::Wakes;
 
 use super::{Link, State, Turn};
 use crate::clock;
@@ -12,13 +11,13 @@ use crate::pressure::DISK;
 
 impl Link {
     /// Submits, now or when publishers are not held any more.
-    pub(super) fn submit_or_park(&mut self, submit: Submit, turn: &mut Turn<'_>) {
+    pub(super) fn submit_or_park(&mut self, submit: &mut Submit, turn: &mut Turn<'_>) {
         let alarms = self.core.pressure.now();
         let others_wait = self.parked.is_some();
         if (alarms.hold_lasting() || others_wait)
             && matches!(self.state, State::In(_))
             && must_wait(
-                &submit,
+                submit,
                 &self.core.parts.vhost.options.levels,
                 alarms.hold_lasting(),
                 alarms.hold_all(),
@@ -29,6 +28,8 @@ impl Link {
                 self.core.pressure.wait(self.id, &self.mailbox);
             }
             let parked = self.parked.get_or_insert_default();
+            let Submit { ticket, answer, operations } = submit;
+            let submit = Submit { ticket: *ticket, answer: *answer, operations: std::mem::take(operations) };
             return parked.push(Request::Submit(submit), clock::instant());
         }
         self.submit(submit, turn);
@@ -37,7 +38,7 @@ impl Link {
     /// Goes on with what waits, if it need not any more; tells the client if it has waited too long.
     pub(super) fn poll_parked(&mut self, events: &mut Vec<Event>) {
         let Some(mut parked) = self.parked.take() else { return };
-        let mut turn = Turn { now: clock::now(), events, wakes: Wakes::default() };
+        let mut turn = Turn::new(events);
         let hold_max = self.core.parts.vhost.options.watermarks.hold_max;
         loop {
             let alarms = self.core.pressure.now();
@@ -46,9 +47,9 @@ impl Link {
             if !(is_over || is_late) {
                 break;
             }
-            let Some(Request::Submit(submit)) = parked.pop() else { break };
+            let Some(Request::Submit(mut submit)) = parked.pop() else { break };
             if is_over || submit.operations.is_empty() {
-                self.submit(submit, &mut turn);
+                self.submit(&mut submit, &mut turn);
             } else {
                 self.core.parts.metrics.publishes_held_too_long.increment();
                 let what = if alarms.hold_all() {

@@ -4,10 +4,8 @@ use std::task::{Context, Poll};
 
 use model::event::Event;
 use model::request::Request;
-use routing::Wakes;
 
 use super::{Link, State, Turn};
-use crate::clock;
 use crate::inquiry::{Answer, Checked, Inquiry};
 
 impl Link {
@@ -40,7 +38,7 @@ impl Link {
         if !self.is_asking() {
             return;
         }
-        let mut turn = Turn { now: clock::now(), events, wakes: Wakes::default() };
+        let mut turn = Turn::new(events);
         while let Some(inquiry) = &mut self.inquiry
             && let Poll::Ready(answer) = inquiry.poll(cx)
         {

@@ -5,10 +5,8 @@
 
 use model::event::Event;
 use model::request::Request;
-use routing::Wakes;
 
 use super::{Link, State, Turn};
-use crate::clock;
 
 impl Link {
     /// Begins requests in their order, behind those that were put off before, until it has been enough for one turn; or `all`.
@@ -61,7 +59,7 @@ impl Link {
         if self.unfinished.is_none() {
             return false;
         }
-        let mut turn = Turn { now: clock::now(), events, wakes: Wakes::default() };
+        let mut turn = Turn::new(events);
         self.begin_some(std::iter::empty(), false, &mut turn);
         self.end_turn(turn);
         true

@@ -22,9 +22,10 @@ use crate::unreleased::Fate;
 use crate::{expiry, settle};
 
 impl Link {
-    pub(super) fn submit(&mut self, submit: Submit, turn: &mut Turn<'_>) {
+    pub(super) fn submit(&mut self, submit: &mut Submit, turn: &mut Turn<'_>) {
         let State::In(member) = &self.state else { return };
-        let Submit { ticket, answer, mut operations } = submit;
+        let Submit { ticket, answer, operations } = submit;
+        let ticket = *ticket;
         let retains = |one: &Operation| matches!(one, Operation::Publish(publish) if publish.retain);
         let core = operations.iter().any(retains).then(|| Arc::clone(&self.core));
         let _retaining = core.as_ref().map(|core| core.parts.vhost.retaining());
@@ -39,16 +40,13 @@ impl Link {
             None => None,
         };
         let wanted = answer.then_some(ticket);
-        match (operations.len(), operations.pop()) {
-            (1, Some(Operation::Publish(publish))) => {
+        match &mut operations[..] {
+            [Operation::Publish(publish)] => {
                 self.publish(ticket, wanted, publish, state.as_deref_mut(), turn);
             }
-            (1, Some(Operation::Settle(one))) => self.settle(wanted, one, turn),
-            (_, None) => self.barrier(wanted, true),
-            (_, Some(last)) => {
-                operations.push(last);
-                self.transact(ticket, wanted, operations, turn);
-            }
+            [Operation::Settle(one)] => self.settle(wanted, *one, turn),
+            [] => self.barrier(wanted, true),
+            [_, _, ..] => self.transact(ticket, wanted, std::mem::take(operations), turn),
         }
     }
 
@@ -56,12 +54,12 @@ impl Link {
         &mut self,
         ticket: Ticket,
         wanted: Option<Ticket>,
-        mut publish: Publish,
+        publish: &mut Publish,
         mut state: Option<&mut SessionState>,
         turn: &mut Turn<'_>,
     ) {
         let State::In(member) = &mut self.state else { return };
-        if let Err(refusal) = member.own.admit(&mut publish) {
+        if let Err(refusal) = member.own.admit(publish) {
             return self.answer(Event::Submitted { ticket, result: Err(refusal) }, turn);
         }
         let remember = publish.remember;
@@ -84,7 +82,7 @@ impl Link {
             }
         } else {
             let parts = &self.core.parts;
-            publish::publish(parts, &mut member.publisher, publish, in_turn, turn.now, &mut turn.wakes)
+            publish::publish(parts, &mut member.publisher, publish, in_turn, turn.now(), &mut turn.wakes)
         };
         match result {
             Ok(Published::Shown { routed }) => {
@@ -105,7 +103,7 @@ impl Link {
                 }
             }
             Err(refusal) => {
-                self.client.note_denied(&self.core.parts, &refusal, turn.now);
+                self.client.note_denied(&self.core.parts, &refusal, turn.now());
                 if let (Some(id), Some(state)) = (remember, state) {
                     state.unreleased.remove(id);
                 }
@@ -136,7 +134,7 @@ impl Link {
     fn publish_once(
         &mut self,
         wanted: Option<Ticket>,
-        mut publish: Publish,
+        publish: &mut Publish,
         lasting: Option<(ClientId, u16)>,
         turn: &mut Turn<'_>,
     ) -> Result<Durability, Refusal> {
@@ -153,7 +151,7 @@ impl Link {
         if let Some(id) = fresh {
             held.check_room(1)?;
             let publisher = &mut member.publisher;
-            match publish::publish(parts, publisher, publish, true, turn.now, &mut turn.wakes)? {
+            match publish::publish(parts, publisher, publish, true, turn.now(), &mut turn.wakes)? {
                 Published::Planned(planned) => {
                     planned.record(parts, &mut changeset);
                     level = planned.level();
@@ -161,7 +159,7 @@ impl Link {
                 }
                 Published::Shown { .. } => {}
             }
-            held.remember(id, turn.now, level, &mut changeset);
+            held.remember(id, turn.now(), level, &mut changeset);
             expiry::watch_publications(parts);
         } else {
             parts.metrics.duplicates_suppressed.increment();
@@ -270,7 +268,7 @@ impl Link {
                             plans.extend(plan);
                         }
                         Err(refusal) => {
-                            self.client.note_denied(&core.parts, &refusal, turn.now);
+                            self.client.note_denied(&core.parts, &refusal, turn.now());
                             plans.into_iter().for_each(Plan::give_up);
                             return self.answer(Event::Submitted { ticket, result: Err(refusal) }, turn);
                         }
@@ -285,7 +283,7 @@ impl Link {
         }
         for (id, level) in fresh {
             if let Some(held) = &mut held {
-                held.remember(id, turn.now, level, &mut changeset);
+                held.remember(id, turn.now(), level, &mut changeset);
                 expiry::watch_publications(&core.parts);
             }
         }
@@ -304,7 +302,8 @@ impl Link {
         let State::In(member) = &mut self.state else { return Ok(None) };
         member.own.admit(&mut publish)?;
         let parts = &self.core.parts;
-        match publish::publish(parts, &mut member.publisher, publish, true, turn.now, &mut turn.wakes)? {
+        match publish::publish(parts, &mut member.publisher, &mut publish, true, turn.now(), &mut turn.wakes)?
+        {
             Published::Planned(plan) => Ok(Some(plan)),
             Published::Shown { .. } => Ok(None),
         }

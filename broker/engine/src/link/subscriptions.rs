@@ -46,7 +46,7 @@ impl Link {
             let consumer = subscription.consumer.as_ref().map(|consumer| consumer.id);
             subscriber.subscribe(&parts, subscription, &mut done, &mut turn.wakes);
             if let Some(Err(refusal)) = done.results.last() {
-                self.client.note_denied(&parts, refusal, turn.now);
+                self.client.note_denied(&parts, refusal, turn.now());
             }
             if let Some(Ok(_)) = done.results.last() {
                 self.core.presence.subscribed(&parts, &self.client, &listening, &mut turn.wakes);
@@ -64,7 +64,7 @@ impl Link {
         let mut changeset = Changeset::default();
         let _handing_over: Vec<_> = fed.iter().map(|queue| queue.feed().handing_over()).collect();
         let replayed: Vec<_> =
-            fed.iter().filter_map(|queue| replay::plan(&parts, queue, turn.now, &mut changeset)).collect();
+            fed.iter().filter_map(|queue| replay::plan(&parts, queue, turn.now(), &mut changeset)).collect();
         let waits = !replayed.iter().all(Replayed::is_empty);
         if lasting || !changeset.is_empty() || (waits && parts.vhost.has_unshown()) {
             if waits {
