@@ -91,7 +91,10 @@ impl Script {
     ///
     /// If it has ended.
     pub fn tell(&mut self, line: &str) -> Result<()> {
-        writeln!(self.input, "{line}").with_context(|| format!("{} does not listen", self.name))
+        // In one piece: some programs take what comes together for one command.
+        self.input
+            .write_all(format!("{line}\n").as_bytes())
+            .with_context(|| format!("{} does not listen", self.name))
     }
 
     /// The next line that it says.
