@@ -15,6 +15,7 @@ mod connection;
 mod crowd;
 mod dice;
 mod disk;
+mod heard;
 mod ledger;
 mod life;
 mod mqtt_client;

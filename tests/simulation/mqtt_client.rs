@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 
 use bytes::BytesMut;
 use model::qos::Qos;
-use mqtt::codec::{self, PropertyLimits, Role, Rules};
+use mqtt::codec;
 use mqtt::packet::{Ack, Connect, Filter, Guarantee, Packet, PacketId, Properties, Publish, Subscribe};
 use mqtt::reason::Reason;
 use mqtt::topic::TopicName;
@@ -13,6 +13,7 @@ use mqtt::version::Version;
 
 use crate::client::Client;
 use crate::dice::{Dice, any_delay_ms};
+use crate::heard;
 use crate::ledger::Ledger;
 use crate::sent::{KEPT, Place, Sent, Stamp, TOPICS, topic};
 use crate::view::{Came, View};
@@ -351,15 +352,7 @@ impl Client for MqttClient {
 
     fn receive(&mut self, bytes: &[u8], _: bool, ledger: &mut Ledger) -> Result<(), String> {
         self.incoming.extend_from_slice(bytes);
-        let rules = Rules {
-            version: Some(self.habits.version),
-            role: Role::Client,
-            packet_max: 1 << 20,
-            properties: PropertyLimits::default(),
-        };
-        while let Some(packet) =
-            codec::decode(&mut self.incoming, &rules).map_err(|error| format!("no MQTT: {error}"))?
-        {
+        while let Some(packet) = heard::packet(&mut self.incoming, self.habits.version)? {
             self.hear(packet, ledger)?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use bytes::BytesMut;
 use model::qos::Qos;
 use model::stream::Start;
-use mqtt::codec::{self, PropertyLimits, Role, Rules};
+use mqtt::codec;
 use mqtt::packet::{
     Ack, Connect, Filter, Guarantee, Packet, PacketId, Properties, Publish, Subscribe, SubscriptionId,
     Unsubscribe,
@@ -16,6 +16,7 @@ use mqtt::version::Version;
 
 use crate::client::Client;
 use crate::dice::Dice;
+use crate::heard;
 use crate::ledger::Ledger;
 use crate::reads::Reads;
 use crate::sent::{PLACES, QUEUES, STREAMS, topic};
@@ -224,15 +225,7 @@ impl Client for MqttReader {
 
     fn receive(&mut self, bytes: &[u8], _: bool, ledger: &mut Ledger) -> Result<(), String> {
         self.incoming.extend_from_slice(bytes);
-        let rules = Rules {
-            version: Some(Version::V5),
-            role: Role::Client,
-            packet_max: 1 << 20,
-            properties: PropertyLimits::default(),
-        };
-        while let Some(packet) =
-            codec::decode(&mut self.incoming, &rules).map_err(|error| format!("no MQTT: {error}"))?
-        {
+        while let Some(packet) = heard::packet(&mut self.incoming, Version::V5)? {
             self.hear(packet, ledger)?;
         }
         Ok(())

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
-use stomp::decode::{Decoder, Limits};
+use stomp::decode::Decoder;
 use stomp::encode;
 use stomp::frame::{Command, Frame};
 use stomp::version::Version;
 
 use crate::client::Client;
 use crate::dice::{Dice, any_delay_ms};
+use crate::heard;
 use crate::ledger::Ledger;
 use crate::sent::{Place, Sent, Stamp, TOPICS, destination};
 
@@ -355,12 +356,7 @@ impl Client for StompClient {
 
     fn receive(&mut self, bytes: &[u8], is_live: bool, ledger: &mut Ledger) -> Result<(), String> {
         self.incoming.extend_from_slice(bytes);
-        let limits = Limits::default();
-        while let Some(frame) = self
-            .decoder
-            .decode(&mut self.incoming, &limits, Version::V1_2)
-            .map_err(|error| format!("no STOMP: {error}"))?
-        {
+        while let Some(frame) = heard::frame(&mut self.decoder, &mut self.incoming)? {
             self.hear(&frame, is_live, ledger)?;
         }
         Ok(())

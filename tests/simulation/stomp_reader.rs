@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use model::stream::Start;
-use stomp::decode::{Decoder, Limits};
+use stomp::decode::Decoder;
 use stomp::encode;
 use stomp::frame::{Command, Frame};
 use stomp::version::Version;
 
 use crate::client::Client;
 use crate::dice::Dice;
+use crate::heard;
 use crate::ledger::Ledger;
 use crate::reads::Reads;
 use crate::sent::{QUEUES, STREAMS, destination};
@@ -179,12 +180,7 @@ impl Client for StompReader {
 
     fn receive(&mut self, bytes: &[u8], _: bool, ledger: &mut Ledger) -> Result<(), String> {
         self.incoming.extend_from_slice(bytes);
-        let limits = Limits::default();
-        while let Some(frame) = self
-            .decoder
-            .decode(&mut self.incoming, &limits, Version::V1_2)
-            .map_err(|error| format!("no STOMP: {error}"))?
-        {
+        while let Some(frame) = heard::frame(&mut self.decoder, &mut self.incoming)? {
             self.hear(&frame, ledger)?;
         }
         Ok(())
