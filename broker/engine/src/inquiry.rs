@@ -363,7 +363,9 @@ pub(crate) fn detach(request: &mut Request) {
         if let Operation::Publish(publish) = operation {
             publish.key = publish.key.detached();
             publish.payload = Bytes::copy_from_slice(&publish.payload);
-            publish.properties = publish.properties.take().map(|properties| Box::new(properties.detached()));
+            if let Some(properties) = &mut publish.properties {
+                properties.detach();
+            }
         }
     }
 }

@@ -421,6 +421,10 @@ pub(crate) fn to_message(
     } else {
         Bytes::copy_from_slice(&publish.payload)
     };
+    let mut properties = publish.properties.take();
+    if let Some(properties) = &mut properties {
+        properties.detach();
+    }
     Message {
         id,
         exchange: std::mem::replace(&mut publish.exchange, ExchangeName::DEFAULT),
@@ -432,7 +436,7 @@ pub(crate) fn to_message(
         publisher,
         published_at: now,
         expires_at: publish.expiry_ms.map(|ms| WallMs(now.0.saturating_add(ms))),
-        properties: publish.properties.take().map(|properties| Box::new(properties.detached())),
+        properties,
         wire: WireCache::default(),
     }
 }

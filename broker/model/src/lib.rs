@@ -27,6 +27,7 @@ pub mod reach;
 pub mod refusal;
 pub mod request;
 pub mod rights;
+pub mod scan;
 pub mod session;
 pub mod shard;
 pub mod stream;

@@ -40,25 +40,45 @@ impl Properties {
             && headers.is_empty()
     }
 
-    /// A copy that holds on to no read buffer.
-    #[must_use]
-    pub fn detached(&self) -> Self {
-        let copy = |text: &ByteString| ByteString::from(&**text);
-        Self {
-            content_type: self.content_type.as_ref().map(copy),
-            payload_is_text: self.payload_is_text,
-            reply_to: self.reply_to.as_ref().map(|to| match to {
-                ReplyTo::Address { exchange, key } => {
-                    ReplyTo::Address { exchange: exchange.clone(), key: key.detached() }
-                }
-                ReplyTo::Text(text) => ReplyTo::Text(copy(text)),
-            }),
-            correlation: self.correlation.as_ref().map(|bytes| Bytes::copy_from_slice(bytes)),
-            priority: self.priority,
-            headers: self.headers.iter().map(|(name, value)| (copy(name), copy(value))).collect(),
+    /// Lets go of the read buffer: what is kept of it is copied.
+    pub fn detach(&mut self) {
+        let copy = |text: &mut ByteString| *text = ByteString::from(&**text);
+        let Self { content_type, payload_is_text: _, reply_to, correlation, priority: _, headers } = self;
+        if let Some(text) = content_type {
+            match usual_content_type(text) {
+                Some(usual) => *text = ByteString::from_static(usual),
+                None => copy(text),
+            }
         }
+        match reply_to {
+            Some(ReplyTo::Address { exchange: _, key }) => *key = key.detached(),
+            Some(ReplyTo::Text(text)) => copy(text),
+            None => {}
+        }
+        if let Some(data) = correlation {
+            *data = Bytes::copy_from_slice(data);
+        }
+        for (name, value) in headers.iter_mut() {
+            copy(name);
+            copy(value);
+        }
+        headers.shrink_to_fit();
     }
 }
+
+/// The program has the types that nearly all messages have: none of these needs a copy of its own.
+fn usual_content_type(text: &str) -> Option<&'static str> {
+    USUAL_CONTENT_TYPES.iter().copied().find(|usual| *usual == text)
+}
+
+const USUAL_CONTENT_TYPES: [&str; 6] = [
+    "text/plain",
+    "application/json",
+    "application/octet-stream",
+    "text/plain;charset=UTF-8",
+    "application/json;charset=UTF-8",
+    "application/xml",
+];
 
 /// Where an answer is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,4 +92,33 @@ pub enum ReplyTo {
     },
     /// Something that only clients understand; passed on as it is.
     Text(ByteString),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_detached_says_the_same_and_holds_on_to_no_read_buffer() {
+        for content_type in ["text/plain", "image/x-odd"] {
+            let read = ByteString::from(format!("{content_type} name value id where"));
+            let part = |text: &str| {
+                let at = read.find(text).unwrap();
+                read.slice_ref(&read[at..at + text.len()])
+            };
+            let said = Properties {
+                content_type: Some(part(content_type)),
+                payload_is_text: Some(true),
+                reply_to: Some(ReplyTo::Text(part("where"))),
+                correlation: Some(part("id").into_bytes()),
+                priority: Some(4),
+                headers: vec![(part("name"), part("value"))],
+            };
+            let mut kept = said.clone();
+            kept.detach();
+            assert_eq!(kept, said);
+            drop(said);
+            assert!(read.into_bytes().is_unique(), "{content_type}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use bytestring::ByteString;
 use model::key::Level;
+use model::scan::has_any;
 
 /// A topic name that may stand in PUBLISH: not empty, at most 65,535 bytes, no wildcard, no U+0000.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -77,32 +78,11 @@ pub fn check_name(text: &str) -> Result<(), TopicError> {
     let bytes = text.as_bytes();
     // Which of the three it is matters only when it is one of them. All three are ASCII, so none can be part of a longer
     // character.
-    if !has_illegal(bytes) {
+    if !has_any(bytes, [0, b'+', b'#']) {
         return Ok(());
     }
     Err(if bytes.contains(&0) { TopicError::Nul } else { TopicError::Wildcard })
 }
-
-/// Whether U+0000 or a wildcard is in there. Every message is asked that twice, and topics are short: eight bytes at a time, the
-/// last eight of them even if some were looked at before.
-fn has_illegal(bytes: &[u8]) -> bool {
-    let Some(last) = bytes.last_chunk() else {
-        return bytes.iter().any(|byte| matches!(byte, 0 | b'+' | b'#'));
-    };
-    let (words, _) = bytes.as_chunks();
-    words.iter().chain([last]).fold(0, |found, word| {
-        let word = u64::from_ne_bytes(*word);
-        found | zeros(word) | zeros(word ^ (EACH * u64::from(b'+'))) | zeros(word ^ (EACH * u64::from(b'#')))
-    }) != 0
-}
-
-/// Not zero if one of the eight bytes is; which one is not said.
-const fn zeros(word: u64) -> u64 {
-    word.wrapping_sub(EACH) & !word & (EACH << 7)
-}
-
-/// One in each byte.
-const EACH: u64 = u64::from_ne_bytes([1; 8]);
 
 /// A topic filter, taken apart. `parse` is the only way in.
 #[derive(Debug, Clone, PartialEq, Eq)]

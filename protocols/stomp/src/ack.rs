@@ -8,7 +8,7 @@ use model::delivery::DeliveryTag;
 use model::name::ConsumerId;
 
 use crate::destination::ShownBy;
-use crate::encode::{command, header, number};
+use crate::encode::{command, number, own_header};
 use crate::escape::Escapes;
 use crate::frame::Command;
 
@@ -142,7 +142,7 @@ impl Subscriptions {
         let mut written = BytesMut::new();
         command(&mut written, Command::Message.as_str());
         if let Name::Id(id) = name {
-            header(&mut written, escapes, "subscription", id);
+            own_header(&mut written, escapes, "subscription", id);
         }
         written.extend_from_slice(b"destination:");
         let ids_at = written.len();

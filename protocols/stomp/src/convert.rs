@@ -16,7 +16,7 @@ use model::stream::Start;
 
 use crate::arguments::{durability, is_about_a_queue};
 use crate::destination::{Address, DestinationError, Destinations, TEMPORARY_PREFIX};
-use crate::encode::{header, number_header};
+use crate::encode::{header, number_header, own_header};
 use crate::escape::Escapes;
 use crate::header_error::HeaderError;
 use crate::headers::{Headers, is_secret};
@@ -276,17 +276,17 @@ fn write_properties(
     buf: &mut BytesMut,
 ) {
     if let Some(value) = &properties.content_type {
-        header(buf, escapes, "content-type", value);
+        own_header(buf, escapes, "content-type", value);
     }
     match &properties.reply_to {
-        Some(ReplyTo::Text(text)) => header(buf, escapes, "reply-to", text),
+        Some(ReplyTo::Text(text)) => own_header(buf, escapes, "reply-to", text),
         Some(ReplyTo::Address { exchange, key }) => {
-            header(buf, escapes, "reply-to", &destinations.text(exchange, key));
+            own_header(buf, escapes, "reply-to", &destinations.text(exchange, key));
         }
         None => {}
     }
     if let Some(data) = &properties.correlation {
-        header(buf, escapes, "correlation-id", &correlation_text(data));
+        own_header(buf, escapes, "correlation-id", &correlation_text(data));
     }
     if let Some(priority) = properties.priority {
         number_header(buf, "priority", priority.into());

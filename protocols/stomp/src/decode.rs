@@ -5,7 +5,7 @@ use bytestring::ByteString;
 
 use crate::escape::{Escapes, UndefinedEscape};
 use crate::frame::{Command, Frame};
-use crate::headers::Headers;
+use crate::headers::{Headers, usual_name};
 use crate::version::Version;
 
 /// How large a frame may be; beyond it, it is refused before it is complete (STOMP 1.2, "Size Limits"). Bytes, line ends
@@ -231,7 +231,11 @@ fn parse_text(head: &ByteString, count: usize, body: Bytes, version: Version) ->
             Version::V1_0 => value.trim_start_matches(' '),
             Version::V1_1 | Version::V1_2 => value,
         };
-        headers.push(escapes.resolve(head, name)?, escapes.resolve(head, value)?);
+        let name = match usual_name(name) {
+            Some(usual) => ByteString::from_static(usual),
+            None => escapes.resolve(head, name)?,
+        };
+        headers.push(name, escapes.resolve(head, value)?);
     }
     let body = if command.may_have_body() { body } else { no_body(command, body, version)? };
     Ok(Frame { command, headers, body })

@@ -11,8 +11,9 @@ use bytestring::ByteString;
 use model::key::{KeyPattern, Level, RoutingKey};
 use model::name::{ExchangeName, QueueName};
 use model::personal;
+use model::scan::has_any;
 
-use crate::escape::{Escapes, is_plain};
+use crate::escape::{Escapes, SPECIAL};
 
 mod error;
 
@@ -568,9 +569,7 @@ fn has_words_alone(text: &str, separator: u8) -> bool {
         separator => separator,
     };
     let is_odd = matches!(separator, b':' | b'\\');
-    !is_odd
-        && is_plain(text)
-        && text.bytes().fold(true, |plain, byte| plain & (byte != b'%') & (byte != other))
+    !is_odd && !has_any(text.as_bytes(), SPECIAL) && !has_any(text.as_bytes(), [b'%', other])
 }
 
 const TOPIC_PREFIX: &str = "/topic/";

@@ -38,6 +38,14 @@ pub fn header(buf: &mut BytesMut, escapes: Escapes, name: &str, value: &str) {
     buf.put_u8(b'\n');
 }
 
+/// Writes one header of ours, whose name needs no escapes.
+pub fn own_header(buf: &mut BytesMut, escapes: Escapes, name: &'static str, value: &str) {
+    buf.extend_from_slice(name.as_bytes());
+    buf.put_u8(b':');
+    escapes.write(value, buf);
+    buf.put_u8(b'\n');
+}
+
 /// Writes one header of ours whose value is a number, which needs no escapes.
 pub fn number_header(buf: &mut BytesMut, name: &str, value: u64) {
     buf.extend_from_slice(name.as_bytes());

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use bytestring::ByteString;
+use model::scan::has_any;
 
 use crate::frame::Command;
 use crate::version::Version;
@@ -100,11 +101,13 @@ impl Escapes {
     }
 }
 
-/// Whether all bytes of a text stand for themselves in every version. One pass without a branch per byte: nearly every text
-/// is like that.
-pub(crate) fn is_plain(text: &str) -> bool {
-    text.bytes().fold(true, |plain, byte| plain & !matches!(byte, 0 | b'\n' | b'\r' | b':' | b'\\'))
+/// Whether all bytes of a text stand for themselves in every version: nearly every text is like that.
+fn is_plain(text: &str) -> bool {
+    !has_any(text.as_bytes(), SPECIAL)
 }
+
+/// The bytes that do not stand for themselves in every version.
+pub(crate) const SPECIAL: [u8; 5] = [0, b'\n', b'\r', b':', b'\\'];
 
 /// A backslash before something that no escape has; nothing at all at the end of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -70,6 +70,22 @@ impl<N: Into<ByteString>, V: Into<ByteString>> FromIterator<(N, V)> for Headers 
     }
 }
 
+/// The program has the names that nearly all frames have: none of these needs to share the frame.
+pub(crate) fn usual_name(name: &str) -> Option<&'static str> {
+    USUAL_NAMES.iter().copied().find(|usual| *usual == name)
+}
+
+const USUAL_NAMES: [&str; 8] = [
+    "destination",
+    "content-type",
+    "content-length",
+    "receipt",
+    "id",
+    "transaction",
+    "persistent",
+    "message-id",
+];
+
 /// Whether a header of that name carries what nobody else may see: it is neither forwarded nor quoted.
 pub fn is_secret(name: &str) -> bool {
     SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret))

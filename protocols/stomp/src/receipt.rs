@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use model::name::ConsumerId;
 use model::request::Ticket;
 
-use crate::encode::{END, command, header};
+use crate::encode::{END, command, own_header};
 use crate::escape::Escapes;
 use crate::frame::Command;
 use crate::headers::Headers;
@@ -102,9 +102,9 @@ pub(crate) fn write(receipt: &str, escapes: Escapes, buf: &mut BytesMut) {
 /// The same; `is_unroutable`: no queue took what the frame sent, and it asked to hear of that.
 pub(crate) fn write_with(receipt: &str, is_unroutable: bool, escapes: Escapes, buf: &mut BytesMut) {
     command(buf, Command::Receipt.as_str());
-    header(buf, escapes, "receipt-id", receipt);
+    own_header(buf, escapes, "receipt-id", receipt);
     if is_unroutable {
-        header(buf, escapes, "unroutable", "true");
+        own_header(buf, escapes, "unroutable", "true");
     }
     buf.extend_from_slice(b"\n");
     buf.extend_from_slice(END);

@@ -5,6 +5,7 @@ mod online;
 mod replies;
 mod send;
 mod settle;
+mod shown;
 mod standing;
 mod subscribe;
 mod tells;

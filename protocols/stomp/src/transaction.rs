@@ -51,7 +51,9 @@ impl Step {
         let Self::Publish(publish) = self else { return SETTLE_BYTES };
         publish.payload = Bytes::copy_from_slice(&publish.payload);
         publish.key = publish.key.detached();
-        publish.properties = publish.properties.take().map(|properties| Box::new(properties.detached()));
+        if let Some(properties) = &mut publish.properties {
+            properties.detach();
+        }
         let headers = publish.properties.as_deref().map_or(0, size_bytes);
         publish.payload.len() + publish.key.as_str().len() + headers + size_of::<Publish>()
     }

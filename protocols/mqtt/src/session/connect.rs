@@ -140,9 +140,10 @@ fn held_will(mut will: Will, options: &Options) -> Result<Box<HeldWill>, Fault> 
     let properties = will.properties.as_deref_mut();
     let delay_s = properties.as_ref().and_then(|properties| properties.will_delay_s).unwrap_or(0);
     let expiry_s = properties.as_ref().and_then(|properties| properties.message_expiry_s);
-    let mut properties = properties
-        .and_then(|said| convert::properties_in(said, &options.exchange))
-        .map(|said| Box::new(said.detached()));
+    let mut properties = properties.and_then(|said| convert::properties_in(said, &options.exchange));
+    if let Some(properties) = &mut properties {
+        properties.detach();
+    }
     let delay_ms = convert::delay(waits_ms, &mut properties)
         .map_err(|why| of_will(Reason::ImplementationSpecific, why))?;
     let publish = Message {

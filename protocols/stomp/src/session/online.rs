@@ -20,6 +20,7 @@ use crate::headers::Headers;
 use crate::heart_beat::HeartBeat;
 use crate::options::Options;
 use crate::receipt::{self, Kind, Mandatory, Pending, Work};
+use crate::session::shown::Shown;
 use crate::session::standing::Standing;
 use crate::session::temporary::Temporary;
 use crate::transaction::Transactions;
@@ -50,6 +51,8 @@ pub(super) struct Online {
     last_address: Option<(ByteString, Address)>,
     /// And the queue that is asked for there, where it is one and no header says what it is to be like.
     last_queue: Option<Arc<QueueDeclaration>>,
+    /// The destination of the last message that it was sent.
+    pub(super) shown: Shown,
 }
 
 impl Online {
@@ -73,6 +76,7 @@ impl Online {
             temporary: Temporary::default(),
             last_address: None,
             last_queue: None,
+            shown: Shown::default(),
         }
     }
 

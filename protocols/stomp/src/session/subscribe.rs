@@ -273,7 +273,7 @@ pub(super) fn message(online: &mut Online, delivery: &Delivery, out: &mut Outbox
     let destinations = &online.options.destinations;
     let buf = out.wire.buf();
     buf.extend_from_slice(subscription.start());
-    destinations.write(&message.exchange, &message.key, subscription.shape.shown_by, escapes, buf);
+    online.shown.write(message, subscription.shape.shown_by, (destinations, escapes), buf);
     let is_for_ack = online.version == Version::V1_2 && subscription.mode != AckMode::Auto;
     subscription.write_ids(number, is_for_ack, buf);
     if subscription.shape.numbers {

@@ -7,7 +7,7 @@ use model::outbox::Outbox;
 use crate::ack::AckMode;
 use crate::convert::is_ours;
 use crate::destination::Wanted;
-use crate::encode::{END, header, number_header};
+use crate::encode::{END, header, number_header, own_header};
 use crate::error_frame::Fault;
 use crate::frame::Command;
 use crate::headers::is_secret;
@@ -32,20 +32,20 @@ pub(super) fn tell(online: &mut Online, fault: &Fault, out: &mut Outbox) -> bool
     let escapes = online.escapes();
     let buf = out.wire.buf();
     if let Some(code) = fault.code {
-        header(buf, escapes, "error-code", code);
+        own_header(buf, escapes, "error-code", code);
     }
-    header(buf, escapes, "error", &fault.message);
+    own_header(buf, escapes, "error", &fault.message);
     if let Some(at) = fault.expired_at {
-        header(buf, escapes, "expired-at", &at.to_string());
+        own_header(buf, escapes, "expired-at", &at.to_string());
     }
     for (name, value) in fault.correlation() {
         header(buf, escapes, name, value);
     }
     if let Some(receipt) = fault.receipt() {
-        header(buf, escapes, "receipt", receipt);
+        own_header(buf, escapes, "receipt", receipt);
     }
     let text = fault.text();
-    header(buf, escapes, "content-type", "text/plain");
+    own_header(buf, escapes, "content-type", "text/plain");
     number_header(buf, "content-length", text.len() as u64);
     buf.extend_from_slice(b"\n");
     buf.extend_from_slice(text.as_bytes());
@@ -62,13 +62,13 @@ pub(super) fn give_back(online: &mut Online, one: &Mandatory, out: &mut Outbox) 
     }
     let escapes = online.escapes();
     let buf = out.wire.buf();
-    header(buf, escapes, "error-code", NO_ROUTE);
-    header(buf, escapes, "error", "no queue takes it");
+    own_header(buf, escapes, "error-code", NO_ROUTE);
+    own_header(buf, escapes, "error", "no queue takes it");
     if let Some(destination) = one.headers.get("destination") {
-        header(buf, escapes, "original-destination", destination);
+        own_header(buf, escapes, "original-destination", destination);
     }
     if let Some(receipt) = one.headers.get("receipt") {
-        header(buf, escapes, "receipt", receipt);
+        own_header(buf, escapes, "receipt", receipt);
     }
     for (name, value) in &one.headers {
         if !is_ours(name) && !is_secret(name) && !OF_TELLS.contains(&&**name) {

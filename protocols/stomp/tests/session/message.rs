@@ -55,6 +55,31 @@ fn the_destination_is_that_of_the_message() {
 }
 
 #[test]
+fn each_message_has_its_own_destination_whatever_the_one_before_had() {
+    let sub = Prefix::new("/sub/", PrefixKind::TOPIC, '/', false).unwrap();
+    let options = Options { destinations: Destinations::new(vec![sub]), ..Options::default() };
+    let mut peer = Peer::online_with(Version::V1_2, options, "");
+    let usual = peer.subscribe("id:0\ndestination:/topic/#");
+    let own = peer.subscribe("id:1\ndestination:/sub/#");
+    for (consumer, exchange, key, expected) in [
+        (usual, "", "", "/queue/"),
+        (usual, "amq.topic", "a/b", "/topic/a.b"),
+        (usual, "amq.topic", "a/b", "/topic/a.b"),
+        (own, "amq.topic", "a/b", "/sub/a/b"),
+        (usual, "amq.topic", "a/b", "/topic/a.b"),
+        (usual, "amq.topic", "a/c", "/topic/a.c"),
+        (usual, "chat", "a/c", "/exchange/chat/a.c"),
+        (usual, "", "a/c", "/queue/a%2Fc"),
+        (usual, "amq.topic", "a", "/topic/a"),
+        (usual, "amq.topic", "a/c", "/topic/a.c"),
+    ] {
+        let message = from(ExchangeName::new(exchange), key, "x", None);
+        peer.deliver(vec![delivery(consumer, 5, &Arc::new(message))]);
+        assert_eq!(peer.frame().header("destination").unwrap(), expected, "{exchange} {key}");
+    }
+}
+
+#[test]
 fn a_configured_prefix_is_shown_to_its_own_subscribers() {
     let sub = Prefix::new("/sub/", PrefixKind::TOPIC, '/', false).unwrap();
     let options = Options { destinations: Destinations::new(vec![sub]), ..Options::default() };
