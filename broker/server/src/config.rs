@@ -31,6 +31,7 @@ mod listen;
 mod nearest;
 pub(crate) mod origin;
 mod overrides;
+mod paths;
 mod policies;
 mod print;
 pub(crate) mod quantity;
@@ -138,6 +139,7 @@ impl Config {
             let hooks = hooks::hooks(&settings)?;
             let vhosts = vhosts::vhosts(&settings)?;
             let tls = tls::tls(&settings)?;
+            paths::paths(&settings)?;
             let mqtt = settings.section("mqtt");
             if mqtt.word("redirect") != "never" && mqtt.text("server_reference").is_none() {
                 return Err(vec![ConfigError::new(&mqtt.given("redirect").origin, NOWHERE)]);

@@ -85,7 +85,12 @@ fn read(url: &str, origin: &Origin) -> Result<Node, String> {
             "{place:?} is no address to listen on; expected an address and a port, such as 127.0.0.1:1883"
         )
     })?;
-    let key = if scheme.starts_with("sockjs") { "sockjs" } else { "ws" };
+    // Where MQTT is spoken anyhow it is not STOMP that is asked for.
+    let key = match path {
+        _ if scheme.starts_with("sockjs") => "sockjs",
+        MQTT_PATH => "mqtt",
+        _ => "ws",
+    };
     let path = path.strip_suffix('/').filter(|_| key == "sockjs").unwrap_or(path);
     Ok(listener(origin, protocol, &bind.to_string(), by_tls, (path.len() > 1).then_some((key, path))))
 }
@@ -106,6 +111,9 @@ fn listener(origin: &Origin, protocol: &str, bind: &str, by_tls: bool, path: Opt
     }
     Node { value: Value::Table(table), origin: origin.clone() }
 }
+
+/// What `listener.paths.mqtt` is where nobody says otherwise.
+const MQTT_PATH: &str = "/mqtt";
 
 const SCHEMES: [&str; 12] = [
     "mqtt",
@@ -134,6 +142,7 @@ mod tests {
         check("stomp://[::1]", "stomp [::1]:61613");
         check("stomp://[::]:7", "stomp [::]:7");
         check("ws://:15674/chat", "web 127.0.0.1:15674 /chat");
+        check("ws://:15675/mqtt", "web 127.0.0.1:15675 mqtt /mqtt");
         check("ws://localhost:8083", "web 127.0.0.1:8083");
         check("sockjs://:13001/chat", "web 127.0.0.1:13001 sockjs /chat");
         check("sockjs://localhost", "web 127.0.0.1:15674");
@@ -176,7 +185,8 @@ mod tests {
             shown.push_str(" by tls");
         }
         if let Some(Node { value: Value::Table(paths), .. }) = table.get("paths") {
-            let key = if paths.get("ws").is_some() { "ws" } else { "sockjs" };
+            let keys = ["ws", "mqtt", "sockjs"];
+            let key = keys.into_iter().find(|key| paths.get(key).is_some()).unwrap_or_default();
             let path = text(paths, key);
             shown.push_str(&if key == "ws" { format!(" {path}") } else { format!(" {key} {path}") });
         }

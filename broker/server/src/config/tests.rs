@@ -456,6 +456,25 @@ fn a_file_cut_anywhere_is_read_or_refused() {
 }
 
 #[test]
+fn two_things_at_one_path_of_a_listener_are_refused() {
+    let listener = "[[listener]]\nprotocol = \"web\"\nbind = \":1\"\n[listener.paths]\n";
+    for (paths, expected) in [
+        ("ws = \"/mqtt\"", "f.toml:5: listener.paths.mqtt is \"/mqtt\", which is listener.paths.ws as well"),
+        (
+            "mqtt = \"/stomp\"",
+            "f.toml:5: listener.paths.sockjs is \"/stomp\", which is listener.paths.mqtt as well",
+        ),
+        ("sockjs = [\"/a\", \"/b\", \"/a\"]", "f.toml:5: listener.paths.sockjs is \"/a\""),
+        (
+            "sockjs_mqtt = \"/stomp\"",
+            "f.toml:5: listener.paths.sockjs_mqtt is \"/stomp\", which is listener.paths.sockjs as well",
+        ),
+    ] {
+        refused(&format!("{listener}{paths}"), expected);
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there_is_told() {
     let missing = ServeArgs { config: Some("/nowhere/x.toml".into()), ..ServeArgs::default() };
     let errors = Config::load(&missing, &Surroundings::default()).expect_err("no such file");
