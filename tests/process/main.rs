@@ -8,6 +8,7 @@ mod definitions;
 mod explain;
 mod files;
 mod fsck;
+mod guided;
 mod keep;
 mod list;
 mod login;
