@@ -80,6 +80,8 @@ pub struct Link {
     deferred: u64,
     /// There may be more to take than was taken, after so much that is not for this client.
     looks_again: bool,
+    /// Others were woken by what was asked, and nobody has looked at that yet.
+    has_woken: bool,
     /// Removals that nobody waits for, gathered for one commit per turn.
     removals: Vec<Change>,
     /// Which state of the rules the client was judged by.
@@ -192,6 +194,7 @@ impl Link {
             commits: 0,
             deferred: 0,
             looks_again: false,
+            has_woken: false,
             removals: Vec::new(),
             judged_by: 0,
         }

@@ -26,7 +26,7 @@ use crate::doorman::Place;
 use crate::pacing::{self, BACKLOG_WAIT, LONG_READ_BYTES, Load, TURNS_MAX};
 use crate::rates::Pace;
 use crate::workbench::Workbench;
-use crate::writer;
+use crate::{precedence, writer};
 
 pub(crate) mod identity;
 
@@ -125,11 +125,13 @@ impl Connection {
         if let Some(unsent) = self.unsent.take() {
             bench.out.wire = *unsent;
         }
+        let before = bench.gave_way.take();
         let verdict = self.turns(cx, &mut bench);
         if !bench.out.wire.is_empty() {
             self.unsent = Some(Box::new(std::mem::take(&mut bench.out.wire)));
         }
         bench.give_back();
+        drop(before);
         verdict
     }
 
@@ -140,6 +142,7 @@ impl Connection {
         let mut is_dry = false;
         // So it is where all was taken: what comes later is heard of.
         let mut is_settled = false;
+        let has_given_way = !bench.out.wire.is_empty();
         for _ in 0..TURNS_MAX {
             let held = !self.load(bench, now).may_read();
             let mut came = 0;
@@ -151,6 +154,9 @@ impl Connection {
             let mut moved = came > 0 || heard;
             if moved || !is_settled {
                 let Delivered { any, all } = self.deliver(bench, now);
+                if self.link.take_woken() && !has_given_way && precedence::gives_way(bench, cx.waker()) {
+                    return Poll::Pending;
+                }
                 moved |= self.write(cx, bench) || any;
                 is_settled = all && bench.out.wire.is_empty() && !self.unflushed;
             }

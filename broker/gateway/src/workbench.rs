@@ -10,6 +10,7 @@ use model::event::Event;
 use model::outbox::Outbox;
 
 use crate::pacing::{READ_BYTES, READ_BYTES_MIN};
+use crate::precedence::GaveWay;
 
 /// Buffers and lists, empty between turns.
 #[derive(Debug, Default)]
@@ -22,6 +23,10 @@ pub(crate) struct Workbench {
     pub(crate) events: Vec<Event>,
     /// Messages for the session.
     pub(crate) deliveries: Vec<Delivery>,
+    /// Who let the next one on this worker go first.
+    pub(crate) gave_way: Option<GaveWay>,
+    /// Whether nobody is forgotten here who gives way.
+    pub(crate) is_watched: bool,
 }
 
 thread_local! {

@@ -85,6 +85,11 @@ impl Wire {
         self.packets += 1;
     }
 
+    /// How many there were since they were taken last.
+    pub const fn packets(&self) -> u64 {
+        self.packets
+    }
+
     /// How many there were since this was asked last.
     pub fn take_packets(&mut self) -> u64 {
         std::mem::take(&mut self.packets)

@@ -123,6 +123,11 @@ impl Wakes {
         !self.links.is_empty()
     }
 
+    /// Whether nobody is to be woken.
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
     /// Takes over those of another one.
     pub fn append(&mut self, other: &mut Self) {
         self.links.append(&mut other.links);

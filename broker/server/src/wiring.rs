@@ -37,7 +37,12 @@ pub fn run(config: &Config, started: (ServeArgs, Surroundings)) -> Result<(), Fa
     let other = |error: &dyn std::error::Error| Failure::new(Code::Other, error.to_string());
     let dial = telemetry::logging::start(levels, format).map_err(|error| other(&error))?;
     keep_to_ourselves();
-    let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| other(&error))?;
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .on_thread_start(gateway::worker_starts)
+        .on_thread_park(gateway::worker_parks)
+        .build()
+        .map_err(|error| other(&error))?;
     let done = runtime.block_on(live(config, format, started, dial));
     // Tasks that wait for nobody any more are not waited for either.
     runtime.shutdown_background();

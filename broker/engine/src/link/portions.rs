@@ -42,6 +42,7 @@ impl Link {
 
     /// Wakes those who have something now, as many as may run before others have their turn.
     pub(super) fn end_turn(&mut self, mut turn: Turn<'_>) {
+        self.has_woken |= !turn.wakes.is_empty();
         if let Some(unfinished) = &mut self.unfinished {
             unfinished.wakes.append(&mut turn.wakes);
             let is_left = unfinished.wakes.flush_some(WOKEN_MAX);
@@ -68,6 +69,11 @@ impl Link {
     /// Whether something is left of what was asked: whoever drives the link lets others have their turn, and polls it again.
     pub const fn is_unfinished(&self) -> bool {
         self.unfinished.is_some()
+    }
+
+    /// Whether others were woken by what was asked, since this was last looked at.
+    pub const fn take_woken(&mut self) -> bool {
+        std::mem::replace(&mut self.has_woken, false)
     }
 
     fn rest(&mut self) {

@@ -19,14 +19,16 @@ use model::request::{
     Subscription, Target, Ticket,
 };
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use transport::linger::Patience;
 use transport::peer::Visitor;
 use transport::tcp;
 
 use super::*;
+
+mod precedence;
 
 #[tokio::test]
 async fn a_packet_may_come_in_pieces_and_several_in_one() {
@@ -240,7 +242,14 @@ impl House {
     async fn enter(&self, session: Lined) -> Client {
         let listener = tcp::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free port");
         let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
-        let (accepted, address) = tcp::accept(&listener).await.expect("accepted");
+        let task = self.seat(&listener, session).await;
+        let (read, write) = stream.into_split();
+        Client { lines: BufReader::new(read).lines(), write, task }
+    }
+
+    /// Lets in whoever waits at a listener.
+    async fn seat(&self, listener: &TcpListener, session: Lined) -> JoinHandle<()> {
+        let (accepted, address) = tcp::accept(listener).await.expect("accepted");
         let carrier = Carrier::tcp(accepted.into(), &Visitor::new(address));
         let listener: Arc<str> = "test".into();
         let about = Arrival {
@@ -262,12 +271,10 @@ impl House {
             Patience::new(100),
         );
         let mut connection = Box::new(connection);
-        let task = tokio::spawn(async move {
+        tokio::spawn(async move {
             let hangup = poll_fn(|cx| connection.poll(cx)).await;
             connection.say_goodbye(hangup).await;
-        });
-        let (read, write) = stream.into_split();
-        Client { lines: BufReader::new(read).lines(), write, task }
+        })
     }
 }
 
@@ -353,6 +360,10 @@ impl Lined {
             }
             "consume" => out.requests.push(consume()),
             "publish" => out.requests.push(publish(rest)),
+            "offer" => {
+                out.requests.push(publish(rest));
+                say(out, "taken");
+            }
             "room" => self.window += 2,
             "leave" => {
                 say(out, "left");
@@ -418,6 +429,7 @@ impl Session for Lined {
 fn say(out: &mut Outbox, line: &str) {
     out.wire.buf().extend_from_slice(line.as_bytes());
     out.wire.buf().extend_from_slice(b"\n");
+    out.wire.count_packet();
 }
 
 fn consume() -> Request {
