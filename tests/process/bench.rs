@@ -1,5 +1,6 @@
 //! `duetmq bench`: what it measures, and what it finds wrong, at our broker and at mosquitto.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -60,6 +61,29 @@ fn what_is_sent_by_tls_arrives_as_well() -> Result<()> {
         let all = ["latency", "-u", &url, "--cafile", ca, "-n", "2", "-C", "100", "-r", "0", "-q", "1"];
         let report = measured(&all, Some(0))?;
         ensure!(number(&report, "received")? == 100.0 && number(&report, "lost")? == 0.0, "{report:#}");
+    }
+    Ok(())
+}
+
+#[test]
+fn each_message_may_go_to_a_topic_of_its_own() -> Result<()> {
+    let broker = Broker::new()?;
+    let mut client = Client::clean(broker.at(Door::Mqtt), Version::V5, "watcher")?;
+    client.subscribe("own/#", 0)?;
+    for (url, topic) in [
+        (format!("mqtt://{}", broker.at(Door::Mqtt)), "own/%i/%m"),
+        (format!("stomp://{}", broker.at(Door::Stomp)), "/topic/own.%i.%m"),
+    ] {
+        let all = ["latency", "-u", &url, "-n", "2", "-t", topic, "-C", "20", "-r", "0", "-w", "5"];
+        let report = measured(&all, Some(0))?;
+        ensure!(number(&report, "received")? == 20.0 && number(&report, "lost")? == 0.0, "{report:#}");
+        let mut topics = BTreeSet::new();
+        for _ in 0..20 {
+            topics.insert(client.publication()?.topic);
+        }
+        let expected =
+            (0..2).flat_map(|publisher| (0..10).map(move |number| format!("own/{publisher}/{number}")));
+        ensure!(topics == expected.collect(), "{topics:?}");
     }
     Ok(())
 }

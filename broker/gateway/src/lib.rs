@@ -14,11 +14,11 @@ mod pacing;
 
 mod writer;
 
-mod precedence;
-
 mod workbench;
 
 mod detect;
+
+mod precedence;
 
 mod connection;
 

@@ -8,18 +8,7 @@
 
 use std::task::Waker;
 
-use crate::workbench::Workbench;
-
-/// A connection that has an answer to write and lets another one go first. It is woken when this is dropped, so that no
-/// way of losing it leaves the answer unwritten.
-#[derive(Debug)]
-pub(crate) struct GaveWay(Waker);
-
-impl Drop for GaveWay {
-    fn drop(&mut self) {
-        self.0.wake_by_ref();
-    }
-}
+use crate::workbench::{GaveWay, Workbench};
 
 /// Has the connection behind `waker` come back after the next one on this worker, if it is to: it wants to write no more
 /// than one answer. Whoever has much to write would only write later, and no less. Whether it is to end its turn now.

@@ -3,6 +3,7 @@
 //! An idle connection holds no buffer and no list: with ten thousand of them, that is what they would cost.
 
 use std::cell::Cell;
+use std::task::Waker;
 
 use bytes::BytesMut;
 use model::delivery::Delivery;
@@ -10,7 +11,6 @@ use model::event::Event;
 use model::outbox::Outbox;
 
 use crate::pacing::{READ_BYTES, READ_BYTES_MIN};
-use crate::precedence::GaveWay;
 
 /// Buffers and lists, empty between turns.
 #[derive(Debug, Default)]
@@ -27,6 +27,17 @@ pub(crate) struct Workbench {
     pub(crate) gave_way: Option<GaveWay>,
     /// Whether nobody is forgotten here who gives way.
     pub(crate) is_watched: bool,
+}
+
+/// A connection that has an answer to write and lets another one go first. It is woken when this is dropped, so that no
+/// way of losing it leaves the answer unwritten.
+#[derive(Debug)]
+pub(crate) struct GaveWay(pub(crate) Waker);
+
+impl Drop for GaveWay {
+    fn drop(&mut self) {
+        self.0.wake_by_ref();
+    }
 }
 
 thread_local! {

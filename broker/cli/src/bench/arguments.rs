@@ -11,7 +11,7 @@ use mqtt::topic::{TopicFilter, check_name};
 use crate::bench::conn::Crowd;
 use crate::bench::durable::Plan;
 use crate::bench::load::Load;
-use crate::bench::publisher::OpenedBy;
+use crate::bench::publisher::{OpenedBy, numbered};
 use crate::bench::stamp::{STAMP_BYTES, now_ns};
 use crate::client::address::Protocol;
 use crate::command::{BrokerArgs, qos, seconds};
@@ -58,7 +58,7 @@ pub(crate) struct SendArgs {
     /// How many publishers.
     #[arg(short = 'n', long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..))]
     clients: u16,
-    /// Where to; %i is the number of the publisher [default: a topic for each].
+    /// Where to; %i is the number of the publisher, %m that of its message [default: a topic for each].
     #[arg(short, long, value_name = "DEST")]
     topic: Option<String>,
     /// 0, 1 or 2; in STOMP, 1 and 2 ask for a receipt.
@@ -179,7 +179,7 @@ impl SendArgs {
         let topic = self.topic.unwrap_or_else(|| default_topic(entry.protocol, "%i"));
         let publishers = destinations(&topic, self.clients.into());
         for destination in &publishers {
-            if let (Protocol::Mqtt(_), Err(error)) = (entry.protocol, check_name(destination)) {
+            if let (Protocol::Mqtt(_), Err(error)) = (entry.protocol, check_name(&numbered(destination, 0))) {
                 return Err(Failure::usage(format!("{destination:?} is no topic to publish to: {error}")));
             }
         }

@@ -11,10 +11,11 @@ use tokio::time::Instant;
 
 use crate::bench::meter::Meter;
 use crate::bench::probe::Probe;
-use crate::bench::publisher::{BATCH, Moments, OpenedBy, Pace, Sent, Task, publish, ring};
+use crate::bench::publisher::{BATCH, Moments, NUMBER, OpenedBy, Pace, Sent, Task, publish, ring};
 use crate::bench::subscriber::{Got, Ours, listen};
 use crate::bench::tally::Times;
 use crate::client::Client;
+use crate::client::address::Protocol;
 use crate::client::entry::{Entry, Wanted};
 use crate::failure::Failure;
 
@@ -25,9 +26,9 @@ pub(crate) struct Load {
     pub(crate) entry: Entry,
     /// Another number for each run.
     pub(crate) run: u64,
-    /// Where each publisher publishes to.
+    /// Where each publisher publishes to; `%m` is the number of the message.
     pub(crate) publishers: Vec<ByteString>,
-    /// What each subscriber subscribes to.
+    /// What each subscriber subscribes to; whatever the number of the message is, where `%m` stands.
     pub(crate) subscribers: Vec<ByteString>,
     /// How long the sessions of subscribers would outlive their connections, in seconds; `None`: not at all.
     pub(crate) session_expiry_s: Option<u32>,
@@ -154,7 +155,7 @@ impl Load {
             entry.session_expiry_s = self.session_expiry_s;
             let mut client = Client::enter(&entry).await?;
             let wanted = Wanted {
-                destinations: vec![destination.clone()],
+                destinations: vec![self.filter(destination)],
                 qos: self.qos,
                 properties: Vec::new(),
                 one_by_one: false,
@@ -167,6 +168,19 @@ impl Load {
             publishers.push(Client::enter(&self.named("pub", number)).await?);
         }
         Ok((publishers, subscribers))
+    }
+
+    /// All that goes there, whatever the number of the message is.
+    fn filter(&self, destination: &ByteString) -> ByteString {
+        let one = match self.entry.protocol {
+            Protocol::Mqtt(_) => "+",
+            Protocol::Stomp => "*",
+        };
+        if destination.contains(NUMBER) {
+            destination.replace(NUMBER, one).into()
+        } else {
+            destination.clone()
+        }
     }
 
     /// As whom a client comes.

@@ -22,7 +22,7 @@ pub(crate) struct Task {
     pub(crate) run: u64,
     /// Its number in that.
     pub(crate) publisher: u32,
-    /// Where to.
+    /// Where to; `%m` in it is the number of the message.
     pub(crate) destination: ByteString,
     /// How hard.
     pub(crate) qos: Qos,
@@ -244,7 +244,7 @@ impl Publisher {
                 due_ns,
             };
             let publication = Publication {
-                destination: self.task.destination.clone(),
+                destination: numbered(&self.task.destination, self.sent.sent),
                 payload: stamp.payload(self.task.size),
                 qos: self.task.qos,
                 retain: false,
@@ -289,6 +289,19 @@ impl Publisher {
         Ok(())
     }
 }
+
+/// Where that message of a publisher goes.
+pub(crate) fn numbered(pattern: &ByteString, number: u64) -> ByteString {
+    // Nearly always all go to the same.
+    if pattern.contains(NUMBER) {
+        pattern.replace(NUMBER, &number.to_string()).into()
+    } else {
+        pattern.clone()
+    }
+}
+
+/// What stands for the number of the message in a destination.
+pub(crate) const NUMBER: &str = "%m";
 
 /// How many messages are handed over before it is looked at what came.
 pub(crate) const BATCH: usize = 64;
