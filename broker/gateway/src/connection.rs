@@ -126,6 +126,7 @@ impl Connection {
             bench.out.wire = *unsent;
         }
         let before = bench.gave_way.take();
+        precedence::count_turn(&mut bench);
         let verdict = self.turns(cx, &mut bench);
         if !bench.out.wire.is_empty() {
             self.unsent = Some(Box::new(std::mem::take(&mut bench.out.wire)));

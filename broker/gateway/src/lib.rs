@@ -31,7 +31,7 @@ pub mod listener;
 pub use crate::doorman::Crowding;
 pub use crate::listener::Gateway;
 pub use crate::options::{Kind, ListenerOptions, Options, Web};
-pub use crate::precedence::{worker_parks, worker_starts};
+pub use crate::precedence::worker_is_free;
 pub use crate::rates::{PublishRates, Rate};
 pub use transport::http::subprotocol::Protocol;
 pub use transport::proxy_protocol;

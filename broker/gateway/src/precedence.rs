@@ -10,29 +10,33 @@ use std::task::Waker;
 
 use crate::workbench::{GaveWay, Workbench};
 
+/// A turn begins.
+pub(crate) fn count_turn(bench: &mut Workbench) {
+    bench.turns = bench.turns.map(|turns| turns.saturating_add(1));
+}
+
 /// Has the connection behind `waker` come back after the next one on this worker, if it is to: it wants to write no more
-/// than one answer. Whoever has much to write would only write later, and no less. Whether it is to end its turn now.
+/// than one answer, and the worker had nothing to do a moment ago. Whoever has much to write would only write later, and
+/// no less; and where much waits, one turn more for each message is what it costs. Whether it is to end its turn now.
 pub(crate) fn gives_way(bench: &mut Workbench, waker: &Waker) -> bool {
     let is_lone_answer = bench.out.wire.packets() == 1 && bench.out.close.is_none();
-    let gives_way = is_lone_answer && bench.is_watched;
+    let gives_way = is_lone_answer && bench.turns.is_some_and(|turns| turns <= QUIET_TURNS_MAX);
     if gives_way {
         bench.gave_way = Some(GaveWay(waker.clone()));
     }
     gives_way
 }
 
-/// To be called on every thread of a runtime that calls [`worker_parks`], when it starts: on others, answers are written at once.
-pub fn worker_starts() {
+/// To be called on every worker of a runtime when it starts, and whenever it has nothing more to do: then whoever gave way
+/// to a connection that had its turn on another worker has its own. On threads on which nobody calls this, answers are
+/// written at once.
+pub fn worker_is_free() {
     let mut bench = Workbench::borrow();
-    bench.is_watched = true;
-    bench.give_back();
-}
-
-/// To be called whenever a worker has nothing more to do: whoever gave way to a connection that had its turn on another
-/// worker has its own now.
-pub fn worker_parks() {
-    let mut bench = Workbench::borrow();
+    bench.turns = Some(0);
     let waits = bench.gave_way.take();
     bench.give_back();
     drop(waits);
 }
+
+/// With more turns than that since it had nothing to do, a worker is busy: the messages of two or three publishers that came together are no more.
+const QUIET_TURNS_MAX: u32 = 8;

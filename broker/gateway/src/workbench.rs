@@ -25,8 +25,8 @@ pub(crate) struct Workbench {
     pub(crate) deliveries: Vec<Delivery>,
     /// Who let the next one on this worker go first.
     pub(crate) gave_way: Option<GaveWay>,
-    /// Whether nobody is forgotten here who gives way.
-    pub(crate) is_watched: bool,
+    /// How many turns there were on this worker since it had nothing to do; `None` where nobody tells when that is.
+    pub(crate) turns: Option<u32>,
 }
 
 /// A connection that has an answer to write and lets another one go first. It is woken when this is dropped, so that no

@@ -39,8 +39,8 @@ pub fn run(config: &Config, started: (ServeArgs, Surroundings)) -> Result<(), Fa
     keep_to_ourselves();
     let runtime = Builder::new_multi_thread()
         .enable_all()
-        .on_thread_start(gateway::worker_starts)
-        .on_thread_park(gateway::worker_parks)
+        .on_thread_start(gateway::worker_is_free)
+        .on_thread_park(gateway::worker_is_free)
         .build()
         .map_err(|error| other(&error))?;
     let done = runtime.block_on(live(config, format, started, dial));

@@ -70,8 +70,8 @@ impl Room {
         let runtime = Builder::new_multi_thread()
             .worker_threads(workers)
             .enable_all()
-            .on_thread_start(crate::precedence::worker_starts)
-            .on_thread_park(crate::precedence::worker_parks)
+            .on_thread_start(crate::precedence::worker_is_free)
+            .on_thread_park(crate::precedence::worker_is_free)
             .build()
             .expect("a runtime");
         let house = runtime.block_on(async { House::new() });
