@@ -1,7 +1,7 @@
 //! Who goes first: a message that comes alone is written to its consumer before its publisher is answered
 //!
 //! Both are written by one worker nearly always. Answered first, a publisher on the same machine wakes up and wants a core
-//! while the message is still to be written: at 2,000 messages a second at QoS 1 that was a fifth of the median latency
+//! while the message is still to be written: at 2,000 messages a second at QoS 1 that was an eighth of the median latency
 //! (docs/performance.md). So the publisher's task ends its turn, and the next connection that has its turn on this worker,
 //! which is the consumer just woken, wakes it when it is done. That way the runtime polls the two one after the other; a
 //! task that yields by itself has it wake another worker.
