@@ -40,3 +40,40 @@ pub fn worker_is_free() {
 
 /// With more turns than that since it had nothing to do, a worker is busy: the messages of two or three publishers that came together are no more.
 const QUIET_TURNS_MAX: u32 = 8;
+
+#[cfg(test)]
+mod tests {
+    use model::outbox::By;
+
+    use super::*;
+
+    #[test]
+    fn only_one_answer_gives_way_and_only_where_there_is_little_to_do() {
+        for (packets, turns, expected) in [
+            (1, Some(1), true),
+            (1, Some(QUIET_TURNS_MAX), true),
+            (1, Some(QUIET_TURNS_MAX + 1), false),
+            (1, None, false),
+            (0, Some(1), false),
+            (2, Some(1), false),
+        ] {
+            let mut bench = after(turns);
+            (0..packets).for_each(|_| bench.out.wire.count_packet());
+            assert_eq!(gives_way(&mut bench, Waker::noop()), expected, "{packets} {turns:?}");
+            assert_eq!(bench.gave_way.is_some(), expected);
+        }
+    }
+
+    #[test]
+    fn a_last_word_is_said_at_once() {
+        let mut bench = after(Some(1));
+        bench.out.wire.count_packet();
+        bench.out.hang_up(By::Broker, "over");
+        assert!(!gives_way(&mut bench, Waker::noop()));
+    }
+    fn after(turns: Option<u32>) -> Workbench {
+        let mut bench = Workbench::default();
+        bench.turns = turns;
+        bench
+    }
+}

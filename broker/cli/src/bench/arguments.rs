@@ -11,7 +11,7 @@ use mqtt::topic::{TopicFilter, check_name};
 use crate::bench::conn::Crowd;
 use crate::bench::durable::Plan;
 use crate::bench::load::Load;
-use crate::bench::publisher::{OpenedBy, numbered};
+use crate::bench::publisher::{NUMBER, OpenedBy, numbered};
 use crate::bench::stamp::{STAMP_BYTES, now_ns};
 use crate::client::address::Protocol;
 use crate::command::{BrokerArgs, qos, seconds};
@@ -96,7 +96,7 @@ pub(crate) struct SubArgs {
     /// How many subscribers; each gets all.
     #[arg(short = 'n', long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
     clients: u16,
-    /// What to subscribe to; %i is the number of the subscriber [default: all that `bench pub` sends by default].
+    /// What to subscribe to; %i is the number of the subscriber, %m any number of a message [default: all that `bench pub` sends by default].
     #[arg(short, long, value_name = "DEST")]
     topic: Option<String>,
     /// The highest QoS; in STOMP, 1 and 2 acknowledge each message.
@@ -227,6 +227,9 @@ impl LatencyArgs {
     pub(crate) fn load(self) -> Result<Load, Failure> {
         let rate = Some(self.rate).filter(|rate| *rate > 0);
         let load = self.send.load(self.common, rate, OpenedBy::Arrival)?;
+        for destination in &load.publishers {
+            check_numbers(load.entry.protocol, destination)?;
+        }
         Ok(Load { subscribers: load.publishers.clone(), ..load })
     }
 }
@@ -244,6 +247,7 @@ impl SubArgs {
         let subscribers = destinations(&topic, self.clients.into());
         for filter in &subscribers {
             check_filter(entry.protocol, filter)?;
+            check_numbers(entry.protocol, filter)?;
         }
         Ok(Load {
             entry,
@@ -348,6 +352,21 @@ fn check_filter(protocol: Protocol, text: &str) -> Result<(), Failure> {
         }
         (Protocol::Mqtt(_), Ok(_)) | (Protocol::Stomp, _) => Ok(()),
     }
+}
+
+/// Subscribers have a wildcard where `%m` stands: for a level, and in STOMP of a topic.
+fn check_numbers(protocol: Protocol, text: &str) -> Result<(), Failure> {
+    let (begin, between): (_, &[char]) = match protocol {
+        Protocol::Mqtt(_) => ("", &['/']),
+        Protocol::Stomp => ("/topic/", &['/', '.']),
+    };
+    let is_level = text.split(between).all(|level| level == NUMBER || !level.contains(NUMBER));
+    if !text.contains(NUMBER) || (is_level && text.starts_with(begin)) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{text:?}: subscribers have a wildcard where {NUMBER} stands, so it is a level of its own, in STOMP of a /topic/"
+    )))
 }
 
 fn size(text: &str) -> Result<usize, String> {
