@@ -146,7 +146,7 @@ impl World {
             least[1] = least[1].min(start.elapsed() / keys.len() as u32);
         }
         let each = found as f64 / keys.len() as f64;
-        println!("  a match that finds {each:.1}: {:.0?}; through the cache: {:.0?}", least[0], least[1]);
+        println!("  a match that finds {each:.1}: {:.2?}; through the cache: {:.0?}", least[0], least[1]);
     }
 
     /// A publisher of a hundred keys that are known mostly and a hundred that are not, while `act` is done all the time.
