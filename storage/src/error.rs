@@ -87,6 +87,12 @@ pub enum StoreError {
     /// Somebody else owns this journal now; nothing more is acknowledged here.
     #[error("this node does not own its journal any more; it must join again")]
     Fenced,
+    /// What lies behind damage in the journal cannot be found.
+    #[error(
+        "what was written last cannot be read, because the journal is damaged before it; the log above says where: stop the \
+         broker, and run `duetmq fsck`"
+    )]
+    Behind,
     /// A thread of the store ended before its time.
     #[error("the {thread} of the store ended before its time; the log above says why")]
     Ended {
@@ -113,7 +119,7 @@ impl StoreError {
             {
                 Remedy::Repair
             }
-            Self::Damaged { .. } | Self::UnknownVersion { .. } => Remedy::Repair,
+            Self::Damaged { .. } | Self::UnknownVersion { .. } | Self::Behind => Remedy::Repair,
             Self::Io { .. }
             | Self::Locked { .. }
             | Self::NotEmpty { .. }

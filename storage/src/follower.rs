@@ -142,6 +142,9 @@ impl Follower {
         let done = done.unwrap_or_else(|_| Err(self.state.keyspace.panicked()));
         match done {
             Ok(()) if self.troubles.of(part).recover() => {
+                if part == Part::Following {
+                    self.state.queues.halt(false);
+                }
                 tracing::warn!(?part, "store.not_behind: what had failed has gone well");
                 true
             }
@@ -155,6 +158,9 @@ impl Follower {
 
     fn fail(&mut self, part: Part, error: StoreError) {
         let remedy = error.remedy();
+        if part == Part::Following {
+            self.state.queues.halt(remedy == Remedy::Repair);
+        }
         if remedy == Remedy::Refill {
             self.troubles.lost_state = true;
             self.statistics.state_failures.add(1);

@@ -59,6 +59,8 @@ pub(crate) struct Queues {
     queues: HashMap<QueueId, Places>,
     /// Every entry from records before this is known.
     pub(crate) followed: Position,
+    /// Whoever follows the journal cannot get any further, unless it is repaired.
+    pub(crate) halted: bool,
     /// Nobody follows the journal any more.
     pub(crate) ended: bool,
 }
@@ -79,6 +81,12 @@ impl Index {
     /// Everything before is known now.
     pub(crate) fn reach(&self, position: Position) {
         self.lock().followed = position;
+        self.changed.notify_all();
+    }
+
+    /// Whoever follows the journal cannot get any further, or can again.
+    pub(crate) fn halt(&self, halted: bool) {
+        self.lock().halted = halted;
         self.changed.notify_all();
     }
 

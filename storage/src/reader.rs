@@ -116,7 +116,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Waits until the index has all of them, or all that lasts; whether it has all of them.
+    /// Waits until the index has all of them, or all that lasts; whether it has all of them. Damage that nobody gets past
+    /// ends the wait: others wait behind this one.
     fn follows(&self, queue: QueueId, wanted: &Left) -> Result<bool, StoreError> {
         let end = self.log.durable();
         let mut queues = self.index.lock();
@@ -130,6 +131,9 @@ impl Reader {
             }
             if queues.followed >= end {
                 return Ok(false);
+            }
+            if queues.halted {
+                return Err(StoreError::Behind);
             }
             if queues.ended || self.stopping.load(Ordering::Relaxed) {
                 return Err(StoreError::Ended { thread: "follower" });

@@ -54,7 +54,7 @@ pub(crate) fn failure(error: &StoreError) -> Failure {
         ),
         StoreError::NotEmpty { .. } => Failure::new(Code::Usage, error.to_string()),
         StoreError::NoStore { .. } => Failure::new(Code::NotFound, error.to_string()),
-        StoreError::Damaged { .. } | StoreError::UnknownVersion { .. } => {
+        StoreError::Damaged { .. } | StoreError::UnknownVersion { .. } | StoreError::Behind => {
             Failure::new(Code::Damaged, error.to_string())
         }
         StoreError::Io { .. } | StoreError::State { .. } => Failure::new(Code::Disk, error.to_string()),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use model::change::Change;
 use model::name::QueueId;
@@ -111,14 +112,42 @@ fn what_is_damaged_is_never_handed_out_and_the_rest_is() {
         );
     }
     let path = home.path().join("journal/0000000001.seg");
-    let bytes = fs::read(&path).unwrap();
-    let at = bytes.windows(100).position(|window| *window == [13; 100]).unwrap();
-    let file = fs::File::options().write(true).open(&path).unwrap();
-    file.write_all_at(&[12], at as u64).unwrap();
+    // Where it lies is known before it is damaged.
+    check(&read(&store, 1, &[20]).unwrap(), &[20], 0);
+    damage(&path, 13);
     let found = read(&store, 1, &(1..=20).collect::<Vec<_>>()).unwrap();
     assert_eq!(found.damaged, [13]);
     let expected: Vec<u64> = (1..=20).filter(|number| *number != 13).collect();
     check(&found, &expected, 0);
+}
+
+#[test]
+fn what_lies_behind_damage_that_nobody_gets_past_is_refused_and_the_rest_is_read() {
+    let home = tempfile::tempdir().unwrap();
+    let (store, _) = open(without_follower(home.path()));
+    commit(&store, [declare(1), declare(2)]);
+    let put = |queue, number: u64| {
+        let body = message(number, &format!("key/{number}"), vec![number as u8; 400]);
+        commit(&store, [enqueue(&body, &[place(queue, number)])]);
+    };
+    put(1, 1);
+    check(&read(&store, 1, &[1]).unwrap(), &[1], 0);
+    put(2, 13);
+    put(2, 14);
+    damage(&home.path().join("journal/0000000001.seg"), 13);
+    for _ in 0..2 {
+        let refused = read(&store, 2, &[14]);
+        assert!(matches!(refused, Err(StoreError::Behind)), "{refused:?}");
+        check(&read(&store, 1, &[1]).unwrap(), &[1], 0);
+    }
+}
+
+/// Changes a byte of the message whose payload is that number, again and again.
+fn damage(segment: &Path, number: u8) {
+    let bytes = fs::read(segment).unwrap();
+    let at = bytes.windows(100).position(|window| *window == [number; 100]).unwrap();
+    let file = fs::File::options().write(true).open(segment).unwrap();
+    file.write_all_at(&[number - 1], at as u64).unwrap();
 }
 
 #[test]
