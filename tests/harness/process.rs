@@ -69,6 +69,20 @@ impl Process {
     }
 }
 
+/// How much memory process `pid` has, in KiB: `VmRSS` is all that is resident, `RssAnon` what is its own (proc_pid_status(5)).
+///
+/// # Errors
+///
+/// If there is no such process, or the system does not tell.
+pub fn memory_kib(pid: u32, which: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let mut words = status.lines().map(str::split_whitespace);
+    let name = format!("{which}:");
+    let line = words.find_map(|mut words| (words.next() == Some(&name)).then_some(words));
+    let kib = line.and_then(|mut words| words.next()).with_context(|| format!("no {name} of {pid}"))?;
+    kib.parse().with_context(|| format!("{name} {kib}"))
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();

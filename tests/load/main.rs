@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use harness::broker::{Broker, Setup};
 use harness::door::Door;
+use harness::process::memory_kib;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -154,10 +155,7 @@ fn cost(kind: &str, count: usize, before: u64, after: u64) -> String {
 
 /// What the broker has in memory, as the system counts it.
 fn resident_kib(broker: &Broker) -> Result<u64> {
-    let pid = broker.pid().context("the broker runs")?;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
+    memory_kib(broker.pid().context("the broker runs")?, "VmRSS")
 }
 
 /// Clients that may be on their way in at once: fewer than a listener has room for.

@@ -12,7 +12,6 @@ mod pulse;
 mod streams;
 mod tls;
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -20,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use harness::broker::{Broker, Setup};
+use harness::process::memory_kib;
 use harness::wait::SOON;
 
 use crate::abuse::pulse::Pulse;
@@ -85,10 +85,10 @@ impl Scale {
         let (most, until) = (Arc::clone(&most_kib), Arc::clone(&over));
         let thread = std::thread::spawn(move || {
             while !until.load(Ordering::SeqCst) {
-                most.fetch_max(resident_kib(pid), Ordering::SeqCst);
+                most.fetch_max(memory_kib(pid, "VmRSS").unwrap_or_default(), Ordering::SeqCst);
                 std::thread::sleep(Duration::from_millis(20));
             }
-            most.fetch_max(resident_kib(pid), Ordering::SeqCst);
+            most.fetch_max(memory_kib(pid, "VmRSS").unwrap_or_default(), Ordering::SeqCst);
         });
         Self { most_kib, over, thread }
     }
@@ -99,10 +99,4 @@ impl Scale {
         let _ = self.thread.join();
         self.most_kib.load(Ordering::SeqCst) >> 10
     }
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or_default()
 }

@@ -16,6 +16,7 @@ use harness::broker::{Broker, Setup};
 use harness::certificates::Authority;
 use harness::dice::Dice;
 use harness::door::{Door, free_address};
+use harness::process::memory_kib;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -162,10 +163,7 @@ fn number(name: &str) -> Result<Option<u64>> {
 
 fn resident_mib(broker: &Broker) -> Result<u64> {
     let pid = broker.pid().context("a process")?;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap_or_default().parse()?;
-    Ok(kib >> 10)
+    Ok(memory_kib(pid, "VmRSS")? >> 10)
 }
 
 /// Many: what might still become a greeting is waited for.

@@ -1,10 +1,11 @@
 //! A subscriber that does not read holds up nobody.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use harness::broker::Broker;
 use harness::door::Door;
 use harness::mqtt::Client as Mqtt;
 use harness::mqtt::version::Version;
+use harness::process::memory_kib;
 use harness::stomp::Client as Stomp;
 
 use crate::healthy::Pair;
@@ -35,9 +36,6 @@ fn a_subscriber_that_does_not_read_disturbs_nobody_and_costs_a_bounded_amount_of
 }
 
 fn resident_mib(broker: &Broker) -> Result<u64> {
-    let pid = broker.pid().unwrap_or_default();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap_or_default().parse()?;
-    Ok(kib >> 10)
+    let pid = broker.pid().context("a process")?;
+    Ok(memory_kib(pid, "VmRSS")? >> 10)
 }

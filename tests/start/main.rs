@@ -3,7 +3,7 @@
 //! Exit code 0 if every start was seen through, 1 if not, 2 if the arguments make no sense.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use harness::binary::duetmq;
 use harness::broker::duetmq_command;
-use harness::process::Process;
+use harness::door::free_address;
+use harness::process::{Process, memory_kib};
 
 fn main() -> ExitCode {
     let Some(starts) = read(std::env::args().skip(1)) else {
@@ -69,7 +70,7 @@ struct Seen {
 /// Starts a broker that finds an empty directory, and stops it.
 fn start() -> Result<Seen> {
     let (data, said) = (tempfile::tempdir()?, tempfile::NamedTempFile::new()?);
-    let [mqtt, stomp] = free_ports()?;
+    let (mqtt, stomp) = (free_address(), free_address());
     let mut command = duetmq_command()?;
     command.args(["serve", "--log-level", "error", "--data-dir"]).arg(data.path());
     command.arg("--listen").arg(format!("mqtt://{mqtt}")).arg("--listen").arg(format!("stomp://{stomp}"));
@@ -82,18 +83,12 @@ fn start() -> Result<Seen> {
     drop(client);
     // What is only at the start is over by then.
     sleep(AT_REST_AFTER);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", broker.pid()))?;
-    let seen = Seen { until_in, resident_kib: kib(&status, "VmRSS:")?, own_kib: kib(&status, "RssAnon:")? };
+    let memory = |which| memory_kib(broker.pid(), which);
+    let seen = Seen { until_in, resident_kib: memory("VmRSS")?, own_kib: memory("RssAnon")? };
     broker.signal("TERM")?;
     let ended = broker.wait(ENDS_WITHIN)?;
     ensure!(ended.success(), "the broker ended with {ended}");
     Ok(seen)
-}
-
-/// Two that nobody has just now.
-fn free_ports() -> Result<[SocketAddr; 2]> {
-    let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
-    Ok([one.local_addr()?, other.local_addr()?])
 }
 
 /// Knocks every half millisecond, until the broker has let it in.
@@ -116,12 +111,6 @@ fn enter(at: SocketAddr, begun: Instant, broker: &mut Process) -> Result<TcpStre
     stream.read_exact(&mut answer).context("no CONNACK")?;
     ensure!(answer == CONNACK, "{answer:02X?} is no CONNACK that lets in");
     Ok(stream)
-}
-
-fn kib(status: &str, name: &str) -> Result<u64> {
-    let line =
-        status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
-    line.trim().trim_end_matches(" kB").parse().with_context(|| format!("{name} {line}"))
 }
 
 /// MQTT 3.1.1, 3.1: a clean session, no keep alive, an empty client identifier.

@@ -71,6 +71,7 @@ mod tests {
         bench.out.hang_up(By::Broker, "over");
         assert!(!gives_way(&mut bench, Waker::noop()));
     }
+
     fn after(turns: Option<u32>) -> Workbench {
         let mut bench = Workbench::default();
         bench.turns = turns;
